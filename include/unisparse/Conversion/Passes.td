@@ -1,0 +1,72 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#ifndef UNISPARSE_CONVERSION_PASSES_TD
+#define UNISPARSE_CONVERSION_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def ConvertUniSparseToLoops : Pass<"convert-unisparse-to-loops"> {
+  let summary = "Lower the stages to parallel loops over tiles in buffers";
+  let description = [{
+    Every stage becomes one `scf.parallel` over (batch, head, query blocks or
+    composites) whose body works on buffers of static size: tiles of K and V in
+    f32, and *strips* of `strip` queries. Queries lie along the lanes, so the
+    softmax of a strip is arithmetic on vectors, with nothing reduced across
+    lanes:
+
+    | buffer | shape | holds |
+    |---|---|---|
+    | queries | strips x D x strip | Q^T, scaled, f32 |
+    | keys, values | Bk x D, Bk x Dv | one key block, f32, zero behind its end |
+    | logits | Bk x strip | S^T of one key block and one strip, then P^T |
+    | output | strips x Dv x strip | O^T, rescaled as the maximum moves |
+
+    `S^T = K Q^T` and `O^T += V^T P^T` are `linalg.matmul`; masks, maxima,
+    exponentials and sums are loops over rows of lanes. Neither logits nor
+    probabilities of a whole row exist. Nothing past a sequence's end is read
+    (P3): a tile's copy stops there, the rest is zero and masked.
+
+    Precondition: `unisparse-verify-tensor-contract`. Tensors become buffers at
+    the op's edges (`bufferization.to_buffer` and `to_tensor`), for
+    one-shot-bufferize to join; the ops' BufferizableOpInterface gives the same
+    loops to who bufferizes them directly.
+
+    Before:
+    ```mlir
+    func.func @before(%q: tensor<1x4x512x64xf32>) -> tensor<1x4x64x64xf32> {
+      %0 = unisparse.pool %q by 8 : (tensor<1x4x512x64xf32>) -> tensor<1x4x64x64xf32>
+      return %0 : tensor<1x4x64x64xf32>
+    }
+    ```
+    After, in outline:
+    ```mlir
+    func.func @after(%q: tensor<1x4x512x64xf32>) -> tensor<1x4x64x64xf32> {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %c4 = arith.constant 4 : index
+      %x = bufferization.to_buffer %q read_only : tensor<1x4x512x64xf32> to memref<1x4x512x64xf32, strided<[?, ?, ?, ?], offset: ?>>
+      %y = memref.alloc() : memref<1x4x64x64xf32>
+      scf.parallel (%b, %h, %chunk) = (%c0, %c0, %c0) to (%c1, %c4, %c1) step (%c1, %c1, %c1) {
+        // sum the rows of each composite of the chunk, divide, store
+        scf.reduce
+      }
+      %0 = bufferization.to_tensor %y restrict : memref<1x4x64x64xf32> to tensor<1x4x64x64xf32>
+      return %0 : tensor<1x4x64x64xf32>
+    }
+    ```
+  }];
+  let options = [
+    Option<"strip", "strip", "int64_t", "16",
+           "queries side by side in a strip; two vectors of the target">
+  ];
+  let dependentDialects = [
+    "::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
+    "::mlir::bufferization::BufferizationDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+    "::mlir::tensor::TensorDialect", "::mlir::vector::VectorDialect"];
+}
+
+#endif // UNISPARSE_CONVERSION_PASSES_TD

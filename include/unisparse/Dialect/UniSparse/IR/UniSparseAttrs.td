@@ -1,0 +1,102 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#ifndef UNISPARSE_DIALECT_UNISPARSE_IR_UNISPARSEATTRS_TD
+#define UNISPARSE_DIALECT_UNISPARSE_IR_UNISPARSEATTRS_TD
+
+include "unisparse/Dialect/UniSparse/IR/UniSparseDialect.td"
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
+
+class UniSparse_Attr<string name, string attrMnemonic>
+    : AttrDef<UniSparse_Dialect, name> {
+  let mnemonic = attrMnemonic;
+  let genVerifyDecl = 1;
+}
+
+def UniSparse_BlockAttr : UniSparse_Attr<"Block", "block"> {
+  let summary = "Rows and columns of an attention block";
+  let description = [{
+    `#unisparse.block<128x64>`: 128 queries (Bq) by 64 keys (Bk). Both are
+    positive [I5]; neither has to divide a length.
+  }];
+  let parameters = (ins "int64_t":$query, "int64_t":$key);
+  let assemblyFormat = "`<` custom<Pair>($query, $key) `>`";
+}
+
+def UniSparse_PoolingAttr : UniSparse_Attr<"Pooling", "pooling"> {
+  let summary = "How many tokens and heads a composite token averages";
+  let description = [{
+    `#unisparse.pooling<8x4, heads = 2>`: composites average 8 queries (cq),
+    4 keys (ck) [P1] and 2 consecutive query heads (ch, default 1) [P4].
+  }];
+  let parameters = (ins "int64_t":$query, "int64_t":$key,
+                        DefaultValuedParameter<"int64_t", "1">:$heads);
+  let assemblyFormat =
+      "`<` custom<Pair>($query, $key) (`,` `heads` `=` $heads^)? `>`";
+}
+
+def UniSparse_RuleKind : I32EnumAttr<"RuleKind", "what ends a row's selection", [
+    I32EnumAttrCase<"TopP", 0, "top_p">,
+    I32EnumAttrCase<"TopK", 1, "top_k">,
+    I32EnumAttrCase<"All", 2, "all">]> {
+  let cppNamespace = "::unisparse";
+  let genSpecializedAttr = 0;
+}
+
+def UniSparse_RuleAttr : UniSparse_Attr<"Rule", "rule"> {
+  let summary = "Which key blocks a row of query blocks selects";
+  let description = [{
+    One of
+    - `#unisparse.rule<top_p = 0.9>`: the smallest set holding the share 0.9 of
+      the candidates' mass [L3]; `top_p` without a value takes the share of
+      each head from the op's `top_p` operand [L5];
+    - `#unisparse.rule<top_k = 32>`: 32 blocks, the forced ones counted [L4];
+    - `#unisparse.rule<all>`: every candidate [L1].
+
+    Options, shown only where they differ from their defaults:
+    - `sink = 1`: the first blocks of a sequence are forced [L2];
+    - `local = 1`: the blocks on the diagonal and `local - 1` before them are
+      forced, causal only [L2];
+    - `min_blocks = 0`: take at least so many, the forced ones counted [L3];
+    - `max_blocks`: take at most so many besides the forced ones [L3];
+    - `dense_below = 0`: a sequence of at most so many keys takes every
+      candidate (SPEC, Defaults).
+  }];
+  let parameters = (ins "::unisparse::RuleKind":$kind,
+      OptionalParameter<"::mlir::FloatAttr">:$p,
+      "int64_t":$k, "int64_t":$sink, "int64_t":$local, "int64_t":$minBlocks,
+      OptionalParameter<"std::optional<int64_t>">:$maxBlocks, "int64_t":$denseBelow);
+  let hasCustomAssemblyFormat = 1;
+  let extraClassDeclaration = [{
+    /// The default guards around every candidate.
+    static RuleAttr getAll(::mlir::MLIRContext *context);
+    static RuleAttr getTopP(::mlir::MLIRContext *context, double p);
+    /// True where the rule takes every candidate of every row, whatever the
+    /// masses are (L3: p >= 1 with no cap).
+    bool takesAll() const;
+  }];
+}
+
+def UniSparse_Agg : I32EnumAttr<"Agg", "how composite rows become a block's mass", [
+    I32EnumAttrCase<"Max", 0, "max">,
+    I32EnumAttrCase<"Sum", 1, "sum">]> {
+  let cppNamespace = "::unisparse";
+  let genSpecializedAttr = 0;
+}
+def UniSparse_AggAttr : EnumAttr<UniSparse_Dialect, UniSparse_Agg, "agg"> {
+  let summary = "How composite rows become a block's mass [S5]";
+}
+
+def UniSparse_Share : I32EnumAttr<"Share", "which heads share a selection", [
+    I32EnumAttrCase<"None", 0, "none">,
+    I32EnumAttrCase<"Group", 1, "group">]> {
+  let cppNamespace = "::unisparse";
+  let genSpecializedAttr = 0;
+}
+def UniSparse_ShareAttr : EnumAttr<UniSparse_Dialect, UniSparse_Share, "share"> {
+  let summary = "Whether the query heads of a KV group share a selection [S6]";
+}
+
+#endif // UNISPARSE_DIALECT_UNISPARSE_IR_UNISPARSEATTRS_TD

@@ -1,0 +1,298 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#ifndef UNISPARSE_DIALECT_UNISPARSE_IR_UNISPARSEOPS_TD
+#define UNISPARSE_DIALECT_UNISPARSE_IR_UNISPARSEOPS_TD
+
+include "unisparse/Dialect/UniSparse/IR/UniSparseAttrs.td"
+include "mlir/Dialect/Linalg/IR/LinalgInterfaces.td"
+include "mlir/IR/OpAsmInterface.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+include "mlir/Interfaces/TilingInterface.td"
+
+def UniSparse_Element : AnyTypeOf<[F32, F16, BF16]>;
+/// [batch, heads, length, head_dim]
+def UniSparse_Tokens : TensorRankOf<[UniSparse_Element], [4]>;
+/// [batch, heads, R, J]
+def UniSparse_Mass : TensorRankOf<[F32], [4]>;
+/// [batch, heads, R]
+def UniSparse_Counts : TensorRankOf<[I32], [3]>;
+/// [batch, heads, R, J]
+def UniSparse_Indices : TensorRankOf<[I32], [4]>;
+/// Ends of packed sequences: [S + 1], first 0, ascending, last the length.
+def UniSparse_CuSeqlens : TensorRankOf<[I32], [1]>;
+/// [heads]
+def UniSparse_Share_P : TensorRankOf<[F32], [1]>;
+
+class UniSparse_Op<string opMnemonic, list<Trait> traits = []>
+    : Op<UniSparse_Dialect, opMnemonic, !listconcat(traits, [
+        Pure,
+        DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmResultNames"]>,
+        DeclareOpInterfaceMethods<InferTypeOpInterface>,
+        DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface,
+                                  ["reifyResultShapes"]>])> {
+  let hasVerifier = 1;
+}
+
+def UniSparse_PoolOp : UniSparse_Op<"pool", [
+    DeclareOpInterfaceMethods<TilingInterface,
+      ["getIterationDomain", "getLoopIteratorTypes", "getResultTilePosition",
+       "getTiledImplementation", "generateResultTileValue"]>]> {
+  let summary = "Average tokens (and heads) into composite tokens";
+  let description = [{
+    Composite `a` of a sequence is the mean of its rows
+    `[a * by, min((a + 1) * by, L))`, of the rows that exist and never of
+    padding [P1], accumulated in f32 and rounded once to the element type [P2].
+    With `heads = n` the mean also runs over `n` consecutive heads [P4].
+
+    Shapes: `[B, H, L, D] -> [B, H / heads, ceil(L / by), D]`; a packed batch of
+    `S` sequences has `floor(L / by) + S` composite slots (see the dialect).
+    Slots that hold no composite have unspecified contents.
+
+    Constraints
+    - P1: `by >= 1`.
+    - P4: `heads >= 1` and divides `H`.
+    - I8: with `cu_seqlens`, `B` is 1 and `cu_seqlens` has at least one entry.
+
+    ```mlir
+    func.func @pool(%q: tensor<1x8x1000x64xf16>) -> tensor<1x4x125x64xf16> {
+      %0 = unisparse.pool %q by 8 heads 2 : (tensor<1x8x1000x64xf16>) -> tensor<1x4x125x64xf16>
+      return %0 : tensor<1x4x125x64xf16>
+    }
+    ```
+  }];
+  let arguments = (ins UniSparse_Tokens:$x,
+                       Optional<UniSparse_CuSeqlens>:$cu_seqlens,
+                       I64Attr:$by, DefaultValuedAttr<I64Attr, "1">:$heads);
+  let results = (outs UniSparse_Tokens:$composites);
+  let assemblyFormat = [{
+    $x (`cu_seqlens` `(` $cu_seqlens^ `)`)? `by` $by (`heads` $heads^)? attr-dict
+    `:` functional-type(operands, results)
+  }];
+  let hasFolder = 1;
+}
+
+/// What the ops that know both sequences take: their lengths, mixed static and
+/// dynamic, and the packed batch's ends.
+defvar lengthsArguments = (ins Variadic<Index>:$lengths,
+                               DenseI64ArrayAttr:$static_lengths,
+                               Optional<UniSparse_CuSeqlens>:$cu_seqlens_q,
+                               Optional<UniSparse_CuSeqlens>:$cu_seqlens_k);
+
+def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [AttrSizedOperandSegments]> {
+  let summary = "Attention between composite tokens, summed over key blocks";
+  let description = [{
+    `P(a, .)` is the softmax over the composite keys `b` visible to composite
+    query `a` of `alpha * scale * <q_a, k_b> + ln(n_b / ck)`, where `n_b` is the
+    number of rows in `b` [S1-S3]; `W(a, j)` sums it over key block `j` [S4].
+    The mass `M(r, j)` of query block `r` is the maximum of `W(a, j)` over its
+    composite rows, or their mean weighted by `n_a` under `agg sum` [S5]. Under
+    `share group` masses are averaged over the query heads of a KV head [S6].
+    Logits never exist outside a tile.
+
+    Shapes: composites `[B, Hq, A, D]` and `[B, Hkv, C, D]`, f32 mass
+    `[B, H, R, J]` with `H = Hq`, or `Hkv` under `share group`; `R = ceil(Lq / Bq)`
+    and `J = ceil(Lk / Bk)` (a packed batch: `floor(Lq / Bq) + S` and
+    `ceil(Lk / Bk)`). `lengths [Lq, Lk]` are the lengths in tokens. Blocks that
+    are no candidates [L1] have mass 0.
+
+    Constraints
+    - I1: one element type; I2: equal `B` and `D`; I3: `Hkv` divides `Hq`.
+    - I5: `cq` divides `Bq` and `ck` divides `Bk`.
+    - I7: causal needs `Lq <= Lk`.
+    - I8: both `cu_seqlens` or none; then `B` is 1 and both have one size.
+    - S1: `scale` and `alpha` are finite; `scale` defaults to `D ** -0.5`.
+    - S4: `A` and `C` are the composites of `lengths`.
+
+    ```mlir
+    func.func @score(%q: tensor<1x8x512x64xf16>, %k: tensor<1x2x512x64xf16>) -> tensor<1x8x32x32xf32> {
+      %0 = unisparse.block_score %q, %k lengths [4096, 4096] block <128x128> pooling <8x8> causal
+        : (tensor<1x8x512x64xf16>, tensor<1x2x512x64xf16>) -> tensor<1x8x32x32xf32>
+      return %0 : tensor<1x8x32x32xf32>
+    }
+    ```
+  }];
+  let arguments = !con((ins UniSparse_Tokens:$q, UniSparse_Tokens:$k),
+                       lengthsArguments,
+                       (ins UniSparse_BlockAttr:$block,
+                            UniSparse_PoolingAttr:$pooling,
+                            DefaultValuedAttr<UniSparse_AggAttr, "::unisparse::Agg::Max">:$agg,
+                            DefaultValuedAttr<UniSparse_ShareAttr, "::unisparse::Share::None">:$share,
+                            UnitAttr:$causal,
+                            OptionalAttr<F64Attr>:$scale,
+                            DefaultValuedAttr<F64Attr, "1.0">:$alpha));
+  let results = (outs UniSparse_Mass:$mass);
+  let assemblyFormat = [{
+    $q `,` $k `lengths` custom<DynamicIndexList>($lengths, $static_lengths)
+    (`cu_seqlens` `(` $cu_seqlens_q^ `,` $cu_seqlens_k `)`)?
+    `block` $block `pooling` $pooling (`agg` $agg^)? (`share` $share^)?
+    (`causal` $causal^)? (`scale` $scale^)? (`alpha` $alpha^)?
+    attr-dict `:` functional-type(operands, results)
+  }];
+  let hasCanonicalizer = 1;
+}
+
+def UniSparse_BlockSelectOp : UniSparse_Op<"block_select", [AttrSizedOperandSegments]> {
+  let summary = "Choose the key blocks of every row of query blocks";
+  let description = [{
+    Candidates are the key blocks that any row of a query block may see [L1].
+    The forced ones [L2] are taken, then the others in order of mass, ties by
+    the smaller index, until the `rule` is met [L3, L4].
+
+    Shapes: f32 mass `[B, Hm, R, J]` gives `counts` i32 `[B, H, R]`, `indices`
+    i32 `[B, H, R, J]`, ascending within a row and 0 behind `counts` [L6], and
+    `density` f32 `[B, H]`, selected over candidate blocks of all rows. `H` is
+    `Hm`, or `Hp` where the operand `top_p` [Hp] names more heads [L5]. Under
+    `rule <all>` only the shape of `mass` matters; canonicalisation then puts a
+    `tensor.empty` in its place, so that nothing computes it.
+
+    Constraints
+    - I7, I8 as for `unisparse.block_score`.
+    - L2: `sink >= 0`, `local >= 0`; L3: `0 <= p <= 1`, `min_blocks >= 0`,
+      `max_blocks >= 0`; L4: `top_k >= 1`.
+    - L5: the operand `top_p` comes with `rule <top_p>` and only with it; one of
+      `Hp` and `Hm` divides the other.
+    - L6: `R` and `J` are the blocks of `lengths`.
+
+    ```mlir
+    func.func @select(%m: tensor<1x8x32x32xf32>) -> (tensor<1x8x32xi32>, tensor<1x8x32x32xi32>, tensor<1x8xf32>) {
+      %c, %i, %d = unisparse.block_select %m lengths [4096, 4096] block <128x128> rule <top_p = 0.9, local = 2> causal
+        : (tensor<1x8x32x32xf32>) -> (tensor<1x8x32xi32>, tensor<1x8x32x32xi32>, tensor<1x8xf32>)
+      return %c, %i, %d : tensor<1x8x32xi32>, tensor<1x8x32x32xi32>, tensor<1x8xf32>
+    }
+    ```
+  }];
+  let arguments = !con((ins UniSparse_Mass:$mass, Optional<UniSparse_Share_P>:$top_p),
+                       lengthsArguments,
+                       (ins UniSparse_BlockAttr:$block,
+                            UniSparse_RuleAttr:$rule, UnitAttr:$causal));
+  let results = (outs UniSparse_Counts:$counts, UniSparse_Indices:$indices,
+                      TensorRankOf<[F32], [2]>:$density);
+  let assemblyFormat = [{
+    $mass (`top_p` `(` $top_p^ `)`)?
+    `lengths` custom<DynamicIndexList>($lengths, $static_lengths)
+    (`cu_seqlens` `(` $cu_seqlens_q^ `,` $cu_seqlens_k `)`)?
+    `block` $block `rule` $rule (`causal` $causal^)?
+    attr-dict `:` functional-type(operands, results)
+  }];
+  let hasCanonicalizer = 1;
+}
+
+def UniSparse_BlockSparseAttentionOp : UniSparse_Op<"block_sparse_attention", [
+    AttrSizedOperandSegments,
+    DeclareOpInterfaceMethods<TilingInterface,
+      ["getIterationDomain", "getLoopIteratorTypes", "getResultTilePosition",
+       "getTiledImplementation", "generateResultTileValue"]>]> {
+  let summary = "Exact attention over selected key blocks";
+  let description = [{
+    `o_i` is the softmax over the keys `t` of the selected blocks, with
+    `t <= i + Lk - Lq` when causal, of `scale * <q_i, k_t>`, times `v` [A1];
+    `lse_i` is the natural logarithm of the sum of exponentials. A row that sees
+    nothing has `o = 0` and `lse = -inf` [A2]. Any selection that satisfies L6
+    is executed as given [A4]; without one every candidate is selected.
+
+    Shapes: q `[B, Hq, Lq, D]`, k `[B, Hkv, Lk, D]`, v `[B, Hkv, Lk, Dv]`,
+    counts `[B, H, R]`, indices `[B, H, R, J]`, o `[B, Hq, Lq, Dv]`, f32 lse
+    `[B, Hq, Lq]` (only with `return_lse`). Query head `h` follows the selection
+    of head `h * H / Hq`; in a packed batch indices count from the sequence's
+    own first key.
+
+    Constraints
+    - I1: one element type; I2: equal `B` and `D`; I3: `Hkv` divides `Hq`;
+      I4: k and v agree in `Hkv` and `Lk`.
+    - I7, I8 as for `unisparse.block_score`.
+    - A1: `scale` is finite; it defaults to `D ** -0.5`.
+    - A4: counts and indices together or not at all; `H` divides `Hq`; `R` and
+      `J` are the blocks of the lengths. What they hold is the caller's promise.
+
+    ```mlir
+    func.func @attend(%q: tensor<1x8x4096x64xf16>, %k: tensor<1x2x4096x64xf16>, %v: tensor<1x2x4096x64xf16>,
+                      %c: tensor<1x2x32xi32>, %i: tensor<1x2x32x32xi32>) -> (tensor<1x8x4096x64xf16>, tensor<1x8x4096xf32>) {
+      %o, %lse = unisparse.block_sparse_attention %q, %k, %v selection(%c, %i) block <128x128> causal return_lse
+        : (tensor<1x8x4096x64xf16>, tensor<1x2x4096x64xf16>, tensor<1x2x4096x64xf16>, tensor<1x2x32xi32>, tensor<1x2x32x32xi32>)
+          -> (tensor<1x8x4096x64xf16>, tensor<1x8x4096xf32>)
+      return %o, %lse : tensor<1x8x4096x64xf16>, tensor<1x8x4096xf32>
+    }
+    ```
+  }];
+  let arguments = (ins UniSparse_Tokens:$q, UniSparse_Tokens:$k, UniSparse_Tokens:$v,
+                       Optional<UniSparse_Counts>:$counts,
+                       Optional<UniSparse_Indices>:$indices,
+                       Optional<UniSparse_CuSeqlens>:$cu_seqlens_q,
+                       Optional<UniSparse_CuSeqlens>:$cu_seqlens_k,
+                       UniSparse_BlockAttr:$block, UnitAttr:$causal,
+                       UnitAttr:$return_lse, OptionalAttr<F64Attr>:$scale);
+  let results = (outs UniSparse_Tokens:$o, Optional<TensorRankOf<[F32], [3]>>:$lse);
+  let assemblyFormat = [{
+    $q `,` $k `,` $v (`selection` `(` $counts^ `,` $indices `)`)?
+    (`cu_seqlens` `(` $cu_seqlens_q^ `,` $cu_seqlens_k `)`)?
+    `block` $block (`causal` $causal^)? (`return_lse` $return_lse^)?
+    (`scale` $scale^)? attr-dict `:` functional-type(operands, results)
+  }];
+  let hasCanonicalizer = 1;
+}
+
+def UniSparse_AttentionOp : UniSparse_Op<"attention", [
+    AttrSizedOperandSegments,
+    AggregatedOpInterface]> {
+  let summary = "Block-sparse attention that selects its own blocks";
+  let description = [{
+    The whole of SPEC.md in one op: pool, score, select, attend. It decomposes
+    into the four (`unisparse-decompose-attention`); a rule that takes every
+    candidate decomposes into dense attention with nothing pooled or scored.
+
+    Shapes as for the four ops. `counts`, `indices` and `density` have as many
+    heads as there are distinct selections: `Hq / ch`, at most `Hkv` under
+    `share group`, and no fewer than the operand `top_p` names.
+
+    Constraints
+    - I1: one element type; I2: equal `B` and `D`; I3: `Hkv` divides `Hq`;
+      I4: k and v agree in `Hkv` and `Lk`.
+    - I5: `cq` divides `Bq`, `ck` divides `Bk`; I6: `ch` divides `Hq`, and one of
+      `ch` and `g = Hq / Hkv` divides the other.
+    - I7: causal needs `Lq <= Lk`; I8: both `cu_seqlens` or none, then `B` is 1.
+    - S1, L2-L4: as for the ops that take these attributes.
+    - L5: the operand `top_p` has `Hq` values, or `Hkv` under `share group`.
+
+    ```mlir
+    func.func @attention(%q: tensor<1x8x4096x64xf16>, %k: tensor<1x2x4096x64xf16>, %v: tensor<1x2x4096x64xf16>)
+        -> (tensor<1x8x4096x64xf16>, tensor<1x8xf32>) {
+      %o, %c, %i, %d = unisparse.attention %q, %k, %v block <128x128> pooling <8x8> rule <top_p = 0.9> causal
+        : (tensor<1x8x4096x64xf16>, tensor<1x2x4096x64xf16>, tensor<1x2x4096x64xf16>)
+          -> (tensor<1x8x4096x64xf16>, tensor<1x8x32xi32>, tensor<1x8x32x32xi32>, tensor<1x8xf32>)
+      return %o, %d : tensor<1x8x4096x64xf16>, tensor<1x8xf32>
+    }
+    ```
+  }];
+  let arguments = (ins UniSparse_Tokens:$q, UniSparse_Tokens:$k, UniSparse_Tokens:$v,
+                       Optional<UniSparse_Share_P>:$top_p,
+                       Optional<UniSparse_CuSeqlens>:$cu_seqlens_q,
+                       Optional<UniSparse_CuSeqlens>:$cu_seqlens_k,
+                       UniSparse_BlockAttr:$block, UniSparse_PoolingAttr:$pooling,
+                       UniSparse_RuleAttr:$rule,
+                       DefaultValuedAttr<UniSparse_AggAttr, "::unisparse::Agg::Max">:$agg,
+                       DefaultValuedAttr<UniSparse_ShareAttr, "::unisparse::Share::None">:$share,
+                       UnitAttr:$causal, UnitAttr:$return_lse,
+                       OptionalAttr<F64Attr>:$scale,
+                       DefaultValuedAttr<F64Attr, "1.0">:$alpha);
+  let results = (outs UniSparse_Tokens:$o, Optional<TensorRankOf<[F32], [3]>>:$lse,
+                      UniSparse_Counts:$counts, UniSparse_Indices:$indices,
+                      TensorRankOf<[F32], [2]>:$density);
+  let assemblyFormat = [{
+    $q `,` $k `,` $v (`top_p` `(` $top_p^ `)`)?
+    (`cu_seqlens` `(` $cu_seqlens_q^ `,` $cu_seqlens_k `)`)?
+    `block` $block `pooling` $pooling `rule` $rule (`agg` $agg^)? (`share` $share^)?
+    (`causal` $causal^)? (`return_lse` $return_lse^)? (`scale` $scale^)? (`alpha` $alpha^)?
+    attr-dict `:` functional-type(operands, results)
+  }];
+  let hasCanonicalizer = 1;
+  let extraClassDeclaration = [{
+    /// AggregatedOpInterface: the four stages, one value per result.
+    ::mlir::FailureOr<::llvm::SmallVector<::mlir::Value>>
+    decomposeOperation(::mlir::OpBuilder &b);
+  }];
+}
+
+#endif // UNISPARSE_DIALECT_UNISPARSE_IR_UNISPARSEOPS_TD

@@ -1,0 +1,91 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#ifndef UNISPARSE_DIALECT_UNISPARSE_TRANSFORMS_PASSES_TD
+#define UNISPARSE_DIALECT_UNISPARSE_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def UniSparseDecomposeAttention : Pass<"unisparse-decompose-attention"> {
+  let summary = "Decompose unisparse.attention into its four stages";
+  let description = [{
+    Rewrites `unisparse.attention` into pool, score, select and attend through
+    linalg's `AggregatedOpInterface`. A rule that takes every candidate becomes
+    dense attention with no estimate.
+
+    Before:
+    ```mlir
+    func.func @before(%q: tensor<1x4x512x64xf32>, %k: tensor<1x2x512x64xf32>, %v: tensor<1x2x512x64xf32>) -> tensor<1x4x512x64xf32> {
+      %o, %c, %i, %d = unisparse.attention %q, %k, %v block <128x128> pooling <8x8> rule <top_p = 0.9> causal
+        : (tensor<1x4x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>)
+          -> (tensor<1x4x512x64xf32>, tensor<1x4x4xi32>, tensor<1x4x4x4xi32>, tensor<1x4xf32>)
+      return %o : tensor<1x4x512x64xf32>
+    }
+    ```
+    After:
+    ```mlir
+    func.func @after(%q: tensor<1x4x512x64xf32>, %k: tensor<1x2x512x64xf32>, %v: tensor<1x2x512x64xf32>) -> tensor<1x4x512x64xf32> {
+      %qc = unisparse.pool %q by 8 : (tensor<1x4x512x64xf32>) -> tensor<1x4x64x64xf32>
+      %kc = unisparse.pool %k by 8 : (tensor<1x2x512x64xf32>) -> tensor<1x2x64x64xf32>
+      %m = unisparse.block_score %qc, %kc lengths [512, 512] block <128x128> pooling <8x8> causal
+        : (tensor<1x4x64x64xf32>, tensor<1x2x64x64xf32>) -> tensor<1x4x4x4xf32>
+      %c, %i, %d = unisparse.block_select %m lengths [512, 512] block <128x128> rule <top_p = 0.9> causal
+        : (tensor<1x4x4x4xf32>) -> (tensor<1x4x4xi32>, tensor<1x4x4x4xi32>, tensor<1x4xf32>)
+      %o = unisparse.block_sparse_attention %q, %k, %v selection(%c, %i) block <128x128> causal
+        : (tensor<1x4x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x4x4xi32>, tensor<1x4x4x4xi32>)
+          -> tensor<1x4x512x64xf32>
+      return %o : tensor<1x4x512x64xf32>
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::affine::AffineDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
+def UniSparseVerifyTensorContract : Pass<"unisparse-verify-tensor-contract"> {
+  let summary = "Check what the CPU lowering needs of the four stages";
+  let description = [{
+    Closes the tensor level. Precondition of `convert-unisparse-to-loops`:
+    - no `unisparse.attention` is left;
+    - numbers of heads and head_dim are static wherever a stage meets them, as
+      tiles and the pairing of query and KV heads are laid out for them.
+
+    Changes nothing.
+  }];
+}
+
+def UniSparseInstrumentStages : Pass<"unisparse-instrument-stages", "::mlir::ModuleOp"> {
+  let summary = "Call the host before and after every stage";
+  let description = [{
+    Puts `call @unisparse_stage_begin(stage)` before and
+    `call @unisparse_stage_end(stage)` behind every `unisparse.pool` (0),
+    `block_score` (1), `block_select` (2) and `block_sparse_attention` (3), so
+    that a host can time stages. The calls are C-interface functions taking an
+    i32. Precondition: stages are ops, that is before
+    `convert-unisparse-to-loops`, and nothing reorders them later.
+
+    Before:
+    ```mlir
+    func.func @before(%q: tensor<1x4x512x64xf32>) -> tensor<1x4x64x64xf32> {
+      %0 = unisparse.pool %q by 8 : (tensor<1x4x512x64xf32>) -> tensor<1x4x64x64xf32>
+      return %0 : tensor<1x4x64x64xf32>
+    }
+    ```
+    After:
+    ```mlir
+    func.func private @unisparse_stage_begin(i32) attributes {llvm.emit_c_interface}
+    func.func private @unisparse_stage_end(i32) attributes {llvm.emit_c_interface}
+    func.func @after(%q: tensor<1x4x512x64xf32>) -> tensor<1x4x64x64xf32> {
+      %stage = arith.constant 0 : i32
+      call @unisparse_stage_begin(%stage) : (i32) -> ()
+      %0 = unisparse.pool %q by 8 : (tensor<1x4x512x64xf32>) -> tensor<1x4x64x64xf32>
+      call @unisparse_stage_end(%stage) : (i32) -> ()
+      return %0 : tensor<1x4x64x64xf32>
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::func::FuncDialect"];
+}
+
+#endif // UNISPARSE_DIALECT_UNISPARSE_TRANSFORMS_PASSES_TD

@@ -1,0 +1,25 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// Everything that a tool, a plugin or an embedding compiler registers.
+#ifndef UNISPARSE_INITALL_H
+#define UNISPARSE_INITALL_H
+
+#include "mlir/IR/DialectRegistry.h"
+
+namespace unisparse {
+
+/// The project's own dialects with their interface models.
+void registerDialects(mlir::DialectRegistry &registry);
+
+/// The project's own passes and pipelines.
+void registerPasses();
+
+/// The above, and those of upstream MLIR.
+void registerAllDialects(mlir::DialectRegistry &registry);
+void registerAllPasses();
+
+} // namespace unisparse
+
+#endif // UNISPARSE_INITALL_H

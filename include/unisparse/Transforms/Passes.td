@@ -1,0 +1,153 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#ifndef UNISPARSE_TRANSFORMS_PASSES_TD
+#define UNISPARSE_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def UniSparseVectorizeContractions
+    : InterfacePass<"unisparse-vectorize-contractions", "::mlir::FunctionOpInterface"> {
+  let summary = "Keep the accumulators of linalg contractions in registers";
+  let description = [{
+    A contraction of static f32 buffers, `C[m, n] += A[m, k] * B[k, n]` or
+    `A[k, m]`, becomes loops over `register-rows` rows whose accumulators stay
+    in registers while `k` runs: one load of a row of B, then one broadcast and
+    one `vector.fma` for each row of A. `register-rows` must divide m. Other
+    linalg ops are left to `convert-linalg-to-loops`.
+
+    Contractions do not go through `vector.contract`: its lowering takes scalars
+    out of vectors of A, one shuffle for each, where a broadcast from memory is
+    free on the load ports.
+
+    Before:
+    ```mlir
+    func.func @before(%a: memref<128x64xf32>, %b: memref<64x16xf32>, %c: memref<128x16xf32>) {
+      linalg.matmul ins(%a, %b : memref<128x64xf32>, memref<64x16xf32>) outs(%c : memref<128x16xf32>)
+      return
+    }
+    ```
+    After, with `register-rows=1`:
+    ```mlir
+    func.func @after(%a: memref<128x64xf32>, %b: memref<64x16xf32>, %c: memref<128x16xf32>) {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %c64 = arith.constant 64 : index
+      %c128 = arith.constant 128 : index
+      scf.for %m = %c0 to %c128 step %c1 {
+        %init = vector.load %c[%m, %c0] : memref<128x16xf32>, vector<16xf32>
+        %sum = scf.for %k = %c0 to %c64 step %c1 iter_args(%acc = %init) -> (vector<16xf32>) {
+          %row = vector.load %b[%k, %c0] : memref<64x16xf32>, vector<16xf32>
+          %x = memref.load %a[%m, %k] : memref<128x64xf32>
+          %xs = vector.broadcast %x : f32 to vector<16xf32>
+          %next = vector.fma %xs, %row, %acc : vector<16xf32>
+          scf.yield %next : vector<16xf32>
+        }
+        vector.store %sum, %c[%m, %c0] : memref<128x16xf32>, vector<16xf32>
+      }
+      return
+    }
+    ```
+  }];
+  let options = [
+    Option<"registerRows", "register-rows", "int64_t", "4",
+           "rows of a contraction kept in registers at a time: 1, 2, 4 or 8">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+}
+
+def UniSparseExpandMath
+    : InterfacePass<"unisparse-expand-math", "::mlir::FunctionOpInterface"> {
+  let summary = "Expand exponentials and logarithms into polynomials";
+  let description = [{
+    Applies upstream's polynomial approximation of `math.exp` and `math.log` on
+    f32, vectors above all: without it every lane becomes a call of libm. MLIR
+    has these patterns, but no pass outside its tests that runs them.
+
+    Before:
+    ```mlir
+    func.func @before(%x: vector<16xf32>) -> vector<16xf32> {
+      %0 = math.exp %x : vector<16xf32>
+      return %0 : vector<16xf32>
+    }
+    ```
+    After, in outline (`x = n ln 2 + r`, `exp x = 2^n P(r)`):
+    ```mlir
+    func.func @after(%x: vector<16xf32>) -> vector<16xf32> {
+      %log2e = arith.constant dense<1.44269502> : vector<16xf32>
+      %0 = arith.mulf %x, %log2e : vector<16xf32>
+      %n = math.floor %0 : vector<16xf32>
+      // reduce, evaluate P by vector fma, scale by 2^n, handle the ends
+      return %n : vector<16xf32>
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::math::MathDialect", "::mlir::vector::VectorDialect"];
+}
+
+def UniSparseDynamicSchedule
+    : InterfacePass<"unisparse-dynamic-schedule", "::mlir::FunctionOpInterface"> {
+  let summary = "Let OpenMP hand out loop iterations as threads get free";
+  let description = [{
+    Sets `schedule(dynamic)` on every `omp.wsloop` that names no schedule: rows
+    of query blocks differ in how many key blocks they attend to, so equal
+    shares of rows are unequal shares of work.
+
+    Before:
+    ```mlir
+    func.func @before(%n: index) {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      omp.parallel {
+        omp.wsloop {
+          omp.loop_nest (%i) : index = (%c0) to (%n) step (%c1) {
+            omp.yield
+          }
+        }
+        omp.terminator
+      }
+      return
+    }
+    ```
+    After:
+    ```mlir
+    func.func @after(%n: index) {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      omp.parallel {
+        omp.wsloop schedule(dynamic) {
+          omp.loop_nest (%i) : index = (%c0) to (%n) step (%c1) {
+            omp.yield
+          }
+        }
+        omp.terminator
+      }
+      return
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::omp::OpenMPDialect"];
+}
+
+def UniSparseVerifyLoopsContract : Pass<"unisparse-verify-loops-contract"> {
+  let summary = "Check that stages have become loops over buffers";
+  let description = [{
+    Closes the loop level: no op of the unisparse dialect and no tensor is left,
+    and every `linalg` contraction has a static shape, as the vectoriser needs.
+    Changes nothing.
+  }];
+}
+
+def UniSparseVerifyLLVMContract : Pass<"unisparse-verify-llvm-contract"> {
+  let summary = "Check that only LLVM and OpenMP ops are left";
+  let description = [{
+    Closes the CPU pipeline: what is left can be translated to LLVM IR. Names
+    the first op that cannot. Changes nothing.
+  }];
+}
+
+#endif // UNISPARSE_TRANSFORMS_PASSES_TD

@@ -1,0 +1,205 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// unisparse.block_sparse_attention: exact attention over selected blocks, one
+// key block at a time with a running maximum (A1-A4).
+#include "Lowering.h"
+#include "Tiles.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
+#include <cmath>
+#include <limits>
+
+using namespace unisparse;
+using namespace unisparse::loops;
+
+namespace {
+
+struct Attend {
+  Emit &e;
+  BlockSparseAttentionOp op;
+  int64_t bq, bk, headDim, valueDim;
+  Strips queries;
+  RowTile keys, values;
+  Value logits;     ///< [roundUp8(Bk), strip]
+  Value output;     ///< O^T: [strips, roundUp8(Dv), strip]
+  Value tops, sums; ///< [strips, strip]
+
+  void allocate(int64_t strip);
+  Value visibleKeys(const Sequence &s, Value strip, Value firstKey);
+  void attendStrip(const Sequence &s, Value strip, Value firstKey,
+                   Value needsMask);
+  void attendBlock(const Sequence &s, Value k, Value v, Value j);
+  void writeRows(const Sequence &s, Value rows, Value o, Value lse);
+};
+
+void Attend::allocate(int64_t strip) {
+  queries = stripsFor(e, bq, headDim, strip);
+  keys = rowTileFor(e, bk, headDim);
+  values = rowTileFor(e, bk, valueDim);
+  logits = e.buffer({roundUp8(bk), strip}, e.b.getF32Type());
+  output = e.buffer({queries.count, roundUp8(valueDim), strip},
+                    e.b.getF32Type());
+  tops = e.buffer({queries.count, strip}, e.b.getF32Type());
+  sums = e.buffer({queries.count, strip}, e.b.getF32Type());
+  e.fill(output, 0.0);
+  e.fill(tops, lowestLogit());
+  e.fill(sums, 0.0);
+}
+
+/// Keys of the block that starts at `firstKey` which each query of the strip
+/// sees: t <= i + delta (A1) and t < Lk (P3), counted within the block.
+Value Attend::visibleKeys(const Sequence &s, Value strip, Value firstKey) {
+  int64_t w = queries.width;
+  Value end = e.splat(
+      e.toI32(e.min(e.sub(s.kLength, firstKey), e.index(bk))), w);
+  if (!op.getCausal())
+    return end;
+  Value i = e.add(e.mul(s.unit, bq), e.mul(strip, w));
+  Value base = e.sub(e.add(e.add(i, s.delta(e)), 1), firstKey);
+  Value causal = arith::AddIOp::create(e.b, e.splat(e.toI32(base), w), e.iota(w));
+  return arith::MinSIOp::create(e.b, causal, end);
+}
+
+void Attend::attendStrip(const Sequence &s, Value strip, Value firstKey,
+                         Value needsMask) {
+  int64_t w = queries.width;
+  Value zero = e.index(0);
+  multiplyKeys(e, keys, e.part(queries.buffer, {strip}), logits);
+  e.ifThen(needsMask, [&] {
+    maskLogits(e, logits, visibleKeys(s, strip, firstKey));
+  });
+  Value oldTop = e.loadVector(tops, {strip, zero}, w);
+  Value top = columnMax(e, logits, oldTop);
+  Value shrink = e.exp(e.subF(oldTop, top));
+  Value sum = exponentiate(e, logits, top);
+  Value oldSum = e.loadVector(sums, {strip, zero}, w);
+  e.storeVector(e.addF(e.mulF(oldSum, shrink), sum), sums, {strip, zero});
+  e.storeVector(top, tops, {strip, zero});
+  Value out = e.part(output, {strip});
+  e.forEach(zero, e.dim(out, 0), [&](Value d) {
+    Value x = e.loadVector(out, {d, zero}, w);
+    e.storeVector(e.mulF(x, shrink), out, {d, zero});
+  });
+  // O^T += V^T P^T: V lies rows of keys first, so A is read transposed.
+  AffineExpr m, n, k;
+  bindDims(e.b.getContext(), m, n, k);
+  auto map = [&](AffineExpr row, AffineExpr column) {
+    return AffineMap::get(3, 0, {row, column}, e.b.getContext());
+  };
+  SmallVector<AffineMap> maps{map(k, m), map(k, n), map(m, n)};
+  linalg::MatmulOp::create(
+      e.b, TypeRange{}, ValueRange{values.buffer, logits}, ValueRange{out},
+      ArrayRef<NamedAttribute>{e.b.getNamedAttr(
+          "indexing_maps", e.b.getAffineMapArrayAttr(maps))});
+}
+
+void Attend::attendBlock(const Sequence &s, Value k, Value v, Value j) {
+  Value firstKey = e.mul(j, bk);
+  Value rows = e.min(e.index(bk), e.sub(s.kLength, firstKey));
+  Value start = e.add(s.kStart, firstKey);
+  packRows(e, keys, k, start, rows);
+  packRows(e, values, v, start, rows);
+  // Only the blocks at the end and on the diagonal have keys to hide; padding
+  // rows of an odd block size always have.
+  Value needsMask = arith::ConstantIntOp::create(e.b, roundUp8(bk) != bk, 1);
+  needsMask = arith::OrIOp::create(e.b, needsMask, e.less(rows, e.index(bk)));
+  if (op.getCausal()) {
+    Value firstQuery = e.add(e.mul(s.unit, bq), s.delta(e));
+    Value diagonal = e.less(firstQuery, e.add(firstKey, bk - 1));
+    needsMask = arith::OrIOp::create(e.b, needsMask, diagonal);
+  }
+  e.forEach(e.index(0), e.index(queries.count), [&](Value strip) {
+    attendStrip(s, strip, firstKey, needsMask);
+  });
+}
+
+/// o = O / sum, lse = top + ln(sum); 0 and -inf where nothing was seen (A2).
+/// `o` is the head's [Lq, Dv], `lse` its [Lq] or null.
+void Attend::writeRows(const Sequence &s, Value rows, Value o, Value lse) {
+  Type element = op.getO().getType().getElementType();
+  Value first = e.add(s.qStart, e.mul(s.unit, bq));
+  e.forEach(e.index(0), rows, [&](Value i) {
+    Value strip = e.floorDiv(i, queries.width), lane = e.rem(i, queries.width);
+    Value row = e.add(first, i);
+    Value sum = e.load(sums, {strip, lane});
+    Value blind = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ, sum,
+                                        e.f32(0.0));
+    Value inverse = e.divF(e.f32(1.0), e.select(blind, e.f32(1.0), sum));
+    e.forEach(e.index(0), e.index(valueDim), [&](Value d) {
+      Value x = e.mulF(e.load(output, {strip, d, lane}), inverse);
+      e.store(e.narrow(x, element), o, {row, d});
+    });
+    if (!lse)
+      return;
+    Value l = e.addF(e.load(tops, {strip, lane}), e.log(sum));
+    Value none = e.f32(-std::numeric_limits<double>::infinity());
+    e.store(e.select(blind, none, l), lse, {row});
+  });
+}
+
+} // namespace
+
+SmallVector<Value>
+loops::lowerBlockSparseAttention(OpBuilder &builder, BlockSparseAttentionOp op,
+                                 ValueRange buffers, int64_t strip) {
+  Emit e(builder, op.getLoc());
+  Value q = buffers[0], k = buffers[1], v = buffers[2], counts = buffers[3],
+        indices = buffers[4];
+  Packing packing{buffers[5], buffers[6]};
+  auto type = op.getO().getType();
+  int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey(),
+          headDim = op.getQ().getType().getDimSize(3),
+          heads = type.getDimSize(1),
+          group = heads / op.getK().getType().getDimSize(1);
+  Value lq = e.dim(q, 2), lk = e.dim(k, 2);
+  SmallVector<Value> sizes;
+  for (int64_t i : {0, 2})
+    if (type.isDynamicDim(i))
+      sizes.push_back(e.dim(q, i));
+  SmallVector<Value> results{
+      e.buffer(type.getShape(), type.getElementType(), sizes)};
+  if (op.getLse())
+    results.push_back(e.buffer(cast<ShapedType>(op.getLse().getType()).getShape(),
+                               e.b.getF32Type(), sizes));
+  Value slots = packing ? e.add(e.floorDiv(lq, bq),
+                                e.sub(e.dim(packing.cuQ, 0), e.index(1)))
+                        : e.ceilDiv(lq, bq);
+  double scale =
+      op.getScale() ? op.getScale()->convertToDouble() : 1.0 / std::sqrt(headDim);
+
+  e.parallel({e.dim(q, 0), e.index(heads), slots}, [&](ValueRange at) {
+    // The last rows see the most keys: longest first leaves no straggler.
+    Value slot = op.getCausal()
+                     ? e.sub(e.sub(slots, e.index(1)), at[2])
+                     : Value(at[2]);
+    withSequence(e, packing, lq, lk, slot, bq, [&](Sequence s) {
+      Attend attend{e,  op, bq, bk, headDim, type.getDimSize(3), {}, {}, {},
+                    {}, {}, {}, {}};
+      attend.allocate(strip);
+      Value first = e.mul(s.unit, bq);
+      Value rows = e.min(e.index(bq), e.sub(s.qLength, first));
+      packStrips(e, attend.queries, e.part(q, {at[0], at[1]}),
+                 e.add(s.qStart, first), rows, scale);
+      Value kvHead = e.floorDiv(at[1], group);
+      Value keys = e.part(k, {at[0], kvHead}), vals = e.part(v, {at[0], kvHead});
+      if (!counts) {
+        Value all = candidateBlocks(e, s, bq, bk, op.getCausal());
+        e.forEach(e.index(0), all,
+                  [&](Value j) { attend.attendBlock(s, keys, vals, j); });
+      } else {
+        int64_t selections = op.getCounts().getType().getDimSize(1);
+        Value h = e.floorDiv(at[1], heads / selections);
+        Value count = e.fromI32(e.load(counts, {at[0], h, slot}));
+        e.forEach(e.index(0), count, [&](Value n) {
+          Value j = e.fromI32(e.load(indices, {at[0], h, slot, n}));
+          attend.attendBlock(s, keys, vals, j);
+        });
+      }
+      attend.writeRows(s, rows, e.part(results[0], {at[0], at[1]}),
+                       results.size() > 1 ? e.part(results[1], {at[0], at[1]})
+                                          : Value());
+    });
+  });
+  return results;
+}

@@ -1,0 +1,86 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "unisparse/Conversion/UniSparseToLoops.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+
+using namespace mlir;
+using namespace mlir::bufferization;
+using namespace unisparse;
+
+namespace {
+
+/// A stage reads its operands and writes new buffers. A mass whose rule takes
+/// every candidate is a shape only (block_select).
+template <typename OpTy>
+struct StageModel
+    : BufferizableOpInterface::ExternalModel<StageModel<OpTy>, OpTy> {
+  bool bufferizesToAllocation(Operation *, Value) const { return true; }
+
+  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand,
+                              const AnalysisState &) const {
+    auto select = dyn_cast<BlockSelectOp>(op);
+    return !(select && select.getRule().getKind() == RuleKind::All &&
+             operand.get() == select.getMass());
+  }
+
+  bool bufferizesToMemoryWrite(Operation *, OpOperand &,
+                               const AnalysisState &) const {
+    return false;
+  }
+
+  AliasingValueList getAliasingValues(Operation *, OpOperand &,
+                                      const AnalysisState &) const {
+    return {};
+  }
+
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
+                          const BufferizationOptions &options,
+                          BufferizationState &state) const {
+    SmallVector<Value> buffers;
+    for (Value tensor : tensorOperandSlots(op)) {
+      if (!tensor) {
+        buffers.push_back(Value());
+        continue;
+      }
+      FailureOr<Value> buffer = getBuffer(rewriter, tensor, options, state);
+      if (failed(buffer))
+        return failure();
+      buffers.push_back(*buffer);
+    }
+    FailureOr<SmallVector<Value>> results =
+        lowerToLoops(rewriter, op, buffers);
+    if (failed(results))
+      return failure();
+    replaceOpWithBufferizedValues(rewriter, op, *results);
+    return success();
+  }
+};
+
+} // namespace
+
+void unisparse::registerBufferizableOpInterfaceModels(
+    DialectRegistry &registry) {
+  registry.addExtension(+[](MLIRContext *context, UniSparseDialect *) {
+    context->loadDialect<affine::AffineDialect, arith::ArithDialect,
+                         bufferization::BufferizationDialect,
+                         linalg::LinalgDialect, math::MathDialect,
+                         memref::MemRefDialect, scf::SCFDialect,
+                         vector::VectorDialect>();
+    PoolOp::attachInterface<StageModel<PoolOp>>(*context);
+    BlockScoreOp::attachInterface<StageModel<BlockScoreOp>>(*context);
+    BlockSelectOp::attachInterface<StageModel<BlockSelectOp>>(*context);
+    BlockSparseAttentionOp::attachInterface<StageModel<BlockSparseAttentionOp>>(
+        *context);
+  });
+}

@@ -1,0 +1,30 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// The stages on buffers. Each function takes the op's tensor operands as
+// buffers, in the op's order with null for absent ones, emits loops at the
+// builder's insertion point and returns new buffers, one a result.
+#ifndef UNISPARSE_LIB_CONVERSION_UNISPARSETOLOOPS_LOWERING_H
+#define UNISPARSE_LIB_CONVERSION_UNISPARSETOLOOPS_LOWERING_H
+
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+
+namespace unisparse::loops {
+
+llvm::SmallVector<mlir::Value> lowerPool(mlir::OpBuilder &b, PoolOp op,
+                                         mlir::ValueRange buffers);
+llvm::SmallVector<mlir::Value> lowerBlockScore(mlir::OpBuilder &b,
+                                               BlockScoreOp op,
+                                               mlir::ValueRange buffers,
+                                               int64_t strip);
+llvm::SmallVector<mlir::Value> lowerBlockSelect(mlir::OpBuilder &b,
+                                                BlockSelectOp op,
+                                                mlir::ValueRange buffers);
+llvm::SmallVector<mlir::Value>
+lowerBlockSparseAttention(mlir::OpBuilder &b, BlockSparseAttentionOp op,
+                          mlir::ValueRange buffers, int64_t strip);
+
+} // namespace unisparse::loops
+
+#endif // UNISPARSE_LIB_CONVERSION_UNISPARSETOLOOPS_LOWERING_H

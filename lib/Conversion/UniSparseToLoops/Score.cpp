@@ -1,0 +1,248 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// unisparse.block_score: composite attention summed over key blocks (S1-S6).
+//
+// One pass over the keys keeps, for each composite row and key block, the
+// maximum and the sum of exponentials; the row's normaliser is known when the
+// pass ends, and turns them into masses.
+#include "Lowering.h"
+#include "Tiles.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
+#include <cmath>
+
+using namespace unisparse;
+using namespace unisparse::loops;
+
+namespace {
+
+struct Score {
+  Emit &e;
+  BlockScoreOp op;
+  Value q, k, mass;
+  int64_t bq, bk, cq, ck, rowsPerBlock, keysPerBlock, group;
+  Strips queries;
+  RowTile keys;
+  Value logits, tops, sums; // tops, sums: [strips, J, strip]
+
+  bool isMax() { return op.getAgg() == Agg::Max; }
+
+  /// Composite rows of the query block: i32 lanes of local composite numbers.
+  Value rowNumbers(const Sequence &s, Value strip);
+  /// Composite keys, from the first on, that each row may see (S2).
+  Value visibleKeys(const Sequence &s, Value rows);
+  /// Rows in each composite of `rows`: 0 for lanes without one (P1).
+  Value rowCounts(const Sequence &s, Value rows);
+
+  void scoreKeyBlock(const Sequence &s, Value j, Value kc, Value firstKey);
+  Value coefficients(const Sequence &s, Value strip, Value blocks,
+                     Value &rowTop);
+  void addHead(const Sequence &s, Value batch, Value queryHead, Value massRow,
+               Value headMass, Value blocks);
+};
+
+Value Score::rowNumbers(const Sequence &s, Value strip) {
+  Value first = e.add(e.mul(s.unit, rowsPerBlock), e.mul(strip, queries.width));
+  return arith::AddIOp::create(e.b, e.splat(e.toI32(first), queries.width),
+                               e.iota(queries.width));
+}
+
+/// 32-bit lanes hold tokens: lengths stay below 2^31, as cu_seqlens demands.
+Value Score::visibleKeys(const Sequence &s, Value rows) {
+  int64_t w = queries.width;
+  auto splat = [&](Value index) { return e.splat(e.toI32(index), w); };
+  Value all = splat(e.ceilDiv(s.kLength, ck));
+  if (!op.getCausal())
+    return all;
+  Value end = arith::MulIOp::create(
+      e.b, arith::AddIOp::create(e.b, rows, splat(e.index(1))),
+      splat(e.index(cq)));
+  end = arith::MinSIOp::create(e.b, end, splat(s.qLength));
+  // b * ck <= delta + end - 1
+  Value position = arith::AddIOp::create(e.b, end, splat(s.delta(e)));
+  Value seen = arith::DivSIOp::create(
+      e.b, arith::AddIOp::create(e.b, position, splat(e.index(ck - 1))),
+      splat(e.index(ck)));
+  return arith::MinSIOp::create(e.b, seen, all);
+}
+
+Value Score::rowCounts(const Sequence &s, Value rows) {
+  int64_t w = queries.width;
+  auto splat = [&](Value index) { return e.splat(e.toI32(index), w); };
+  Value left = arith::SubIOp::create(
+      e.b, splat(s.qLength),
+      arith::MulIOp::create(e.b, rows, splat(e.index(cq))));
+  Value n = arith::MinSIOp::create(e.b, left, splat(e.index(cq)));
+  n = arith::MaxSIOp::create(e.b, n, splat(e.index(0)));
+  // Lanes behind the block belong to the next block, not to this one.
+  Value end = splat(e.mul(e.add(s.unit, 1), rowsPerBlock));
+  Value inBlock =
+      arith::CmpIOp::create(e.b, arith::CmpIPredicate::slt, rows, end);
+  n = e.select(inBlock, n, splat(e.index(0)));
+  return arith::SIToFPOp::create(
+      e.b, VectorType::get({w}, e.b.getF32Type()), n);
+}
+
+/// Maxima and sums of exponentials of all rows against key block `j`; `kc` is
+/// the head's composites [C, D], `firstKey` the sequence's first.
+void Score::scoreKeyBlock(const Sequence &s, Value j, Value kc,
+                          Value firstKey) {
+  Value first = e.mul(j, keysPerBlock), all = e.ceilDiv(s.kLength, ck);
+  Value rows = e.min(e.index(keysPerBlock), e.sub(all, first));
+  packRows(e, keys, kc, e.add(firstKey, first), rows);
+  Value zero = e.index(0);
+  // The key composite that holds fewer tokens than ck, if any is in this block.
+  Value tail = e.rem(s.kLength, ck), lastKey = e.sub(e.sub(all, e.index(1)), first);
+  Value hasTail = arith::AndIOp::create(
+      e.b, e.less(zero, tail), e.less(lastKey, e.index(keysPerBlock)));
+  e.forEach(zero, e.index(queries.count), [&](Value strip) {
+    multiplyKeys(e, keys, e.part(queries.buffer, {strip}), logits);
+    e.ifThen(hasTail, [&] { // S1: + ln(n_b / ck)
+      Value n = arith::UIToFPOp::create(e.b, e.b.getF32Type(), e.toI32(tail));
+      Value bias = e.log(e.divF(n, e.f32(static_cast<double>(ck))));
+      Value x = e.loadVector(logits, {lastKey, zero}, queries.width);
+      e.storeVector(e.addF(x, e.splat(bias, queries.width)), logits,
+                    {lastKey, zero});
+    });
+    Value visible = visibleKeys(s, rowNumbers(s, strip));
+    Value relative = arith::SubIOp::create(
+        e.b, visible, e.splat(e.toI32(first), queries.width));
+    // Columns of padding are masked as keys behind the block's end.
+    relative = arith::MinSIOp::create(
+        e.b, relative, e.splat(e.toI32(e.index(keysPerBlock)), queries.width));
+    maskLogits(e, logits, relative);
+    Value top = columnMax(e, logits, e.splat(lowestLogit(), queries.width));
+    Value sum = exponentiate(e, logits, top);
+    e.storeVector(top, tops, {strip, j, zero});
+    e.storeVector(sum, sums, {strip, j, zero});
+  });
+}
+
+/// What a row's block sums are multiplied with: one over its normaliser (S3),
+/// times its weight in the block's mass (S5) and in the group's mean (S6).
+Value Score::coefficients(const Sequence &s, Value strip, Value blocks,
+                          Value &rowTop) {
+  Value zero = e.index(0);
+  int64_t w = queries.width;
+  rowTop = e.fold(zero, blocks, e.splat(lowestLogit(), w),
+                  [&](Value j, ValueRange top) -> SmallVector<Value> {
+                    return {e.maxF(e.loadVector(tops, {strip, j, zero}, w),
+                                   top[0])};
+                  })[0];
+  Value norm = e.fold(
+      zero, blocks, e.splat(0.0, w),
+      [&](Value j, ValueRange sum) -> SmallVector<Value> {
+        Value top = e.loadVector(tops, {strip, j, zero}, w);
+        Value part = e.mulF(e.loadVector(sums, {strip, j, zero}, w),
+                            e.exp(e.subF(top, rowTop)));
+        return {e.addF(sum[0], part)};
+      })[0];
+  Value n = rowCounts(s, rowNumbers(s, strip));
+  Value none = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ, n,
+                                     e.splat(0.0, w));
+  Value weight = e.splat(1.0, w);
+  if (!isMax()) {
+    Value start = e.mul(s.unit, bq);
+    Value rows = e.min(e.index(bq), e.sub(s.qLength, start));
+    Value total =
+        arith::UIToFPOp::create(e.b, e.b.getF32Type(), e.toI32(rows));
+    weight = e.divF(n, e.splat(total, w));
+  }
+  weight = e.mulF(weight, e.splat(1.0 / static_cast<double>(group), w));
+  return e.select(none, e.splat(0.0, w), e.divF(weight, norm));
+}
+
+/// Adds the masses of one query head to `massRow`; `headMass` [J] is scratch.
+void Score::addHead(const Sequence &s, Value batch, Value queryHead,
+                    Value massRow, Value headMass, Value blocks) {
+  Value zero = e.index(0), rows = e.ceilDiv(s.qLength, cq);
+  Value first = e.mul(s.unit, rowsPerBlock);
+  Value count = e.min(e.index(rowsPerBlock), e.sub(rows, first));
+  int64_t heads = op.getQ().getType().getDimSize(1),
+          kvHeads = op.getK().getType().getDimSize(1);
+  double scale = op.getScale() ? op.getScale()->convertToDouble()
+                               : 1.0 / std::sqrt(op.getQ().getType().getDimSize(3));
+  packStrips(e, queries, e.part(q, {batch, queryHead}),
+             e.add(s.firstQuerySlot(e, cq), first), count,
+             scale * op.getAlpha().convertToDouble());
+  Value kc = e.part(k, {batch, e.floorDiv(queryHead, heads / kvHeads)});
+  Value firstKey = s.firstKeySlot(e, ck);
+  e.forEach(zero, blocks,
+            [&](Value j) { scoreKeyBlock(s, j, kc, firstKey); });
+  e.forEach(zero, blocks,
+            [&](Value j) { e.store(e.f32(0.0), headMass, {j}); });
+  e.forEach(zero, e.index(queries.count), [&](Value strip) {
+    Value rowTop;
+    Value coefficient = coefficients(s, strip, blocks, rowTop);
+    e.forEach(zero, blocks, [&](Value j) {
+      Value top = e.loadVector(tops, {strip, j, zero}, queries.width);
+      Value w = e.mulF(e.loadVector(sums, {strip, j, zero}, queries.width),
+                       e.exp(e.subF(top, rowTop)));
+      Value all = vector::ReductionOp::create(
+          e.b, isMax() ? vector::CombiningKind::MAXNUMF
+                       : vector::CombiningKind::ADD,
+          e.mulF(w, coefficient));
+      Value old = e.load(headMass, {j});
+      e.store(isMax() ? e.maxF(all, old) : e.addF(all, old), headMass, {j});
+    });
+  });
+  e.forEach(zero, blocks, [&](Value j) {
+    Value sum = e.addF(e.load(massRow, {j}), e.load(headMass, {j}));
+    e.store(sum, massRow, {j});
+  });
+}
+
+} // namespace
+
+SmallVector<Value> loops::lowerBlockScore(OpBuilder &builder, BlockScoreOp op,
+                                          ValueRange buffers, int64_t strip) {
+  Emit e(builder, op.getLoc());
+  Value q = buffers[0], k = buffers[1];
+  Packing packing{buffers[2], buffers[3]};
+  SmallVector<OpFoldResult> mixed =
+      getMixedValues(op.getStaticLengths(), op.getLengths(), e.b);
+  Value lq = getValueOrCreateConstantIndexOp(e.b, op.getLoc(), mixed[0]);
+  Value lk = getValueOrCreateConstantIndexOp(e.b, op.getLoc(), mixed[1]);
+  int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey(),
+          cq = op.getPooling().getQuery(), ck = op.getPooling().getKey();
+  auto type = op.getMass().getType();
+  int64_t headDim = op.getQ().getType().getDimSize(3);
+  int64_t massHeads = type.getDimSize(1);
+  int64_t group = op.getQ().getType().getDimSize(1) / massHeads;
+  Value slots = packing ? e.add(e.floorDiv(lq, bq),
+                                e.sub(e.dim(packing.cuQ, 0), e.index(1)))
+                        : e.ceilDiv(lq, bq);
+  Value keyBlocks = e.ceilDiv(lk, bk);
+  SmallVector<Value> sizes;
+  if (type.isDynamicDim(0))
+    sizes.push_back(e.dim(q, 0));
+  if (type.isDynamicDim(2))
+    sizes.push_back(slots);
+  if (type.isDynamicDim(3))
+    sizes.push_back(keyBlocks);
+  Value mass = e.buffer(type.getShape(), type.getElementType(), sizes);
+
+  e.parallel({e.dim(mass, 0), e.dim(mass, 1), slots}, [&](ValueRange at) {
+    Value massRow = e.part(mass, at);
+    e.forEach(e.index(0), keyBlocks,
+              [&](Value j) { e.store(e.f32(0.0), massRow, {j}); });
+    withSequence(e, packing, lq, lk, at[2], bq, [&](Sequence s) {
+      Score score{e,  op, q,  k,  mass, bq, bk, cq, ck, bq / cq, bk / ck,
+                  group, {}, {}, {}, {}, {}};
+      score.queries = stripsFor(e, bq / cq, headDim, strip);
+      score.keys = rowTileFor(e, bk / ck, headDim);
+      score.logits = e.buffer({roundUp8(bk / ck), strip}, e.b.getF32Type());
+      int64_t dynamic = ShapedType::kDynamic, strips = score.queries.count;
+      Value headMass = e.buffer({dynamic}, e.b.getF32Type(), keyBlocks);
+      score.tops = e.buffer({strips, dynamic, strip}, e.b.getF32Type(), keyBlocks);
+      score.sums = e.buffer({strips, dynamic, strip}, e.b.getF32Type(), keyBlocks);
+      Value blocks = candidateBlocks(e, s, bq, bk, op.getCausal());
+      Value first = e.mul(at[1], group);
+      e.forEach(first, e.add(first, group), [&](Value head) {
+        score.addHead(s, at[0], head, massRow, headMass, blocks);
+      });
+    });
+  });
+  return {mass};
+}

@@ -1,0 +1,241 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// unisparse.block_select: the smallest set of blocks that holds p (L1-L6).
+//
+// A row has few blocks beside the arithmetic of attending to them, so the next
+// largest mass is looked for again and again, in SPEC's order: no sort.
+#include "Lowering.h"
+#include "Tiles.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
+
+using namespace unisparse;
+using namespace unisparse::loops;
+
+namespace {
+
+struct Select {
+  Emit &e;
+  BlockSelectOp op;
+  Value massRow; ///< [J]
+  Value taken;   ///< [J] i8
+  Value share;   ///< f32 p, null unless the rule is top_p
+  Value candidates;
+
+  Value i8(int64_t value) {
+    return arith::ConstantIntOp::create(e.b, value, 8);
+  }
+  Value isTaken(Value j) {
+    return arith::CmpIOp::create(e.b, arith::CmpIPredicate::ne,
+                                 e.load(taken, {j}), i8(0));
+  }
+
+  Value isForced(const Sequence &s, Value j);
+  Value isDense(const Sequence &s);
+  std::array<Value, 3> takeForced(const Sequence &s, Value dense);
+  std::array<Value, 2> largest();
+  void takeByMass(Value dense, std::array<Value, 3> forced);
+  Value writeRow(Value indicesRow, Value keyBlocks);
+};
+
+/// L2: the first `sink` blocks, those on the diagonal and `local - 1` before.
+Value Select::isForced(const Sequence &s, Value j) {
+  RuleAttr rule = op.getRule();
+  Value sink = e.less(j, e.index(rule.getSink()));
+  if (!op.getCausal())
+    return sink;
+  int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey();
+  Value diagonal = e.floorDiv(e.add(s.delta(e), e.mul(s.unit, bq)), bk);
+  // j >= diagonal - (local - 1), without going below zero.
+  Value local = e.less(diagonal, e.add(j, rule.getLocal()));
+  return arith::OrIOp::create(e.b, sink, local);
+}
+
+/// Every candidate is taken: p >= 1 without a cap (L3), or a short sequence.
+Value Select::isDense(const Sequence &s) {
+  RuleAttr rule = op.getRule();
+  if (rule.takesAll())
+    return arith::ConstantIntOp::create(e.b, 1, 1);
+  Value dense = e.less(s.kLength, e.index(rule.getDenseBelow() + 1));
+  if (rule.getKind() == RuleKind::TopP && !rule.getMaxBlocks()) {
+    Value whole = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OGE, share,
+                                        e.f32(1.0));
+    dense = arith::OrIOp::create(e.b, dense, whole);
+  }
+  return dense;
+}
+
+/// Marks the forced blocks (all of a dense row). Returns their number and mass,
+/// and the mass of all candidates.
+std::array<Value, 3> Select::takeForced(const Sequence &s, Value dense) {
+  SmallVector<Value> r = e.fold(
+      e.index(0), candidates, {e.index(0), e.f32(0.0), e.f32(0.0)},
+      [&](Value j, ValueRange c) -> SmallVector<Value> {
+        Value take = arith::OrIOp::create(e.b, dense, isForced(s, j));
+        e.store(e.select(take, i8(1), i8(0)), taken, {j});
+        Value m = op.getRule().getKind() == RuleKind::All
+                      ? e.f32(0.0)
+                      : e.load(massRow, {j});
+        return {e.add(c[0], e.select(take, e.index(1), e.index(0))),
+                e.addF(c[1], e.select(take, m, e.f32(0.0))), e.addF(c[2], m)};
+      });
+  return {r[0], r[1], r[2]};
+}
+
+/// The block of the largest mass not yet taken, ties to the smaller index, and
+/// its mass. A NaN mass is never larger, so it comes last, not never.
+std::array<Value, 2> Select::largest() {
+  Value none = e.index(-1);
+  SmallVector<Value> r = e.fold(
+      e.index(0), candidates, {none, e.f32(0.0)},
+      [&](Value j, ValueRange c) -> SmallVector<Value> {
+        Value m = e.load(massRow, {j});
+        Value first =
+            arith::CmpIOp::create(e.b, arith::CmpIPredicate::eq, c[0], none);
+        Value more =
+            arith::CmpFOp::create(e.b, arith::CmpFPredicate::OGT, m, c[1]);
+        Value free = arith::XOrIOp::create(
+            e.b, isTaken(j), arith::ConstantIntOp::create(e.b, 1, 1));
+        Value better = arith::AndIOp::create(
+            e.b, free, arith::OrIOp::create(e.b, first, more));
+        return {e.select(better, j, c[0]), e.select(better, m, c[1])};
+      });
+  return {r[0], r[1]};
+}
+
+/// L3, L4: takes blocks in order of mass until the rule is met.
+void Select::takeByMass(Value dense, std::array<Value, 3> forced) {
+  RuleAttr rule = op.getRule();
+  Value count = forced[0], mass = forced[1], total = forced[2];
+  Value limit = e.sub(candidates, count);
+  if (rule.getMaxBlocks())
+    limit = e.min(limit, e.index(*rule.getMaxBlocks()));
+  if (rule.getKind() == RuleKind::TopK)
+    limit = e.min(limit, e.max(e.sub(e.index(rule.getK()), count), e.index(0)));
+  limit = e.select(dense, e.index(0), limit);
+  scf::WhileOp::create(
+      e.b, TypeRange{limit.getType(), mass.getType()},
+      ValueRange{e.index(0), mass},
+      [&](OpBuilder &, Location, ValueRange c) {
+        Value go = e.less(c[0], limit);
+        if (rule.getKind() == RuleKind::TopP) {
+          Value missing = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OLT,
+                                                c[1], e.mulF(share, total));
+          Value few = e.less(e.add(c[0], count), e.index(rule.getMinBlocks()));
+          // p = 1 under max_blocks takes blocks of no mass too.
+          Value whole = arith::CmpFOp::create(
+              e.b, arith::CmpFPredicate::OGE, share, e.f32(1.0));
+          Value wants = arith::OrIOp::create(
+              e.b, whole, arith::OrIOp::create(e.b, missing, few));
+          go = arith::AndIOp::create(e.b, go, wants);
+        }
+        scf::ConditionOp::create(e.b, go, c);
+      },
+      [&](OpBuilder &, Location, ValueRange c) {
+        auto [j, m] = largest();
+        e.store(i8(1), taken, {j});
+        scf::YieldOp::create(e.b,
+                             ValueRange{e.add(c[0], 1), e.addF(c[1], m)});
+      });
+}
+
+/// L6: the taken blocks, ascending, then zeros. Returns how many.
+Value Select::writeRow(Value indicesRow, Value keyBlocks) {
+  Value zero = arith::ConstantIntOp::create(e.b, 0, 32);
+  Value count = e.fold(e.index(0), candidates, {e.index(0)},
+                       [&](Value j, ValueRange c) -> SmallVector<Value> {
+                         Value take = isTaken(j);
+                         // A skipped block's entry is overwritten by the next.
+                         e.store(e.toI32(j), indicesRow, {c[0]});
+                         return {e.add(c[0], e.select(take, e.index(1),
+                                                      e.index(0)))};
+                       })[0];
+  e.forEach(count, keyBlocks, [&](Value n) { e.store(zero, indicesRow, {n}); });
+  return count;
+}
+
+} // namespace
+
+SmallVector<Value> loops::lowerBlockSelect(OpBuilder &builder, BlockSelectOp op,
+                                           ValueRange buffers) {
+  Emit e(builder, op.getLoc());
+  Value mass = buffers[0], topP = buffers[1];
+  Packing packing{buffers[2], buffers[3]};
+  SmallVector<OpFoldResult> mixed =
+      getMixedValues(op.getStaticLengths(), op.getLengths(), e.b);
+  Value lq = getValueOrCreateConstantIndexOp(e.b, op.getLoc(), mixed[0]);
+  Value lk = getValueOrCreateConstantIndexOp(e.b, op.getLoc(), mixed[1]);
+  int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey();
+  auto type = op.getIndices().getType();
+  int64_t heads = type.getDimSize(1);
+  int64_t massHeads = op.getMass().getType().getDimSize(1);
+  Value batch = e.dim(mass, 0), slots = e.dim(mass, 2),
+        keyBlocks = e.dim(mass, 3);
+  SmallVector<Value> sizes;
+  for (int64_t i : {0, 2, 3})
+    if (type.isDynamicDim(i))
+      sizes.push_back(e.dim(mass, i));
+  Value indices = e.buffer(type.getShape(), type.getElementType(), sizes);
+  auto countsType = op.getCounts().getType();
+  if (type.isDynamicDim(3))
+    sizes.pop_back();
+  Value counts = e.buffer(countsType.getShape(), e.b.getI32Type(), sizes);
+  auto densityType = op.getDensity().getType();
+  Value density = e.buffer(densityType.getShape(), e.b.getF32Type(),
+                           type.isDynamicDim(0) ? ValueRange{batch}
+                                                : ValueRange{});
+
+  auto selectRow = [&](Value b, Value h, Value slot, Sequence s) -> Value {
+    Select select{e, op, {}, {}, {}, {}};
+    select.massRow = e.part(mass, {b, e.floorDiv(h, heads / massHeads), slot});
+    select.taken = e.buffer({ShapedType::kDynamic}, e.b.getI8Type(), keyBlocks);
+    select.candidates = candidateBlocks(e, s, bq, bk, op.getCausal());
+    if (topP) { // L5
+      int64_t shares = op.getTopP().getType().getDimSize(0);
+      select.share = e.load(topP, {e.floorDiv(h, heads / shares)});
+    } else if (op.getRule().getP()) {
+      select.share = e.f32(op.getRule().getP().getValueAsDouble());
+    }
+    Value dense = select.isDense(s);
+    std::array<Value, 3> forced = select.takeForced(s, dense);
+    if (!op.getRule().takesAll())
+      select.takeByMass(dense, forced);
+    Value count = select.writeRow(e.part(indices, {b, h, slot}), keyBlocks);
+    e.store(e.toI32(count), counts, {b, h, slot});
+    return select.candidates;
+  };
+
+  // Rows of a head one after another: their counts add up to its density.
+  e.parallel({batch, e.index(heads)}, [&](ValueRange at) {
+    Value zero = arith::ConstantIntOp::create(e.b, 0, 32);
+    Value seen = e.buffer({1}, e.b.getIndexType());
+    Value taken = e.buffer({1}, e.b.getIndexType());
+    Value first = e.index(0);
+    e.store(first, seen, {first});
+    e.store(first, taken, {first});
+    e.forEach(first, slots, [&](Value slot) {
+      e.store(zero, counts, {at[0], at[1], slot});
+      if (packing) // Spare slots select nothing.
+        e.forEach(first, keyBlocks, [&](Value n) {
+          e.store(zero, indices, {at[0], at[1], slot, n});
+        });
+      withSequence(e, packing, lq, lk, slot, bq, [&](Sequence s) {
+        Value all = selectRow(at[0], at[1], slot, s);
+        Value count = e.fromI32(e.load(counts, {at[0], at[1], slot}));
+        e.store(e.add(e.load(seen, {first}), all), seen, {first});
+        e.store(e.add(e.load(taken, {first}), count), taken, {first});
+      });
+    });
+    auto toFloat = [&](Value cell) {
+      Value i64 = arith::IndexCastOp::create(e.b, e.b.getI64Type(),
+                                             e.load(cell, {first}));
+      return arith::SIToFPOp::create(e.b, e.b.getF32Type(), i64);
+    };
+    // Of no candidates, all are selected.
+    Value some = e.less(first, e.load(seen, {first}));
+    Value ratio = e.divF(toFloat(taken), toFloat(seen));
+    e.store(e.select(some, ratio, e.f32(1.0)), density, at);
+  });
+  return {counts, indices, density};
+}

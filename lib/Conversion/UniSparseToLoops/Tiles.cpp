@@ -1,0 +1,196 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "Tiles.h"
+#include <limits>
+
+using namespace unisparse::loops;
+
+double unisparse::loops::lowestLogit() {
+  return std::numeric_limits<float>::lowest();
+}
+
+//===----------------------------------------------------------------------===//
+// Sequences
+//===----------------------------------------------------------------------===//
+
+static Value loadEnd(Emit &e, Value cu, Value i) {
+  return e.fromI32(e.load(cu, i));
+}
+
+static Value firstSlot(Emit &e, Value number, Value start,
+                       int64_t granularity) {
+  if (!number)
+    return e.index(0);
+  return e.add(e.floorDiv(start, granularity), number);
+}
+
+Value Sequence::firstQuerySlot(Emit &e, int64_t granularity) const {
+  return firstSlot(e, number, qStart, granularity);
+}
+
+Value Sequence::firstKeySlot(Emit &e, int64_t granularity) const {
+  return firstSlot(e, number, kStart, granularity);
+}
+
+/// The last sequence whose first slot is at or before `slot`: a walk along the
+/// ends, short beside the work of one slot.
+static Value findSequence(Emit &e, Value cu, Value slot, int64_t granularity) {
+  Value last = e.sub(e.dim(cu, 0), e.index(2));
+  auto loop = scf::WhileOp::create(
+      e.b, TypeRange{e.b.getIndexType()}, ValueRange{e.index(0)},
+      [&](OpBuilder &, Location, ValueRange args) {
+        Value next = e.add(args[0], 1);
+        // Behind the last sequence there is no end to load.
+        Value end = loadEnd(e, cu, e.min(next, last));
+        Value starts = e.add(e.floorDiv(end, granularity), next);
+        Value more = arith::AndIOp::create(
+            e.b, e.less(args[0], last), e.less(starts, e.add(slot, 1)));
+        scf::ConditionOp::create(e.b, more, args);
+      },
+      [&](OpBuilder &, Location, ValueRange args) {
+        scf::YieldOp::create(e.b, ValueRange{e.add(args[0], 1)});
+      });
+  return loop.getResult(0);
+}
+
+void unisparse::loops::withSequence(Emit &e, Packing packing, Value lq,
+                                    Value lk, Value slot, int64_t granularity,
+                                    function_ref<void(Sequence)> body) {
+  if (!packing) {
+    Value zero = e.index(0);
+    body({Value(), zero, lq, zero, lk, slot});
+    return;
+  }
+  // A batch of no sequences has slots only by its length, which is then 0.
+  Value any = e.less(e.index(1), e.dim(packing.cuQ, 0));
+  e.ifThen(any, [&] {
+    Value n = findSequence(e, packing.cuQ, slot, granularity);
+    Value next = e.add(n, 1);
+    Sequence s;
+    s.number = n;
+    s.qStart = loadEnd(e, packing.cuQ, n);
+    s.qLength = e.sub(loadEnd(e, packing.cuQ, next), s.qStart);
+    s.kStart = loadEnd(e, packing.cuK, n);
+    s.kLength = e.sub(loadEnd(e, packing.cuK, next), s.kStart);
+    s.unit = e.sub(slot, s.firstQuerySlot(e, granularity));
+    e.ifThen(e.less(e.mul(s.unit, granularity), s.qLength), [&] { body(s); });
+  });
+}
+
+Value unisparse::loops::candidateBlocks(Emit &e, const Sequence &s,
+                                        int64_t blockQ, int64_t blockK,
+                                        bool causal) {
+  Value all = e.ceilDiv(s.kLength, blockK);
+  if (!causal)
+    return all;
+  Value end = e.min(e.mul(e.add(s.unit, 1), blockQ), s.qLength);
+  return e.min(e.ceilDiv(e.add(s.delta(e), end), blockK), all);
+}
+
+//===----------------------------------------------------------------------===//
+// Tiles
+//===----------------------------------------------------------------------===//
+
+/// Calls `body(offset, lanes)` for pieces of at most 64 of `columns`: long
+/// vectors cost registers, short ones instructions.
+static void forPieces(int64_t columns,
+                      function_ref<void(int64_t, int64_t)> body) {
+  for (int64_t at = 0; at < columns; at += 64)
+    body(at, std::min<int64_t>(64, columns - at));
+}
+
+Strips unisparse::loops::stripsFor(Emit &e, int64_t rows, int64_t headDim,
+                                   int64_t width) {
+  int64_t count = (rows + width - 1) / width, depth = roundUp8(headDim);
+  return {e.buffer({count, depth, width}, e.b.getF32Type()), count, width,
+          depth};
+}
+
+void unisparse::loops::packStrips(Emit &e, const Strips &to, Value from,
+                                  Value first, Value rows, double factor) {
+  e.fill(to.buffer, 0.0);
+  Value columns = e.dim(from, 1), scale = e.f32(factor);
+  e.forEach(e.index(0), rows, [&](Value i) {
+    Value strip = e.floorDiv(i, to.width), lane = e.rem(i, to.width),
+          row = e.add(first, i);
+    e.forEach(e.index(0), columns, [&](Value d) {
+      Value x = e.mulF(e.widen(e.load(from, {row, d})), scale);
+      e.store(x, to.buffer, {strip, d, lane});
+    });
+  });
+}
+
+RowTile unisparse::loops::rowTileFor(Emit &e, int64_t capacity,
+                                     int64_t columns) {
+  int64_t rows = roundUp8(capacity), width = roundUp8(columns);
+  // One cache line more a row: with a power of two all rows of a column would
+  // share a few sets of the cache.
+  Value wide = e.buffer({rows, width + 16}, e.b.getF32Type());
+  e.fill(wide, 0.0);
+  return {e.corner(wide, {rows, width}), capacity, columns};
+}
+
+void unisparse::loops::packRows(Emit &e, const RowTile &to, Value from,
+                                Value first, Value rows) {
+  e.forEach(e.index(0), rows, [&](Value t) {
+    Value row = e.add(first, t);
+    forPieces(to.columns, [&](int64_t at, int64_t lanes) {
+      Value x = e.widen(e.loadVector(from, {row, e.index(at)}, lanes));
+      e.storeVector(x, to.buffer, {t, e.index(at)});
+    });
+  });
+  e.forEach(rows, e.index(to.capacity), [&](Value t) {
+    forPieces(to.columns, [&](int64_t at, int64_t lanes) {
+      e.storeVector(e.splat(0.0, lanes), to.buffer, {t, e.index(at)});
+    });
+  });
+}
+
+void unisparse::loops::multiplyKeys(Emit &e, const RowTile &keys, Value strip,
+                                    Value logits) {
+  e.fill(logits, 0.0);
+  linalg::MatmulOp::create(e.b, ValueRange{keys.buffer, strip},
+                           ValueRange{logits});
+}
+
+static int64_t rowsOf(Value buffer) {
+  return cast<MemRefType>(buffer.getType()).getDimSize(0);
+}
+static int64_t lanesOf(Value buffer) {
+  return cast<MemRefType>(buffer.getType()).getDimSize(1);
+}
+
+void unisparse::loops::maskLogits(Emit &e, Value logits, Value visible) {
+  int64_t lanes = lanesOf(logits);
+  Value zero = e.index(0);
+  Value masked = e.splat(-std::numeric_limits<double>::infinity(), lanes);
+  e.forEach(zero, e.index(rowsOf(logits)), [&](Value t) {
+    Value sees = arith::CmpIOp::create(e.b, arith::CmpIPredicate::slt,
+                                       e.splat(e.toI32(t), lanes), visible);
+    Value x = e.loadVector(logits, {t, zero}, lanes);
+    e.storeVector(e.select(sees, x, masked), logits, {t, zero});
+  });
+}
+
+Value unisparse::loops::columnMax(Emit &e, Value logits, Value init) {
+  Value zero = e.index(0);
+  return e.fold(zero, e.index(rowsOf(logits)), init,
+                [&](Value t, ValueRange top) -> SmallVector<Value> {
+                  Value x = e.loadVector(logits, {t, zero}, lanesOf(logits));
+                  return {e.maxF(x, top[0])};
+                })[0];
+}
+
+Value unisparse::loops::exponentiate(Emit &e, Value logits, Value top) {
+  Value zero = e.index(0);
+  int64_t lanes = lanesOf(logits);
+  return e.fold(zero, e.index(rowsOf(logits)), e.splat(0.0, lanes),
+                [&](Value t, ValueRange sum) -> SmallVector<Value> {
+                  Value x = e.loadVector(logits, {t, zero}, lanes);
+                  Value p = e.exp(e.subF(x, top));
+                  e.storeVector(p, logits, {t, zero});
+                  return {e.addF(sum[0], p)};
+                })[0];
+}

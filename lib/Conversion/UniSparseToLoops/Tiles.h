@@ -1,0 +1,83 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// What the stages share: where a row of query blocks stands in its sequence,
+// and the tiles that score and attend work on.
+#ifndef UNISPARSE_LIB_CONVERSION_UNISPARSETOLOOPS_TILES_H
+#define UNISPARSE_LIB_CONVERSION_UNISPARSETOLOOPS_TILES_H
+
+#include "Emit.h"
+
+namespace unisparse::loops {
+
+/// The two ends of packed sequences as buffers, or null for a padded batch.
+struct Packing {
+  Value cuQ, cuK;
+  explicit operator bool() const { return static_cast<bool>(cuQ); }
+};
+
+/// The sequence that a slot belongs to, and the slot's place in it. All values
+/// are of index type and count tokens.
+struct Sequence {
+  Value number;         ///< Among packed sequences; null in a padded batch.
+  Value qStart, qLength; ///< In the tensor's length dim.
+  Value kStart, kLength;
+  Value unit; ///< The slot's number within the sequence.
+
+  /// First slot of this sequence at a granularity, for queries and for keys.
+  Value firstQuerySlot(Emit &e, int64_t granularity) const;
+  Value firstKeySlot(Emit &e, int64_t granularity) const;
+  /// kLength - qLength: query i stands at position i + delta (causal).
+  Value delta(Emit &e) const { return e.sub(kLength, qLength); }
+};
+
+/// Emits `body` for the sequence that owns `slot`, where any does: a packed
+/// batch has spare slots. `lq`, `lk` are the tensors' lengths.
+void withSequence(Emit &e, Packing packing, Value lq, Value lk, Value slot,
+                  int64_t granularity, function_ref<void(Sequence)> body);
+
+/// L1: how many key blocks, from the first on, query block `unit` may see.
+Value candidateBlocks(Emit &e, const Sequence &s, int64_t blockQ,
+                      int64_t blockK, bool causal);
+
+/// Q^T of up to `rows` rows in strips: [strips, roundUp8(D), strip] f32.
+struct Strips {
+  Value buffer;
+  int64_t count, width, depth;
+};
+Strips stripsFor(Emit &e, int64_t rows, int64_t headDim, int64_t width);
+/// Copies rows [first, first + rows) of the matrix `from` [length, D], times
+/// `factor`, into strips; lanes without a row are zero.
+void packStrips(Emit &e, const Strips &to, Value from, Value first, Value rows,
+                double factor);
+
+/// One block of `capacity` rows of keys or values, f32, zero behind its end.
+struct RowTile {
+  Value buffer; ///< [roundUp8(capacity), roundUp8(columns)], rows strided.
+  int64_t capacity, columns;
+};
+RowTile rowTileFor(Emit &e, int64_t capacity, int64_t columns);
+/// Copies rows [first, first + rows) of the matrix `from` [length, columns].
+void packRows(Emit &e, const RowTile &to, Value from, Value first, Value rows);
+
+/// S^T = K Q^T of one strip: overwrites `logits` [keys' rows, strip].
+void multiplyKeys(Emit &e, const RowTile &keys, Value strip, Value logits);
+
+/// -inf where row `t` of `logits` is at or past `visible` of its lane, an
+/// i32 vector.
+void maskLogits(Emit &e, Value logits, Value visible);
+
+/// Column maxima of `logits`, started from the vector `init`.
+Value columnMax(Emit &e, Value logits, Value init);
+
+/// logits = exp(logits - top), and their column sums.
+Value exponentiate(Emit &e, Value logits, Value top);
+
+/// The lowest finite f32: a maximum that starts here never makes
+/// exp(-inf - maximum) a NaN.
+double lowestLogit();
+
+} // namespace unisparse::loops
+
+#endif // UNISPARSE_LIB_CONVERSION_UNISPARSETOLOOPS_TILES_H

@@ -1,0 +1,132 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "unisparse/Conversion/Passes.h"
+#include "Lowering.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Transforms/DialectConversion.h"
+#include "unisparse/Conversion/UniSparseToLoops.h"
+
+namespace unisparse {
+#define GEN_PASS_DEF_CONVERTUNISPARSETOLOOPS
+#include "unisparse/Conversion/Passes.h.inc"
+} // namespace unisparse
+
+using namespace mlir;
+using namespace unisparse;
+
+FailureOr<SmallVector<Value>>
+unisparse::lowerToLoops(OpBuilder &b, Operation *op, ValueRange buffers,
+                        int64_t strip) {
+  return llvm::TypeSwitch<Operation *, FailureOr<SmallVector<Value>>>(op)
+      .Case([&](PoolOp op) { return loops::lowerPool(b, op, buffers); })
+      .Case([&](BlockScoreOp op) {
+        return loops::lowerBlockScore(b, op, buffers, strip);
+      })
+      .Case([&](BlockSelectOp op) {
+        return loops::lowerBlockSelect(b, op, buffers);
+      })
+      .Case([&](BlockSparseAttentionOp op) {
+        return loops::lowerBlockSparseAttention(b, op, buffers, strip);
+      })
+      .Default([](Operation *op) {
+        return op->emitOpError("has no lowering to loops");
+      });
+}
+
+SmallVector<Value> unisparse::tensorOperandSlots(Operation *op) {
+  return llvm::TypeSwitch<Operation *, SmallVector<Value>>(op)
+      .Case([](PoolOp op) {
+        return SmallVector<Value>{op.getX(), op.getCuSeqlens()};
+      })
+      .Case([](BlockScoreOp op) {
+        return SmallVector<Value>{op.getQ(), op.getK(), op.getCuSeqlensQ(),
+                                  op.getCuSeqlensK()};
+      })
+      .Case([](BlockSelectOp op) {
+        return SmallVector<Value>{op.getMass(), op.getTopP(),
+                                  op.getCuSeqlensQ(), op.getCuSeqlensK()};
+      })
+      .Case([](BlockSparseAttentionOp op) {
+        return SmallVector<Value>{op.getQ(),          op.getK(),
+                                  op.getV(),          op.getCounts(),
+                                  op.getIndices(),    op.getCuSeqlensQ(),
+                                  op.getCuSeqlensK()};
+      })
+      .Default(SmallVector<Value>{});
+}
+
+namespace {
+
+template <typename OpTy>
+struct LowerStage : OpConversionPattern<OpTy> {
+  LowerStage(MLIRContext *context, int64_t strip)
+      : OpConversionPattern<OpTy>(context), strip(strip) {}
+
+  LogicalResult
+  matchAndRewrite(OpTy op, typename OpTy::Adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    SmallVector<Value> buffers;
+    for (Value tensor : tensorOperandSlots(op)) {
+      if (!tensor) {
+        buffers.push_back(Value());
+        continue;
+      }
+      auto type = cast<RankedTensorType>(tensor.getType());
+      buffers.push_back(bufferization::ToBufferOp::create(
+          rewriter, loc,
+          MemRefType::get(type.getShape(), type.getElementType()), tensor,
+          /*read_only=*/true));
+    }
+    FailureOr<SmallVector<Value>> results =
+        lowerToLoops(rewriter, op, buffers, strip);
+    if (failed(results))
+      return failure();
+    SmallVector<Value> tensors;
+    for (auto [buffer, old] : llvm::zip_equal(*results, op->getResults()))
+      tensors.push_back(bufferization::ToTensorOp::create(
+          rewriter, loc, old.getType(), buffer, /*restrict=*/true));
+    rewriter.replaceOp(op, tensors);
+    return success();
+  }
+
+  int64_t strip;
+};
+
+struct ConvertUniSparseToLoops
+    : unisparse::impl::ConvertUniSparseToLoopsBase<ConvertUniSparseToLoops> {
+  using Base::Base;
+
+  LogicalResult initialize(MLIRContext *context) override {
+    if (strip >= 1 && strip <= 64)
+      return success();
+    return emitError(UnknownLoc::get(context))
+           << "convert-unisparse-to-loops: expected strip in [1, 64], got "
+           << strip;
+  }
+
+  void runOnOperation() override {
+    ConversionTarget target(getContext());
+    target.addIllegalDialect<UniSparseDialect>();
+    target.markUnknownOpDynamicallyLegal([](Operation *) { return true; });
+    RewritePatternSet patterns(&getContext());
+    patterns.add<LowerStage<PoolOp>, LowerStage<BlockScoreOp>,
+                 LowerStage<BlockSelectOp>, LowerStage<BlockSparseAttentionOp>>(
+        &getContext(), strip);
+    if (failed(applyPartialConversion(getOperation(), target,
+                                      std::move(patterns))))
+      signalPassFailure();
+  }
+};
+
+} // namespace

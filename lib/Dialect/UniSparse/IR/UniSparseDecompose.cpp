@@ -1,0 +1,79 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// unisparse.attention as the four stages. A rule that takes every candidate
+// needs no estimate.
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
+
+using namespace mlir;
+using namespace unisparse;
+
+namespace {
+struct Lengths {
+  SmallVector<Value> dynamic;
+  SmallVector<int64_t> fixed;
+};
+
+Lengths lengthsOf(OpBuilder &b, Location loc, Value q, Value k) {
+  Lengths lengths;
+  dispatchIndexOpFoldResults({tensor::getMixedSize(b, loc, q, 2),
+                              tensor::getMixedSize(b, loc, k, 2)},
+                             lengths.dynamic, lengths.fixed);
+  return lengths;
+}
+} // namespace
+
+/// Block masses of an attention: pooled and scored, or a bare shape where the
+/// rule looks at none.
+static FailureOr<Value> estimate(AttentionOp op, OpBuilder &b) {
+  Location loc = op.getLoc();
+  PoolingAttr pooling = op.getPooling();
+  if (op.getRule().getKind() == RuleKind::All) {
+    ReifiedRankedShapedTypeDims shapes;
+    if (failed(op.reifyResultShapes(b, shapes)))
+      return failure();
+    return Value(tensor::EmptyOp::create(b, loc, shapes[shapes.size() - 2],
+                                         b.getF32Type()));
+  }
+  int64_t hq = op.getQ().getType().getDimSize(1),
+          hkv = op.getK().getType().getDimSize(1), ch = pooling.getHeads();
+  if (ch > 1 && (ShapedType::isDynamic(hq) || ShapedType::isDynamic(hkv)))
+    return op.emitOpError("[P4] expected static numbers of heads to pool over "
+                          "heads, got ")
+           << op.getQ().getType() << " and " << op.getK().getType();
+  // P4: heads of a KV group share a KV head; more than a group pools KV heads.
+  int64_t kvHeads = ch > 1 ? std::max<int64_t>(1, ch / (hq / hkv)) : 1;
+  Value q = PoolOp::create(b, loc, op.getQ(), op.getCuSeqlensQ(),
+                           pooling.getQuery(), ch);
+  Value k = PoolOp::create(b, loc, op.getK(), op.getCuSeqlensK(),
+                           pooling.getKey(), kvHeads);
+  Lengths lengths = lengthsOf(b, loc, op.getQ(), op.getK());
+  return Value(BlockScoreOp::create(
+      b, loc, q, k, lengths.dynamic, lengths.fixed, op.getCuSeqlensQ(),
+      op.getCuSeqlensK(), op.getBlock(), pooling, op.getAgg(), op.getShare(),
+      op.getCausal(), op.getScaleAttr(), op.getAlpha()));
+}
+
+FailureOr<SmallVector<Value>> AttentionOp::decomposeOperation(OpBuilder &b) {
+  Location loc = getLoc();
+  FailureOr<Value> mass = estimate(*this, b);
+  if (failed(mass))
+    return failure();
+  Lengths lengths = lengthsOf(b, loc, getQ(), getK());
+  auto select = BlockSelectOp::create(b, loc, *mass, getTopP(), lengths.dynamic,
+                                      lengths.fixed, getCuSeqlensQ(),
+                                      getCuSeqlensK(), getBlock(), getRule(),
+                                      getCausal());
+  bool dense = getRule().getKind() == RuleKind::All;
+  auto attend = BlockSparseAttentionOp::create(
+      b, loc, getQ(), getK(), getV(), dense ? Value() : select.getCounts(),
+      dense ? Value() : select.getIndices(), getCuSeqlensQ(), getCuSeqlensK(),
+      getBlock(), getCausal(), getReturnLse(), getScaleAttr());
+  SmallVector<Value> results(attend->getResults());
+  llvm::append_range(results, select->getResults());
+  return results;
+}

@@ -1,0 +1,20 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+using namespace unisparse;
+
+#include "unisparse/Dialect/UniSparse/IR/UniSparseDialect.cpp.inc"
+
+void UniSparseDialect::initialize() {
+  registerAttributes();
+  addOperations<
+#define GET_OP_LIST
+#include "unisparse/Dialect/UniSparse/IR/UniSparseOps.cpp.inc"
+      >();
+}

@@ -1,0 +1,183 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// Folds and canonicalisations: what is dense is said to be dense, what nobody
+// reads is not computed, what is known of the lengths is in the types.
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/IR/PatternMatch.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
+
+using namespace mlir;
+using namespace unisparse;
+
+/// Composites of one token and one head are the tokens (P1). Slots of a packed
+/// batch are not its tokens.
+OpFoldResult PoolOp::fold(FoldAdaptor) {
+  if (getBy() == 1 && getHeads() == 1 && !getCuSeqlens())
+    return getX();
+  return {};
+}
+
+namespace {
+
+/// The rule `all` where `rule` cannot leave a candidate out: p >= 1 (L3), or
+/// no more keys than `dense_below`. A packed sequence has at most the keys of
+/// its batch. Null where nothing changes.
+RuleAttr denseRule(RuleAttr rule, int64_t lk) {
+  bool below = !ShapedType::isDynamic(lk) && lk <= rule.getDenseBelow();
+  RuleAttr all = RuleAttr::getAll(rule.getContext());
+  return (rule.takesAll() || below) && rule != all ? all : RuleAttr();
+}
+
+/// LSE that nobody reads is not computed.
+template <typename OpTy>
+struct DropUnusedLse : OpRewritePattern<OpTy> {
+  using OpRewritePattern<OpTy>::OpRewritePattern;
+  LogicalResult matchAndRewrite(OpTy op,
+                                PatternRewriter &rewriter) const override {
+    if (!op.getLse() || !op.getLse().use_empty())
+      return rewriter.notifyMatchFailure(op, "lse is absent or read");
+    typename OpTy::Properties properties = op.getProperties();
+    properties.return_lse = nullptr;
+    auto bare = OpTy::create(rewriter, op.getLoc(), op->getOperands(),
+                             properties,
+                             op->getDiscardableAttrDictionary().getValue());
+    SmallVector<Value> results;
+    auto next = bare->result_begin();
+    for (OpResult result : op->getResults())
+      results.push_back(result == op.getLse() ? Value() : Value(*next++));
+    rewriter.replaceOp(op, results);
+    return success();
+  }
+};
+
+/// attention rule <top_p = 1.0> -> attention rule <all>.
+struct DenseAttention : OpRewritePattern<AttentionOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(AttentionOp op,
+                                PatternRewriter &rewriter) const override {
+    RuleAttr all =
+        denseRule(op.getRule(),
+                  cast<ShapedType>(op.getK().getType()).getDimSize(2));
+    if (!all)
+      return rewriter.notifyMatchFailure(op, "the rule may leave blocks out");
+    // Shares of more heads than there are composites name the selection's
+    // heads, so the results' types keep the operand alive.
+    if (op.getTopP())
+      return rewriter.notifyMatchFailure(op, "top_p names the heads");
+    rewriter.modifyOpInPlace(op, [&] { op.setRuleAttr(all); });
+    return success();
+  }
+};
+
+/// block_select with a rule that takes all -> rule <all>, whose mass is only a
+/// shape: nothing is pooled or scored for it.
+struct DenseSelect : OpRewritePattern<BlockSelectOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(BlockSelectOp op,
+                                PatternRewriter &rewriter) const override {
+    RuleAttr all = denseRule(op.getRule(), op.getStaticLengths()[1]);
+    bool isAll = op.getRule().getKind() == RuleKind::All;
+    if ((!all || op.getTopP()) && !isAll)
+      return rewriter.notifyMatchFailure(op, "the rule may leave blocks out");
+    if (op.getMass().getDefiningOp<tensor::EmptyOp>())
+      return rewriter.notifyMatchFailure(op, "already a shape");
+    Location loc = op.getLoc();
+    Value shape = tensor::EmptyOp::create(
+        rewriter, loc, tensor::getMixedSizes(rewriter, loc, op.getMass()),
+        rewriter.getF32Type());
+    if (shape.getType() != op.getMass().getType())
+      return rewriter.notifyMatchFailure(op, "shape changes the type");
+    rewriter.modifyOpInPlace(op, [&] {
+      op.getMassMutable().assign(shape);
+      if (all)
+        op.setRuleAttr(all);
+    });
+    return success();
+  }
+};
+
+/// Attention over a selection that holds every candidate needs none.
+struct DropFullSelection : OpRewritePattern<BlockSparseAttentionOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(BlockSparseAttentionOp op,
+                                PatternRewriter &rewriter) const override {
+    auto select = op.getCounts()
+                      ? op.getCounts().getDefiningOp<BlockSelectOp>()
+                      : BlockSelectOp();
+    if (!select || op.getIndices() != select.getIndices() ||
+        select.getRule().getKind() != RuleKind::All ||
+        select.getCausal() != op.getCausal() ||
+        select.getBlock() != op.getBlock())
+      return rewriter.notifyMatchFailure(op, "not all candidates, as it seems");
+    rewriter.modifyOpInPlace(op, [&] {
+      op.getCountsMutable().clear();
+      op.getIndicesMutable().clear();
+    });
+    return success();
+  }
+};
+
+/// Lengths that became constants move into the attribute; types that follow
+/// from them become static, behind a cast.
+template <typename OpTy>
+struct StaticLengths : OpRewritePattern<OpTy> {
+  using OpRewritePattern<OpTy>::OpRewritePattern;
+  LogicalResult matchAndRewrite(OpTy op,
+                                PatternRewriter &rewriter) const override {
+    SmallVector<OpFoldResult> lengths =
+        getMixedValues(op.getStaticLengths(), op.getLengths(), rewriter);
+    if (failed(foldDynamicIndexList(lengths, /*onlyNonNegative=*/true)))
+      return rewriter.notifyMatchFailure(op, "no length became constant");
+    SmallVector<Value> dynamic;
+    SmallVector<int64_t> fixed;
+    dispatchIndexOpFoldResults(lengths, dynamic, fixed);
+    IRMapping mapping;
+    auto clone = cast<OpTy>(rewriter.clone(*op, mapping));
+    clone.getLengthsMutable().assign(dynamic);
+    clone.setStaticLengths(fixed);
+    SmallVector<Type> types;
+    if (failed(OpTy::inferReturnTypes(
+            op.getContext(), op.getLoc(), clone->getOperands(),
+            clone->getDiscardableAttrDictionary(),
+            clone->getPropertiesStorage(), {}, types)))
+      return failure();
+    SmallVector<Value> results;
+    for (auto [result, type, old] : llvm::zip_equal(
+             clone->getResults(), types, op->getResultTypes())) {
+      result.setType(type);
+      results.push_back(type == old ? Value(result)
+                                    : tensor::CastOp::create(
+                                          rewriter, op.getLoc(), old, result));
+    }
+    rewriter.replaceOp(op, results);
+    return success();
+  }
+};
+
+} // namespace
+
+void BlockScoreOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                               MLIRContext *context) {
+  patterns.add<StaticLengths<BlockScoreOp>>(context);
+}
+
+void BlockSelectOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                                MLIRContext *context) {
+  patterns.add<StaticLengths<BlockSelectOp>, DenseSelect>(context);
+}
+
+void BlockSparseAttentionOp::getCanonicalizationPatterns(
+    RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<DropUnusedLse<BlockSparseAttentionOp>, DropFullSelection>(
+      context);
+}
+
+void AttentionOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                              MLIRContext *context) {
+  patterns.add<DropUnusedLse<AttentionOp>, DenseAttention>(context);
+}

@@ -1,0 +1,183 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// TilingInterface of the ops whose tiles are the op itself on a slice.
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
+
+using namespace mlir;
+using namespace unisparse;
+
+namespace {
+using Dims = SmallVector<OpFoldResult>;
+
+Value slice(OpBuilder &b, Location loc, Value from, Dims offsets, Dims sizes,
+            SmallVectorImpl<Operation *> &slices) {
+  Dims strides(offsets.size(), b.getIndexAttr(1));
+  auto op = tensor::ExtractSliceOp::create(b, loc, from, offsets, sizes,
+                                           strides);
+  slices.push_back(op);
+  return op;
+}
+
+OpFoldResult apply(OpBuilder &b, Location loc, AffineExpr e, Dims operands) {
+  return affine::makeComposedFoldedAffineApply(b, loc, e, operands);
+}
+
+SmallVector<Range> ranges(OpBuilder &b, const Dims &sizes) {
+  SmallVector<Range> domain;
+  for (OpFoldResult size : sizes)
+    domain.push_back({b.getIndexAttr(0), size, b.getIndexAttr(1)});
+  return domain;
+}
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// PoolOp: batch, heads and composites are independent; head_dim is not tiled.
+//===----------------------------------------------------------------------===//
+
+SmallVector<utils::IteratorType> PoolOp::getLoopIteratorTypes() {
+  return SmallVector<utils::IteratorType>(3, utils::IteratorType::parallel);
+}
+
+SmallVector<Range> PoolOp::getIterationDomain(OpBuilder &b) {
+  ReifiedRankedShapedTypeDims shapes;
+  (void)reifyResultShapes(b, shapes);
+  shapes[0].pop_back();
+  return ranges(b, shapes[0]);
+}
+
+FailureOr<TilingResult>
+PoolOp::getTiledImplementation(OpBuilder &b, ArrayRef<OpFoldResult> offsets,
+                               ArrayRef<OpFoldResult> sizes) {
+  if (getCuSeqlens())
+    return emitOpError("cannot be tiled over packed sequences, whose slots do "
+                       "not start at multiples of the pooling factor");
+  Location loc = getLoc();
+  Value x = getX();
+  AffineExpr d0 = b.getAffineDimExpr(0), d1 = b.getAffineDimExpr(1),
+             d2 = b.getAffineDimExpr(2);
+  int64_t by = getBy(), heads = getHeads();
+  // The last composite may hold fewer rows (P1).
+  OpFoldResult length = tensor::getMixedSize(b, loc, x, 2);
+  OpFoldResult first = apply(b, loc, d0 * by, {offsets[2]});
+  OpFoldResult rows = affine::makeComposedFoldedAffineMin(
+      b, loc, AffineMap::get(3, 0, {d0 * by, d1 - d2}, getContext()),
+      {sizes[2], length, first});
+  SmallVector<Operation *> slices;
+  Value part = slice(
+      b, loc, x,
+      {offsets[0], apply(b, loc, d0 * heads, {offsets[1]}), first,
+       b.getIndexAttr(0)},
+      {sizes[0], apply(b, loc, d0 * heads, {sizes[1]}), rows,
+       tensor::getMixedSize(b, loc, x, 3)},
+      slices);
+  auto tile = PoolOp::create(b, loc, part, Value(), by, heads);
+  return TilingResult{{tile}, {tile.getComposites()}, slices};
+}
+
+LogicalResult PoolOp::getResultTilePosition(
+    OpBuilder &b, unsigned resultNumber, ArrayRef<OpFoldResult> offsets,
+    ArrayRef<OpFoldResult> sizes, Dims &resultOffsets, Dims &resultSizes) {
+  resultOffsets.assign(offsets.begin(), offsets.end());
+  resultSizes.assign(sizes.begin(), sizes.end());
+  resultOffsets.push_back(b.getIndexAttr(0));
+  resultSizes.push_back(tensor::getMixedSize(b, getLoc(), getX(), 3));
+  return success();
+}
+
+FailureOr<TilingResult>
+PoolOp::generateResultTileValue(OpBuilder &b, unsigned resultNumber,
+                                ArrayRef<OpFoldResult> offsets,
+                                ArrayRef<OpFoldResult> sizes) {
+  return getTiledImplementation(b, offsets.take_front(3), sizes.take_front(3));
+}
+
+//===----------------------------------------------------------------------===//
+// BlockSparseAttentionOp: batch and KV heads (with their group) are
+// independent. Query rows are not tiled: where a row stands follows from the
+// lengths of the whole (A1).
+//===----------------------------------------------------------------------===//
+
+SmallVector<utils::IteratorType> BlockSparseAttentionOp::getLoopIteratorTypes() {
+  return SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel);
+}
+
+SmallVector<Range> BlockSparseAttentionOp::getIterationDomain(OpBuilder &b) {
+  return ranges(b, {tensor::getMixedSize(b, getLoc(), getK(), 0),
+                    tensor::getMixedSize(b, getLoc(), getK(), 1)});
+}
+
+namespace {
+/// Heads of `v` for each KV head, which must be known to slice by groups; 0
+/// where they are not.
+int64_t perKvHead(BlockSparseAttentionOp op, int64_t heads) {
+  int64_t hkv = op.getK().getType().getDimSize(1);
+  if (ShapedType::isDynamic(heads) || ShapedType::isDynamic(hkv) || hkv == 0 ||
+      heads % hkv != 0)
+    return 0;
+  return heads / hkv;
+}
+} // namespace
+
+FailureOr<TilingResult> BlockSparseAttentionOp::getTiledImplementation(
+    OpBuilder &b, ArrayRef<OpFoldResult> offsets,
+    ArrayRef<OpFoldResult> sizes) {
+  Location loc = getLoc();
+  SmallVector<Operation *> slices;
+  auto take = [&](Value from) -> Value {
+    if (!from)
+      return {};
+    auto type = cast<RankedTensorType>(from.getType());
+    int64_t heads = perKvHead(*this, type.getDimSize(1));
+    if (heads == 0)
+      return {};
+    AffineExpr d0 = b.getAffineDimExpr(0);
+    Dims at{offsets[0], apply(b, loc, d0 * heads, {offsets[1]})},
+        size{sizes[0], apply(b, loc, d0 * heads, {sizes[1]})};
+    for (int64_t i = 2; i < type.getRank(); ++i) {
+      at.push_back(b.getIndexAttr(0));
+      size.push_back(tensor::getMixedSize(b, loc, from, i));
+    }
+    return slice(b, loc, from, at, size, slices);
+  };
+  Value q = take(getQ()), k = take(getK()), v = take(getV()),
+        counts = take(getCounts()), indices = take(getIndices());
+  if (!q || !k || !v || (getCounts() && (!counts || !indices)))
+    return emitOpError("cannot be tiled by KV heads: expected static numbers "
+                       "of heads, each a multiple of k's");
+  auto tile = BlockSparseAttentionOp::create(
+      b, loc, q, k, v, counts, indices, getCuSeqlensQ(), getCuSeqlensK(),
+      getBlock(), getCausal(), getReturnLse(), getScaleAttr());
+  return TilingResult{
+      {tile}, SmallVector<Value>(tile->getResults()), slices};
+}
+
+LogicalResult BlockSparseAttentionOp::getResultTilePosition(
+    OpBuilder &b, unsigned resultNumber, ArrayRef<OpFoldResult> offsets,
+    ArrayRef<OpFoldResult> sizes, Dims &resultOffsets, Dims &resultSizes) {
+  Location loc = getLoc();
+  int64_t group = perKvHead(*this, getQ().getType().getDimSize(1));
+  if (group == 0)
+    return failure();
+  AffineExpr d0 = b.getAffineDimExpr(0);
+  resultOffsets = {offsets[0], apply(b, loc, d0 * group, {offsets[1]}),
+                   b.getIndexAttr(0)};
+  resultSizes = {sizes[0], apply(b, loc, d0 * group, {sizes[1]}),
+                 tensor::getMixedSize(b, loc, getQ(), 2)};
+  if (resultNumber == 0) {
+    resultOffsets.push_back(b.getIndexAttr(0));
+    resultSizes.push_back(tensor::getMixedSize(b, loc, getV(), 3));
+  }
+  return success();
+}
+
+FailureOr<TilingResult> BlockSparseAttentionOp::generateResultTileValue(
+    OpBuilder &b, unsigned resultNumber, ArrayRef<OpFoldResult> offsets,
+    ArrayRef<OpFoldResult> sizes) {
+  return emitOpError("is not fused into its users: a slice of its result need "
+                     "not be whole KV groups");
+}

@@ -1,0 +1,23 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "unisparse/Conversion/Passes.h"
+#include "unisparse/Conversion/UniSparseToLoops.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
+#include "unisparse/InitAll.h"
+#include "unisparse/Pipelines/Pipelines.h"
+#include "unisparse/Transforms/Passes.h"
+
+void unisparse::registerDialects(mlir::DialectRegistry &registry) {
+  registry.insert<UniSparseDialect>();
+  registerBufferizableOpInterfaceModels(registry);
+}
+
+void unisparse::registerPasses() {
+  registerUniSparseTransformsPasses();
+  registerUniSparseConversionPasses();
+  registerUniSparseCPUPasses();
+  registerPipelines();
+}

@@ -1,0 +1,139 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// The CPU pipeline, one sentence of why a pass. Four levels, each closed by a
+// contract: tensors, loops over tiles, vectors and threads, LLVM.
+#include "unisparse/Pipelines/Pipelines.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Affine/Transforms/Passes.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/Dialect/Bufferization/Pipelines/Passes.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+#include "unisparse/Conversion/Passes.h"
+#include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
+#include "unisparse/Transforms/Passes.h"
+
+using namespace mlir;
+using namespace unisparse;
+
+/// Two vectors of queries side by side, so that a broadcast of A serves two
+/// multiplications; as many rows as leave registers for B and the broadcast:
+/// 8 of 16 registers with AVX2, 16 of 32 with AVX-512.
+static int64_t stripFor(int64_t vectorBits) { return 2 * vectorBits / 32; }
+static int64_t registerRowsFor(int64_t vectorBits) {
+  return vectorBits >= 512 ? 8 : 4;
+}
+
+static void buildTensorLevel(OpPassManager &pm,
+                             const CPUPipelineOptions &options) {
+  // Dense rules and unread LSEs are only seen while attention is one op.
+  pm.addPass(createCanonicalizerPass());
+  // Each stage has a loop nest of its own.
+  pm.addPass(createUniSparseDecomposeAttention());
+  // Shapes became constants, masses of dense rules nobody's business.
+  pm.addPass(createCanonicalizerPass());
+  // Two attentions over the same q and k share their estimate.
+  pm.addPass(createCSEPass());
+  // A stage that cannot be tiled is refused here, in words.
+  pm.addPass(createUniSparseVerifyTensorContract());
+  // Stages must still be ops to be told apart.
+  if (options.instrument)
+    pm.addPass(createUniSparseInstrumentStages());
+}
+
+static void buildLoopLevel(OpPassManager &pm,
+                           const CPUPipelineOptions &options) {
+  // Stages become loops over tiles; tensors stay at their edges only.
+  ConvertUniSparseToLoopsOptions loops;
+  loops.strip = stripFor(options.vectorBits);
+  pm.addPass(createConvertUniSparseToLoops(loops));
+  // Tensors between stages and at function boundaries become buffers; plain
+  // layouts there, as callers pass contiguous arrays.
+  bufferization::OneShotBufferizePassOptions bufferize;
+  bufferize.bufferizeFunctionBoundaries = true;
+  bufferize.functionBoundaryTypeConversion =
+      bufferization::LayoutMapOption::IdentityLayoutMap;
+  pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  // Shapes that only a mass of a dense rule carried go away.
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  // Every buffer gets its end; before threads exist, as deallocation does not
+  // look into OpenMP regions.
+  bufferization::BufferDeallocationPipelineOptions deallocation;
+  bufferization::buildBufferDeallocationPipeline(pm, deallocation);
+  pm.addPass(createConvertBufferizationToMemRefPass());
+  // Closes the level.
+  pm.addPass(createUniSparseVerifyLoopsContract());
+}
+
+static void buildVectorLevel(OpPassManager &pm,
+                             const CPUPipelineOptions &options) {
+  // The contractions are nine tenths of the time: registers first.
+  UniSparseVectorizeContractionsOptions contractions;
+  contractions.registerRows = registerRowsFor(options.vectorBits);
+  pm.addNestedPass<func::FuncOp>(
+      createUniSparseVectorizeContractions(contractions));
+  // What is left of linalg only fills buffers.
+  pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
+  // Row addresses do not change while a row is worked on.
+  pm.addPass(createLoopInvariantCodeMotionPass());
+  // Rows of query blocks run in parallel, handed out as threads get free: rows
+  // differ in how much they select.
+  pm.addPass(createConvertSCFToOpenMPPass());
+  pm.addNestedPass<func::FuncOp>(createUniSparseDynamicSchedule());
+  // Scopes for stack memory around the bodies, which hold none: branches may
+  // not be made inside them.
+  pm.addPass(createCanonicalizerPass());
+}
+
+static void buildLLVMLevel(OpPassManager &pm) {
+  // Loops become branches, subviews become pointer arithmetic.
+  pm.addPass(createSCFToControlFlowPass());
+  pm.addPass(memref::createExpandStridedMetadataPass());
+  pm.addPass(createLowerAffinePass());
+  // exp of a vector is a polynomial here, not lanes of calls to libm.
+  pm.addNestedPass<func::FuncOp>(createUniSparseExpandMath());
+  // bf16 has no instructions on most CPUs and no library calls everywhere.
+  arith::ArithExpandOpsPassOptions expand;
+  expand.includeBf16 = true;
+  pm.addPass(arith::createArithExpandOpsPass(expand));
+  // Dialect by dialect down to LLVM; each pass knows one.
+  ConvertVectorToLLVMPassOptions vectors;
+  pm.addPass(createConvertVectorToLLVMPass(vectors));
+  pm.addPass(createConvertMathToLLVMPass());
+  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
+  pm.addPass(createConvertOpenMPToLLVMPass());
+  pm.addPass(createArithToLLVMConversionPass());
+  pm.addPass(createConvertIndexToLLVMPass());
+  pm.addPass(createConvertFuncToLLVMPass());
+  pm.addPass(createConvertControlFlowToLLVMPass());
+  pm.addPass(createUBToLLVMConversionPass());
+  // Casts between the levels cancel.
+  pm.addPass(createReconcileUnrealizedCastsPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  // Closes the pipeline.
+  pm.addPass(createUniSparseVerifyLLVMContract());
+}
+
+void unisparse::buildCPUPipeline(OpPassManager &pm,
+                                 const CPUPipelineOptions &options) {
+  buildTensorLevel(pm, options);
+  buildLoopLevel(pm, options);
+  buildVectorLevel(pm, options);
+  buildLLVMLevel(pm);
+}
+
+void unisparse::registerPipelines() {
+  PassPipelineRegistration<CPUPipelineOptions>(
+      "unisparse-to-cpu-pipeline",
+      "lower the unisparse dialect to LLVM for CPUs, threaded by OpenMP",
+      buildCPUPipeline);
+}

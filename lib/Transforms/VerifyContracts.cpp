@@ -1,0 +1,72 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "unisparse/Transforms/Passes.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace unisparse {
+#define GEN_PASS_DEF_UNISPARSEVERIFYLOOPSCONTRACT
+#define GEN_PASS_DEF_UNISPARSEVERIFYLLVMCONTRACT
+#include "unisparse/Transforms/Passes.h.inc"
+} // namespace unisparse
+
+using namespace mlir;
+
+/// Walks until `check` fails, which has said why by then.
+static LogicalResult checkAll(Operation *root,
+                              function_ref<LogicalResult(Operation *)> check) {
+  return failure(root->walk([&](Operation *op) {
+                       return failed(check(op)) ? WalkResult::interrupt()
+                                                : WalkResult::advance();
+                     }).wasInterrupted());
+}
+
+static LogicalResult checkLoops(Operation *op) {
+  if (op->getName().getDialectNamespace() == "unisparse")
+    return op->emitOpError("expected to be lowered to loops by now; run "
+                           "convert-unisparse-to-loops");
+  auto isTensor = [](Type type) { return isa<TensorType>(type); };
+  if (llvm::any_of(op->getOperandTypes(), isTensor) ||
+      llvm::any_of(op->getResultTypes(), isTensor))
+    return op->emitOpError("expected buffers by now, got a tensor; run "
+                           "one-shot-bufferize");
+  auto contraction = dyn_cast<linalg::MatmulOp>(op);
+  if (!contraction)
+    return success();
+  for (Value v : op->getOperands())
+    if (!cast<ShapedType>(v.getType()).hasStaticShape())
+      return op->emitOpError("expected tiles of static shape, got ")
+             << v.getType();
+  return success();
+}
+
+static LogicalResult checkLLVM(Operation *op) {
+  StringRef dialect = op->getName().getDialectNamespace();
+  if (dialect == "llvm" || dialect == "omp" || isa<ModuleOp>(op))
+    return success();
+  return op->emitOpError("expected only llvm and omp ops at the end of the CPU "
+                         "pipeline; the pipeline has no lowering for this one");
+}
+
+namespace {
+struct VerifyLoopsContract
+    : unisparse::impl::UniSparseVerifyLoopsContractBase<VerifyLoopsContract> {
+  void runOnOperation() override {
+    if (failed(checkAll(getOperation(), checkLoops)))
+      return signalPassFailure();
+    markAllAnalysesPreserved();
+  }
+};
+
+struct VerifyLLVMContract
+    : unisparse::impl::UniSparseVerifyLLVMContractBase<VerifyLLVMContract> {
+  void runOnOperation() override {
+    if (failed(checkAll(getOperation(), checkLLVM)))
+      return signalPassFailure();
+    markAllAnalysesPreserved();
+  }
+};
+} // namespace

@@ -1,0 +1,65 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""lit's configuration of the UniSparse tests (`make check`, or `ninja check-unisparse`).
+
+Test files are .mlir, .py and .test files with RUN lines. In these, besides
+lit's own (%s, %t, ...):
+
+  %unisparse_opt, unisparse-opt      the built tools, by absolute path
+  %unisparse_run, unisparse-run
+  unisparse-lsp-server
+  mlir-opt-22, %plugin               the installed mlir-opt and the plugin it loads
+  %python                            Debian's Python, with NumPy
+  %src_root                          the root of the checkout
+  FileCheck, not, split-file, count  LLVM's
+
+`UNISPARSE_TEST_FILTER=REGEX make check` runs only the tests whose name matches;
+with ninja or lit itself the variable is lit's own, LIT_FILTER.
+"""
+import os
+
+import lit.formats
+from lit.llvm import llvm_config
+from lit.llvm.subst import ToolSubst
+
+config.name = "UniSparse"
+config.test_format = lit.formats.ShTest(execute_external=False)
+config.test_source_root = os.path.dirname(__file__)
+config.test_exec_root = os.path.join(config.unisparse_obj_root, "test")
+config.suffixes = [".mlir", ".py", ".test"]
+# Configuration, and Python modules that tests import (Oracle/oracle.py and
+# everything in Execution/lib).
+config.excludes = ["lit.cfg.py", "lit.site.cfg.py", "Inputs", "oracle.py", "lib", "__pycache__"]
+
+# A test that takes ten minutes hangs. Without psutil lit cannot stop one.
+if lit_config.maxIndividualTestTimeIsSupported[0]:
+    lit_config.maxIndividualTestTime = 600
+else:
+    lit_config.warning("tests run without a time limit: install python3-psutil")
+
+llvm_config.with_environment("PATH", config.llvm_tools_dir, append_path=True)
+# OpenBLAS's are for NumPy: some processors need them for correct results.
+llvm_config.with_system_environment(["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "CUDA_VISIBLE_DEVICES"])
+config.environment["PYTHONDONTWRITEBYTECODE"] = "1"
+config.environment["FILECHECK_OPTS"] = "-enable-var-scope --allow-unused-prefixes=false"
+# lit runs one test per core already; two threads each still exercise OpenMP.
+config.environment["OMP_NUM_THREADS"] = "2"
+config.environment["OPENBLAS_NUM_THREADS"] = "1"
+
+config.substitutions += [
+    ("%unisparse_opt", os.path.join(config.unisparse_tools_dir, "unisparse-opt")),
+    ("%unisparse_run", os.path.join(config.unisparse_tools_dir, "unisparse-run")),
+    ("%plugin", config.unisparse_plugin),
+    ("%python", config.python),
+    ("%src_root", config.unisparse_src_root),
+]
+llvm_config.add_tool_substitutions(
+    [
+        ToolSubst("unisparse-opt", unresolved="fatal"),
+        ToolSubst("unisparse-run", unresolved="fatal"),
+        ToolSubst("unisparse-lsp-server", unresolved="fatal"),
+        ToolSubst("mlir-opt-22", command=config.mlir_opt),
+    ],
+    [config.unisparse_tools_dir],
+)
