@@ -2,4 +2,137 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-int main() { return 0; }
+// unisparse-run: block-sparse attention on the q, k, v of a file.
+#include "Compile.h"
+#include "Execute.h"
+#include "Options.h"
+#include "Progress.h"
+#include "Report.h"
+#include "Tensors.h"
+#include "mlir/Target/LLVMIR/Dialect/All.h"
+#include "unisparse/InitAll.h"
+
+using namespace llvm;
+using namespace unisparse;
+using namespace unisparse::run;
+
+namespace {
+
+double medianOf(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+Timing medianOf(const std::vector<Timing> &runs) {
+  Timing median;
+  auto pick = [&](auto get) {
+    std::vector<double> values;
+    for (const Timing &t : runs)
+      values.push_back(get(t));
+    return medianOf(values);
+  };
+  median.total = pick([](const Timing &t) { return t.total; });
+  for (int i = 0; i < 4; ++i)
+    median.stages.seconds[i] =
+        pick([i](const Timing &t) { return t.stages.seconds[i]; });
+  return median;
+}
+
+/// Runs `function` --repeat times; the outputs are the last run's.
+Expected<Outputs> repeat(const Options &o, const Compiled &compiled,
+                         const Signature &function, const Inputs &in,
+                         StringRef what, std::vector<Timing> &runs) {
+  Progress progress(what);
+  Outputs outputs;
+  for (int64_t i = 0; i < o.repeat; ++i) {
+    Timing timing;
+    Expected<Outputs> result = execute(compiled, function, in, timing);
+    if (!result)
+      return result.takeError();
+    outputs = std::move(*result);
+    runs.push_back(timing);
+  }
+  return std::move(outputs);
+}
+
+Expected<Comparison> compareWithDense(const Options &o,
+                                      const Compiled &compiled,
+                                      const Inputs &in, const Outputs &out,
+                                      double seconds) {
+  std::vector<Timing> runs;
+  Expected<Outputs> dense =
+      repeat(o, compiled, compiled.dense, in, "dense attention", runs);
+  if (!dense)
+    return dense.takeError();
+  Comparison c = compareOutputs(out.o, dense->o);
+  c.denseSeconds = medianOf(runs).total;
+  c.speedup = c.denseSeconds / seconds;
+  return c;
+}
+
+Error runAll(const Options &o) {
+  if (Error e = checkOptions(o))
+    return e;
+  Expected<Inputs> in = readInputs(o);
+  if (!in)
+    return in.takeError();
+
+  Report report;
+  report.threads = setThreads(o.threads);
+  mlir::DialectRegistry registry;
+  registerAllDialects(registry);
+  mlir::registerAllToLLVMIRTranslations(registry);
+  mlir::MLIRContext context(registry, o.threads == 1
+                                          ? mlir::MLIRContext::Threading::DISABLED
+                                          : mlir::MLIRContext::Threading::ENABLED);
+  context.loadAllAvailableDialects();
+  Expected<Compiled> compiled = [&] {
+    Progress progress("compiling");
+    return compile(context, o, *in);
+  }();
+  if (!compiled)
+    return compiled.takeError();
+  report.compileSeconds = compiled->seconds;
+
+  resetPeak();
+  size_t before = readMemory().now;
+  std::vector<Timing> runs;
+  Expected<Outputs> out =
+      repeat(o, *compiled, compiled->main, *in, "attention", runs);
+  if (!out)
+    return out.takeError();
+  report.median = medianOf(runs);
+  report.peakBytes = readMemory().peak;
+  report.runBytes = report.peakBytes > before ? report.peakBytes - before : 0;
+
+  FileSelection selection = fileSelection(o, *in, *out);
+  countBlocks(o, *in, selection, report);
+  if (o.compareDense) {
+    Expected<Comparison> c =
+        compareWithDense(o, *compiled, *in, *out, report.median.total);
+    if (!c)
+      return c.takeError();
+    report.comparison = *c;
+  }
+  if (!o.map.empty())
+    if (Error e = writeMap(o, *in, selection, report))
+      return e;
+  if (!o.output.empty())
+    if (Error e = writeOutput(o, *in, *out, selection))
+      return e;
+  o.json ? printJSON(o, *in, report) : printTable(o, *in, report);
+  return Error::success();
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  Options options;
+  if (std::optional<int> status = parseOptions(argc, argv, options))
+    return *status;
+  if (Error e = runAll(options)) {
+    errs() << "unisparse-run: " << toString(std::move(e)) << '\n';
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,58 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+# One command for each thing one does with a checkout. Every command first
+# installs what is missing (scripts/install-deps.sh) and configures (the preset
+# `release` of CMakePresets.json); the work itself is CMake's and Ninja's.
+
+BUILD := build
+JOBS ?= $(shell nproc)
+# Debian's own, which has NumPy: never the one a pyenv or a venv puts first.
+PYTHON := /usr/bin/python3
+NINJA := cmake --build $(BUILD) -j $(JOBS) --target
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build demo check bench docs clean
+
+help:
+	@echo 'make deps    install the Debian packages that are missing (root or sudo only for that)'
+	@echo 'make build   compile everything into $(BUILD)/'
+	@echo 'make demo    select blocks and attend over Q, K, V of a real model, next to dense attention'
+	@echo 'make check   run all tests (UNISPARSE_TEST_FILTER=REGEX: only the lit tests whose name matches)'
+	@echo 'make bench   measure speed on this machine'
+	@echo 'make docs    write the reference of ops and passes to $(BUILD)/docs'
+	@echo 'make clean   delete $(BUILD)/'
+
+deps:
+	@scripts/install-deps.sh
+
+$(BUILD)/build.ninja: CMakePresets.json | deps
+	cmake --preset release
+	@touch $@
+
+build: $(BUILD)/build.ninja
+	@$(NINJA) all
+
+demo: $(BUILD)/build.ninja
+	@$(NINJA) unisparse-run
+	@mkdir -p $(BUILD)/demo
+	$(BUILD)/bin/unisparse-run examples/sample.safetensors --compare=dense --map=$(BUILD)/demo/selection.png
+	@echo 'The blocks that each head selected: $(BUILD)/demo/selection.png'
+
+check: $(BUILD)/build.ninja
+	@rm -rf $(BUILD)/check
+	@$(NINJA) all unisparse-unittests
+	@$(PYTHON) scripts/check.py --build=$(BUILD) --jobs=$(JOBS)
+
+bench: $(BUILD)/build.ninja
+	@scripts/install-deps.sh --bench
+	@$(NINJA) unisparse-run
+	@$(PYTHON) benchmarks/cpu.py --run=$(BUILD)/bin/unisparse-run
+
+docs: $(BUILD)/build.ninja
+	@$(NINJA) unisparse-doc
+	@echo 'Reference pages: $(BUILD)/docs'
+
+clean:
+	rm -rf $(BUILD)

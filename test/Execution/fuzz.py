@@ -1,0 +1,90 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# RUN: %python %s --tool=%unisparse_run --tmp=%t
+"""Options and shapes drawn at random, the same ones every time."""
+
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+
+import harness
+import numpy as np
+from harness import Case, Options, ends, qkv, random_selection
+
+CASES = 40
+
+
+def one_of(rng, *values):
+    return values[rng.integers(len(values))]
+
+
+def draw_options(rng, hq, hkv):
+    pool = tuple(int(one_of(rng, 1, 2, 4, 8, 16)) for _ in range(2))
+    block = tuple(int(c * rng.integers(1, max(2, 129 // c))) for c in pool)
+    group = hq // hkv
+    head_pools = [n for n in (1, 1, 2, 4, 8) if hq % n == 0 and (group % n == 0 or n % group == 0)]
+    share = one_of(rng, "none", "none", "group")
+    shares = hkv if share == "group" else hq
+    p = float(rng.choice([0, 0.3, 0.5, 0.7, 0.9, 0.95, 1]))
+    if rng.integers(4) == 0:
+        p = tuple(float(x) for x in rng.choice([0, 0.25, 0.5, 0.75, 0.9, 1], shares))
+    return Options(
+        block=block,
+        pool=pool,
+        head_pool=int(one_of(rng, *head_pools)),
+        agg=one_of(rng, "max", "sum"),
+        share=share,
+        p=p,
+        top_k=one_of(rng, None, None, None, int(rng.integers(1, 9))),
+        sink=int(rng.integers(0, 3)),
+        local=int(rng.integers(1, 4)),
+        min_blocks=one_of(rng, 0, 0, int(rng.integers(1, 6))),
+        max_blocks=one_of(rng, None, None, None, int(rng.integers(0, 6))),
+        dense_below=one_of(rng, 0, 0, 0, 200),
+        causal=bool(rng.integers(3)),
+        scale=one_of(rng, None, None, 0.1),
+        alpha=one_of(rng, 1.0, 1.0, 1.5),
+    )
+
+
+def draw_lengths(rng, causal):
+    """Queries and keys of one sequence."""
+    lk = int(rng.integers(1, 400))
+    if rng.integers(2):
+        return lk, lk
+    return int(rng.integers(1, lk + 1 if causal else 400)), lk
+
+
+def draw(seed):
+    rng = np.random.default_rng(1000 + seed)
+    hq, hkv = one_of(rng, (1, 1), (2, 2), (4, 1), (4, 2), (8, 2), (6, 3))
+    options = draw_options(rng, hq, hkv)
+    d = int(one_of(rng, 32, 64, 64, 80, 128))
+    dv = int(one_of(rng, d, d, 32, 64))
+    lengths, batch, cu = [draw_lengths(rng, options.causal)], one_of(rng, None, 1, 2), None
+    if rng.integers(3) == 0:
+        lengths += [draw_lengths(rng, options.causal) for _ in range(rng.integers(1, 4))]
+        lengths.insert(int(rng.integers(len(lengths) + 1)), (0, 0))
+        cu = tuple(ends(x) for x in zip(*lengths))
+        batch = one_of(rng, None, 1)
+    lq, lk = (sum(x) for x in zip(*lengths))
+    case = Case("", *qkv(seed, hq, hkv, lq, lk, d, dv, batch), options, dtype=one_of(rng, "F32", "F32", "F16", "BF16"), cu=cu)
+    kind = int(rng.integers(8))
+    if kind == 0:
+        case.options = options = Options(block=options.block, causal=options.causal, scale=options.scale, pool=options.pool)
+        case.selection = random_selection(rng, case, float(rng.random()))
+    elif kind == 1:
+        case.extra = ("--poison",)
+    case.name = f"seed {seed}: {case.dtype} {hq}:{hkv} heads, D={d}, Dv={dv}, {lengths}, {' '.join(options.args())}"
+    return case
+
+
+def cases(suite):
+    for seed in range(CASES):
+        suite.check(draw(seed), extra=[f"--threads={1 + seed % 2}"])
+
+
+harness.main(cases, __doc__)

@@ -1,0 +1,239 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Comparisons of a run with the oracle: selections by L6 and L7, outputs by A1 to A3.
+
+Every function returns what is wrong, in words; an empty list means that everything was compared and held.
+"""
+
+import os
+import sys
+
+import numpy as np
+from safetensors import UNIT_ROUNDOFF, round_to
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "Oracle"))
+import oracle as O
+
+# L7's eps. A half's own masses are off by the rounding of the composites.
+EPS = {"F32": 1e-4, "F16": 0.02, "BF16": 0.02}
+
+
+def shapes(case, tensors):
+    """Are all results there, with the types and shapes of the contract?"""
+    hq, _ = case.heads
+    rows, columns = case.selection_shape()
+    lead, lq = case.lead(), case.q.shape[-2]
+    want = {
+        "o": (case.dtype, (*lead, hq, lq, case.v.shape[-1])),
+        "lse": ("F32", (*lead, hq, lq)),
+        "counts": ("I32", (*lead, hq, rows)),
+        "indices": ("I32", (*lead, hq, rows, columns)),
+    }
+    wrong = []
+    for name, (dtype, shape) in want.items():
+        if name not in tensors:
+            wrong.append(f"output: no tensor '{name}' among {sorted(tensors)}")
+            continue
+        got = tensors[name]
+        if (got.dtype, got.data.shape) != (dtype, shape):
+            wrong.append(f"{name}: expected {dtype}{list(shape)}, got {got.dtype}{list(got.data.shape)}")
+    return wrong
+
+
+def masks(case, counts, indices):
+    """L6 -> what is wrong, and the masks [Hq, R, J] of each sequence."""
+    hq, _ = case.heads
+    counts = counts.reshape(-1, *counts.shape[-2:])
+    indices = indices.reshape(-1, *indices.shape[-3:])
+    wrong, result = [], []
+    for number, s in enumerate(case.sequences()):
+        c, i = counts[s.batch, :, s.rows], indices[s.batch, :, s.rows]
+        mask = np.zeros((*c.shape, s.columns), bool)
+        for h, r in np.ndindex(*c.shape):
+            n, row = c[h, r], i[h, r]
+            where = f"sequence {number}, head {h}, row {r}"
+            if not 0 <= n <= s.columns:
+                wrong.append(f"counts [L6]: {where}: {n} of {s.columns} blocks")
+                continue
+            taken = row[:n]
+            if (taken < 0).any() or (taken >= s.columns).any():
+                wrong.append(f"indices [L6]: {where}: {taken} out of [0, {s.columns})")
+                continue
+            if (np.diff(taken) <= 0).any():
+                wrong.append(f"indices [L6]: {where}: {taken} do not ascend")
+            if row[n:].any():
+                wrong.append(f"indices [L6]: {where}: {row[n:]} behind the count {n}, expected zeros")
+            mask[h, r, taken] = True
+        result.append(mask)
+    return wrong, result
+
+
+def selection(case, got):
+    """L7: are the masks of each sequence what the options ask for? Returns what is wrong and how many rows were compared."""
+    wrong, rows = [], 0
+    for number, (s, mask) in enumerate(zip(case.sequences(), got)):
+        for h, violation in enumerate(_sequence_selection(case, s, mask)):
+            rows += len(mask[h])
+            if violation:
+                wrong.append(f"selection [L7]: sequence {number}, head {h}, {violation}")
+        wrong += [f"selection: sequence {number}, {w}" for w in _shared_selection(case, mask)]
+    return wrong, rows
+
+
+def oracle_masses(case, s):
+    """M64 [Hq, R, J] of a sequence, with composites rounded to the type that holds them (P2)."""
+    o = case.options
+    share = None if o.share == "none" else o.share
+    store = lambda x: round_to(x, case.dtype)
+    return O.masses(s.q, s.k, *o.pool, o.head_pool, *o.block, case.scale, o.causal, o.alpha, o.agg, share, store)
+
+
+def _sequence_selection(case, s, mask):
+    """What is wrong with each head's mask, '' for nothing."""
+    o = case.options
+    if not s.lq:
+        return []
+    if o.dense:
+        want = O.every_candidate(s.lq, s.lk, *o.block, o.causal)
+        return ["" if (m == want).all() else "not every candidate of a dense run" for m in mask]
+    m64 = oracle_masses(case, s)
+    p = O.head_shares(o.p, *case.heads, o.share)
+    return [
+        O.selection_valid(mask[h], m64[h], s.lq, s.lk, *o.block, float(p[h]), o.causal, EPS[case.dtype], **o.rule())
+        for h in range(len(mask))
+    ]
+
+
+def _shared_selection(case, mask):
+    """S6 and P4: heads that share masses and p share the selection."""
+    o, (hq, hkv) = case.options, case.heads
+    sizes = {}
+    if o.share == "group":
+        sizes["a KV group"] = hq // hkv
+    if o.head_pool > 1 and np.size(o.p) == 1 and o.share == "none":
+        sizes["pooled heads"] = o.head_pool
+    wrong = []
+    for what, size in sizes.items():
+        grouped = mask.reshape(hq // size, size, *mask.shape[1:])
+        if (grouped != grouped[:, :1]).any():
+            wrong.append(f"{what} of {size} heads: expected one selection, got several")
+    return wrong
+
+
+def density(case, got, report):
+    """Does the report agree with the selection?"""
+    o, (hq, _) = case.options, case.heads
+    chosen = sum(int(m.sum()) for m in got)
+    per_head = np.zeros(hq)
+    candidates = np.zeros(hq)
+    for s, mask in zip(case.sequences(), got):
+        every = O.every_candidate(s.lq, s.lk, *o.block, o.causal)
+        if (mask & ~every).any():
+            return []  # A selection from outside that leaves the candidates has no density.
+        per_head += mask.sum((1, 2))
+        candidates += every.sum()
+    wrong = []
+    for key, want in (("selected_blocks", chosen), ("candidate_blocks", int(candidates.sum()))):
+        if report.get(key) != want:
+            wrong.append(f"--json: {key}: expected {want}, got {report.get(key)}")
+    want = chosen / max(1, candidates.sum())
+    if not abs(report.get("density", np.nan) - want) <= 1e-5:
+        wrong.append(f"--json: density: expected {want:.6f}, got {report.get('density')}")
+    heads = np.asarray(report.get("density_per_head"), float)
+    if not (heads.ndim and heads.size % hq == 0 and np.allclose(heads.reshape(-1, hq).mean(0), per_head / np.maximum(1, candidates), atol=1e-5)):
+        wrong.append(f"--json: density_per_head: expected {per_head / np.maximum(1, candidates)}, got {report.get('density_per_head')}")
+    return wrong
+
+
+def outputs(case, got, o, lse):
+    """A1 to A3, on the selection `got`. Returns what is wrong and how many rows were compared."""
+    hq, hkv = case.heads
+    o, lse = o.reshape(-1, *o.shape[-3:]), lse.reshape(-1, *lse.shape[-2:])
+    worst = {"o": _Worst(case.dtype), "lse": _Worst("F32")}
+    wrong, rows = [], 0
+    variants = 3 if case.q.shape[-2] * case.k.shape[-2] <= 1 << 20 else 1
+    for number, (s, mask) in enumerate(zip(case.sequences(), got)):
+        for h in range(hq):
+            k, v = s.k[h // (hq // hkv)], s.v[h // (hq // hkv)]
+            args = (s.q[h], k, v, mask[h], *case.options.block, case.scale, case.options.causal)
+            exact = by_row(O.attend, *args)
+            plain = [by_row(_plain(case.dtype, i), *args) for i in range(variants)]
+            mine = o[s.batch, h, s.tokens], lse[s.batch, h, s.tokens]
+            rows += len(mine[0])
+            blind = np.isneginf(exact[1])
+            if not (mine[0][blind] == 0).all() or not np.isneginf(mine[1][blind]).all():
+                wrong.append(f"outputs [A2]: sequence {number}, head {h}: a row that sees nothing is not o = 0, lse = -inf")
+            for n, name in enumerate(worst):
+                worst[name].add(f"sequence {number}, head {h}", mine[n][~blind], exact[n][~blind], [x[n][~blind] for x in plain])
+    return wrong + [f"{name} [A3]: {w.verdict()}" for name, w in worst.items() if w.verdict()], rows
+
+
+def by_row(attend, q, k, v, mask, bq, bk, scale, causal):
+    """attend() one query block at a time, over the keys that it may see: the same results for less time and memory."""
+    o, lse = np.zeros((len(q), v.shape[1])), np.zeros(len(q))
+    for r in range(len(mask)):
+        rows = slice(r * bq, min((r + 1) * bq, len(q)))
+        seen = len(k) - len(q) + rows.stop if causal else len(k)
+        o[rows], lse[rows] = attend(q[rows], k[:seen], v[:seen], mask[r : r + 1, : -(-seen // bk)], bq, bk, scale, causal)
+    return o, lse
+
+
+def _plain(dtype, variant):
+    """A3's yardstick: attend() with operands of the input type and accumulation in float32.
+
+    The order of a plain sum is anybody's choice, and with few rows the largest error depends on it: the variants are
+    three choices, and the yardstick is the worst of them.
+    """
+
+    def attend(q, k, v, mask, bq, bk, scale, causal):
+        q, k, v = (x.astype(np.float32) for x in (q, k, v))
+        keep = np.repeat(np.repeat(mask, bq, 0)[: len(q)], bk, 1)[:, : len(k)]
+        if causal:
+            keep = keep & (np.arange(len(k))[None] <= np.arange(len(q))[:, None] + len(k) - len(q))
+        scale = np.float32(scale)
+        if variant == 0:
+            s = scale * (q @ k.T)
+        elif variant == 1:
+            s = (scale * q) @ k.T
+        else:
+            s = scale * (q[:, ::-1].copy() @ k[:, ::-1].T.copy())
+        s = np.where(keep, s, np.float32(-np.inf))
+        m = s.max(1, keepdims=True, initial=-np.inf)
+        m = np.where(np.isfinite(m), m, np.float32(0))
+        e = np.exp(s - m)
+        z = e.T.copy().sum(0)[:, None] if variant == 2 else e.sum(1, keepdims=True)
+        e = round_to(e, dtype)
+        o = e[:, ::-1].copy() @ v[::-1] if variant == 2 else e @ v
+        with np.errstate(divide="ignore"):
+            return o / np.where(z > 0, z, 1), (m + np.log(z))[:, 0]
+
+    return attend
+
+
+class _Worst:
+    """The largest error of a result against the bound of A3."""
+
+    def __init__(self, dtype):
+        self.dtype, self.error, self.plain, self.size, self.where = dtype, 0.0, 0.0, 0.0, ""
+
+    def add(self, where, got, exact, plain):
+        if not exact.size:
+            return
+        error = np.abs(got.astype(np.float64) - exact)
+        largest = np.inf if np.isnan(error).any() else error.max()
+        if largest > self.error:
+            place = np.unravel_index(np.argmax(np.where(np.isnan(error), np.inf, error)), error.shape)
+            self.error = largest
+            self.where = f"{where}, at {tuple(map(int, place))}: expected {exact[place]:.9g}, got {got[place]:.9g}"
+        self.plain = max([self.plain] + [np.abs(p - exact).max() for p in plain])
+        self.size = max(self.size, np.abs(exact).max())
+
+    def bound(self):
+        smallest = 2.0**-25 if self.dtype == "F16" else 0.0  # Half of f16's smallest subnormal.
+        return 2 * self.plain + max(UNIT_ROUNDOFF[self.dtype] * self.size, smallest)
+
+    def verdict(self):
+        if self.error <= self.bound():
+            return ""
+        return f"{self.where}: error {self.error:.3g}, bound {self.bound():.3g} (plain computation {self.plain:.3g})"

@@ -1,0 +1,196 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# RUN: %python %s
+"""Properties that the oracle must have, and proof that its checker of selections tells right from wrong."""
+
+import itertools
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import numpy as np
+import oracle as O
+
+SHAPES = [(200, 200), (256, 256), (70, 333), (33, 100), (1, 97)]
+
+
+def qkv(lq, lk, d=32, seed=0):
+    r = np.random.default_rng(seed)
+    return r.normal(size=(lq, d)) * 2, r.normal(size=(lk, d)) * 2, r.normal(size=(lk, d))
+
+
+def all_mass_is_dense():
+    for (lq, lk), causal in itertools.product(SHAPES, (True, False)):
+        q, k, v = qkv(lq, lk)
+        m = O.block_mass(q, k, 8, 8, 32, 32, 32**-0.5, causal, agg="sum")
+        assert np.allclose(m.sum(1), 1)
+        o, l = O.attend(q, k, v, O.select(m, lq, lk, 32, 32, 1.0, causal), 32, 32, 32**-0.5, causal)
+        d, ld = O.attend(q, k, v, np.ones_like(m, bool), 32, 32, 32**-0.5, causal)
+        assert np.allclose(o, d) and np.allclose(l, ld)
+        yield f"{lq}x{lk} causal={causal}"
+
+
+def selected_mass_reaches_p_and_is_valid():
+    q, k, _ = qkv(200, 333)
+    for agg, p in itertools.product(("max", "sum"), (0, 0.5, 0.9, 0.99)):
+        m = O.block_mass(q, k, 8, 8, 32, 32, 32**-0.5, agg=agg)
+        s = O.select(m, 200, 333, 32, 32, p)
+        assert ((m * s).sum(1) >= p * m.sum(1) - 1e-12).all()
+        assert O.selection_valid(s, m, 200, 333, 32, 32, p, eps=1e-9) == ""
+        yield f"agg={agg} p={p}"
+
+
+def c1_is_the_true_block_mass():
+    q, k, _ = qkv(200, 200)
+    m = O.block_mass(q, k, 1, 1, 32, 32, 32**-0.5, agg="sum")
+    s = np.where(np.tril(np.ones((200, 200), bool)), np.exp(32**-0.5 * q @ k.T), 0)
+    s /= s.sum(1, keepdims=True)
+    rows = [s[r * 32 : (r + 1) * 32] for r in range(7)]
+    assert np.allclose(m, [[x[:, j * 32 : (j + 1) * 32].sum() / len(x) for j in range(7)] for x in rows])
+    yield "200x200"
+
+
+def chunked_prefill_is_the_same_computation():
+    q, k, v = (x[None] for x in qkv(512, 512))
+    kw = dict(bq=32, bk=32, p=0.9)
+    o, l, m = O.attention(q, k, v, **kw)
+    for s in range(0, 512, 128):
+        oc, lc, mc = O.attention(q[:, s : s + 128], k[:, : s + 128], v[:, : s + 128], **kw)
+        assert np.allclose(oc, o[:, s : s + 128]) and np.allclose(lc, l[:, s : s + 128])
+        assert (mc == m[:, s // 32 : s // 32 + 4, : mc.shape[2]]).all()
+        yield f"rows from {s}"
+
+
+def gqa_equals_repeated_kv():
+    r = np.random.default_rng(3)
+    q, k, v = r.normal(size=(4, 96, 16)), r.normal(size=(2, 96, 16)), r.normal(size=(2, 96, 16))
+    a = O.attention(q, k, v, bq=32, bk=32)
+    b = O.attention(q, np.repeat(k, 2, 0), np.repeat(v, 2, 0), bq=32, bk=32)
+    assert all(np.allclose(x, y) for x, y in zip(a, b))
+    yield "4:2"
+
+
+def head_pooling_of_equal_heads_changes_nothing():
+    q, k, v = qkv(96, 96, 16)
+    for ch, hkv in ((2, 2), (4, 2), (4, 1), (2, 4)):
+        q4, k4, v4 = np.stack([q] * 4), np.stack([k] * hkv), np.stack([v] * hkv)
+        a = O.attention(q4, k4, v4, bq=32, bk=32, p=0.5)
+        b = O.attention(q4, k4, v4, bq=32, bk=32, p=0.5, ch=ch)
+        assert all(np.allclose(x, y) for x, y in zip(a, b))
+        yield f"ch={ch} 4:{hkv}"
+
+
+def group_share_of_equal_heads_changes_nothing():
+    q, k, v = qkv(96, 96, 16)
+    q4, k2, v2 = np.stack([q] * 4), np.stack([k] * 2), np.stack([v] * 2)
+    a = O.attention(q4, k2, v2, bq=32, bk=32, p=[0.3, 0.3, 0.8, 0.8])
+    b = O.attention(q4, k2, v2, bq=32, bk=32, p=[0.3, 0.8], share="group")
+    assert all(np.allclose(x, y) for x, y in zip(a, b))
+    assert a[2][0].sum() < a[2][2].sum()
+    yield "p per KV head"
+
+
+def a_row_that_sees_nothing_is_zero():
+    q, k, v = qkv(70, 100)
+    mask = np.zeros((3, 4), bool)
+    mask[1, 3] = True  # Keys 96..99: of rows 32..63 (positions 62..93), none sees them.
+    mask[2, 0] = True
+    o, l = O.attend(q, k, v, mask, 32, 32, 1.0)
+    assert (o[:64] == 0).all() and np.isneginf(l[:64]).all() and np.isfinite(l[64:]).all()
+    o, l = O.attend(q, k[:0], v[:0], np.zeros((3, 0), bool), 32, 32, 1.0, causal=False)
+    assert o.shape == (70, 32) and (o == 0).all() and np.isneginf(l).all()
+    yield "above the diagonal, no keys"
+
+
+def dense_below_takes_every_candidate():
+    q, k, v = (x[None] for x in qkv(70, 100))
+    for options in (dict(p=0.0), dict(top_k=1), dict(p=0.5, max_blocks=0)):
+        mask = O.attention(q, k, v, bq=32, bk=32, dense_below=100, **options)[2][0]
+        assert (mask == O.every_candidate(70, 100, 32, 32, True)).all()
+        assert O.attention(q, k, v, bq=32, bk=32, dense_below=99, **options)[2].sum() < mask.sum()
+        assert O.selection_valid(mask, np.ones((3, 4)), 70, 100, 32, 32, dense_below=100, **options) == ""
+        mask[2, 1] = False
+        assert O.selection_valid(mask, np.ones((3, 4)), 70, 100, 32, 32, dense_below=100, **options) != ""
+        yield str(options)
+
+
+def the_checker_accepts_nothing_but_the_rule():
+    """Over all 2^J masks of a row: with eps -> 0 and distinct masses, only the oracle's own selection is valid."""
+    rng = np.random.default_rng(11)
+    bq = bk = 4
+    for trial in range(150):
+        lk = int(rng.integers(1, 29))
+        causal = bool(rng.integers(2))
+        lq = int(rng.integers(1, min(lk, bq) + 1))
+        guards = dict(n_sink=int(rng.integers(0, 3)), n_local=int(rng.integers(1, 3)))
+        if rng.integers(3) == 0:
+            guards["top_k"] = int(rng.integers(1, 9))
+        else:
+            guards["p"] = float(rng.choice([0, 0.3, 0.5, 0.9, 1]))
+            guards["min_blocks"] = int(rng.choice([0, 0, 3]))
+        if rng.integers(3) == 0:
+            guards["max_blocks"] = int(rng.integers(0, 4))
+        j = -(-lk // bk)
+        m = rng.random((1, j)) + 0.05
+        want = O.select(m, lq, lk, bq, bk, causal=causal, **guards)[0]
+        for bits in itertools.product((False, True), repeat=j):
+            mask = np.array([bits])
+            ok = O.selection_valid(mask, m, lq, lk, bq, bk, causal=causal, eps=1e-12, **guards) == ""
+            assert ok == (mask[0] == want).all(), (trial, guards, lq, lk, causal, m, mask, want, ok)
+        yield f"{j} blocks {guards}"
+
+
+def the_checker_forgives_eps_and_no_more():
+    """Masks made from masses that are off by delta are valid at eps > J * delta, and some are not at a tenth of delta."""
+    rng = np.random.default_rng(5)
+    rejected = 0
+    for options in (dict(p=0.5), dict(p=0.9, min_blocks=5), dict(top_k=6), dict(p=0.8, max_blocks=4)):
+        for _ in range(50):
+            m = rng.random((1, 24))
+            m /= m.sum()
+            delta = 1e-3
+            mask = O.select(np.abs(m + delta * rng.uniform(-1, 1, m.shape)), 8, 192, 8, 8, **options)
+            assert O.selection_valid(mask, m, 8, 192, 8, 8, eps=24 * delta * 2, **options) == ""
+            rejected += O.selection_valid(mask, m, 8, 192, 8, 8, eps=delta / 10, **options) != ""
+        yield str(options)
+    assert rejected > 10, rejected
+
+
+PROPERTIES = [
+    all_mass_is_dense,
+    selected_mass_reaches_p_and_is_valid,
+    c1_is_the_true_block_mass,
+    chunked_prefill_is_the_same_computation,
+    gqa_equals_repeated_kv,
+    head_pooling_of_equal_heads_changes_nothing,
+    group_share_of_equal_heads_changes_nothing,
+    a_row_that_sees_nothing_is_zero,
+    dense_below_takes_every_candidate,
+    the_checker_accepts_nothing_but_the_rule,
+    the_checker_forgives_eps_and_no_more,
+]
+
+
+def main():
+    failed = 0
+    for check in PROPERTIES:
+        cases = 0
+        try:
+            for _ in check():
+                cases += 1
+            assert cases, "nothing was compared"
+            print(f"ok    {check.__name__}: {cases} case(s)")
+        except Exception as error:  # A property that cannot be computed does not hold.
+            failed += 1
+            print(f"FAIL  {check.__name__}, after {cases} case(s): {type(error).__name__}: {error}")
+    print(f"{len(PROPERTIES)} properties, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    if not __debug__:
+        sys.exit("python -O removes the assertions this test consists of")
+    sys.exit(main())

@@ -1,0 +1,349 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "Compile.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/ExecutionEngine/OptUtils.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Target/LLVMIR/Dialect/All.h"
+#include "unisparse/Pipelines/Pipelines.h"
+#include "llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/TargetParser/Host.h"
+#include <chrono>
+
+using namespace mlir;
+using namespace unisparse;
+using namespace unisparse::run;
+
+StageTimes *unisparse::run::currentStages = nullptr;
+
+namespace {
+using Clock = std::chrono::steady_clock;
+Clock::time_point stageStart;
+
+extern "C" void stageBegin(int32_t) { stageStart = Clock::now(); }
+extern "C" void stageEnd(int32_t stage) {
+  std::chrono::duration<double> took = Clock::now() - stageStart;
+  if (currentStages && stage >= 0 && stage < 4)
+    currentStages->seconds[stage] += took.count();
+}
+
+//===----------------------------------------------------------------------===//
+// IR
+//===----------------------------------------------------------------------===//
+
+Type elementType(MLIRContext *context, DType dtype) {
+  switch (dtype) {
+  case DType::F16:
+    return Float16Type::get(context);
+  case DType::BF16:
+    return BFloat16Type::get(context);
+  case DType::I32:
+    return IntegerType::get(context, 32);
+  default:
+    return Float32Type::get(context);
+  }
+}
+
+RankedTensorType typeOf(MLIRContext *context, const Tensor &t) {
+  return RankedTensorType::get(t.shape, elementType(context, t.dtype));
+}
+
+struct ProgramBuilder {
+  ProgramBuilder(MLIRContext *context, const Options &options,
+                 const Inputs &in)
+      : b(UnknownLoc::get(context), context), o(options), in(in) {}
+
+  void build(ModuleOp module) {
+    b.setInsertionPointToEnd(module.getBody());
+    addFunction(kMain, [&] { return o.selection.empty() ? select() : given(); });
+    if (o.compareDense)
+      addFunction(kDense, [&] { return attend(Value(), Value()); });
+  }
+
+private:
+  /// A function of all inputs that returns what `body` makes of them.
+  void addFunction(StringRef name, function_ref<Operation *()> body) {
+    SmallVector<Type> types;
+    for (const Tensor *t : {&in.q, &in.k, &in.v, &in.cuQ, &in.cuK, &in.counts,
+                            &in.indices})
+      if (*t)
+        types.push_back(typeOf(b.getContext(), *t));
+    auto function =
+        func::FuncOp::create(b, name, b.getFunctionType(types, {}));
+    function->setAttr("llvm.emit_c_interface", b.getUnitAttr());
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(function.addEntryBlock());
+    auto next = function.getArguments().begin();
+    for (auto [value, t] :
+         {std::pair{&q, &in.q}, {&k, &in.k}, {&v, &in.v}, {&cuQ, &in.cuQ},
+          {&cuK, &in.cuK}, {&counts, &in.counts}, {&indices, &in.indices}})
+      *value = *t ? Value(*next++) : Value();
+    Operation *result = body();
+    func::ReturnOp::create(b, result->getResults());
+    function.setType(b.getFunctionType(types, result->getResultTypes()));
+  }
+
+  BlockAttr block() {
+    return BlockAttr::get(b.getContext(), o.blockQ, o.blockK);
+  }
+  FloatAttr scale() {
+    return o.scale ? b.getF64FloatAttr(*o.scale) : FloatAttr();
+  }
+
+  RuleAttr rule() {
+    MLIRContext *context = b.getContext();
+    if (o.dense)
+      return RuleAttr::getAll(context);
+    FloatAttr share = o.p.size() == 1 && !o.topK ? b.getF64FloatAttr(o.p[0])
+                                                 : FloatAttr();
+    return RuleAttr::get(context, o.topK ? RuleKind::TopK : RuleKind::TopP,
+                         share, o.topK.value_or(0), o.sink, o.local,
+                         o.minBlocks, o.maxBlocks, o.denseBelow);
+  }
+
+  Operation *select() {
+    Value shares;
+    if (o.p.size() > 1 && !o.topK && !o.dense) {
+      SmallVector<float> values(o.p.begin(), o.p.end());
+      auto type = RankedTensorType::get({static_cast<int64_t>(values.size())},
+                                        b.getF32Type());
+      shares = arith::ConstantOp::create(
+          b, DenseElementsAttr::get(type, ArrayRef<float>(values)));
+    }
+    return AttentionOp::create(
+        b, q, k, v, shares, cuQ, cuK, block(),
+        PoolingAttr::get(b.getContext(), o.poolQ, o.poolK, o.headPool), rule(),
+        AggAttr::get(b.getContext(), o.agg),
+        ShareAttr::get(b.getContext(), o.share),
+        o.causal ? b.getUnitAttr() : UnitAttr(), b.getUnitAttr(), scale(),
+        b.getF64FloatAttr(o.alpha));
+  }
+
+  Operation *given() { return attend(counts, indices); }
+
+  Operation *attend(Value counts, Value indices) {
+    return BlockSparseAttentionOp::create(b, q, k, v, counts, indices, cuQ, cuK,
+                                          block(), o.causal,
+                                          /*return_lse=*/true, scale());
+  }
+
+  ImplicitLocOpBuilder b;
+  const Options &o;
+  const Inputs &in;
+  Value q, k, v, cuQ, cuK, counts, indices;
+};
+
+//===----------------------------------------------------------------------===//
+// A program of the user's
+//===----------------------------------------------------------------------===//
+
+std::string textOf(Type type) {
+  std::string text;
+  llvm::raw_string_ostream(text) << type;
+  return text;
+}
+
+/// The one public function with a body.
+llvm::Expected<func::FuncOp> entryOf(ModuleOp module, StringRef path) {
+  func::FuncOp entry;
+  for (auto function : module.getOps<func::FuncOp>()) {
+    if (function.isExternal() || !function.isPublic())
+      continue;
+    if (entry)
+      return failure(path, "expected one public function, got @" +
+                               entry.getName() + " and @" +
+                               function.getName());
+    entry = function;
+  }
+  if (!entry)
+    return failure(path, "expected one public function, got none");
+  return entry;
+}
+
+/// The file's tensors have to be what the function takes.
+llvm::Error checkArguments(func::FuncOp entry, const Inputs &in,
+                           StringRef path) {
+  SmallVector<std::pair<StringRef, const Tensor *>> tensors{
+      {"q", &in.q}, {"k", &in.k}, {"v", &in.v}};
+  if (in.packed()) {
+    tensors.push_back({"cu_seqlens_q", &in.cuQ});
+    tensors.push_back({"cu_seqlens_k", &in.cuK});
+  }
+  std::string subject = (path + ": @" + entry.getName()).str();
+  if (entry.getNumArguments() != tensors.size())
+    return failure(subject, "expected the file's " + Twine(tensors.size()) +
+                                " tensors as arguments, got " +
+                                Twine(entry.getNumArguments()));
+  for (auto [type, named] :
+       llvm::zip_equal(entry.getArgumentTypes(), tensors)) {
+    RankedTensorType got = typeOf(entry.getContext(), *named.second);
+    auto want = dyn_cast<RankedTensorType>(type);
+    if (!want || want.getElementType() != got.getElementType() ||
+        failed(verifyCompatibleShape(want, got)))
+      return failure(subject, "expected argument '" + named.first +
+                                  "' to take " + textOf(got) + ", got " +
+                                  textOf(type));
+  }
+  for (Type type : entry.getResultTypes())
+    if (!isa<RankedTensorType>(type))
+      return failure(subject, "expected ranked tensors as results, got " +
+                                  textOf(type));
+  return llvm::Error::success();
+}
+
+llvm::Error readProgram(ModuleOp &module, OwningOpRef<ModuleOp> &owner,
+                        MLIRContext &context, const Options &o,
+                        const Inputs &in) {
+  owner = parseSourceFile<ModuleOp>(o.program, &context);
+  if (!owner)
+    return failure(o.program, "expected a module of MLIR");
+  module = *owner;
+  llvm::Expected<func::FuncOp> entry = entryOf(module, o.program);
+  if (!entry)
+    return entry.takeError();
+  if (llvm::Error e = checkArguments(*entry, in, o.program))
+    return e;
+  if (failed(SymbolTable(module).rename(*entry, kMain)))
+    return failure(o.program, "expected no other symbol of the name " + kMain);
+  (*entry)->setAttr("llvm.emit_c_interface", UnitAttr::get(&context));
+  return llvm::Error::success();
+}
+
+Signature signatureOf(func::FuncOp function) {
+  Signature s;
+  s.name = function.getName().str();
+  for (Type type : function.getArgumentTypes())
+    s.arguments.push_back(cast<RankedTensorType>(type));
+  for (Type type : function.getResultTypes())
+    s.results.push_back(cast<RankedTensorType>(type));
+  return s;
+}
+
+//===----------------------------------------------------------------------===//
+// Machine code
+//===----------------------------------------------------------------------===//
+
+/// Widest vectors this machine works on.
+int64_t hostVectorBits() {
+  llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
+  if (features.lookup("avx512f"))
+    return 512;
+  return features.lookup("avx2") ? 256 : 128;
+}
+
+llvm::Error runPipeline(ModuleOp module, const Options &o,
+                        std::string &diagnostics) {
+  PassManager pm(module.getContext());
+  if (!o.dumpIR.empty()) {
+    if (std::error_code error = llvm::sys::fs::create_directories(o.dumpIR))
+      return failure(o.dumpIR, "cannot create: " + error.message());
+    module.getContext()->disableMultithreading();
+    pm.enableIRPrintingToFileTree(
+        [](Pass *, Operation *) { return false; },
+        [](Pass *, Operation *) { return true; },
+        /*printModuleScope=*/true, /*printAfterOnlyOnChange=*/true,
+        /*printAfterOnlyOnFailure=*/false, o.dumpIR);
+  }
+  CPUPipelineOptions options;
+  options.vectorBits = hostVectorBits();
+  options.instrument = true;
+  buildCPUPipeline(pm, options);
+  if (failed(pm.run(module)))
+    return llvm::createStringError(
+        diagnostics.empty() ? "the CPU pipeline failed" : diagnostics);
+  return llvm::Error::success();
+}
+
+llvm::Expected<std::unique_ptr<ExecutionEngine>> jit(ModuleOp module) {
+  llvm::InitializeNativeTarget();
+  llvm::InitializeNativeTargetAsmPrinter();
+  auto host = llvm::orc::JITTargetMachineBuilder::detectHost();
+  if (!host)
+    return host.takeError();
+  host->setCodeGenOptLevel(llvm::CodeGenOptLevel::Aggressive);
+  auto machine = host->createTargetMachine();
+  if (!machine)
+    return machine.takeError();
+  auto optimize = makeOptimizingTransformer(3, 0, machine->get());
+  ExecutionEngineOptions options;
+  options.transformer = optimize;
+  options.jitCodeGenOptLevel = llvm::CodeGenOptLevel::Aggressive;
+  auto engine = ExecutionEngine::create(module, options, std::move(*machine));
+  if (!engine)
+    return engine.takeError();
+  (*engine)->registerSymbols([](llvm::orc::MangleAndInterner mangle) {
+    llvm::orc::SymbolMap symbols;
+    auto add = [&](StringRef name, auto *function) {
+      symbols[mangle(name)] = {llvm::orc::ExecutorAddr::fromPtr(function),
+                               llvm::JITSymbolFlags::Exported};
+    };
+    add("_mlir_ciface_unisparse_stage_begin", &stageBegin);
+    add("_mlir_ciface_unisparse_stage_end", &stageEnd);
+    return symbols;
+  });
+  (*engine)->initialize();
+  return std::move(*engine);
+}
+
+} // namespace
+
+llvm::Expected<Compiled> run::compile(MLIRContext &context,
+                                      const Options &options,
+                                      const Inputs &in) {
+  auto start = Clock::now();
+  // The first error in full is what the user is told, in one line.
+  std::string diagnostics;
+  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &d) {
+    if (d.getSeverity() == DiagnosticSeverity::Error && diagnostics.empty()) {
+      llvm::raw_string_ostream os(diagnostics);
+      if (isa<FileLineColLoc>(d.getLocation()))
+        os << d.getLocation() << ": ";
+      os << d;
+      std::replace(diagnostics.begin(), diagnostics.end(), '\n', ' ');
+    }
+    return mlir::success();
+  });
+  auto said = [&](llvm::Error e) -> llvm::Error {
+    if (diagnostics.empty())
+      return e;
+    llvm::consumeError(std::move(e));
+    return llvm::createStringError(diagnostics);
+  };
+  OwningOpRef<ModuleOp> owner;
+  ModuleOp module;
+  if (!options.program.empty()) {
+    if (llvm::Error e = readProgram(module, owner, context, options, in))
+      return said(std::move(e));
+  } else {
+    owner = ModuleOp::create(UnknownLoc::get(&context));
+    module = *owner;
+    ProgramBuilder(&context, options, in).build(module);
+    if (failed(mlir::verify(module)))
+      return said(llvm::createStringError("the options make no valid program"));
+  }
+  Compiled compiled;
+  compiled.main = signatureOf(module.lookupSymbol<func::FuncOp>(kMain));
+  if (options.compareDense)
+    compiled.dense = signatureOf(module.lookupSymbol<func::FuncOp>(kDense));
+  if (llvm::Error e = runPipeline(module, options, diagnostics))
+    return std::move(e);
+  llvm::Expected<std::unique_ptr<ExecutionEngine>> engine = jit(module);
+  if (!engine)
+    return engine.takeError();
+  compiled.engine = std::move(*engine);
+  // Codegen happens on the first look-up; it belongs to compiling.
+  if (auto main = compiled.engine->lookupPacked(
+          ("_mlir_ciface_" + kMain).str()); !main)
+    return main.takeError();
+  compiled.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  return std::move(compiled);
+}

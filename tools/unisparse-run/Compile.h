@@ -1,0 +1,47 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// From options and inputs to machine code.
+#ifndef UNISPARSE_TOOLS_UNISPARSE_RUN_COMPILE_H
+#define UNISPARSE_TOOLS_UNISPARSE_RUN_COMPILE_H
+
+#include "Tensors.h"
+#include "mlir/ExecutionEngine/ExecutionEngine.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+
+namespace unisparse::run {
+
+/// Names of the functions compiled: the program, and dense attention for
+/// --compare=dense.
+inline constexpr llvm::StringLiteral kMain = "main";
+inline constexpr llvm::StringLiteral kDense = "unisparse_dense";
+
+/// What a compiled function takes and returns, in order.
+struct Signature {
+  std::string name;
+  llvm::SmallVector<mlir::RankedTensorType> arguments, results;
+};
+
+struct Compiled {
+  std::unique_ptr<mlir::ExecutionEngine> engine;
+  Signature main, dense;
+  double seconds = 0;
+};
+
+/// Builds the IR of the options (or reads --program), runs the CPU pipeline
+/// for this machine and compiles.
+llvm::Expected<Compiled> compile(mlir::MLIRContext &context,
+                                 const Options &options, const Inputs &in);
+
+/// Stages of compiled code report here: 0 pool, 1 score, 2 select, 3 attend.
+struct StageTimes {
+  double seconds[4] = {0, 0, 0, 0};
+};
+/// Where the calls of compiled code add up; the caller's, set before a run.
+extern StageTimes *currentStages;
+
+} // namespace unisparse::run
+
+#endif // UNISPARSE_TOOLS_UNISPARSE_RUN_COMPILE_H

@@ -1,0 +1,253 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "Report.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
+#include "unisparse/Support/SelectionMap.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/Path.h"
+#include <cmath>
+
+using namespace llvm;
+using namespace unisparse;
+using namespace unisparse::run;
+
+//===----------------------------------------------------------------------===//
+// Selections
+//===----------------------------------------------------------------------===//
+
+FileSelection run::fileSelection(const Options &o, const Inputs &in,
+                                 const Outputs &out) {
+  const int32_t *counts = out.counts.data ? out.counts.as<int32_t>()
+                                          : in.counts.as<int32_t>();
+  const int32_t *indices = out.indices.data ? out.indices.as<int32_t>()
+                                            : in.indices.as<int32_t>();
+  ArrayRef<int64_t> shape =
+      out.indices.data ? ArrayRef(out.indices.shape) : ArrayRef(in.indices.shape);
+  FileSelection s;
+  if (!counts || !indices)
+    return s;
+  int64_t selections = shape[1], slots = shape[2], stride = shape[3];
+  std::vector<SequenceRows> sequences = sequencesOf(in, o.blockQ);
+  int64_t rows = 0, blocks = 0;
+  for (const SequenceRows &q : sequences) {
+    rows += q.rows;
+    blocks = std::max(blocks, ceilUnits(q.lk, o.blockK));
+  }
+  s.countsShape = {in.batch(), in.heads(), rows};
+  s.indicesShape = {in.batch(), in.heads(), rows, blocks};
+  s.counts.reserve(in.batch() * in.heads() * rows);
+  s.indices.reserve(in.batch() * in.heads() * rows * blocks);
+  for (int64_t b = 0; b < in.batch(); ++b)
+    for (int64_t h = 0; h < in.heads(); ++h)
+      for (const SequenceRows &q : sequences)
+        for (int64_t r = 0; r < q.rows; ++r) {
+          int64_t from = (b * selections + h * selections / in.heads()) * slots +
+                         q.firstSlot + r;
+          s.counts.push_back(counts[from]);
+          const int32_t *row = indices + from * stride;
+          s.indices.insert(s.indices.end(), row, row + blocks);
+        }
+  return s;
+}
+
+void run::countBlocks(const Options &o, const Inputs &in,
+                      const FileSelection &s, Report &report) {
+  std::vector<SequenceRows> sequences = sequencesOf(in, o.blockQ);
+  int64_t candidates = 0;
+  for (const SequenceRows &q : sequences)
+    for (int64_t r = 0; r < q.rows; ++r)
+      candidates += candidateBlocks(q, r, o.blockQ, o.blockK, o.causal);
+  int64_t heads = in.batch() * in.heads();
+  report.candidates = candidates * heads;
+  report.densityPerHead.assign(heads, 1.0);
+  if (s.counts.empty()) { // Dense, or a program that returns no selection.
+    report.selected = report.candidates;
+    return;
+  }
+  int64_t rows = s.countsShape[2];
+  report.selected = 0;
+  for (int64_t h = 0; h < heads; ++h) {
+    int64_t selected = 0;
+    for (int64_t r = 0; r < rows; ++r)
+      selected += s.counts[h * rows + r];
+    report.selected += selected;
+    if (candidates)
+      report.densityPerHead[h] = static_cast<double>(selected) / candidates;
+  }
+  if (report.candidates)
+    report.density = static_cast<double>(report.selected) / report.candidates;
+}
+
+Comparison run::compareOutputs(const Result &got, const Result &reference) {
+  Comparison c;
+  int64_t columns = got.shape.back();
+  for (int64_t row = 0; row < got.numElements(); row += columns) {
+    double difference = 0, largest = 0;
+    for (int64_t i = row; i < row + columns; ++i) {
+      double r = reference.toFloat(i), d = std::fabs(got.toFloat(i) - r);
+      // A NaN difference counts as the largest there is.
+      difference = std::isnan(d) ? INFINITY : std::max(difference, d);
+      largest = std::max(largest, std::fabs(r));
+    }
+    c.maxAbs = std::max(c.maxAbs, difference);
+    if (difference > 0)
+      c.maxRel = std::max(c.maxRel, largest > 0 ? difference / largest
+                                                : INFINITY);
+  }
+  return c;
+}
+
+//===----------------------------------------------------------------------===//
+// Files
+//===----------------------------------------------------------------------===//
+
+Error run::writeOutput(const Options &o, const Inputs &in, const Outputs &out,
+                       const FileSelection &s) {
+  std::vector<NamedTensor> tensors;
+  auto add = [&](StringRef name, DType dtype, ArrayRef<int64_t> shape,
+                 const void *data, size_t bytes) {
+    if (!in.batched)
+      shape = shape.drop_front();
+    tensors.push_back({name.str(), dtype, SmallVector<int64_t>(shape),
+                       ArrayRef(static_cast<const char *>(data), bytes)});
+  };
+  for (auto [name, r] : {std::pair{"o", &out.o}, {"lse", &out.lse}})
+    if (r->data)
+      add(name, r->dtype, r->shape, r->data, r->numBytes());
+  if (!s.countsShape.empty()) {
+    add("counts", DType::I32, s.countsShape, s.counts.data(),
+        s.counts.size() * sizeof(int32_t));
+    add("indices", DType::I32, s.indicesShape, s.indices.data(),
+        s.indices.size() * sizeof(int32_t));
+  }
+  return writeSafeTensors(o.output, tensors);
+}
+
+Error run::writeMap(const Options &o, const Inputs &in, const FileSelection &s,
+                    const Report &report) {
+  if (s.countsShape.empty())
+    return failure("--map", "expected a program that returns counts and "
+                            "indices, got none");
+  std::vector<SequenceRows> sequences = sequencesOf(in, o.blockQ);
+  if (sequences.size() != 1)
+    return failure("--map", "expected one sequence, got a packed batch of " +
+                                Twine(sequences.size()));
+  std::vector<int64_t> candidates;
+  for (int64_t r = 0; r < sequences[0].rows; ++r)
+    candidates.push_back(
+        candidateBlocks(sequences[0], r, o.blockQ, o.blockK, o.causal));
+  SelectionMap map;
+  map.heads = in.batch() * in.heads();
+  map.rows = s.indicesShape[2];
+  map.maxBlocks = s.indicesShape[3];
+  map.keyBlocks = ceilUnits(in.lk(), o.blockK);
+  map.queryBlock = o.blockQ;
+  map.keyBlock = o.blockK;
+  map.lq = in.lq();
+  map.lk = in.lk();
+  map.causal = o.causal;
+  map.counts = s.counts;
+  map.indices = s.indices;
+  map.candidates = candidates;
+  map.densityPerHead = report.densityPerHead;
+  map.title = formatv("{0}   {1}   block {2}x{3}",
+                      sys::path::filename(o.input), o.describeRule(), o.blockQ,
+                      o.blockK)
+                  .str();
+  return writeSelectionMap(o.map, map);
+}
+
+//===----------------------------------------------------------------------===//
+// Figures
+//===----------------------------------------------------------------------===//
+
+static constexpr const char *kStages[] = {"pool", "score", "select", "attend"};
+
+void run::printJSON(const Options &o, const Inputs &in, const Report &r) {
+  json::OStream j(outs(), 2);
+  auto shape = [&](StringRef name, ArrayRef<int64_t> dims) {
+    j.attributeArray(name, [&] {
+      for (int64_t d : in.batched ? dims : dims.drop_front())
+        j.value(d);
+    });
+  };
+  j.object([&] {
+    j.attributeObject("input", [&] {
+      shape("q", in.q.shape);
+      shape("k", in.k.shape);
+      shape("v", in.v.shape);
+      j.attribute("dtype", getDTypeName(in.q.dtype));
+    });
+    j.attribute("density", r.density);
+    j.attributeArray("density_per_head", [&] {
+      for (double d : r.densityPerHead)
+        j.value(d);
+    });
+    j.attribute("selected_blocks", r.selected);
+    j.attribute("candidate_blocks", r.candidates);
+    j.attribute("flops_per_selected_block",
+                2 * o.blockQ * o.blockK * (in.headDim() + in.valueDim()));
+    j.attributeObject("seconds", [&] {
+      for (int i = 0; i < 4; ++i)
+        j.attribute(kStages[i], r.median.stages.seconds[i]);
+      j.attribute("total", r.median.total);
+      j.attribute("compile", r.compileSeconds);
+    });
+    j.attribute("threads", r.threads);
+    j.attribute("repeat", o.repeat);
+    j.attribute("peak_memory_bytes", static_cast<int64_t>(r.peakBytes));
+    j.attribute("run_memory_bytes", static_cast<int64_t>(r.runBytes));
+    if (r.comparison)
+      j.attributeObject("compare", [&] {
+        j.attribute("max_abs_error", r.comparison->maxAbs);
+        j.attribute("max_rel_error", r.comparison->maxRel);
+        j.attribute("dense_seconds", r.comparison->denseSeconds);
+        j.attribute("speedup", r.comparison->speedup);
+      });
+  });
+  outs() << '\n';
+}
+
+void run::printTable(const Options &o, const Inputs &in, const Report &r) {
+  raw_ostream &os = outs();
+  auto dims = [](ArrayRef<int64_t> shape) {
+    return llvm::join(map_range(shape, [](int64_t d) { return std::to_string(d); }),
+                      "x");
+  };
+  auto line = [&](StringRef name) -> raw_ostream & {
+    return os << "  " << left_justify(name, 12);
+  };
+  os << sys::path::filename(o.input) << ": q " << dims(in.q.shape) << ", k "
+     << dims(in.k.shape) << ", v " << dims(in.v.shape) << ", "
+     << getDTypeName(in.q.dtype) << '\n';
+  line("selection") << o.describeRule() << ", block " << o.blockQ << 'x'
+                    << o.blockK << (o.causal ? ", causal" : ", not causal")
+                    << '\n';
+  line("density") << format("%.3f", r.density) << "  (" << r.selected << " of "
+                  << r.candidates << " blocks)\n";
+  for (int i = 0; i < 4; ++i)
+    if (r.median.stages.seconds[i] > 0)
+      line(kStages[i]) << format("%9.2f ms", 1e3 * r.median.stages.seconds[i])
+                       << '\n';
+  line("total") << format("%9.2f ms", 1e3 * r.median.total) << "  ("
+                << r.threads << (r.threads == 1 ? " thread" : " threads");
+  if (o.repeat > 1)
+    os << ", median of " << o.repeat;
+  os << ")\n";
+  line("compile") << format("%9.2f ms", 1e3 * r.compileSeconds) << '\n';
+  line("memory") << format("%9.1f MiB", r.peakBytes / 1048576.0)
+                 << " at most, " << format("%.1f MiB", r.runBytes / 1048576.0)
+                 << " of it for the run\n";
+  if (!r.comparison)
+    return;
+  line("dense") << format("%9.2f ms", 1e3 * r.comparison->denseSeconds)
+                << format("  (%.2f times as long)\n", r.comparison->speedup);
+  line("error") << format("%9.2e", r.comparison->maxAbs)
+                << format(" at most, %.2e of a row's largest value\n",
+                          r.comparison->maxRel);
+}

@@ -1,0 +1,78 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// Tensors in memory: inputs checked and copied out of their file, results
+// that compiled code allocated.
+#ifndef UNISPARSE_TOOLS_UNISPARSE_RUN_TENSORS_H
+#define UNISPARSE_TOOLS_UNISPARSE_RUN_TENSORS_H
+
+#include "Options.h"
+#include "unisparse/Support/SafeTensors.h"
+#include <memory>
+
+namespace unisparse::run {
+
+/// A contiguous tensor in an own allocation, 64-byte aligned.
+class Tensor {
+public:
+  Tensor() = default;
+  /// Uninitialised; `guard` puts that many NaN or -1 bytes on either side.
+  Tensor(DType dtype, llvm::ArrayRef<int64_t> shape, size_t guard = 0);
+
+  explicit operator bool() const { return storage != nullptr; }
+  DType dtype = DType::F32;
+  llvm::SmallVector<int64_t, 4> shape;
+
+  char *bytes() const { return data; }
+  template <typename T> T *as() const { return reinterpret_cast<T *>(data); }
+  int64_t numElements() const;
+  size_t numBytes() const { return numElements() * getDTypeSize(dtype); }
+  /// Element `i` of a float tensor.
+  float toFloat(int64_t i) const;
+
+private:
+  struct Free {
+    void operator()(char *p) const;
+  };
+  std::unique_ptr<char, Free> storage;
+  char *data = nullptr;
+};
+
+/// q, k, v and what goes with them, as 4-D tensors.
+struct Inputs {
+  Tensor q, k, v;
+  Tensor cuQ, cuK;          ///< Of a packed batch, else empty.
+  Tensor counts, indices;   ///< Of a given selection, in slots; else empty.
+  bool batched = true;      ///< The file's tensors have a batch dim.
+
+  bool packed() const { return static_cast<bool>(cuQ); }
+  int64_t batch() const { return q.shape[0]; }
+  int64_t heads() const { return q.shape[1]; }
+  int64_t kvHeads() const { return k.shape[1]; }
+  int64_t lq() const { return q.shape[2]; }
+  int64_t lk() const { return k.shape[2]; }
+  int64_t headDim() const { return q.shape[3]; }
+  int64_t valueDim() const { return v.shape[3]; }
+};
+
+/// One sequence: its lengths, and where its query blocks are among the slots
+/// of compiled code and among the rows of a file.
+struct SequenceRows {
+  int64_t lq, lk;
+  int64_t firstSlot, firstRow, rows;
+};
+
+/// Sequences of a packed batch, or the one of a padded batch.
+std::vector<SequenceRows> sequencesOf(const Inputs &in, int64_t blockQ);
+
+/// Key blocks that row `r` of a sequence may see (L1).
+int64_t candidateBlocks(const SequenceRows &s, int64_t r, int64_t blockQ,
+                        int64_t blockK, bool causal);
+
+/// Reads and checks all that `options` name.
+llvm::Expected<Inputs> readInputs(const Options &options);
+
+} // namespace unisparse::run
+
+#endif // UNISPARSE_TOOLS_UNISPARSE_RUN_TENSORS_H
