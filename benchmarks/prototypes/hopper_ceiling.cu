@@ -30,11 +30,8 @@ constexpr int kHalfQPanelBytes = kRowsPerGroup * 128;
 // When the two consumer warpgroups hand each other the tensor cores: never, or each after it has issued S and PV.
 enum class PingPong { Off, On };
 // How a row's reference maximum follows its scores. Checked: every block's maxima are compared with the reference. Speculative: the
-// exponentials are taken at once, and only if their sums overflow a bound is the block computed again with its true maximum.
+// exponentials are taken at once, and only if their sums overflow a bound does the block ask for its maxima.
 enum class Reference { Checked, Speculative };
-// Where a consumer waits for its previous PV: before the softmax, after the maximum, or after the conversion of P (into 32 more
-// registers).
-enum class OutputWait { First, AfterMax, AfterPack };
 // Leaves one stage out, to place the bound. Results are wrong by design for all but Whole.
 enum class Probe { Whole, NoSoftmax, NoLoads };
 
@@ -44,7 +41,6 @@ struct Base {
   static constexpr int stages = 3;                 // pairs of a K and a V tile, 64 KB each
   static constexpr PingPong pingPong = PingPong::On;
   static constexpr Reference reference = Reference::Speculative;
-  static constexpr OutputWait outputWait = OutputWait::First;
   static constexpr int chunk = 8;                  // exponentials tied together, see Consumer::exponentials; 0 leaves them to ptxas
   static constexpr Probe probe = Probe::Whole;
   static constexpr bool timeline = false;          // sum SM cycles between marks of the consumer's loop (costs a few per cent)
@@ -108,6 +104,13 @@ template <int N> __device__ __forceinline__ void wgmmaWait() { asm volatile("wgm
 template <int N> __device__ __forceinline__ void pin(float (&d)[N]) {
 #pragma unroll
   for (int i = 0; i < N; ++i) asm volatile("" : "+f"(d[i])::"memory");
+}
+
+// Hides a value's origin, so that what is computed from it is computed here: addresses hoisted out of the block loop would be kept in
+// registers that it does not have.
+__device__ __forceinline__ int opaque(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
 }
 
 // A register operand is read until its group has completed, which data flow does not show either.
@@ -204,7 +207,6 @@ template <class S> struct Shared {
   alignas(1024) char ring[S::stages][2][kTileBytes];   // [][0] K, [][1] V
   alignas(8) uint64_t full[2][S::stages], empty[2][S::stages], queryFull[queryBuffers], queryEmpty[queryBuffers];
   RowInfo info[queryBuffers];
-  float unused;
 };
 
 // A position in a ring of n buffers, with the parity its barrier completes next.
@@ -331,8 +333,9 @@ template <class S> struct Consumer {
   const float scaleLog2;
   bool moved;
   RowInfo row;
-  Cursor<S::stages> now, before;   // pair of this block's K, and of the previous block's V
-  bool ready;                      // both have arrived
+  Cursor<S::stages> now, behind;   // the pair of this block's K, and of the previous block's V
+  bool ready = false;              // both have arrived
+  bool accumulate = false;         // the previous block was not the first of its row
   Cursor<Shared<S>::queryBuffers> query;
   int querySlot = 0;               // buffer of the current row
   unsigned markSum[9] = {}, markTime;
@@ -341,15 +344,9 @@ template <class S> struct Consumer {
       : sm(sm), p(p), mapO(mapO), group(group), warp(warp), lane(lane), scaleLog2(p.scale * 1.4426950408889634f) {}
 
   // Address of the 8x8 matrices this lane names to ldmatrix / stmatrix, for columns 16t..16t+15 of the warp's 16 rows.
-  __device__ __forceinline__ uint32_t tileAddress(int slot, int t) const {
+  __device__ __forceinline__ uint32_t tileAddress(int slot, int lane, int t) const {
     const int matrix = lane >> 3, r = warp * 16 + (lane & 7) + (matrix & 1) * 8, chunk = 2 * t + (matrix >> 1);
     return smemAddress(sm.query[slot]) + group * kHalfQBytes + (chunk >> 3) * kHalfQPanelBytes + r * 128 + (((chunk & 7) ^ (r & 7)) << 4);
-  }
-
-  // ptxas moves a wgmma wait up past register arithmetic that does not feed it. A predicated store that never happens, on a value
-  // the arithmetic ends in, holds the wait below.
-  __device__ __forceinline__ void holdBack(float x) {
-    asm volatile("{\n.reg .pred p;\nsetp.nan.f32 p, %0, %0;\n@p st.shared.f32 [%1], %0;\n}" ::"f"(x), "r"(smemAddress(&sm.unused)) : "memory");
   }
 
   // Adds the cycles since the previous mark to interval i.
@@ -374,14 +371,18 @@ template <class S> struct Consumer {
     querySlot = query.slot;
     barrierWait(smemAddress(&sm.queryFull[query.slot]), query.parity);
     row = sm.info[query.slot];
+    // A warp-wide reduction of what is the same everywhere: its result is a uniform register, hence so are the block loop's trip
+    // count, the ring position and the descriptors.
+    row.count = __reduce_max_sync(~0u, row.count);
     query.advance();
     if (row.count < 0) return false;
     if constexpr (S::queryInRegisters) {
+      const int here = opaque(lane);
 #pragma unroll
       for (int t = 0; t < 8; ++t)
         asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                      : "=r"(q[4 * t]), "=r"(q[4 * t + 1]), "=r"(q[4 * t + 2]), "=r"(q[4 * t + 3])
-                     : "r"(tileAddress(querySlot, t)) : "memory");
+                     : "r"(tileAddress(querySlot, here, t)) : "memory");
       if (first) {   // no O is waiting to leave through this buffer, so it is free at once
         namedSync(kGroup + group, 128);
         if (warp == 0 && lane == 0) barrierArrive(smemAddress(&sm.queryEmpty[querySlot]));
@@ -396,40 +397,6 @@ template <class S> struct Consumer {
   __device__ __forceinline__ void releaseTile(int which, int slot) {
     if (lane == 0) barrierArrive(smemAddress(&sm.empty[which][slot]));
   }
-  // On to the next block. Asking for its tiles now, with the exponentials still to come, takes the latency of the question out of
-  // the loop's critical path.
-  __device__ __forceinline__ void advance() {
-    before = now;
-    now.advance();
-    ready = barrierTest(smemAddress(&sm.full[0][now.slot]), now.parity) & barrierTest(smemAddress(&sm.full[1][before.slot]), before.parity);
-  }
-  // Issues this block's scores and the previous block's output. Both tiles are awaited ahead of the turn, so that nothing stands
-  // between the two products.
-  __device__ __forceinline__ void issue(bool accumulate) {
-    if (!ready) {
-      waitTile(0, now);
-      waitTile(1, before);
-    }
-    mark(1);
-    if (S::pingPong == PingPong::On) namedSync(kTurn + group, 256);
-    mark(2);
-    wgmmaFence();
-    issueScores(now.slot);
-    mark(3);
-    issueOutput(before.slot, accumulate);
-    if (S::pingPong == PingPong::On) namedArrive(kTurn + 1 - group, 256);
-    mark(4);
-    wgmmaWait<1>();
-    pin(s);
-    mark(5);
-  }
-  __device__ __forceinline__ void awaitOutput() {
-    wgmmaWait<0>();
-    pin(o);
-    keep(probs);
-    releaseTile(1, before.slot);
-  }
-
   __device__ __forceinline__ void issueScores(int slot) {
     const uint32_t k = smemAddress(sm.ring[slot][0]) >> 4 | kLeadingK;
     const uint32_t a = (smemAddress(sm.query[querySlot]) + group * kHalfQBytes) >> 4 | kLeadingK;
@@ -451,7 +418,7 @@ template <class S> struct Consumer {
   // Accumulator layout: thread holds rows lane/4 and lane/4 + 8 of its warp's 16; s[4n..4n+1] and s[4n+2..4n+3] are columns
   // 8n + 2*(lane%4) + {0, 1} of the two rows.
   __device__ __forceinline__ void maskDiagonal() {
-    const int r = group * kRowsPerGroup + warp * 16 + (lane >> 2), c = 2 * (lane & 3);
+    const int here = opaque(lane), r = group * kRowsPerGroup + warp * 16 + (here >> 2), c = 2 * (here & 3);
 #pragma unroll
     for (int i = 0; i < 64; ++i)
       if (c + (i >> 2) * 8 + (i & 1) > r + ((i >> 1) & 1) * 8) s[i] = -INFINITY;
@@ -468,17 +435,14 @@ template <class S> struct Consumer {
   }
   __device__ __forceinline__ void firstReference(bool masked) {
     if (S::probe == Probe::NoSoftmax) {
-      sum[0] = sum[1] = 1.f;
+      offset[0] = offset[1] = 0.f;
       return;
     }
     if (masked) maskDiagonal();
     float own[2];
     ownMaxima(own);
 #pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      offset[r] = quadMax(own[r]) * scaleLog2;
-      sum[r] = 0.f;
-    }
+    for (int r = 0; r < 2; ++r) offset[r] = quadMax(own[r]) * scaleLog2;
   }
   // A row keeps its reference until a score exceeds it by 2^8: exact, since the normaliser uses the same reference, and P and O are
   // floating-point. The question needs no exchange between threads; the answer is almost always no.
@@ -512,15 +476,15 @@ template <class S> struct Consumer {
       float part[4] = {0.f, 0.f, 0.f, 0.f}, tie[64 / chunk];
 #pragma unroll
       for (int c = 0; c < 64 / chunk; ++c) {
-        float scale = scaleLog2;
+        float scale = scaleLog2, x[chunk];
         if (S::chunk && c >= 2) asm volatile("fma.rn.f32 %0, %1, 0f00000000, %2;" : "=f"(scale) : "f"(tie[c - 2]), "f"(scaleLog2));
 #pragma unroll
-        for (int i = chunk * c; i < chunk * (c + 1); ++i) s[i] = exp2Fast(fmaf(s[i], scale, -offset[(i >> 1) & 1]));
+        for (int i = 0; i < chunk; ++i) x[i] = exp2Fast(fmaf(s[chunk * c + i], scale, -offset[(i >> 1) & 1]));
 #pragma unroll
-        for (int i = chunk * c; i < chunk * (c + 1); ++i) part[i & 3] += s[i];
+        for (int i = 0; i < chunk; ++i) part[i & 3] += x[i];
+#pragma unroll
+        for (int i = 0; i < chunk / 2; ++i) dst[chunk / 2 * c + i] = packBf16(x[2 * i], x[2 * i + 1]);
         tie[c] = part[c & 3];
-#pragma unroll
-        for (int i = chunk / 2 * c; i < chunk / 2 * (c + 1); ++i) dst[i] = packBf16(s[2 * i], s[2 * i + 1]);
       }
       blockSum[0] = part[0] + part[1];
       blockSum[1] = part[2] + part[3];
@@ -536,110 +500,103 @@ template <class S> struct Consumer {
     for (int i = 0; i < 64; ++i) o[i] *= alpha[(i >> 1) & 1];
   }
 
-  __device__ __forceinline__ void storeRow(const RowInfo &done, int slot, const float (&doneOffset)[2], const float (&doneSum)[2]) {
+  __device__ __forceinline__ void storeRow(int doneRow, int slot, const float (&doneOffset)[2], const float (&doneSum)[2]) {
+    const int here = opaque(lane);
     float inverse[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const float total = quadSum(doneSum[r]);
       asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse[r]) : "f"(total));
       if ((lane & 3) == 0)
-        p.lse[done.row + group * kRowsPerGroup + warp * 16 + (lane >> 2) + r * 8] = (doneOffset[r] + log2Fast(total)) * 0.6931471805599453f;
+        p.lse[doneRow + group * kRowsPerGroup + warp * 16 + (here >> 2) + r * 8] = (doneOffset[r] + log2Fast(total)) * 0.6931471805599453f;
     }
 #pragma unroll
     for (int t = 0; t < 8; ++t) {
       uint32_t w[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) w[i] = packBf16(o[8 * t + 2 * i] * inverse[i & 1], o[8 * t + 2 * i + 1] * inverse[i & 1]);
-      asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(tileAddress(slot, t)), "r"(w[0]),
+      asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(tileAddress(slot, here, t)), "r"(w[0]),
                    "r"(w[1]), "r"(w[2]), "r"(w[3]) : "memory");
     }
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
     namedSync(kGroup + group, 128);
     if (warp == 0 && lane == 0) {
-      tmaStore(mapO, smemAddress(sm.query[slot]) + group * kHalfQBytes, done.row + group * kRowsPerGroup, p.qHint);
+      tmaStore(mapO, smemAddress(sm.query[slot]) + group * kHalfQBytes, doneRow + group * kRowsPerGroup, p.qHint);
       asm volatile("cp.async.bulk.commit_group;" ::: "memory");
     }
   }
 
-  // This block's P, added to the normaliser. Where PV is awaited decides how much of it runs beside the tensor cores; the exponentials
-  // hide the question for the next tiles.
-  template <class Finish> __device__ __forceinline__ void finish(Finish &&finishOutput) {
+  // P and the normaliser. Speculative: no maximum is asked for first. A reference only has to keep 2^(s - reference) in range; P, O
+  // and the normaliser are floating-point and share it, so a low one costs no precision. A block whose scores exceed it by 2^64
+  // (44 nats) is rare; the scores still stand in their registers, so the reference moves, O is rescaled and P taken again.
+  template <bool NewRow> __device__ __forceinline__ void takeExponentials() {
     float blockSum[2];
-    if constexpr (S::outputWait == OutputWait::AfterPack) {
-      uint32_t early[32];
-      exponentials(early, blockSum);
-      holdBack(blockSum[0] + blockSum[1]);
-      hold(early);
-      mark(7);
-      finishOutput();
-#pragma unroll
-      for (int i = 0; i < 32; ++i) asm volatile("mov.b32 %0, %1;" : "=r"(probs[i]) : "r"(early[i]) : "memory");
-      advance();
-    } else {
-      if constexpr (S::outputWait == OutputWait::AfterMax && S::probe != Probe::NoSoftmax) holdBack(offset[0] + offset[1]);
-      finishOutput();
-      mark(7);
-      advance();
-      exponentials(probs, blockSum);
-    }
-    sum[0] += blockSum[0];
-    sum[1] += blockSum[1];
-    if constexpr (S::timeline) keep(probs);
-    mark(8);
-  }
-
-  // The scores of this warp's 16 rows again, by mma.sync from the K tile that is still held: a warp alone cannot issue wgmma. Q's
-  // fragments and the accumulator layout are the same.
-  __device__ __forceinline__ void recomputeScores(int slot) {
-    // ldmatrix takes 8 keys and 32 columns: the lane's 16-byte chunk is 4 * t + lane / 8, swizzled by the key.
-    const uint32_t even = smemAddress(sm.ring[slot][0]) + (lane & 7) * 128 + (((lane >> 3) ^ (lane & 7)) << 4), odd = even ^ 64;
-#pragma unroll
-    for (int n = 0; n < 16; ++n) {
-      float &d0 = s[4 * n], &d1 = s[4 * n + 1], &d2 = s[4 * n + 2], &d3 = s[4 * n + 3];
-      d0 = d1 = d2 = d3 = 0.f;
-      __syncwarp();   // keeps ptxas from gathering the loads of many tiles, which spills
-#pragma unroll
-      for (int t = 0; t < 4; ++t) {
-        uint32_t b[4];
-        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3]) : "r"((t & 1 ? odd : even) + n * 1024 + (t >> 1) * kPanelBytes));
-#pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          const uint32_t *a = q + 8 * t + 4 * h;
-          asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                       : "+f"(d0), "+f"(d1), "+f"(d2), "+f"(d3)
-                       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[2 * h]), "r"(b[2 * h + 1]));
-        }
+    exponentials(probs, blockSum);
+    if (!NewRow && S::reference == Reference::Speculative && S::probe == Probe::Whole) {
+      const bool fits = blockSum[0] < 0x1p64f && blockSum[1] < 0x1p64f;   // false for NaN too
+      if (__builtin_expect(!__all_sync(~0u, fits), 0)) {
+        updateReference();
+        rescaleOutput();
+        exponentials(probs, blockSum);
       }
     }
-  }
-
-  // P without asking for a maximum first. References only have to keep 2^(s - reference) in range: P, O and the normaliser are
-  // floating-point and share the reference, so a lower one costs no precision. A block whose scores exceed the reference by
-  // 2^64 (44 nats) is rare; then O is rescaled and the block's scores are computed again.
-  __device__ __forceinline__ void speculate() {
-    float blockSum[2];
-    awaitOutput();
-    mark(6);
-    exponentials(probs, blockSum);
-    const bool fits = blockSum[0] < 0x1p64f && blockSum[1] < 0x1p64f;   // false for NaN too
-    if (S::probe == Probe::Whole && !__all_sync(~0u, fits)) {
-      recomputeScores(now.slot);
-      updateReference();
-      rescaleOutput();
-      exponentials(probs, blockSum);
-    }
-    releaseTile(0, now.slot);
-    mark(7);
     sum[0] += blockSum[0];
     sum[1] += blockSum[1];
-    advance();
+  }
+
+  // One block: its scores, the previous block's output, its P. A new row closes the one before it.
+  template <bool NewRow> __device__ __forceinline__ void step(int doneRow, int doneSlot) {
+    // Both tiles are awaited ahead of the turn, so that nothing stands between the two products.
+    mark(0);
+    if (!ready) {
+      waitTile(0, now);
+      waitTile(1, behind);
+    }
+    mark(1);
+    if (S::pingPong == PingPong::On) namedSync(kTurn + group, 256);
+    mark(2);
+    wgmmaFence();
+    issueScores(now.slot);
+    mark(3);
+    issueOutput(behind.slot, accumulate);
+    if (S::pingPong == PingPong::On) namedArrive(kTurn + 1 - group, 256);
+    mark(4);
+
+    wgmmaWait<1>();
+    pin(s);
+    releaseTile(0, now.slot);
+    mark(5);
+    const float doneOffset[2] = {offset[0], offset[1]}, doneSum[2] = {sum[0], sum[1]};
+    if constexpr (NewRow) {
+      firstReference(row.masked);
+      sum[0] = sum[1] = 0.f;
+    } else if constexpr (S::reference == Reference::Checked) {
+      updateReference();
+    }
+    mark(6);
+    wgmmaWait<0>();
+    pin(o);
+    keep(probs);
+    releaseTile(1, behind.slot);
+    if constexpr (NewRow) storeRow(doneRow, doneSlot, doneOffset, doneSum);
+    else if constexpr (S::reference == Reference::Checked) rescaleOutput();
+    accumulate = !NewRow;
+
+    // Asking for the next block's tiles now, with the exponentials still to come, takes the latency of the question out of the
+    // loop's critical path.
+    behind = now;
+    now.advance();
+    ready = barrierTest(smemAddress(&sm.full[0][now.slot]), now.parity) & barrierTest(smemAddress(&sm.full[1][behind.slot]), behind.parity);
+    mark(7);
+    takeExponentials<NewRow>();
+    if constexpr (NewRow) releaseQuery(doneSlot);
     if constexpr (S::timeline) keep(probs);
     mark(8);
   }
 
   // One stream of blocks over all rows of this CTA: the first scores of a row are issued before the last PV of the row before it,
-  // so neither the start nor the end of a row drains the tensor cores. Masks, true maxima and stores live at the row boundary only.
+  // so neither the start nor the end of a row drains the tensor cores. Masks, true maxima and stores live at the row boundary only,
+  // whose step is a second copy: branches in the steady step would cut it into pieces that ptxas cannot schedule across.
   __device__ __forceinline__ void run() {
     if (!nextRow(true)) return;
     waitTile(0, now);
@@ -650,51 +607,26 @@ template <class S> struct Consumer {
     releaseTile(0, now.slot);
     firstReference(row.masked);
     exponentials(probs, sum);
-    advance();
+    behind = now;
+    now.advance();
 #pragma unroll
     for (int i = 0; i < 64; ++i) o[i] = 0.f;   // never read (the first PV overwrites), but undefined registers cost a wgmma fence
     if (S::pingPong == PingPong::On && group == 1) namedArrive(kTurn + 0, 256);
 
     for (;;) {
-      bool accumulate = false;
-      for (int left = row.count - 1; left > 0; --left) {
-        mark(0);
-        issue(accumulate);
-        accumulate = true;
-        if constexpr (S::reference == Reference::Speculative) {
-          speculate();
-        } else {
-          releaseTile(0, now.slot);
-          updateReference();
-          mark(6);
-          finish([&] {
-            awaitOutput();
-            rescaleOutput();
-          });
-        }
+      for (int left = row.count - 1; left > 0; --left) step<false>(0, 0);
+      const int doneRow = row.row, doneSlot = querySlot;
+      if (nextRow(false)) {
+        step<true>(doneRow, doneSlot);
+        continue;
       }
-      const RowInfo done = row;
-      const int doneSlot = querySlot;
-      if (!nextRow(false)) {
-        waitTile(1, before);
-        wgmmaFence();
-        issueOutput(before.slot, accumulate);
-        wgmmaWait<0>();
-        pin(o);
-        storeRow(done, doneSlot, offset, sum);
-        break;
-      }
-      mark(0);
-      issue(accumulate);
-      releaseTile(0, now.slot);
-      const float doneOffset[2] = {offset[0], offset[1]}, doneSum[2] = {sum[0], sum[1]};
-      firstReference(row.masked);
-      mark(6);
-      finish([&] {
-        awaitOutput();
-        storeRow(done, doneSlot, doneOffset, doneSum);
-      });
-      releaseQuery(doneSlot);
+      waitTile(1, behind);
+      wgmmaFence();
+      issueOutput(behind.slot, accumulate);
+      wgmmaWait<0>();
+      pin(o);
+      storeRow(doneRow, doneSlot, offset, sum);
+      break;
     }
     if (warp == 0 && lane == 0) asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
   }
@@ -722,12 +654,12 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
   __syncthreads();
 
-  // 128 * 32 + 256 * 240 registers are the whole file of 65536.
+  // 128 * 40 + 256 * 232 registers fit the file of 65536.
   if (warpgroup == 0) {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 32;");
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
     if (warp == 0) produce(sm, p, &mapQ, &mapK, &mapV);
   } else {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
     long long cycles = 0, nanoseconds = 0;
     if (p.clocks) {
       cycles = clock64();
@@ -779,19 +711,18 @@ struct Variant {
 };
 
 struct Checked : Base { static constexpr Reference reference = Reference::Checked; };
-struct CheckedAfterMax : Checked { static constexpr OutputWait outputWait = OutputWait::AfterMax; };
-struct CheckedQuerySmem : Checked { static constexpr bool queryInRegisters = false; static constexpr int stages = 2; };
+struct QuerySmem : Base { static constexpr bool queryInRegisters = false; static constexpr int stages = 2; };
 struct NoPingPong : Base { static constexpr PingPong pingPong = PingPong::Off; };
 struct ChunkOff : Base { static constexpr int chunk = 0; };
-struct ChunkSixteen : Base { static constexpr int chunk = 16; };
+struct ChunkOffNoPingPong : ChunkOff { static constexpr PingPong pingPong = PingPong::Off; };
 struct NoSoftmax : Base { static constexpr Probe probe = Probe::NoSoftmax; };
 struct NoLoads : Base { static constexpr Probe probe = Probe::NoLoads; };
-struct BaseTimeline : Base { static constexpr bool timeline = true; };
+struct Timeline : ChunkOffNoPingPong { static constexpr bool timeline = true; };
 
 #define VARIANT(S) {#S, launch<S>}
 constexpr Variant kVariants[] = {
-    VARIANT(Base), VARIANT(Checked), VARIANT(CheckedAfterMax), VARIANT(CheckedQuerySmem), VARIANT(NoPingPong), VARIANT(ChunkOff),
-    VARIANT(ChunkSixteen), VARIANT(NoSoftmax), VARIANT(NoLoads), VARIANT(BaseTimeline),
+    VARIANT(Base), VARIANT(Checked), VARIANT(QuerySmem), VARIANT(NoPingPong), VARIANT(ChunkOff), VARIANT(ChunkOffNoPingPong),
+    VARIANT(NoSoftmax), VARIANT(NoLoads), VARIANT(Timeline),
 };
 
 }  // namespace ceiling

@@ -267,18 +267,23 @@ def options(t):
         "dense-below": ("-1",),
         "scale": ("nan", "inf"),
         "alpha": ("nan", "-inf"),
-        "threads": ("0", "-1"),
+        "threads": ("-1",),
         "repeat": ("0", "-1"),
         "target": ("no-such-target", "toaster"),
     }.items():
         for value in values:
             t.fails(f"--{name}={value}", EITHER, [rf"\b{name}\b", *SAYS], [f"--{name}={value}"])
-    t.fails("cq does not divide Bq", EITHER, [*SAYS, r"\b5\b", r"\b32\b"], ["--pool=5x8"])
-    t.fails("ck does not divide Bk", EITHER, [*SAYS, r"\b5\b", r"\b32\b"], ["--pool=8x5"])
+    t.fails("cq does not divide Bq", EITHER, [*SAYS, "pool", "5x8|\\b5\\b", "32"], ["--pool=5x8"])
+    t.fails("ck does not divide Bk", EITHER, [*SAYS, "pool", "8x5|\\b5\\b", "32"], ["--pool=8x5"])
     t.fails("ch does not divide Hq", EITHER, [*SAYS, r"\b3\b", r"\b4\b"], ["--head-pool=3"])
     six = good(q=of("F32", B, 12, LQ, D), k=of("F32", B, 3, LK, D), v=of("F32", B, 3, LK, DV))
     t.fails("neither of ch and g divides the other", EITHER, [*SAYS, r"\b6\b", r"\b4\b"], ["--head-pool=6"], tensors=six)
-    t.fails("--program of a missing file", EITHER, ["absent"], [f"--program={t.path('absent.mlir')}"])
+    for one, other in (("p=0.5", "top-k=3"), ("p=0.5", "dense"), ("top-k=3", "dense")):
+        t.fails(f"--{one} beside --{other}", USAGE, [*SAYS, one.split("=")[0], other.split("=")[0]], [f"--{one}", f"--{other}"])
+    program = [t.file("in.safetensors", good()), f"--program={t.path('absent.mlir')}", *out]
+    t.fails("--program of a missing file", INPUT, ["absent"], program, raw=True)
+    broken = t.file("broken.mlir", b"func.func @main() { this is no program }")
+    t.fails("--program that is none", INPUT, ["broken"], [program[0], f"--program={broken}", *out], raw=True)
 
 
 def packed_batches(t):

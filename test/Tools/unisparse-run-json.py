@@ -174,10 +174,11 @@ def compare(t):
         every = checks.O.every_candidate(300, 300, 32, 32, True)
         dense = np.stack([checks.O.attend(s.q[h], s.k[h // 2], s.v[h // 2], every, 32, 32, case.scale)[0] for h in range(4)])
         want = np.abs(safetensors.read(out)["o"].data.astype(float) - dense).max()
-        slack = 8 * safetensors.UNIT_ROUNDOFF[dtype] * np.abs(dense).max()
+        # Both sides of the tool's comparison are rounded: its own dense output is not this exact one.
+        slack = (4 * safetensors.UNIT_ROUNDOFF[dtype] + 64 * safetensors.UNIT_ROUNDOFF["F32"]) * np.abs(dense).max()
         t.expect(abs(found["max_abs_error"] - want) <= slack, f"compare.max_abs_error {want:.6g} within {slack:.2g}, got {found['max_abs_error']}")
         if p < 1:
-            t.expect(found["max_abs_error"] > 100 * slack and found["max_rel_error"] > 0, f"errors that show what was left out, got {found}")
+            t.expect(found["max_abs_error"] > 20 * slack and found["max_rel_error"] > 0, f"errors that show what was left out, got {found}")
 
 
 def decode_png(content):
@@ -223,20 +224,28 @@ def maps(t):
 
 
 def dumped_ir(t):
-    """--dump-ir: numbered files in a folder that is there or not."""
+    """--dump-ir: numbered files, the passes on one function in a folder of its own; the folder is there or not."""
     case = Case("", *qkv(7, 2, 1, 100, 100, 64), Options(block=(32, 32)))
     os.makedirs(t.path("there"))
     for folder in (t.path("there"), t.path("new")):
         t.report(case, f"--dump-ir={folder}")
-        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        t.expect(len(names) >= 3, f"at least 3 steps in {folder}, got {names}")
+        paths = [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
+        names = [os.path.basename(path) for path in paths]
         t.expect(all(re.match(r"\d+.*\.mlir$", name) for name in names), f"numbered .mlir files, got {names}")
-        numbers = [int(re.match(r"\d*", name).group() or -1) for name in names]
-        t.expect(numbers == sorted(set(numbers)), f"one number per file, in the order of names, got {names}")
-        texts = [open(os.path.join(folder, name)).read() for name in names]
-        t.expect(all("func" in text for text in texts), "IR in every file")
-        t.expect(bool(texts) and "unisparse." in texts[0], "the program in the first file")
-        t.expect(bool(texts) and "unisparse." not in texts[-1] and "llvm." in texts[-1], "the LLVM dialect alone in the last file")
+        outer = min((path.count(os.sep) for path in paths), default=0)
+        steps = {}
+        for path in paths:
+            number = re.match(r"\d+", os.path.basename(path))
+            if number and path.count(os.sep) == outer:
+                t.expect(int(number.group()) not in steps, f"one file per number, got {names}")
+                with open(path) as file:
+                    steps[int(number.group())] = file.read()
+        t.expect(len(steps) >= 3, f"at least 3 steps in {folder}, got {names}")
+        if steps:
+            first, last = steps[min(steps)], steps[max(steps)]
+            t.expect(all("func" in text for text in steps.values()), "IR in every file")
+            t.expect("unisparse." in first, "the program in the first file")
+            t.expect("unisparse." not in last and "llvm." in last, "the LLVM dialect alone in the last file")
 
 
 def table(t):

@@ -14,6 +14,7 @@
 #include "unisparse/Pipelines/Pipelines.h"
 #include "llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/TargetParser/Host.h"
@@ -218,6 +219,22 @@ llvm::Error readProgram(ModuleOp &module, OwningOpRef<ModuleOp> &owner,
   return llvm::Error::success();
 }
 
+/// Block and causality of the program's attention, for the report: they say
+/// what the indices of a selection mean.
+void readBlocks(ModuleOp module, Options &o) {
+  module.walk([&](Operation *op) {
+    auto take = [&](auto stage) {
+      o.blockQ = stage.getBlock().getQuery();
+      o.blockK = stage.getBlock().getKey();
+      o.causal = stage.getCausal();
+      return WalkResult::interrupt();
+    };
+    return llvm::TypeSwitch<Operation *, WalkResult>(op)
+        .Case<AttentionOp, BlockSelectOp, BlockSparseAttentionOp>(take)
+        .Default(WalkResult::advance());
+  });
+}
+
 Signature signatureOf(func::FuncOp function) {
   Signature s;
   s.name = function.getName().str();
@@ -240,18 +257,50 @@ int64_t hostVectorBits() {
   return features.lookup("avx2") ? 256 : 128;
 }
 
+/// Writes the module after every pass that changed it: 00-input.mlir,
+/// 01-canonicalize.mlir, ... (MLIR's own file tree scatters the passes of one
+/// pipeline over folders by the op they ran on.)
+class DumpIR : public PassInstrumentation {
+public:
+  explicit DumpIR(std::string folder) : folder(std::move(folder)) {}
+
+  llvm::Error write(StringRef pass, Operation *op) {
+    while (Operation *parent = op->getParentOp())
+      op = parent;
+    std::string text;
+    llvm::raw_string_ostream(text) << *op << '\n';
+    if (text == last)
+      return llvm::Error::success();
+    last = text;
+    std::string path = llvm::formatv("{0}/{1,0+2}-{2}.mlir", folder, count++,
+                                     pass);
+    return writeFileAtomically(path, {StringRef(text)});
+  }
+
+  void runAfterPass(Pass *pass, Operation *op) override {
+    StringRef name = pass->getArgument();
+    if (!name.empty())
+      if (llvm::Error e = write(name, op))
+        op->emitError(llvm::toString(std::move(e)));
+  }
+
+private:
+  std::string folder, last;
+  int count = 0;
+};
+
 llvm::Error runPipeline(ModuleOp module, const Options &o,
                         std::string &diagnostics) {
   PassManager pm(module.getContext());
   if (!o.dumpIR.empty()) {
     if (std::error_code error = llvm::sys::fs::create_directories(o.dumpIR))
       return failure(o.dumpIR, "cannot create: " + error.message());
+    // One module, one file a pass, in order: no threads beside one another.
     module.getContext()->disableMultithreading();
-    pm.enableIRPrintingToFileTree(
-        [](Pass *, Operation *) { return false; },
-        [](Pass *, Operation *) { return true; },
-        /*printModuleScope=*/true, /*printAfterOnlyOnChange=*/true,
-        /*printAfterOnlyOnFailure=*/false, o.dumpIR);
+    auto dump = std::make_unique<DumpIR>(o.dumpIR);
+    if (llvm::Error e = dump->write("input", module))
+      return e;
+    pm.addInstrumentation(std::move(dump));
   }
   CPUPipelineOptions options;
   options.vectorBits = hostVectorBits();
@@ -297,8 +346,7 @@ llvm::Expected<std::unique_ptr<ExecutionEngine>> jit(ModuleOp module) {
 } // namespace
 
 llvm::Expected<Compiled> run::compile(MLIRContext &context,
-                                      const Options &options,
-                                      const Inputs &in) {
+                                      Options &options, const Inputs &in) {
   auto start = Clock::now();
   // The first error in full is what the user is told, in one line.
   std::string diagnostics;
@@ -323,6 +371,7 @@ llvm::Expected<Compiled> run::compile(MLIRContext &context,
   if (!options.program.empty()) {
     if (llvm::Error e = readProgram(module, owner, context, options, in))
       return said(std::move(e));
+    readBlocks(module, options);
   } else {
     owner = ModuleOp::create(UnknownLoc::get(&context));
     module = *owner;

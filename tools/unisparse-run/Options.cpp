@@ -31,7 +31,8 @@ void dropForeignOptions() {
 struct CommandLine {
   cl::OptionCategory category{"unisparse-run options"};
 
-  Text input{cl::Positional, cl::desc("IN.safetensors"), cl::cat(category)};
+  cl::list<std::string> inputs{cl::Positional, cl::desc("IN.safetensors"),
+                               cl::cat(category)};
   Text program{"program", cl::value_desc("FILE.mlir"),
                cl::desc("Run this program instead of building one"),
                cl::cat(category)};
@@ -41,35 +42,30 @@ struct CommandLine {
              cl::desc("Queries by keys of a block"), cl::cat(category)};
   Text pool{"pool", cl::init("8x8"), cl::value_desc("CQxCK"),
             cl::desc("Queries and keys in a composite token"), cl::cat(category)};
-  Opt<long> headPool{"head-pool", cl::init(1),
+  Text headPool{"head-pool", cl::init("1"), cl::value_desc("N"),
                      cl::desc("Query heads in a composite token"),
                      cl::cat(category)};
-  Opt<Agg> agg{"agg", cl::init(Agg::Max),
-               cl::desc("Block mass from composite rows"),
-               cl::values(clEnumValN(Agg::Max, "max", "the largest row's"),
-                          clEnumValN(Agg::Sum, "sum", "the rows' mean")),
-               cl::cat(category)};
-  Opt<Share> share{"share", cl::init(Share::None),
-                   cl::desc("Which heads share a selection"),
-                   cl::values(clEnumValN(Share::None, "none", "none"),
-                              clEnumValN(Share::Group, "group",
-                                         "the query heads of a KV head")),
-                   cl::cat(category)};
+  Text agg{"agg", cl::init("max"), cl::value_desc("max|sum"),
+           cl::desc("Block mass: the largest composite row's, or their mean"),
+           cl::cat(category)};
+  Text share{"share", cl::init("none"), cl::value_desc("none|group"),
+             cl::desc("Whether the query heads of a KV head share a selection"),
+             cl::cat(category)};
   Text p{"p", cl::init("0.9"), cl::value_desc("P[,P...]"),
          cl::desc("Share of attention mass to select, one or one per head"),
          cl::cat(category)};
-  Opt<long> topK{"top-k", cl::desc("Select this many blocks instead"),
+  Text topK{"top-k", cl::value_desc("N"), cl::desc("Select this many blocks, whatever --p says"),
                  cl::cat(category)};
-  Opt<long> sink{"sink", cl::init(1), cl::desc("First blocks always selected"),
+  Text sink{"sink", cl::init("1"), cl::value_desc("N"), cl::desc("First blocks always selected"),
                  cl::cat(category)};
-  Opt<long> local{"local", cl::init(1),
+  Text local{"local", cl::init("1"), cl::value_desc("N"),
                   cl::desc("Blocks up to the diagonal always selected"),
                   cl::cat(category)};
-  Opt<long> minBlocks{"min-blocks", cl::init(0),
+  Text minBlocks{"min-blocks", cl::init("0"), cl::value_desc("N"),
                       cl::desc("Least blocks in a row"), cl::cat(category)};
-  Opt<long> maxBlocks{"max-blocks", cl::desc("Most blocks beside the forced"),
+  Text maxBlocks{"max-blocks", cl::value_desc("N"), cl::desc("Most blocks beside the forced"),
                       cl::cat(category)};
-  Opt<long> denseBelow{"dense-below", cl::init(0),
+  Text denseBelow{"dense-below", cl::init("0"), cl::value_desc("N"),
                        cl::desc("Sequences of so few keys are dense"),
                        cl::cat(category)};
   Opt<bool> noCausal{"no-causal", cl::desc("Every query sees every key"),
@@ -80,9 +76,9 @@ struct CommandLine {
   Text alpha{"alpha", cl::init("1"), cl::value_desc("X"),
              cl::desc("Further factor of the estimate's logits"),
              cl::cat(category)};
-  Opt<bool> dense{"dense", cl::desc("Select every block"), cl::cat(category)};
+  Opt<bool> dense{"dense", cl::desc("Select every block, whatever --p and --top-k say"), cl::cat(category)};
   Text selection{"selection", cl::value_desc("SEL.safetensors"),
-                 cl::desc("Execute these counts and indices"), cl::cat(category)};
+                 cl::desc("Execute these counts and indices, nothing is selected"), cl::cat(category)};
   Text output{"output", cl::value_desc("OUT.safetensors"),
               cl::desc("Write o, lse, counts and indices"), cl::cat(category)};
   Opt<bool> json{"json", cl::desc("Report as one JSON object on stdout"),
@@ -92,10 +88,10 @@ struct CommandLine {
                cl::cat(category)};
   Text map{"map", cl::value_desc("FILE.png"),
            cl::desc("Draw which blocks each head selected"), cl::cat(category)};
-  Opt<long> threads{"threads", cl::init(0),
-                    cl::desc("Threads to use (0: all that OpenMP would)"),
-                    cl::cat(category)};
-  Opt<long> repeat{"repeat", cl::init(1), cl::desc("Runs; times are medians"),
+  Text threads{"threads", cl::value_desc("N"),
+               cl::desc("Threads to use (default: all that OpenMP would)"),
+               cl::cat(category)};
+  Text repeat{"repeat", cl::init("1"), cl::value_desc("N"), cl::desc("Runs; times are medians"),
                    cl::cat(category)};
   Text dumpIR{"dump-ir", cl::value_desc("DIR"),
               cl::desc("Write the IR after every pass"), cl::cat(category)};
@@ -147,32 +143,53 @@ Error parseShares(StringRef text, std::vector<double> &shares) {
   return Error::success();
 }
 
-/// Options that leave nothing to decide for others beside them.
-Error checkConflicts(CommandLine &c) {
-  auto both = [](StringRef a, StringRef b) {
-    return createStringError("expected " + a + " or " + b + ", got both");
-  };
-  bool rule = c.p.getNumOccurrences() > 0;
-  if (c.topK.getNumOccurrences() && rule)
-    return both("--p", "--top-k");
-  if (c.dense && (rule || c.topK.getNumOccurrences()))
-    return both("--dense", rule ? "--p" : "--top-k");
-  if (c.selection.getNumOccurrences() &&
-      (c.dense || rule || c.topK.getNumOccurrences()))
-    return both("--selection", c.dense ? "--dense" : rule ? "--p" : "--top-k");
-  if (c.program.getNumOccurrences())
-    for (cl::Option *option : std::initializer_list<cl::Option *>{
-             &c.block, &c.pool, &c.headPool, &c.agg, &c.share, &c.p, &c.topK, &c.sink, &c.local,
-             &c.minBlocks, &c.maxBlocks, &c.denseBelow, &c.noCausal, &c.scale, &c.alpha,
-             &c.dense, &c.selection, &c.compare})
-      if (option->getNumOccurrences())
-        return createStringError("--" + option->ArgStr +
-                                 ": expected no option about the computation "
-                                 "beside --program, which says it all");
+std::optional<Agg> symbolizeAggFrom(const Text &text) {
+  return symbolizeAgg(StringRef(text));
+}
+
+std::optional<Share> symbolizeShareFrom(const Text &text) {
+  return symbolizeShare(StringRef(text));
+}
+
+Error parseInteger(const Text &option, int64_t &value) {
+  if (StringRef(option).getAsInteger(10, value))
+    return usage("--" + option.ArgStr, "a whole number", option);
   return Error::success();
 }
 
-Error convert(CommandLine &c, Options &o) {
+Error parseInteger(const Text &option, std::optional<int64_t> &value) {
+  if (!option.getNumOccurrences())
+    return Error::success();
+  return parseInteger(option, value.emplace());
+}
+
+template <typename T, typename Symbolize>
+Error parseKeyword(const Text &option, StringRef choices, Symbolize symbolize,
+                   T &value) {
+  std::optional<T> symbol = symbolize(option);
+  if (!symbol)
+    return usage("--" + option.ArgStr, choices, option);
+  value = *symbol;
+  return Error::success();
+}
+
+/// A program says all about the computation: an option that says something too
+/// would be ignored.
+Error checkProgramAlone(CommandLine &c) {
+  if (!c.program.getNumOccurrences())
+    return Error::success();
+  for (cl::Option *option : std::initializer_list<cl::Option *>{
+           &c.block, &c.noCausal, &c.pool, &c.headPool, &c.agg, &c.share, &c.p, &c.topK, &c.sink,
+           &c.local, &c.minBlocks, &c.maxBlocks, &c.denseBelow, &c.scale,
+           &c.alpha, &c.dense, &c.selection, &c.compare})
+    if (option->getNumOccurrences())
+      return createStringError("--" + option->ArgStr +
+                               ": expected no option about the computation "
+                               "beside --program, which says it all");
+  return Error::success();
+}
+
+Error convertNumbers(CommandLine &c, Options &o) {
   if (Error e = parsePair("--block", c.block, o.blockQ, o.blockK))
     return e;
   if (Error e = parsePair("--pool", c.pool, o.poolQ, o.poolK))
@@ -181,43 +198,49 @@ Error convert(CommandLine &c, Options &o) {
     return e;
   if (Error e = parseNumber("--alpha", c.alpha, o.alpha))
     return e;
-  if (c.scale.getNumOccurrences()) {
-    o.scale = 0.0;
-    if (Error e = parseNumber("--scale", c.scale, *o.scale))
+  if (c.scale.getNumOccurrences())
+    if (Error e = parseNumber("--scale", c.scale, o.scale.emplace()))
       return e;
-  }
+  for (auto [option, value] :
+       {std::pair{&c.headPool, &o.headPool}, {&c.sink, &o.sink},
+        {&c.local, &o.local}, {&c.minBlocks, &o.minBlocks},
+        {&c.denseBelow, &o.denseBelow}, {&c.repeat, &o.repeat}})
+    if (Error e = parseInteger(*option, *value))
+      return e;
+  if (Error e = parseInteger(c.topK, o.topK))
+    return e;
+  if (Error e = parseInteger(c.threads, o.threads))
+    return e;
+  return parseInteger(c.maxBlocks, o.maxBlocks);
+}
+
+Error convert(CommandLine &c, Options &o) {
+  if (c.inputs.size() != 1)
+    return usage("input", "one file IN.safetensors", llvm::join(c.inputs, " "));
+  if (Error e = convertNumbers(c, o))
+    return e;
+  if (Error e = parseKeyword(c.agg, "max or sum", symbolizeAggFrom, o.agg))
+    return e;
+  if (Error e = parseKeyword(c.share, "none or group", symbolizeShareFrom,
+                             o.share))
+    return e;
   if (c.target != "cpu")
     return usage("--target", "cpu", c.target);
   if (c.compare.getNumOccurrences() && c.compare != "dense")
     return usage("--compare", "dense", c.compare);
-  if (c.input.empty())
-    return createStringError("expected an c.input file IN.safetensors, got none");
-  if (Error e = checkConflicts(c))
+  if (Error e = checkProgramAlone(c))
     return e;
-  o.input = c.input;
+  o.input = c.inputs.front();
   o.program = c.program;
   o.selection = c.selection;
   o.output = c.output;
   o.map = c.map;
   o.dumpIR = c.dumpIR;
-  o.headPool = c.headPool;
-  o.agg = c.agg;
-  o.share = c.share;
-  if (c.topK.getNumOccurrences())
-    o.topK = c.topK;
-  if (c.maxBlocks.getNumOccurrences())
-    o.maxBlocks = c.maxBlocks;
-  o.sink = c.sink;
-  o.local = c.local;
-  o.minBlocks = c.minBlocks;
-  o.denseBelow = c.denseBelow;
   o.causal = !c.noCausal;
   o.dense = c.dense;
   o.json = c.json;
   o.compareDense = c.compare.getNumOccurrences() > 0;
   o.poison = c.poison;
-  o.threads = c.threads;
-  o.repeat = c.repeat;
   return Error::success();
 }
 
@@ -265,11 +288,13 @@ Error run::checkOptions(const Options &o) {
     if (first < 1 || second < 1)
       return failure(option, "expected sizes of at least 1, got " +
                                  Twine(first) + "x" + Twine(second));
-  if (o.blockQ % o.poolQ || o.blockK % o.poolK)
-    return failure("--pool",
-                   "[I5] expected factors that divide the block " +
-                       Twine(o.blockQ) + "x" + Twine(o.blockK) + ", got " +
-                       Twine(o.poolQ) + "x" + Twine(o.poolK));
+  for (auto [what, factor, block] :
+       {std::tuple{"query", o.poolQ, o.blockQ}, {"key", o.poolK, o.blockK}})
+    if (block % factor)
+      return failure("--pool", Twine("[I5] expected a ") + what +
+                                   " factor that divides the " + what +
+                                   " block " + Twine(block) + ", got " +
+                                   Twine(factor));
   // A tile of a block, in f32, has to fit memory many times over.
   if (o.blockQ > 4096 || o.blockK > 4096)
     return failure("--block", "expected sizes of at most 4096, got " +
@@ -282,7 +307,7 @@ Error run::checkOptions(const Options &o) {
         {"--max-blocks", int64_t(0), o.maxBlocks.value_or(0)},
         {"--top-k", int64_t(1), o.topK.value_or(1)},
         {"--dense-below", int64_t(0), o.denseBelow},
-        {"--threads", int64_t(0), o.threads},
+        {"--threads", int64_t(1), o.threads.value_or(1)},
         {"--repeat", int64_t(1), o.repeat}})
     if (Error e = expectAtLeast(option, least, got))
       return e;

@@ -20,13 +20,12 @@ struct Options {
   Agg agg = Agg::Max;
   Share share = Share::None;
   std::vector<double> p{0.9};
-  std::optional<int64_t> topK, maxBlocks;
+  std::optional<int64_t> topK, maxBlocks, threads;
   int64_t sink = 1, local = 1, minBlocks = 0, denseBelow = 0;
   bool causal = true, dense = false, json = false, compareDense = false,
        poison = false;
   std::optional<double> scale;
   double alpha = 1.0;
-  int64_t threads = 0; ///< 0: OpenMP's own choice
   int64_t repeat = 1;
 
   /// "top-p 0.9", "top-k 12", ... for people.

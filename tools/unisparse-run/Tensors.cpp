@@ -115,10 +115,10 @@ Error Reader::readTokens(StringRef name, Inputs &in, Tensor &to) {
   SmallVector<int64_t, 4> shape(t.shape);
   if (!batched)
     shape.insert(shape.begin(), 1);
-  for (auto [i, d] : enumerate(shape)) {
-    if (d < 1 && i != 2)
-      return subject(name, "expected sizes of at least 1 besides the length, "
-                           "got " + shapeText(t.shape));
+  for (int64_t d : shape) {
+    if (d < 1)
+      return subject(name, "expected sizes of at least 1, got " +
+                               shapeText(t.shape));
     if (d > INT32_MAX)
       return subject(name, "expected sizes below 2^31, got " +
                                shapeText(t.shape));

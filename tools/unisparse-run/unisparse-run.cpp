@@ -70,7 +70,7 @@ Expected<Comparison> compareWithDense(const Options &o,
   return c;
 }
 
-Error runAll(const Options &o) {
+Error runAll(Options &o) {
   if (Error e = checkOptions(o))
     return e;
   Expected<Inputs> in = readInputs(o);
@@ -78,7 +78,7 @@ Error runAll(const Options &o) {
     return in.takeError();
 
   Report report;
-  report.threads = setThreads(o.threads);
+  report.threads = setThreads(o.threads.value_or(0));
   mlir::DialectRegistry registry;
   registerAllDialects(registry);
   mlir::registerAllToLLVMIRTranslations(registry);

@@ -36,7 +36,7 @@ class Options:
         result = []
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value == field.default:
+            if value == field.default or field.name == "p" and (self.top_k is not None or self.dense):
                 continue
             if field.name == "causal":
                 result.append("--no-causal")
