@@ -371,9 +371,6 @@ template <class S> struct Consumer {
     querySlot = query.slot;
     barrierWait(smemAddress(&sm.queryFull[query.slot]), query.parity);
     row = sm.info[query.slot];
-    // A warp-wide reduction of what is the same everywhere: its result is a uniform register, hence so are the block loop's trip
-    // count, the ring position and the descriptors.
-    row.count = __reduce_max_sync(~0u, row.count);
     query.advance();
     if (row.count < 0) return false;
     if constexpr (S::queryInRegisters) {

@@ -1,4 +1,4 @@
-//===- SafeTensors.cpp - Reading and writing safetensors files ------------===//
+//===- SafeTensors.cpp - Reading safetensors files ------------===//
 //
 // Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "unisparse/Support/SafeTensors.h"
+#include "FileErrors.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
@@ -22,13 +23,12 @@
 #include <tuple>
 
 using namespace llvm;
+using namespace unisparse::files;
 
 namespace unisparse {
 
 namespace {
 
-/// The format's own bound on a header.
-constexpr uint64_t maxHeaderBytes = 100'000'000;
 
 /// Bounds on one member of the header: a tensor needs 2 levels, 3 objects or
 /// arrays and about 10 values; the slack is for __metadata__. llvm::json
@@ -58,59 +58,6 @@ const DTypeEntry &lookUp(DType dtype) {
   return *find_if(dtypeTable, [&](const DTypeEntry &entry) {
     return entry.dtype == dtype;
   });
-}
-
-/// Every error of this file has this form.
-Error fail(StringRef path, const Twine &what, const Twine &expected,
-           const Twine &got) {
-  return createStringError(inconvertibleErrorCode(),
-                           path + ": " + what + ", expected " + expected +
-                               ", got " + got);
-}
-
-/// As fail(), for what the system refused.
-Error fail(StringRef path, const Twine &what, const Twine &expected,
-           std::error_code code) {
-  return fail(path, what, expected, "\"" + code.message() + "\"");
-}
-
-/// A name from a file, fit for one line of an error: control characters are
-/// replaced, and a name of megabytes is cut.
-std::string quote(StringRef name) {
-  constexpr size_t maxLength = 80;
-  bool cut = name.size() > maxLength;
-  std::string text = "'" + json::fixUTF8(name.take_front(maxLength));
-  for (char &c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      c = '?';
-  return text + (cut ? "...'" : "'");
-}
-
-std::string formatShape(ArrayRef<int64_t> shape) {
-  constexpr size_t maxRank = 16;
-  std::string text;
-  raw_string_ostream os(text);
-  os << '[';
-  interleaveComma(shape.take_front(maxRank), os);
-  os << (shape.size() > maxRank ? ", ...]" : "]");
-  return text;
-}
-
-/// The bytes a shape takes; nullopt where a dimension is negative or the
-/// product leaves uint64_t. A zero among huge dimensions is an empty tensor.
-std::optional<uint64_t> byteSize(DType dtype, ArrayRef<int64_t> shape) {
-  if (any_of(shape, [](int64_t dim) { return dim < 0; }))
-    return std::nullopt;
-  if (is_contained(shape, 0))
-    return 0;
-  uint64_t size = getDTypeSize(dtype);
-  for (int64_t dim : shape) {
-    bool overflowed = false;
-    size = SaturatingMultiply(size, static_cast<uint64_t>(dim), &overflowed);
-    if (overflowed)
-      return std::nullopt;
-  }
-  return size;
 }
 
 } // namespace
@@ -556,130 +503,6 @@ ArrayRef<char> SafeTensorsFile::data(const TensorInfo &info) const {
          "tensor of another file");
   StringRef bytes = payload.slice(info.begin, info.end);
   return ArrayRef<char>(bytes.data(), bytes.size());
-}
-
-//===----------------------------------------------------------------------===//
-// Writing
-//===----------------------------------------------------------------------===//
-
-/// What is wrong with the tensors as arguments, before anything is written.
-static Error checkTensors(StringRef path, ArrayRef<NamedTensor> tensors) {
-  StringSet<> names;
-  for (const NamedTensor &tensor : tensors) {
-    std::string what = "tensor " + quote(tensor.name);
-    if (!json::isUTF8(tensor.name))
-      return fail(path, what + ": name", "UTF-8", "other bytes");
-    if (tensor.name == "__metadata__")
-      return fail(path, what + ": name", "a tensor's", "a reserved one");
-    if (!names.insert(tensor.name).second)
-      return fail(path, what + ": name", "it once", "it again");
-    std::string shape = what + ": shape " + formatShape(tensor.shape);
-    std::optional<uint64_t> bytes = byteSize(tensor.dtype, tensor.shape);
-    if (!bytes)
-      return fail(path, shape, "dimensions from 0 and at most 2^64 - 1 bytes",
-                  "others");
-    if (*bytes != tensor.data.size())
-      return fail(path, shape, Twine(*bytes) + " bytes of data",
-                  Twine(tensor.data.size()));
-  }
-  return Error::success();
-}
-
-/// The header of tensors laid out one behind the other, padded so that the data
-/// behind it starts at a multiple of 8.
-static std::string buildHeader(ArrayRef<const NamedTensor *> tensors) {
-  std::string header;
-  raw_string_ostream os(header);
-  json::OStream json(os);
-  uint64_t offset = 0;
-  json.object([&] {
-    for (const NamedTensor *tensor : tensors) {
-      json.attributeObject(tensor->name, [&] {
-        json.attribute("dtype", getDTypeName(tensor->dtype));
-        json.attributeArray("shape", [&] {
-          for (int64_t dim : tensor->shape)
-            json.value(dim);
-        });
-        json.attributeArray("data_offsets", [&] {
-          json.value(offset);
-          offset += tensor->data.size();
-          json.value(offset);
-        });
-      });
-    }
-  });
-  json.flush();
-  header.resize(alignTo(header.size(), 8), ' ');
-  return header;
-}
-
-Error writeSafeTensors(StringRef path, ArrayRef<NamedTensor> tensors) {
-  if (Error error = checkTensors(path, tensors))
-    return error;
-  // Large elements first: what follows then stays aligned without holes.
-  SmallVector<const NamedTensor *> order;
-  for (unsigned size : {8, 4, 2, 1})
-    for (const NamedTensor &tensor : tensors)
-      if (getDTypeSize(tensor.dtype) == size)
-        order.push_back(&tensor);
-
-  std::string header = buildHeader(order);
-  if (header.size() > maxHeaderBytes)
-    return fail(path, "header length", "at most " + Twine(maxHeaderBytes),
-                Twine(header.size()));
-  char prefix[sizeof(uint64_t)];
-  support::endian::write64le(prefix, header.size());
-
-  SmallVector<StringRef> parts = {StringRef(prefix, sizeof(prefix)), header};
-  for (const NamedTensor *tensor : order)
-    parts.push_back(StringRef(tensor->data.data(), tensor->data.size()));
-  return writeFileAtomically(path, parts);
-}
-
-/// Where the content of `path` is to go: renaming onto a symbolic link would
-/// replace the link, and onto a device, for the superuser, the device.
-static Expected<std::string> resolveTarget(StringRef path) {
-  sys::fs::file_status status;
-  if (sys::fs::status(path, status))
-    return path.str(); // Nothing there, or the temporary file gives the reason.
-  if (status.type() != sys::fs::file_type::regular_file)
-    return fail(path, "cannot write", "a regular file or nothing there",
-                "another kind");
-  SmallString<128> target;
-  if (std::error_code code = sys::fs::real_path(path, target))
-    return fail(path, "cannot write", "a path that resolves", code);
-  return target.str().str();
-}
-
-Error writeFileAtomically(StringRef path, ArrayRef<StringRef> parts) {
-  std::string target;
-  if (Error error = resolveTarget(path).moveInto(target))
-    return error;
-  // Not sys::fs::TempFile: it takes each '%' of the folder's name for a
-  // wildcard, and where renaming fails it copies, which is not atomic. A short
-  // name of its own also fits where one longer than the target's would not.
-  SmallString<128> temp = sys::path::parent_path(target);
-  sys::path::append(temp, ".unisparse-" + utostr(sys::Process::getProcessId()) +
-                              "-" + utohexstr(sys::Process::GetRandomNumber()));
-
-  std::error_code code;
-  raw_fd_ostream os(temp, code, sys::fs::CD_CreateNew);
-  if (code)
-    return fail(path, "cannot write", "a writable folder", code);
-  sys::RemoveFileOnSignal(temp);
-  for (StringRef part : parts)
-    os << part;
-  os.close();
-  code = os.error();
-  os.clear_error(); // A stream destroyed with an error ends the process.
-  if (!code)
-    code = sys::fs::rename(temp, target);
-  if (code)
-    sys::fs::remove(temp);
-  sys::DontRemoveFileOnSignal(temp);
-  if (code)
-    return fail(path, "cannot write", "a complete file", code);
-  return Error::success();
 }
 
 } // namespace unisparse

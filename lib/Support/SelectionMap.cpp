@@ -8,7 +8,7 @@
 
 #include "unisparse/Support/SelectionMap.h"
 
-#include "unisparse/Support/SafeTensors.h"
+#include "unisparse/Support/AtomicFile.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"

@@ -139,13 +139,6 @@ struct NamedTensor {
 llvm::Error writeSafeTensors(llvm::StringRef path,
                              llvm::ArrayRef<NamedTensor> tensors);
 
-/// Writes the concatenation of `parts` to a temporary file beside `path`, then
-/// renames it: `path` holds either all of the new content or what it held
-/// before, and a failure leaves no temporary file. A symbolic link is followed.
-/// What exists and is not a regular file (a device, a folder) is refused.
-llvm::Error writeFileAtomically(llvm::StringRef path,
-                                llvm::ArrayRef<llvm::StringRef> parts);
-
 } // namespace unisparse
 
 #endif // UNISPARSE_SUPPORT_SAFETENSORS_H
