@@ -29,7 +29,6 @@ namespace unisparse {
 
 namespace {
 
-
 /// Bounds on one member of the header: a tensor needs 2 levels, 3 objects or
 /// arrays and about 10 values; the slack is for __metadata__. llvm::json
 /// recurses once per level, takes 5 KB for the smallest object, and some 200
