@@ -4,6 +4,7 @@
 
 #include "unisparse/Support/AtomicFile.h"
 #include "FileErrors.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
