@@ -60,6 +60,19 @@ LogicalResult expectRanks(std::optional<Location> loc, ValueRange values,
   }
   return success();
 }
+
+/// Whether an op may run where it would not have: not if it relies on the
+/// values of some operand, nor, when causal, on lengths that may turn out
+/// Lq > Lk (I7).
+Speculation::Speculatability speculatability(ArrayRef<Value> promises,
+                                             bool causal, int64_t lq,
+                                             int64_t lk) {
+  bool mayFail = causal && (ShapedType::isDynamic(lq) ||
+                            ShapedType::isDynamic(lk));
+  bool relies = llvm::any_of(promises, [](Value v) { return bool(v); });
+  return mayFail || relies ? Speculation::NotSpeculatable
+                           : Speculation::Speculatable;
+}
 } // namespace
 
 //===----------------------------------------------------------------------===//
@@ -97,6 +110,10 @@ PoolOp::reifyResultShapes(OpBuilder &b, ReifiedRankedShapedTypeDims &shapes) {
        unitsOrSlots(b, loc, dim(b, loc, x, 2), getCuSeqlens(), getBy()),
        dim(b, loc, x, 3)});
   return success();
+}
+
+Speculation::Speculatability PoolOp::getSpeculatability() {
+  return speculatability({getCuSeqlens()}, /*causal=*/false, 0, 0);
 }
 
 void PoolOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
@@ -139,6 +156,11 @@ BlockScoreOp::reifyResultShapes(OpBuilder &b,
        unitsOrSlots(b, loc, lengths[0], getCuSeqlensQ(), getBlock().getQuery()),
        ceilUnits(b, loc, lengths[1], getBlock().getKey())});
   return success();
+}
+
+Speculation::Speculatability BlockScoreOp::getSpeculatability() {
+  return speculatability({getCuSeqlensQ(), getCuSeqlensK()}, getCausal(),
+                         getStaticLengths()[0], getStaticLengths()[1]);
 }
 
 void BlockScoreOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
@@ -185,6 +207,11 @@ BlockSelectOp::reifyResultShapes(OpBuilder &builder,
   return success();
 }
 
+Speculation::Speculatability BlockSelectOp::getSpeculatability() {
+  return speculatability({getTopP(), getCuSeqlensQ(), getCuSeqlensK()}, getCausal(),
+                         getStaticLengths()[0], getStaticLengths()[1]);
+}
+
 void BlockSelectOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
   setName(getCounts(), "counts");
   setName(getIndices(), "indices");
@@ -229,6 +256,11 @@ LogicalResult BlockSparseAttentionOp::reifyResultShapes(
     OpBuilder &b, ReifiedRankedShapedTypeDims &shapes) {
   reifyOutputs(b, getLoc(), getQ(), getV(), getReturnLse(), shapes);
   return success();
+}
+
+Speculation::Speculatability BlockSparseAttentionOp::getSpeculatability() {
+  return speculatability({getCounts(), getCuSeqlensQ(), getCuSeqlensK()}, getCausal(),
+                         dim(getQ(), 2), dim(getK(), 2));
 }
 
 void BlockSparseAttentionOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
@@ -304,6 +336,11 @@ AttentionOp::reifyResultShapes(OpBuilder &builder,
   shapes.push_back({b, h, r, j});
   shapes.push_back({b, h});
   return success();
+}
+
+Speculation::Speculatability AttentionOp::getSpeculatability() {
+  return speculatability({getTopP(), getCuSeqlensQ(), getCuSeqlensK()}, getCausal(),
+                         dim(getQ(), 2), dim(getK(), 2));
 }
 
 void AttentionOp::getAsmResultNames(OpAsmSetValueNameFn setName) {

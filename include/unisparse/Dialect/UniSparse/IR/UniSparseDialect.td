@@ -23,7 +23,9 @@ def UniSparse_Dialect : Dialect {
     | `unisparse.block_sparse_attention` | exact attention over the selection | A1-A4 |
     | `unisparse.attention` | the whole | all |
 
-    Every op is pure: tensors in, tensors out. The labels are those of
+    Every op takes tensors and gives tensors, with no effect on memory; it may
+    be moved to where it would not have run unless it relies on a promise about
+    values (packed ends, a given selection) or dynamic lengths. The labels are those of
     docs/SPEC.md; the verifiers' messages and the tests carry them.
 
     A packed variable-length batch holds its sequences one after another along

@@ -28,7 +28,10 @@ def UniSparse_Share_P : TensorRankOf<[F32], [1]>;
 
 class UniSparse_Op<string opMnemonic, list<Trait> traits = []>
     : Op<UniSparse_Dialect, opMnemonic, !listconcat(traits, [
-        Pure,
+        NoMemoryEffect,
+        // Not always: what packed ends, given selections and dynamic lengths
+        // promise may only hold where the op stands.
+        DeclareOpInterfaceMethods<ConditionallySpeculatable>,
         DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmResultNames"]>,
         DeclareOpInterfaceMethods<InferTypeOpInterface>,
         DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface,
