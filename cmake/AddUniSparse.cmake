@@ -23,15 +23,22 @@ endfunction()
 # All generated headers hang on this target.
 add_custom_target(UniSparseGenerated)
 
-# add_unisparse_dialect(UniSparse unisparse): what ODS generates for a dialect,
-# with its documentation beside it.
+# add_unisparse_dialect(UniSparse unisparse [TYPES]): what ODS generates for a
+# dialect, with its documentation beside it. Attributes and enums come from
+# ${dialect}Attrs.td; with TYPES they and the types come from ${dialect}Types.td.
 function(add_unisparse_dialect dialect namespace)
+  cmake_parse_arguments(ARG "TYPES" "" "" ${ARGN})
   set(LLVM_TARGET_DEFINITIONS ${dialect}Ops.td)
   mlir_tablegen(${dialect}Ops.h.inc -gen-op-decls -dialect=${namespace})
   mlir_tablegen(${dialect}Ops.cpp.inc -gen-op-defs -dialect=${namespace})
   mlir_tablegen(${dialect}Dialect.h.inc -gen-dialect-decls -dialect=${namespace})
   mlir_tablegen(${dialect}Dialect.cpp.inc -gen-dialect-defs -dialect=${namespace})
   set(LLVM_TARGET_DEFINITIONS ${dialect}Attrs.td)
+  if(ARG_TYPES)
+    set(LLVM_TARGET_DEFINITIONS ${dialect}Types.td)
+    mlir_tablegen(${dialect}Types.h.inc -gen-typedef-decls -typedefs-dialect=${namespace})
+    mlir_tablegen(${dialect}Types.cpp.inc -gen-typedef-defs -typedefs-dialect=${namespace})
+  endif()
   mlir_tablegen(${dialect}Attrs.h.inc -gen-attrdef-decls -attrdefs-dialect=${namespace})
   mlir_tablegen(${dialect}Attrs.cpp.inc -gen-attrdef-defs -attrdefs-dialect=${namespace})
   mlir_tablegen(${dialect}Enums.h.inc -gen-enum-decls)

@@ -39,9 +39,10 @@ enum class Probe { Whole, NoSoftmax, NoLoads };
 struct Base {
   static constexpr bool queryInRegisters = true;   // Q as register operand of S = QK^T: less shared-memory reading, one more stage
   static constexpr int stages = 3;                 // pairs of a K and a V tile, 64 KB each
-  static constexpr PingPong pingPong = PingPong::On;
+  static constexpr PingPong pingPong = PingPong::Off;
   static constexpr Reference reference = Reference::Speculative;
   static constexpr int chunk = 8;                  // exponentials tied together, see Consumer::exponentials; 0 leaves them to ptxas
+  static constexpr int cluster = 1;                // 2: two heads with the same selection share every K and V tile by multicast
   static constexpr Probe probe = Probe::Whole;
   static constexpr bool timeline = false;          // sum SM cycles between marks of the consumer's loop (costs a few per cent)
 };
@@ -93,6 +94,25 @@ __device__ __forceinline__ void tmaStore(const CUtensorMap *map, uint32_t src, i
                "r"(src), "r"(0), "r"(row), "l"(hint) : "memory");
 }
 
+// One 64-column panel of a tile into both CTAs of a cluster, at the same place in each, signalling each one's barrier.
+__device__ __forceinline__ void tmaMulticastPanel(uint32_t dst, const CUtensorMap *map, uint32_t bar, int row, int panel, unsigned long long hint) {
+  asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster.L2::cache_hint"
+               " [%0], [%1, {%3, %4, %5}], [%2], %6, %7;" ::"r"(dst), "l"(map), "r"(bar), "r"(0), "r"(row), "r"(panel), "h"(uint16_t(3)),
+               "l"(hint) : "memory");
+}
+__device__ __forceinline__ int clusterRank() {
+  int r;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(r));
+  return r;
+}
+__device__ __forceinline__ void clusterSync() {
+  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+__device__ __forceinline__ void barrierArriveAt(uint32_t bar, int rank) {
+  asm volatile("{\n.reg .b32 remote;\nmapa.shared::cluster.u32 remote, %0, %1;\n"
+               "mbarrier.arrive.shared::cluster.b64 _, [remote];\n}" ::"r"(bar), "r"(rank) : "memory");
+}
+
 __device__ __forceinline__ void namedSync(int id, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
 __device__ __forceinline__ void namedArrive(int id, int threads) { asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
 
@@ -133,6 +153,9 @@ template <int N> __device__ __forceinline__ void hold(uint32_t (&a)[N]) {
 // The high word is a constant of the layout; a k step adds to the low word alone, so one uniform add makes each descriptor.
 constexpr uint32_t kDescriptorHigh = (1u << 30) | (1024 >> 4);
 constexpr uint32_t kLeadingK = 1u << 16, kLeadingMN = uint32_t(kPanelBytes >> 4) << 16;
+// The start address field has 14 bits. In a cluster a shared address carries the CTA's rank in its upper bits, which must not leak into
+// the leading offset beside it.
+__device__ __forceinline__ uint32_t descriptorAddress(uint32_t address) { return (address & 0x3ffff) >> 4; }
 __device__ __forceinline__ uint64_t descriptor(uint32_t low) { return uint64_t(kDescriptorHigh) << 32 | low; }
 
 #define ACC_OPERANDS \
@@ -229,7 +252,9 @@ template <class S>
 __device__ __forceinline__ void produce(Shared<S> &sm, const Params &p, const CUtensorMap *mapQ, const CUtensorMap *mapK,
                                         const CUtensorMap *mapV) {
   const int lane = threadIdx.x & 31;
-  const int group = p.heads / p.kvHeads, total = p.heads * p.rows;
+  // A cluster takes two neighbouring heads as one item, and items in fixed turns, so that its CTAs agree without talking.
+  const int rank = S::cluster > 1 ? clusterRank() : 0;
+  const int group = p.heads / p.kvHeads, total = p.heads * p.rows / S::cluster;
   Cursor<S::stages> ring[2];   // K, V
   Cursor<Shared<S>::queryBuffers> query;
   int tilesLoaded = 0;
@@ -243,7 +268,9 @@ __device__ __forceinline__ void produce(Shared<S> &sm, const Params &p, const CU
         barrierArrive(bar);
       } else {
         barrierExpect(bar, kTileBytes);
-        tmaLoad(smemAddress(sm.ring[at.slot][which]), which ? mapV : mapK, bar, row, p.kvHint);
+        const CUtensorMap *map = which ? mapV : mapK;
+        if (S::cluster == 1) tmaLoad(smemAddress(sm.ring[at.slot][which]), map, bar, row, p.kvHint);
+        else tmaMulticastPanel(smemAddress(sm.ring[at.slot][which]) + rank * kPanelBytes, map, bar, row, rank, p.kvHint);
       }
       ++tilesLoaded;
     }
@@ -258,9 +285,9 @@ __device__ __forceinline__ void produce(Shared<S> &sm, const Params &p, const CU
   auto fetch = [&](int item) {
     Item w{0, 0, 0, 0, 0};
     if (item < total) {
-      const int width = p.sectionKvHeads * group, perSection = width * p.rows;
+      const int width = p.sectionKvHeads * group / S::cluster, perSection = width * p.rows;
       const int section = item / perSection, rest = item - section * perSection;
-      const int head = section * width + rest % width;
+      const int head = (section * width + rest % width) * S::cluster + rank;
       w.row = p.rows - 1 - rest / width;
       w.index = head * p.rows + w.row;
       w.kvBlock = (head / group) * p.rows;
@@ -270,11 +297,12 @@ __device__ __forceinline__ void produce(Shared<S> &sm, const Params &p, const CU
     return w;
   };
 
-  int item = blockIdx.x;
+  int item = blockIdx.x / S::cluster;
   Item work = fetch(item);
   int pendingV = -1;   // V of the block whose K went last: the stream is K0 K1 V0 K2 V1 ..., across rows too
   while (item < total) {
-    item = lane == 0 ? int(gridDim.x) + atomicAdd(p.workCounter, 1) : 0;
+    if (S::cluster > 1) item += gridDim.x / S::cluster;
+    else item = lane == 0 ? int(gridDim.x) + atomicAdd(p.workCounter, 1) : 0;
     const int *list = p.indices + int64_t(work.index) * p.maxSelected;
     const int last = work.count <= 32 ? __shfl_sync(~0u, work.firstIndices, work.count - 1) : list[work.count - 1];
 
@@ -292,7 +320,7 @@ __device__ __forceinline__ void produce(Shared<S> &sm, const Params &p, const CU
     load(0, (work.kvBlock + last) * kBlock);
     if (pendingV >= 0) load(1, pendingV);
     pendingV = (work.kvBlock + last) * kBlock;
-    item = __shfl_sync(~0u, item, 0);
+    if (S::cluster == 1) item = __shfl_sync(~0u, item, 0);
     const Item next = fetch(item);   // the next list is on its way while this row runs
     int chunk = 0, nextChunk = work.firstIndices;
     for (int j = 0; j < work.count - 1; ++j) {
@@ -392,11 +420,15 @@ template <class S> struct Consumer {
     barrierWait(smemAddress(&sm.full[which][at.slot]), at.parity);
   }
   __device__ __forceinline__ void releaseTile(int which, int slot) {
-    if (lane == 0) barrierArrive(smemAddress(&sm.empty[which][slot]));
+    if (S::cluster == 1) {
+      if (lane == 0) barrierArrive(smemAddress(&sm.empty[which][slot]));
+    } else if (lane < S::cluster) {
+      barrierArriveAt(smemAddress(&sm.empty[which][slot]), lane);
+    }
   }
   __device__ __forceinline__ void issueScores(int slot) {
-    const uint32_t k = smemAddress(sm.ring[slot][0]) >> 4 | kLeadingK;
-    const uint32_t a = (smemAddress(sm.query[querySlot]) + group * kHalfQBytes) >> 4 | kLeadingK;
+    const uint32_t k = descriptorAddress(smemAddress(sm.ring[slot][0])) | kLeadingK;
+    const uint32_t a = descriptorAddress(smemAddress(sm.query[querySlot]) + group * kHalfQBytes) | kLeadingK;
 #pragma unroll
     for (int t = 0; t < 8; ++t) {
       const uint64_t b = descriptor(k + ((t >> 2) * kPanelBytes + (t & 3) * 32 >> 4));
@@ -406,7 +438,7 @@ template <class S> struct Consumer {
     wgmmaCommit();
   }
   __device__ __forceinline__ void issueOutput(int slot, bool accumulate) {
-    const uint32_t v = smemAddress(sm.ring[slot][1]) >> 4 | kLeadingMN;
+    const uint32_t v = descriptorAddress(smemAddress(sm.ring[slot][1])) | kLeadingMN;
 #pragma unroll
     for (int t = 0; t < 8; ++t) wgmmaRS<1>(o, probs + 4 * t, descriptor(v + t * (2048 >> 4)), t > 0 || accumulate);
     wgmmaCommit();
@@ -570,20 +602,21 @@ template <class S> struct Consumer {
     } else if constexpr (S::reference == Reference::Checked) {
       updateReference();
     }
+    // Asking for the next block's tiles here, with PV and the exponentials still to come, takes the latency of the question out of
+    // the loop's critical path. (Asked after the wait below, ptxas sinks it to the end of the loop.)
+    const int slotV = behind.slot;
+    behind = now;
+    now.advance();
+    ready = barrierTest(smemAddress(&sm.full[0][now.slot]), now.parity) & barrierTest(smemAddress(&sm.full[1][behind.slot]), behind.parity);
     mark(6);
     wgmmaWait<0>();
     pin(o);
     keep(probs);
-    releaseTile(1, behind.slot);
+    releaseTile(1, slotV);
     if constexpr (NewRow) storeRow(doneRow, doneSlot, doneOffset, doneSum);
     else if constexpr (S::reference == Reference::Checked) rescaleOutput();
     accumulate = !NewRow;
 
-    // Asking for the next block's tiles now, with the exponentials still to come, takes the latency of the question out of the
-    // loop's critical path.
-    behind = now;
-    now.advance();
-    ready = barrierTest(smemAddress(&sm.full[0][now.slot]), now.parity) & barrierTest(smemAddress(&sm.full[1][behind.slot]), behind.parity);
     mark(7);
     takeExponentials<NewRow>();
     if constexpr (NewRow) releaseQuery(doneSlot);
@@ -640,7 +673,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     for (int i = 0; i < S::stages; ++i) {
       for (int which = 0; which < 2; ++which) {
         barrierInit(smemAddress(&sm.full[which][i]), 1);
-        barrierInit(smemAddress(&sm.empty[which][i]), 4 * kConsumerGroups);   // one arrival per consumer warp
+        barrierInit(smemAddress(&sm.empty[which][i]), 4 * kConsumerGroups * S::cluster);   // one arrival per consumer warp
       }
     }
     for (int i = 0; i < Shared<S>::queryBuffers; ++i) {
@@ -650,6 +683,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
   __syncthreads();
+  if (S::cluster > 1) clusterSync();
 
   // 128 * 40 + 256 * 232 registers fit the file of 65536.
   if (warpgroup == 0) {
@@ -673,12 +707,16 @@ __global__ void __launch_bounds__(kThreads, 1)
       p.clocks[20 * blockIdx.x + 1] = end - nanoseconds;
     }
   }
+  if (S::cluster > 1) {   // the other CTA may still write here
+    __syncwarp();
+    clusterSync();
+  }
 }
 
 // ---- Host -----------------------------------------------------------------------------------------------------------------------
 
 // {64 columns, rows, 2 panels}: one bulk copy brings both 64-column panels of a tile, each in the 128-byte swizzle.
-bool encode(CUtensorMap *map, const void *base, int64_t rows, int boxRows) {
+bool encode(CUtensorMap *map, const void *base, int64_t rows, int boxRows, int boxPanels = 2) {
   static auto fn = [] {
     void *f = nullptr;
     cudaDriverEntryPointQueryResult found;
@@ -686,40 +724,60 @@ bool encode(CUtensorMap *map, const void *base, int64_t rows, int boxRows) {
     return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(f);
   }();
   const cuuint64_t sizes[3] = {64, cuuint64_t(rows), 2}, strides[2] = {kDim * 2, 128};
-  const cuuint32_t box[3] = {64, cuuint32_t(boxRows), 2}, steps[3] = {1, 1, 1};
+  const cuuint32_t box[3] = {64, cuuint32_t(boxRows), cuuint32_t(boxPanels)}, steps[3] = {1, 1, 1};
   return fn && fn(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, const_cast<void *>(base), sizes, strides, box, steps,
                   CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                   CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
-template <class S>
-int launch(const CUtensorMap *maps, const Params &p, int grid, cudaStream_t stream) {
+struct Problem {
+  void *q, *k, *v, *o;
+  int64_t queryRows, keyRows;   // over all heads
+};
+
+template <class S> int launch(const Problem &x, const Params &p, int grid, cudaStream_t stream) {
   static const cudaError_t configured =
       cudaFuncSetAttribute(attention<S>, cudaFuncAttributeMaxDynamicSharedMemorySize, sizeof(Shared<S>));
   if (configured != cudaSuccess) return configured;
-  attention<S><<<grid, kThreads, sizeof(Shared<S>), stream>>>(maps[0], maps[1], maps[2], maps[3], p);
-  return cudaGetLastError();
+  CUtensorMap q, k, v, o;
+  const int panels = S::cluster == 1 ? 2 : 1;
+  if (!encode(&q, x.q, x.queryRows, kRowsPerGroup) || !encode(&k, x.k, x.keyRows, kBlock, panels) ||
+      !encode(&v, x.v, x.keyRows, kBlock, panels) || !encode(&o, x.o, x.queryRows, kRowsPerGroup))
+    return -1;
+  cudaLaunchAttribute attribute;
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {S::cluster, 1, 1};
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid / S::cluster * S::cluster;
+  config.blockDim = kThreads;
+  config.dynamicSmemBytes = sizeof(Shared<S>);
+  config.stream = stream;
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  return cudaLaunchKernelEx(&config, attention<S>, q, k, v, o, p);
 }
 
-using Launch = int (*)(const CUtensorMap *, const Params &, int, cudaStream_t);
+using Launch = int (*)(const Problem &, const Params &, int, cudaStream_t);
 struct Variant {
   const char *name;
   Launch launch;
 };
 
+struct TakeTurns : Base { static constexpr PingPong pingPong = PingPong::On; };
+struct ChunkOff : Base { static constexpr int chunk = 0; };
+struct ChunkFour : Base { static constexpr int chunk = 4; };
 struct Checked : Base { static constexpr Reference reference = Reference::Checked; };
 struct QuerySmem : Base { static constexpr bool queryInRegisters = false; static constexpr int stages = 2; };
-struct NoPingPong : Base { static constexpr PingPong pingPong = PingPong::Off; };
-struct ChunkOff : Base { static constexpr int chunk = 0; };
-struct ChunkOffNoPingPong : ChunkOff { static constexpr PingPong pingPong = PingPong::Off; };
+struct TwoStages : Base { static constexpr int stages = 2; };
+struct Multicast : Base { static constexpr int cluster = 2; };
 struct NoSoftmax : Base { static constexpr Probe probe = Probe::NoSoftmax; };
 struct NoLoads : Base { static constexpr Probe probe = Probe::NoLoads; };
-struct Timeline : ChunkOffNoPingPong { static constexpr bool timeline = true; };
+struct Timeline : Base { static constexpr bool timeline = true; };
 
 #define VARIANT(S) {#S, launch<S>}
 constexpr Variant kVariants[] = {
-    VARIANT(Base), VARIANT(Checked), VARIANT(QuerySmem), VARIANT(NoPingPong), VARIANT(ChunkOff), VARIANT(ChunkOffNoPingPong),
-    VARIANT(NoSoftmax), VARIANT(NoLoads), VARIANT(Timeline),
+    VARIANT(Base), VARIANT(TakeTurns), VARIANT(ChunkOff), VARIANT(ChunkFour), VARIANT(Checked), VARIANT(QuerySmem),
+    VARIANT(TwoStages), VARIANT(Multicast), VARIANT(NoSoftmax), VARIANT(NoLoads), VARIANT(Timeline),
 };
 
 }  // namespace ceiling
@@ -734,10 +792,6 @@ extern "C" int hopper_ceiling_run(int variant, void *q, void *k, void *v, void *
                                   int *workCounter, long long *clocks, int heads, int kvHeads, int n, int maxSelected,
                                   int sectionKvHeads, float scale, unsigned long long kvHint, unsigned long long qHint, int grid,
                                   void *stream) {
-  CUtensorMap maps[4];
-  if (!encode(&maps[0], q, int64_t(heads) * n, kRowsPerGroup) || !encode(&maps[1], k, int64_t(kvHeads) * n, kBlock) ||
-      !encode(&maps[2], v, int64_t(kvHeads) * n, kBlock) || !encode(&maps[3], o, int64_t(heads) * n, kRowsPerGroup))
-    return -1;
   const Params p{counts, indices, lse, workCounter, clocks, heads, kvHeads, n / kBlock, maxSelected, sectionKvHeads, scale, kvHint, qHint};
-  return kVariants[variant].launch(maps, p, grid, static_cast<cudaStream_t>(stream));
+  return kVariants[variant].launch(Problem{q, k, v, o, int64_t(heads) * n, int64_t(kvHeads) * n}, p, grid, static_cast<cudaStream_t>(stream));
 }

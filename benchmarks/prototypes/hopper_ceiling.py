@@ -21,9 +21,11 @@ EVICT = {"normal": 0x1000000000000000, "first": 0x12F0000000000000, "last": 0x14
 def block_lists(n, rho, heads, seed=0):
     """counts [H, R], ascending indices [H, R, J] int32: blocks 0 and the diagonal, the rest random up to ceil(rho * (i + 1)).
 
-    "dense" selects every causal block; "own" only the diagonal; "mixed" gives rows of very different lengths, some of one block."""
+    "0.25g" is 0.25 with one selection per KV group. "dense" selects every causal block; "own" only the diagonal; "mixed" gives rows of very different lengths, some of one block."""
     rows = n // BLOCK
     g = torch.Generator().manual_seed(seed)
+    if str(rho).endswith("g"):   # the heads of a KV group share one selection
+        return tuple(x.repeat_interleave(heads // KV_HEADS, 0) for x in block_lists(n, float(rho[:-1]), KV_HEADS, seed))
     counts = torch.zeros(heads, rows, dtype=torch.int32)
     indices = torch.zeros(heads, rows, rows, dtype=torch.int32)
     for h in range(heads):
@@ -99,7 +101,7 @@ def check(probe, variants):
     ok = True
     for n, rho, seed, section, gain in ((1024, 0.3, 1, 1, 1.0), (2048, "mixed", 2, 8, 1.0), (1024, "mixed", 3, 2, 8.0), (2048, "dense", 4, 1, 1.0),
                                         (512, "own", 5, 4, 1.0), (128, "dense", 6, 1, 1.0), (2048, "mixed", 7, 1, 100.0),
-                                        (2048, "dense", 8, 1, 400.0)):
+                                        (2048, "dense", 8, 1, 400.0), (2048, "0.25g", 9, 1, 1.0)):
         q, k, v = inputs(n, seed)
         q = q * gain   # a large gain makes the row maximum move late and often
         counts, indices = block_lists(n, rho, HEADS, seed)
@@ -108,6 +110,8 @@ def check(probe, variants):
         bound = 2 * (plain.double() - ref).abs().max().item() + 2.0**-8 * ref.abs().max().item()
         cd, xd = counts.cuda(), indices.cuda()
         for name in variants:
+            if "Multicast" in name and not torch.equal(indices[0::4], indices[3::4]):
+                continue
             outs = []
             for _ in range(3):
                 o, lse = torch.full_like(q, float("nan")), torch.full(q.shape[:2], float("nan"), device="cuda")
@@ -126,22 +130,24 @@ def check(probe, variants):
     return ok
 
 
-def median_ms(f, reps, sustain=0.0):
-    """Median of reps after three warm-up calls from a rested card, or after `sustain` seconds of the same call."""
+def median_ms(f, reps, mode="rested", sustain=1.5):
+    """Median of reps after three warm-up calls: "rested" starts on an idle card, as torch_peers.py does; "queued" too, but holds the GPU
+    until the call is enqueued, which leaves the host's launch time out; "loaded" follows `sustain` seconds of the same call."""
     torch.cuda.synchronize()
-    start = time.time()
-    if not sustain:
+    if mode != "loaded":
         time.sleep(REST)
-    calls = 0
-    while calls < 3 or time.time() - start < sustain:
+    start, calls = time.time(), 0
+    while calls < 3 or (mode == "loaded" and time.time() - start < sustain):
         f()
         calls += 1
-        if sustain:
+        if mode == "loaded":
             torch.cuda.synchronize()
     torch.cuda.synchronize()
     ts = []
     for _ in range(reps):
         a, b = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        if mode == "queued":
+            torch.cuda._sleep(400_000)
         a.record()
         f()
         b.record()
@@ -150,8 +156,8 @@ def median_ms(f, reps, sustain=0.0):
     return sorted(ts)[len(ts) // 2]
 
 
-def flex_ms(q, k, v, counts, indices, reps):
-    """FlexAttention on the same selection (diagonal last in every row), and its output."""
+def flex_call(q, k, v, counts, indices):
+    """FlexAttention on the same selection (diagonal last in every row)."""
     from torch.nn.attention.flex_attention import BlockMask, flex_attention
     h, r, _ = indices.shape
     n = q.shape[1]
@@ -160,16 +166,17 @@ def flex_ms(q, k, v, counts, indices, reps):
     mask = BlockMask.from_kv_blocks(torch.ones(1, h, r, dtype=torch.int32, device="cuda"), pi, (counts - 1)[None].contiguous(),
                                     indices[None].contiguous(), BLOCK_SIZE=BLOCK, mask_mod=lambda b, hh, i, j: i >= j, seq_lengths=(n, n))
     flex = torch.compile(flex_attention, dynamic=False)
-    f = lambda: flex(q[None], k[None], v[None], block_mask=mask, enable_gqa=True)
-    out = f()[0]
-    return median_ms(f, reps), out
+    return lambda: flex(q[None], k[None], v[None], block_mask=mask, enable_gqa=True)[0]
 
 
-def cudnn_ms(q, k, v, reps, sustain):
+def cudnn_call(q, k, v):
     from torch.nn.attention import SDPBackend, sdpa_kernel
     kk, vv = (x.repeat_interleave(HEADS // KV_HEADS, 0)[None] for x in (k, v))
-    with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
-        return median_ms(lambda: torch.nn.functional.scaled_dot_product_attention(q[None], kk, vv, is_causal=True), reps, sustain)
+
+    def call():
+        with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+            return torch.nn.functional.scaled_dot_product_attention(q[None], kk, vv, is_causal=True)[0]
+    return call
 
 
 def main():
@@ -179,7 +186,7 @@ def main():
     ap.add_argument("--peers", action="store_true")
     ap.add_argument("--configs", default="8192:0.25,32768:0.1,32768:0.25,131072:0.1,131072:0.25,32768:dense")
     ap.add_argument("--variants", default="all", help="NAME[:section[:kv hint[:q hint]]], comma-separated")
-    ap.add_argument("--sustain", type=float, default=0.0, help="also time after this many seconds of load")
+    ap.add_argument("--modes", default="rested", help="rested, queued, loaded: see median_ms")
     ap.add_argument("--reps", type=int, default=12)
     a = ap.parse_args()
     probe = Probe(a.lib)
@@ -190,7 +197,7 @@ def main():
     print(torch.cuda.get_device_name(), "driver, power limit:", driver, "torch", torch.__version__, "CUDA", torch.version.cuda, flush=True)
     for config in filter(None, a.configs.split(",")):
         n, rho = config.split(":")
-        n, rho = int(n), rho if rho == "dense" else float(rho)
+        n, rho = int(n), float(rho) if rho.replace(".", "").isdigit() else rho
         q, k, v = inputs(n)
         counts, indices = block_lists(n, rho, HEADS)
         blocks = int(counts.sum())
@@ -198,34 +205,34 @@ def main():
         counts, indices = counts.cuda(), indices.cuda()
         o, lse = torch.empty_like(q), torch.empty(q.shape[:2], device="cuda")
         peer_out = None
-        if a.peers:
-            if rho == "dense":
-                for label, sustain in (("rested", 0.0), ("loaded", a.sustain)):
-                    ms = cudnn_ms(q, k, v, a.reps, sustain)
-                    print(f"{config:13s} {'cuDNN dense':30s} {label:7s} {ms:8.4f} ms {flop / ms / 1e9:6.1f} TFLOP/s", flush=True)
-            else:
-                ms, peer_out = flex_ms(q, k, v, counts, indices, a.reps)
-                print(f"{config:13s} {'FlexAttention':30s} {'rested':7s} {ms:8.4f} ms {flop / ms / 1e9:6.1f} TFLOP/s", flush=True)
-        for spec in names:
-            name, section, kv_hint, q_hint = (spec.split(":") + ["1", "normal", "normal"][len(spec.split(":")) - 1:])[:4]
-            call = lambda clocks=False: probe.run(name, q, k, v, o, lse, counts, indices, int(section), kv_hint, q_hint, clocks)
-            def row(label, ms):
-                call(True)
-                torch.cuda.synchronize()
-                stats = probe.clocks.double().mean(0).tolist()
-                cycles, ns = stats[:2]
-                print(f"{config:13s} {spec:30s} {label:7s} {ms:8.4f} ms {flop / ms / 1e9:6.1f} TFLOP/s  {cycles * probe.sms / blocks:6.0f} "
-                      f"cyc/blk {cycles / ns:5.3f} GHz", flush=True)
-                if "Timeline" in name:
-                    for g in range(2):
-                        print("   per block:", *(f"{w} {x * probe.sms / blocks:.0f}" for w, x in zip(
-                            ("tiles", "turn", "issueS", "issuePV", "waitS", "max", "mid", "end"), stats[2 + 9 * g:11 + 9 * g])))
 
-            row("rested", median_ms(call, a.reps))
-            if a.sustain:
-                row("loaded", median_ms(call, a.reps, a.sustain))
-            if peer_out is not None and not name.startswith(("NoSoftmax", "NoLoads")):
-                print(f"   largest difference from FlexAttention {(o.float() - peer_out.float()).abs().max().item():.1e}")
+        def show(label, call, clocks=False):
+            for mode in a.modes.split(","):
+                ms = median_ms(call, a.reps, mode)
+                line = f"{config:13s} {label:26s} {mode:7s} {ms:8.4f} ms {flop / ms / 1e9:6.1f} TFLOP/s"
+                if clocks:
+                    call(True)
+                    torch.cuda.synchronize()
+                    cycles, ns = probe.clocks[:, 0].double(), probe.clocks[:, 1].double()
+                    line += f" {cycles.mean() * probe.sms / blocks:6.0f} cyc/blk {(cycles.sum() / ns.sum()):5.3f} GHz, longest CTA {cycles.max() / cycles.mean():.3f}"
+                print(line, flush=True)
+
+        if a.peers:
+            peer = cudnn_call(q, k, v) if rho == "dense" else flex_call(q, k, v, counts, indices)
+            peer_out = peer()
+            show("cuDNN dense" if rho == "dense" else "FlexAttention", peer)
+        for spec in names:
+            if "Multicast" in spec and not (rho == "dense" or str(rho).endswith("g")):
+                continue
+            name, section, kv_hint, q_hint = (spec.split(":") + ["1", "normal", "normal"][len(spec.split(":")) - 1:])[:4]
+            show(spec, lambda clocks=False: probe.run(name, q, k, v, o, lse, counts, indices, int(section), kv_hint, q_hint, clocks), True)
+            if "Timeline" in name:
+                stats = probe.clocks.double().mean(0).tolist()
+                for g in range(2):
+                    print("   cycles per block:", *(f"{w} {x * probe.sms / blocks:.0f}" for w, x in zip(
+                        ("tiles", "turn", "issueS", "issuePV", "waitS", "boundary", "waitPV", "exponentials"), stats[2 + 9 * g:10 + 9 * g])))
+            if peer_out is not None and not name.startswith("No"):
+                print(f"   largest difference from the peer {(o.float() - peer_out.float()).abs().max().item():.1e}")
         del q, k, v, o, lse, counts, indices
 
 

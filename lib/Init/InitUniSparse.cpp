@@ -6,12 +6,13 @@
 #include "unisparse/Conversion/UniSparseToLoops.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
 #include "unisparse/InitAll.h"
 #include "unisparse/Pipelines/Pipelines.h"
 #include "unisparse/Transforms/Passes.h"
 
 void unisparse::registerDialects(mlir::DialectRegistry &registry) {
-  registry.insert<UniSparseDialect>();
+  registry.insert<UniSparseDialect, unitile::UniTileDialect>();
   registerBufferizableOpInterfaceModels(registry);
 }
 

@@ -5,6 +5,7 @@
 #ifndef UNISPARSE_CONVERSION_PASSES_H
 #define UNISPARSE_CONVERSION_PASSES_H
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Pass/Pass.h"
 
 

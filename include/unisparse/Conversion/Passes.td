@@ -69,4 +69,49 @@ def ConvertUniSparseToLoops : Pass<"convert-unisparse-to-loops"> {
     "::mlir::tensor::TensorDialect", "::mlir::vector::VectorDialect"];
 }
 
+def ConvertUniTileToNVVM : Pass<"convert-unitile-to-nvvm", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "Lower tile code to what each thread does";
+  let description = [{
+    Fragments and rows become the vectors of the elements that one thread
+    holds, in the dialect's fragment layout; shared tiles become pointers to
+    shared memory. The atoms are those that every chip from sm_80 on has:
+    cp.async, ldmatrix, mma.sync m16n8k16.
+
+    | tile level | each thread |
+    |---|---|
+    | `!unitile.fragment<128x64xf32>`, 8 warps | `vector<32xf32>` |
+    | `!unitile.rows<128xf32>`, 8 warps | `vector<2xf32>` |
+    | `unitile.copy_async` | `cp.async` of 16-byte pieces, zero-filled at the end |
+    | `unitile.load` | `ldmatrix.x4` |
+    | `unitile.mma` | `ldmatrix.x4` of b (`.trans` under `by_rows`), `mma.sync` |
+    | `unitile.reduce` | its own elements, then two shuffles in the quad |
+
+    Precondition: kernels are `gpu.func`s with a `known_block_size` of whole
+    warps, rows of fragments are a multiple of 16 times the warps, and tiles
+    have an offset (`unitile-allocate-shared`).
+
+    Before:
+    ```mlir
+    gpu.module @m {
+      gpu.func @k(%x: f32) kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
+        %0 = unitile.fill %x : f32 -> !unitile.fragment<64x16xf32>
+        gpu.return
+      }
+    }
+    ```
+    After:
+    ```mlir
+    gpu.module @m {
+      gpu.func @k(%x: f32) kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
+        %0 = vector.broadcast %x : f32 to vector<8xf32>
+        gpu.return
+      }
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+    "::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect",
+    "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+}
+
 #endif // UNISPARSE_CONVERSION_PASSES_TD

@@ -98,6 +98,8 @@ def _sequence_selection(case, s, mask):
         want = O.every_candidate(s.lq, s.lk, *o.block, o.causal)
         return ["" if (m == want).all() else "not every candidate of a dense run" for m in mask]
     m64 = oracle_masses(case, s)
+    if not np.isfinite(m64).all():
+        return ["the oracle's own masses are not finite"] * len(mask)
     p = O.head_shares(o.p, *case.heads, o.share)
     return [
         O.selection_valid(mask[h], m64[h], s.lq, s.lk, *o.block, float(p[h]), o.causal, EPS[case.dtype], **o.rule())
@@ -242,8 +244,6 @@ class _Worst:
         return 2 * self.plain + max(UNIT_ROUNDOFF[self.dtype] * self.size, smallest)
 
     def verdict(self):
-        if os.environ.get("TIGHT"):
-            print(f"TIGHT {self.error / max(self.bound(), 1e-300):.3f} {self.dtype} {self.where}")
         if self.error <= self.bound():
             return ""
         return f"{self.where}: error {self.error:.3g}, bound {self.bound():.3g} (plain computation {self.plain:.3g})"

@@ -155,6 +155,17 @@ class Suite:
         return 0
 
 
+def check_numpy():
+    """Stops where NumPy itself multiplies wrongly: some BLAS builds do on processors that they do not know."""
+    rng = np.random.default_rng(0)
+    for dtype, tolerance in ((np.float32, 1e-4), (np.float64, 1e-12)):
+        for rows, columns, inner in ((1, 333, 64), (128, 129, 80), (513, 64, 1000)):
+            a, b = rng.random((rows, inner)).astype(dtype), rng.random((columns, inner)).astype(dtype)
+            right = np.einsum("ik,jk->ij", a.astype(np.float64), b.astype(np.float64), optimize=False)
+            if not np.allclose(a @ b.T, right, rtol=tolerance):
+                sys.exit(f"NumPy: a wrong {np.dtype(dtype)} product of {rows}x{inner} and {inner}x{columns}: its BLAS does not know this CPU")
+
+
 def main(cases, doc):
     """Runs the function `cases` on a suite made from the command line, and exits."""
     parser = argparse.ArgumentParser(description=doc)
@@ -165,6 +176,7 @@ def main(cases, doc):
     args = parser.parse_args()
     if not os.access(args.tool, os.X_OK):
         sys.exit(f"--tool: expected a program, got '{args.tool}'")
+    check_numpy()
     suite = Suite(args.tool, args.tmp, args.only, args.verbose)
     cases(suite)
     sys.exit(suite.finish())

@@ -1,0 +1,30 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#ifndef UNISPARSE_DIALECT_UNITILE_IR_UNITILE_H
+#define UNISPARSE_DIALECT_UNITILE_IR_UNITILE_H
+
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/Dialect/LLVMIR/LLVMTypes.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/Interfaces/ControlFlowInterfaces.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "unisparse/Dialect/UniTile/IR/UniTileDialect.h.inc"
+#include "unisparse/Dialect/UniTile/IR/UniTileEnums.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "unisparse/Dialect/UniTile/IR/UniTileAttrs.h.inc"
+
+#define GET_TYPEDEF_CLASSES
+#include "unisparse/Dialect/UniTile/IR/UniTileTypes.h.inc"
+
+#define GET_OP_CLASSES
+#include "unisparse/Dialect/UniTile/IR/UniTileOps.h.inc"
+
+#endif // UNISPARSE_DIALECT_UNITILE_IR_UNITILE_H

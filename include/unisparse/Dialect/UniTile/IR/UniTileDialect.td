@@ -1,0 +1,51 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#ifndef UNISPARSE_DIALECT_UNITILE_IR_UNITILEDIALECT_TD
+#define UNISPARSE_DIALECT_UNITILE_IR_UNITILEDIALECT_TD
+
+include "mlir/IR/OpBase.td"
+
+def UniTile_Dialect : Dialect {
+  let name = "unitile";
+  let cppNamespace = "::unisparse::unitile";
+  let summary = "Tiles of a GPU kernel: in shared memory, in registers, in flight";
+  let description = [{
+    A kernel is a page of tile code. Every op is executed by all threads of a
+    group of warps together: each holds its part of a fragment, and the types
+    say which part.
+
+    | type | lives in | holds |
+    |---|---|---|
+    | `!unitile.shared<128x64xbf16, 2>` | shared memory | 2 stages of a tile |
+    | `!unitile.fragment<128x64xf32>` | registers | a matrix, spread over threads |
+    | `!unitile.rows<128xf32>` | registers | one value for each row of a fragment |
+
+    **Fragment layout.** `W` warps share a fragment of `M` rows: warp `w` holds
+    rows `[16 w, 16 w + 16)` of each piece of `16 W` rows. Within 16 x 8
+    elements, lane `l` holds rows `l / 4` and `l / 4 + 8`, columns
+    `2 (l % 4)` and `2 (l % 4) + 1`: what mma.sync m16n8k16 and wgmma m64 leave
+    in their accumulators, so one layout serves both (PTX ISA, "Matrix Fragments
+    for mma.m16n8k16" and "Register Fragments for wgmma.mma_async.m64nNk16").
+    A 16-bit fragment in this layout is the A operand of the next product as it
+    is.
+
+    **Shared layout.** Columns lie in panels of 64 16-bit elements, 128 bytes a
+    row, rows one after another; the eight 16-byte pieces of a row are permuted
+    by `piece ^ (row % 8)`. That is the 128-byte swizzle of TMA and wgmma, and
+    free of bank conflicts under ldmatrix. Element (r, c) of a panel of R rows:
+
+        (c / 64) * R * 128 + r * 128 + (((c % 64) / 8) ^ (r % 8)) * 16 + (c % 8) * 2
+
+    Example: (3, 17) of a 128-row tile is in piece 2, at 3 * 128 + (2 ^ 3) * 16 + 2 = 402.
+  }];
+  let useDefaultTypePrinterParser = 1;
+  let useDefaultAttributePrinterParser = 1;
+  let extraClassDeclaration = [{
+    void registerTypes();
+    void registerAttributes();
+  }];
+}
+
+#endif // UNISPARSE_DIALECT_UNITILE_IR_UNITILEDIALECT_TD

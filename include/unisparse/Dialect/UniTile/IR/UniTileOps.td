@@ -1,0 +1,233 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#ifndef UNISPARSE_DIALECT_UNITILE_IR_UNITILEOPS_TD
+#define UNISPARSE_DIALECT_UNITILE_IR_UNITILEOPS_TD
+
+include "unisparse/Dialect/UniTile/IR/UniTileTypes.td"
+include "mlir/Dialect/LLVMIR/LLVMTypes.td"
+include "mlir/Interfaces/ControlFlowInterfaces.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+class UniTile_Op<string opMnemonic, list<Trait> traits = []>
+    : Op<UniTile_Dialect, opMnemonic, traits>;
+
+def UniTile_GlobalPtr : LLVM_PointerInAddressSpace<1>;
+def UniTile_FragmentOrRows : AnyTypeOf<[UniTile_FragmentType, UniTile_RowsType]>;
+
+//===----------------------------------------------------------------------===//
+// Shared memory
+//===----------------------------------------------------------------------===//
+
+def UniTile_AllocOp : UniTile_Op<"alloc",
+    [MemoryEffects<[MemAlloc]>]> {
+  let summary = "Reserve a tile in shared memory";
+  let description = [{
+    Shapes: as the result type says. `offset` is the byte at which the tile
+    starts in the kernel's dynamic shared memory; `unitile-allocate-shared`
+    fills it in. A multiple of 1024, as the swizzle repeats every 8 rows.
+
+    ```mlir
+    func.func @alloc() {
+      %k = unitile.alloc : !unitile.shared<128x64xbf16, 2>
+      return
+    }
+    ```
+  }];
+  let arguments = (ins OptionalAttr<I64Attr>:$offset);
+  let results = (outs UniTile_SharedType:$tile);
+  let assemblyFormat = "(`offset` $offset^)? attr-dict `:` type($tile)";
+  let hasVerifier = 1;
+}
+
+def UniTile_CopyAsyncOp : UniTile_Op<"copy_async",
+    [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "Start copying rows of a matrix in global memory into a tile";
+  let description = [{
+    Copies rows `[row, row + rows)` of the row-major matrix at `source`, whose
+    rows are `stride` elements apart, into stage `stage` of `tile`; rows at or
+    past `limit` are filled with zeros and not read (P3). The copy belongs to
+    the group that the next `unitile.commit` closes and may be read after a
+    `unitile.wait` for that group and a `unitile.barrier`.
+
+    Rows are copied in pieces of 16 bytes: `source` and `stride` are multiples
+    of 8 elements.
+
+    ```mlir
+    func.func @copy(%p: !llvm.ptr<1>, %row: i32, %limit: i32, %stride: i64, %stage: i32) {
+      %k = unitile.alloc : !unitile.shared<128x64xbf16, 2>
+      unitile.copy_async %p row %row limit %limit stride %stride to %k[%stage] : !unitile.shared<128x64xbf16, 2>
+      unitile.commit
+      unitile.wait 0
+      unitile.barrier
+      return
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_GlobalPtr:$source, I32:$row, I32:$limit,
+                       I64:$stride, UniTile_SharedType:$tile, I32:$stage);
+  let assemblyFormat = [{
+    $source `row` $row `limit` $limit `stride` $stride `to` $tile `[` $stage `]`
+    attr-dict `:` type($tile)
+  }];
+}
+
+def UniTile_CommitOp : UniTile_Op<"commit", [MemoryEffects<[MemWrite]>]> {
+  let summary = "Close a group of copies";
+  let assemblyFormat = "attr-dict";
+}
+
+def UniTile_WaitOp : UniTile_Op<"wait", [MemoryEffects<[MemWrite]>]> {
+  let summary = "Wait until at most so many groups of this thread are in flight";
+  let arguments = (ins ConfinedAttr<I32Attr, [IntNonNegative]>:$groups);
+  let assemblyFormat = "$groups attr-dict";
+}
+
+def UniTile_BarrierOp : UniTile_Op<"barrier", [MemoryEffects<[MemWrite]>]> {
+  let summary = "Wait for all threads of the block, their writes visible";
+  let assemblyFormat = "attr-dict";
+}
+
+//===----------------------------------------------------------------------===//
+// Fragments
+//===----------------------------------------------------------------------===//
+
+def UniTile_FillOp : UniTile_Op<"fill", [Pure]> {
+  let summary = "A fragment, or rows, of one value";
+  let arguments = (ins AnyFloat:$value);
+  let results = (outs UniTile_FragmentOrRows:$result);
+  let assemblyFormat = "$value attr-dict `:` type($value) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def UniTile_LoadOp : UniTile_Op<"load", [MemoryEffects<[MemRead]>]> {
+  let summary = "Read a tile into a fragment";
+  let description = [{
+    The whole of a stage, as the A operand of `unitile.mma`.
+
+    Constraint U1: the fragment has the tile's rows, columns and element type.
+  }];
+  let arguments = (ins UniTile_SharedType:$tile, I32:$stage);
+  let results = (outs UniTile_FragmentType:$result);
+  let assemblyFormat =
+      "$tile `[` $stage `]` attr-dict `:` type($tile) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def UniTile_MmaOp : UniTile_Op<"mma",
+    [MemoryEffects<[MemRead]>, AllTypesMatch<["acc", "result"]>]> {
+  let summary = "Multiply a fragment with a tile and add";
+  let description = [{
+    `result = acc + a * b^T` where the rows of tile `b` are the columns of the
+    result (S = Q K^T), or, under `by_rows`, `acc + a * b` where they are summed
+    over (O += P V). Accumulates in f32.
+
+    Constraints
+    - U2: a and b have one 16-bit element type; acc is f32.
+    - U3: a has the rows of acc.
+    - U4: columns of a and of acc are those that b pairs with.
+
+    ```mlir
+    func.func @mma(%stage: i32, %acc: !unitile.fragment<128x128xf32>) -> !unitile.fragment<128x128xf32> {
+      %q = unitile.alloc : !unitile.shared<128x64xbf16>
+      %k = unitile.alloc : !unitile.shared<128x64xbf16, 2>
+      %zero = arith.constant 0 : i32
+      %a = unitile.load %q[%zero] : !unitile.shared<128x64xbf16> -> !unitile.fragment<128x64xbf16>
+      %s = unitile.mma %a, %k[%stage], %acc : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 2>, !unitile.fragment<128x128xf32>
+      return %s : !unitile.fragment<128x128xf32>
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_FragmentType:$a, UniTile_SharedType:$b, I32:$stage,
+                       UniTile_FragmentType:$acc, UnitAttr:$by_rows);
+  let results = (outs UniTile_FragmentType:$result);
+  let assemblyFormat = [{
+    $a `,` $b `[` $stage `]` `,` $acc (`by_rows` $by_rows^)? attr-dict
+    `:` type($a) `,` type($b) `,` type($acc)
+  }];
+  let hasVerifier = 1;
+}
+
+def UniTile_MapOp : UniTile_Op<"map",
+    [Pure, SingleBlockImplicitTerminator<"YieldOp">]> {
+  let summary = "Compute every element of a fragment, or of rows";
+  let description = [{
+    The body takes one element of each input and yields one of the result; rows
+    stand beside every column. Under `indices` it takes the element's row and
+    column (i32; only the row where the result is rows) before them. The body
+    holds ops without effects on scalars.
+
+    Constraints
+    - U5: inputs have the result's rows; fragments its columns.
+    - U6: the body's arguments are the indices asked for and the inputs'
+      element types, and it yields the result's.
+
+    ```mlir
+    func.func @exponentials(%s: !unitile.fragment<128x64xf32>, %top: !unitile.rows<128xf32>) -> !unitile.fragment<128x64xbf16> {
+      %p = unitile.map ins(%s, %top : !unitile.fragment<128x64xf32>, !unitile.rows<128xf32>) -> !unitile.fragment<128x64xbf16> {
+      ^bb0(%x: f32, %m: f32):
+        %d = arith.subf %x, %m : f32
+        %e = math.exp2 %d : f32
+        %t = arith.truncf %e : f32 to bf16
+        unitile.yield %t : bf16
+      }
+      return %p : !unitile.fragment<128x64xbf16>
+    }
+    ```
+  }];
+  let arguments = (ins Variadic<UniTile_FragmentOrRows>:$inputs, UnitAttr:$indices);
+  let results = (outs UniTile_FragmentOrRows:$result);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    (`indices` $indices^)? (`ins` `(` $inputs^ `:` type($inputs) `)`)?
+    `->` type($result) $body attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def UniTile_YieldOp : UniTile_Op<"yield",
+    [Pure, Terminator, ReturnLike, HasParent<"MapOp">]> {
+  let summary = "The element that unitile.map computes";
+  let arguments = (ins Optional<AnyType>:$value);
+  let assemblyFormat = "($value^ `:` type($value))? attr-dict";
+  let builders = [OpBuilder<(ins), [{ }]>];
+}
+
+def UniTile_ReduceOp : UniTile_Op<"reduce", [Pure, AllTypesMatch<["init", "result"]>]> {
+  let summary = "Combine the columns of a fragment, starting from rows";
+  let description = [{
+    Constraint U5: the fragment has the rows of `init`; both are f32.
+
+    ```mlir
+    func.func @top(%s: !unitile.fragment<128x64xf32>, %m: !unitile.rows<128xf32>) -> !unitile.rows<128xf32> {
+      %0 = unitile.reduce max %s, %m : !unitile.fragment<128x64xf32>, !unitile.rows<128xf32>
+      return %0 : !unitile.rows<128xf32>
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_CombineAttr:$combine,
+                       UniTile_FragmentType:$fragment, UniTile_RowsType:$init);
+  let results = (outs UniTile_RowsType:$result);
+  let assemblyFormat =
+      "$combine $fragment `,` $init attr-dict `:` type($fragment) `,` type($init)";
+  let hasVerifier = 1;
+}
+
+def UniTile_StoreOp : UniTile_Op<"store", [MemoryEffects<[MemWrite]>]> {
+  let summary = "Write a fragment, or rows, to global memory";
+  let description = [{
+    Row `r` goes to row `row + r` of the row-major matrix at `target`, whose
+    rows are `stride` elements apart (rows: element `row + r`); rows at or past
+    `limit` are not written.
+  }];
+  let arguments = (ins UniTile_FragmentOrRows:$value, UniTile_GlobalPtr:$target,
+                       I32:$row, I32:$limit, I64:$stride);
+  let assemblyFormat = [{
+    $value `to` $target `row` $row `limit` $limit `stride` $stride attr-dict
+    `:` type($value)
+  }];
+}
+
+#endif // UNISPARSE_DIALECT_UNITILE_IR_UNITILEOPS_TD

@@ -1,0 +1,188 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// Fragments and rows: elementwise, across a row, to memory.
+#include "Layout.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/IRMapping.h"
+
+using namespace mlir;
+using namespace unisparse::unitile;
+
+namespace {
+
+struct FillPattern : TilePattern<FillOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(FillOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<vector::BroadcastOp>(
+        op, getTypeConverter()->convertType(op.getResult().getType()),
+        adaptor.getValue());
+    return success();
+  }
+};
+
+struct MapPattern : TilePattern<MapOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(MapOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    Thread t(rewriter, loc, warps);
+    auto fragment = dyn_cast<FragmentType>(op.getResult().getType());
+    int64_t columns = fragment ? fragment.getColumns() : 0;
+    int64_t count = fragment ? elementsOf(fragment, warps)
+                             : elementsOf(cast<RowsType>(op.getResult().getType()), warps);
+    SmallVector<SmallVector<Value>> inputs;
+    for (Value input : adaptor.getInputs())
+      inputs.push_back(unpack(rewriter, loc, input));
+    SmallVector<Value> elements;
+    for (int64_t i = 0; i < count; ++i) {
+      SmallVector<Value> arguments;
+      if (op.getIndices() && fragment)
+        arguments = {t.row(i, columns), t.column(i, columns)};
+      else if (op.getIndices())
+        arguments = {t.rowOfRows(i)};
+      for (auto [input, values] : llvm::zip_equal(op.getInputs(), inputs)) {
+        // Rows stand beside every column of a fragment.
+        bool rows = fragment && isa<RowsType>(input.getType());
+        int64_t at = rows ? i / (columns / 2) * 2 + (i / 2) % 2 : i;
+        arguments.push_back(values[at]);
+      }
+      elements.push_back(cloneBody(rewriter, op, arguments));
+    }
+    rewriter.replaceOp(op, pack(rewriter, loc, elements));
+    return success();
+  }
+
+  Value cloneBody(OpBuilder &b, MapOp op, ArrayRef<Value> arguments) const {
+    Block &block = op.getBody().front();
+    IRMapping mapping;
+    mapping.map(block.getArguments(), arguments);
+    for (Operation &inner : block.without_terminator())
+      b.clone(inner, mapping);
+    return mapping.lookupOrDefault(
+        cast<YieldOp>(block.getTerminator()).getValue());
+  }
+};
+
+struct ReducePattern : TilePattern<ReduceOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(ReduceOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    FragmentType type = op.getFragment().getType();
+    int64_t perPiece = type.getColumns() / 2;
+    SmallVector<Value> elements = unpack(rewriter, loc, adaptor.getFragment());
+    SmallVector<Value> init = unpack(rewriter, loc, adaptor.getInit()), results;
+    for (int64_t entry = 0, n = init.size(); entry < n; ++entry) {
+      int64_t first = entry / 2 * perPiece + (entry % 2) * 2;
+      Value all;
+      for (int64_t i = first; i < entry / 2 * perPiece + perPiece; i += 4)
+        for (int64_t pair : {0, 1})
+          all = all ? combine(rewriter, op, all, elements[i + pair])
+                    : elements[i + pair];
+      // The four lanes of a quad hold the row's other columns.
+      for (int64_t distance : {1, 2})
+        all = combine(rewriter, op, all, shuffle(rewriter, loc, all, distance));
+      results.push_back(combine(rewriter, op, init[entry], all));
+    }
+    rewriter.replaceOp(op, pack(rewriter, loc, results));
+    return success();
+  }
+
+  Value combine(OpBuilder &b, ReduceOp op, Value x, Value y) const {
+    if (op.getCombine() == Combine::Max)
+      return arith::MaxNumFOp::create(b, op.getLoc(), x, y);
+    return arith::AddFOp::create(b, op.getLoc(), x, y);
+  }
+
+  Value shuffle(OpBuilder &b, Location loc, Value x, int64_t distance) const {
+    auto i32 = [&](int64_t v) {
+      return arith::ConstantIntOp::create(b, loc, v, 32);
+    };
+    return NVVM::ShflOp::create(b, loc, x.getType(), i32(-1), x, i32(distance),
+                                i32(31), NVVM::ShflKind::bfly, UnitAttr());
+  }
+};
+
+struct StorePattern : TilePattern<StoreOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(StoreOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    Thread t(rewriter, loc, warps);
+    SmallVector<Value> elements = unpack(rewriter, loc, adaptor.getValue());
+    auto fragment = dyn_cast<FragmentType>(op.getValue().getType());
+    // Elements that share a row are stored under one test of the limit.
+    int64_t columns = fragment ? fragment.getColumns() : 0;
+    int64_t entries = fragment ? piecesOf(fragment.getRows(), warps) * 2
+                               : static_cast<int64_t>(elements.size());
+    for (int64_t entry = 0; entry < entries; ++entry) {
+      Value row = t.add(adaptor.getRow(), t.rowOfRows(entry));
+      auto inside = scf::IfOp::create(
+          t.b, t.less(row, adaptor.getLimit()), /*withElseRegion=*/false);
+      OpBuilder::InsertionGuard guard(t.b);
+      t.b.setInsertionPointToStart(inside.thenBlock());
+      if (!fragment) {
+        storeAt(t, op, adaptor, row, Value(), elements[entry]);
+        continue;
+      }
+      int64_t first = entry / 2 * (columns / 2) + (entry % 2) * 2;
+      for (int64_t i = first; i < entry / 2 * (columns / 2) + columns / 2; i += 4)
+        storeAt(t, op, adaptor, row, t.column(i, columns),
+                pack(t.b, loc, {elements[i], elements[i + 1]}));
+    }
+    rewriter.eraseOp(op);
+    return success();
+  }
+
+  void storeAt(Thread &t, StoreOp op, OpAdaptor adaptor, Value row,
+               Value column, Value value) const {
+    Type i64 = t.b.getI64Type();
+    Value at = arith::MulIOp::create(
+        t.b, arith::ExtSIOp::create(t.b, i64, row), adaptor.getStride());
+    if (column)
+      at = arith::AddIOp::create(t.b, at,
+                                 arith::ExtSIOp::create(t.b, i64, column));
+    Value address = LLVM::GEPOp::create(
+        t.b, adaptor.getTarget().getType(), getElementTypeOrSelf(value),
+        adaptor.getTarget(), ArrayRef<LLVM::GEPArg>{at});
+    LLVM::StoreOp::create(t.b, value, address);
+  }
+};
+
+/// exp2 and log2 as the instructions of the special-function unit, not calls.
+template <typename OpTy> struct ApproxPattern : OpConversionPattern<OpTy> {
+  ApproxPattern(MLIRContext *context, StringRef intrinsic)
+      : OpConversionPattern<OpTy>(context), intrinsic(intrinsic) {}
+  LogicalResult
+  matchAndRewrite(OpTy op, typename OpTy::Adaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    if (!op.getType().isF32())
+      return rewriter.notifyMatchFailure(op, "only f32 has an instruction");
+    rewriter.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(
+        op, op.getType(), rewriter.getStringAttr(intrinsic),
+        ValueRange{adaptor.getOperand()});
+    return success();
+  }
+  StringRef intrinsic;
+};
+
+} // namespace
+
+void unisparse::unitile::populateFragmentPatterns(
+    const TypeConverter &converter, RewritePatternSet &patterns,
+    int64_t warps) {
+  patterns.add<FillPattern, MapPattern, ReducePattern, StorePattern>(
+      converter, patterns.getContext(), warps);
+  patterns.add<ApproxPattern<math::Exp2Op>>(patterns.getContext(),
+                                            "llvm.nvvm.ex2.approx.ftz.f");
+  patterns.add<ApproxPattern<math::Log2Op>>(patterns.getContext(),
+                                            "llvm.nvvm.lg2.approx.ftz.f");
+}

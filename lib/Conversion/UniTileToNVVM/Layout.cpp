@@ -1,0 +1,107 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "Layout.h"
+
+using namespace mlir;
+using namespace unisparse::unitile;
+
+Value Thread::i32(int64_t value) {
+  return arith::ConstantIntOp::create(b, value, 32);
+}
+Value Thread::add(Value x, Value y) { return b.createOrFold<arith::AddIOp>(x, y); }
+Value Thread::mul(Value x, int64_t y) {
+  return b.createOrFold<arith::MulIOp>(x, i32(y));
+}
+// Unsigned: a power of two is then one instruction.
+Value Thread::div(Value x, int64_t y) {
+  return b.createOrFold<arith::DivUIOp>(x, i32(y));
+}
+Value Thread::rem(Value x, int64_t y) {
+  return b.createOrFold<arith::RemUIOp>(x, i32(y));
+}
+Value Thread::bitXor(Value x, Value y) {
+  return b.createOrFold<arith::XOrIOp>(x, y);
+}
+Value Thread::less(Value x, Value y) {
+  return arith::CmpIOp::create(b, arith::CmpIPredicate::slt, x, y);
+}
+
+Value Thread::id() { return NVVM::ThreadIdXOp::create(b, b.getI32Type()); }
+Value Thread::lane() { return rem(id(), 32); }
+Value Thread::warp() { return div(id(), 32); }
+
+// Element i: bit 0 the column of a pair, bit 1 the upper or lower 8 rows, then
+// the 8 columns, then the piece of rows.
+Value Thread::row(int64_t i, int64_t columns) {
+  int64_t piece = i / (columns / 2), half = (i / 2) % 2;
+  return add(add(mul(warp(), 16), div(lane(), 4)),
+             piece * 16 * warps + half * 8);
+}
+
+Value Thread::column(int64_t i, int64_t columns) {
+  int64_t eight = (i / 4) % (columns / 8);
+  return add(mul(rem(lane(), 4), 2), eight * 8 + i % 2);
+}
+
+Value Thread::rowOfRows(int64_t i) {
+  return add(add(mul(warp(), 16), div(lane(), 4)),
+             (i / 2) * 16 * warps + (i % 2) * 8);
+}
+
+Value Thread::advance(Value base, Value bytes) {
+  return LLVM::GEPOp::create(b, base.getType(), b.getI8Type(), base,
+                             ArrayRef<LLVM::GEPArg>{bytes});
+}
+
+Value Thread::stage(Value base, SharedType tile, Value stage) {
+  if (tile.getStages() == 1)
+    return base;
+  return advance(base, mul(stage, tile.getStageBytes()));
+}
+
+SmallVector<Value> Thread::loadMatrices(Value base, SharedType tile, Value row,
+                                        int64_t rowOffset, int64_t column,
+                                        bool downFirst, bool transpose) {
+  // Lanes 8 m .. 8 m + 7 name the rows of matrix m.
+  Value l = lane(), within = rem(l, 8);
+  Value odd = rem(div(l, 8), 2), upper = div(l, 16);
+  Value down = downFirst ? odd : upper, right = downFirst ? upper : odd;
+  Value r = add(add(row, within), add(mul(down, 8), rowOffset));
+  int64_t panel = column / 64, piece = (column % 64) / 8;
+  // Rows that start at multiples of 8 have r % 8 == within; an even piece plus
+  // 0 or 1 is an or, so the permutation is one xor.
+  Value swizzled = bitXor(bitXor(right, within), i32(piece));
+  Value offset = add(add(mul(r, 128), mul(swizzled, 16)),
+                     panel * tile.getRows() * 128);
+  Value address = advance(base, offset);
+  auto i32Type = b.getI32Type();
+  auto type = LLVM::LLVMStructType::getLiteral(
+      b.getContext(), {i32Type, i32Type, i32Type, i32Type});
+  Value loaded = NVVM::LdMatrixOp::create(
+      b, type, address, /*num=*/4,
+      transpose ? NVVM::MMALayout::col : NVVM::MMALayout::row,
+      NVVM::LdStMatrixShapeAttr::get(b.getContext(), 8, 8),
+      NVVM::LdStMatrixEltType::B16);
+  SmallVector<Value> words;
+  for (int64_t i = 0; i < 4; ++i)
+    words.push_back(LLVM::ExtractValueOp::create(b, loaded, i));
+  return words;
+}
+
+SmallVector<Value> unisparse::unitile::unpack(OpBuilder &b, Location loc,
+                                              Value vector) {
+  SmallVector<Value> scalars;
+  for (int64_t i = 0, n = cast<VectorType>(vector.getType()).getNumElements();
+       i < n; ++i)
+    scalars.push_back(vector::ExtractOp::create(b, loc, vector, i));
+  return scalars;
+}
+
+Value unisparse::unitile::pack(OpBuilder &b, Location loc,
+                               ArrayRef<Value> scalars) {
+  auto type = VectorType::get({static_cast<int64_t>(scalars.size())},
+                              scalars.front().getType());
+  return vector::FromElementsOp::create(b, loc, type, scalars);
+}

@@ -1,0 +1,96 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// Which elements a thread holds, and where an element of a tile lies: the
+// dialect's two layouts as IR.
+#ifndef UNISPARSE_LIB_CONVERSION_UNITILETONVVM_LAYOUT_H
+#define UNISPARSE_LIB_CONVERSION_UNITILETONVVM_LAYOUT_H
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/Transforms/DialectConversion.h"
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
+
+namespace unisparse::unitile {
+using namespace mlir;
+
+/// Emits i32 arithmetic about one thread of a kernel of `warps` warps.
+struct Thread {
+  Thread(OpBuilder &builder, Location loc, int64_t warps)
+      : b(loc, builder), warps(warps) {}
+  ImplicitLocOpBuilder b;
+  int64_t warps;
+
+  Value i32(int64_t value);
+  Value add(Value x, Value y);
+  Value add(Value x, int64_t y) { return y ? add(x, i32(y)) : x; }
+  Value mul(Value x, int64_t y);
+  Value div(Value x, int64_t y);
+  Value rem(Value x, int64_t y);
+  Value bitXor(Value x, Value y);
+  Value less(Value x, Value y);
+
+  Value id();   ///< In the block.
+  Value lane(); ///< In its warp.
+  Value warp();
+
+  /// Row and column of element `i` of a fragment of `columns` columns.
+  Value row(int64_t i, int64_t columns);
+  Value column(int64_t i, int64_t columns);
+  /// Row of entry `i` of rows.
+  Value rowOfRows(int64_t i);
+
+  /// `base` moved by so many bytes.
+  Value advance(Value base, Value bytes);
+  /// Address of stage `stage` of a tile at `base`.
+  Value stage(Value base, SharedType tile, Value stage);
+  /// ldmatrix.x4: four 8 x 8 matrices whose first element is at (row, column)
+  /// plus (0 or 8, 0 or 8): matrix 1 is 8 further down where `downFirst`, else
+  /// to the right. `row` may depend on the warp; both are multiples of 8.
+  /// Returns four i32.
+  SmallVector<Value> loadMatrices(Value base, SharedType tile, Value row,
+                                  int64_t rowOffset, int64_t column,
+                                  bool downFirst, bool transpose);
+};
+
+/// Elements that a thread holds.
+inline int64_t elementsOf(FragmentType type, int64_t warps) {
+  return type.getRows() * type.getColumns() / (32 * warps);
+}
+inline int64_t elementsOf(RowsType type, int64_t warps) {
+  return type.getRows() / (8 * warps);
+}
+/// Pieces of 16 rows that a warp holds.
+inline int64_t piecesOf(int64_t rows, int64_t warps) {
+  return rows / (16 * warps);
+}
+
+/// Scalars of a vector, and back.
+SmallVector<Value> unpack(OpBuilder &b, Location loc, Value vector);
+Value pack(OpBuilder &b, Location loc, ArrayRef<Value> scalars);
+
+void populateSharedPatterns(const TypeConverter &converter,
+                            RewritePatternSet &patterns, int64_t warps);
+void populateFragmentPatterns(const TypeConverter &converter,
+                              RewritePatternSet &patterns, int64_t warps);
+void populateMmaPatterns(const TypeConverter &converter,
+                         RewritePatternSet &patterns, int64_t warps);
+
+/// A pattern that knows the kernel's number of warps.
+template <typename OpTy> struct TilePattern : OpConversionPattern<OpTy> {
+  TilePattern(const TypeConverter &converter, MLIRContext *context,
+              int64_t warps)
+      : OpConversionPattern<OpTy>(converter, context), warps(warps) {}
+  int64_t warps;
+};
+
+/// The dynamic shared memory of every kernel of a module.
+inline constexpr llvm::StringLiteral kSharedSymbol = "unitile_shared";
+
+} // namespace unisparse::unitile
+
+#endif // UNISPARSE_LIB_CONVERSION_UNITILETONVVM_LAYOUT_H

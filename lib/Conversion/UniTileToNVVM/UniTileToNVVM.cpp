@@ -1,0 +1,119 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "Layout.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/Transforms/Patterns.h"
+#include "unisparse/Conversion/Passes.h"
+
+namespace unisparse {
+#define GEN_PASS_DEF_CONVERTUNITILETONVVM
+#include "unisparse/Conversion/Passes.h.inc"
+} // namespace unisparse
+
+using namespace mlir;
+using namespace unisparse;
+using namespace unisparse::unitile;
+
+namespace {
+
+/// Warps of a kernel, from known_block_size; a diagnostic and 0 where that
+/// does not say.
+int64_t warpsOf(gpu::GPUFuncOp kernel) {
+  std::optional<ArrayRef<int32_t>> size = kernel.getKnownBlockSize();
+  if (!size || size->size() != 3 || (*size)[0] % 32 || (*size)[0] == 0 ||
+      (*size)[1] != 1 || (*size)[2] != 1) {
+    kernel.emitOpError("expected a known_block_size of whole warps along x, as "
+                       "in array<i32: 128, 1, 1>");
+    return 0;
+  }
+  return (*size)[0] / 32;
+}
+
+struct TileTypeConverter : TypeConverter {
+  explicit TileTypeConverter(int64_t warps) {
+    addConversion([](Type type) { return type; });
+    addConversion([warps](FragmentType type) -> std::optional<Type> {
+      if (type.getRows() % (16 * warps))
+        return Type();
+      return VectorType::get({elementsOf(type, warps)}, type.getElementType());
+    });
+    addConversion([warps](RowsType type) -> std::optional<Type> {
+      if (type.getRows() % (16 * warps))
+        return Type();
+      return VectorType::get({elementsOf(type, warps)}, type.getElementType());
+    });
+    addConversion([](SharedType type) -> Type {
+      return LLVM::LLVMPointerType::get(type.getContext(), 3);
+    });
+  }
+};
+
+struct ConvertUniTileToNVVM
+    : unisparse::impl::ConvertUniTileToNVVMBase<ConvertUniTileToNVVM> {
+  void runOnOperation() override {
+    declareSharedMemory();
+    for (auto kernel : getOperation().getOps<gpu::GPUFuncOp>())
+      if (failed(convert(kernel)))
+        return signalPassFailure();
+  }
+
+  /// One symbol for the shared memory that a launch asks for.
+  void declareSharedMemory() {
+    if (getOperation().lookupSymbol(kSharedSymbol))
+      return;
+    OpBuilder b = OpBuilder::atBlockBegin(getOperation().getBody());
+    auto type = LLVM::LLVMArrayType::get(b.getI8Type(), 0);
+    LLVM::GlobalOp::create(b, getOperation().getLoc(), type,
+                           /*isConstant=*/false, LLVM::Linkage::External,
+                           kSharedSymbol, Attribute(), /*alignment=*/1024,
+                           /*addrSpace=*/3);
+  }
+
+  LogicalResult convert(gpu::GPUFuncOp kernel) {
+    bool hasTiles = kernel.walk([](Operation *op) {
+                            return isa<UniTileDialect>(op->getDialect())
+                                       ? WalkResult::interrupt()
+                                       : WalkResult::advance();
+                          }).wasInterrupted();
+    if (!hasTiles)
+      return success();
+    int64_t warps = warpsOf(kernel);
+    if (!warps)
+      return failure();
+    TileTypeConverter converter(warps);
+    if (failed(checkRows(kernel, converter, warps)))
+      return failure();
+    RewritePatternSet patterns(&getContext());
+    ConversionTarget target(getContext());
+    target.addIllegalDialect<UniTileDialect>();
+    target.addIllegalOp<math::Exp2Op, math::Log2Op>();
+    target.markUnknownOpDynamicallyLegal([](Operation *) { return true; });
+    scf::populateSCFStructuralTypeConversionsAndLegality(converter, patterns,
+                                                         target);
+    populateSharedPatterns(converter, patterns, warps);
+    populateFragmentPatterns(converter, patterns, warps);
+    populateMmaPatterns(converter, patterns, warps);
+    return applyPartialConversion(kernel, target, std::move(patterns));
+  }
+
+  /// Fragments have to share out among the warps.
+  LogicalResult checkRows(gpu::GPUFuncOp kernel, TypeConverter &converter,
+                          int64_t warps) {
+    WalkResult result = kernel.walk([&](Operation *op) {
+      for (Type type : op->getResultTypes())
+        if (isa<FragmentType, RowsType>(type) && !converter.convertType(type)) {
+          op->emitOpError("expected a number of rows that is a multiple of ")
+              << 16 * warps << ", 16 for each of the kernel's " << warps
+              << " warps, got " << type;
+          return WalkResult::interrupt();
+        }
+      return WalkResult::advance();
+    });
+    return failure(result.wasInterrupted());
+  }
+};
+
+} // namespace

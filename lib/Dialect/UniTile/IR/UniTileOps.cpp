@@ -1,0 +1,117 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
+#include "mlir/IR/Builders.h"
+
+using namespace mlir;
+using namespace unisparse::unitile;
+
+#define GET_OP_CLASSES
+#include "unisparse/Dialect/UniTile/IR/UniTileOps.cpp.inc"
+
+/// Rows of a fragment or of rows.
+static int64_t rowsOf(Type type) {
+  if (auto fragment = dyn_cast<FragmentType>(type))
+    return fragment.getRows();
+  return cast<RowsType>(type).getRows();
+}
+
+static Type elementOf(Type type) {
+  if (auto fragment = dyn_cast<FragmentType>(type))
+    return fragment.getElementType();
+  return cast<RowsType>(type).getElementType();
+}
+
+LogicalResult AllocOp::verify() {
+  // The swizzle repeats every 8 rows of 128 bytes.
+  if (getOffset() && (*getOffset() < 0 || *getOffset() % 1024 != 0))
+    return emitOpError("expected an offset that is a multiple of 1024, got ")
+           << *getOffset();
+  return success();
+}
+
+LogicalResult FillOp::verify() {
+  if (getValue().getType() == elementOf(getResult().getType()))
+    return success();
+  return emitOpError("expected a value of type ")
+         << elementOf(getResult().getType()) << ", got " << getValue().getType();
+}
+
+LogicalResult LoadOp::verify() { // [U1]
+  SharedType tile = getTile().getType();
+  FragmentType result = getResult().getType();
+  auto expected = FragmentType::get(getContext(), tile.getRows(),
+                                    tile.getColumns(), tile.getElementType());
+  if (result != expected)
+    return emitOpError("[U1] expected ") << expected << ", got " << result;
+  return success();
+}
+
+LogicalResult MmaOp::verify() {
+  FragmentType a = getA().getType(), acc = getAcc().getType();
+  SharedType b = getB().getType();
+  if (a.getElementType() != b.getElementType()) // [U2]
+    return emitOpError("[U2] expected a with b's element type ")
+           << b.getElementType() << ", got " << a.getElementType();
+  if (!acc.getElementType().isF32()) // [U2]
+    return emitOpError("[U2] expected an f32 accumulator, got ")
+           << acc.getElementType();
+  if (a.getRows() != acc.getRows()) // [U3]
+    return emitOpError("[U3] expected a with the accumulator's ")
+           << acc.getRows() << " rows, got " << a.getRows();
+  int64_t summed = getByRows() ? b.getRows() : b.getColumns(),
+          kept = getByRows() ? b.getColumns() : b.getRows();
+  if (a.getColumns() != summed) // [U4]
+    return emitOpError("[U4] expected a with ")
+           << summed << " columns to go with b, got " << a.getColumns();
+  if (acc.getColumns() != kept) // [U4]
+    return emitOpError("[U4] expected an accumulator with ")
+           << kept << " columns to go with b, got " << acc.getColumns();
+  return success();
+}
+
+LogicalResult MapOp::verify() {
+  Type result = getResult().getType();
+  auto fragment = dyn_cast<FragmentType>(result);
+  SmallVector<Type> expected;
+  if (getIndices()) // [U6]
+    expected.assign(fragment ? 2 : 1, IntegerType::get(getContext(), 32));
+  for (Value input : getInputs()) {
+    if (rowsOf(input.getType()) != rowsOf(result)) // [U5]
+      return emitOpError("[U5] expected inputs with the result's ")
+             << rowsOf(result) << " rows, got " << input.getType();
+    auto in = dyn_cast<FragmentType>(input.getType());
+    if (in && (!fragment || in.getColumns() != fragment.getColumns())) // [U5]
+      return emitOpError("[U5] expected fragments with the result's columns, "
+                         "got ")
+             << in << " beside " << result;
+    expected.push_back(elementOf(input.getType()));
+  }
+  Block &block = getBody().front();
+  if (TypeRange(block.getArgumentTypes()) != TypeRange(expected)) // [U6]
+    return emitOpError("[U6] expected a body that takes (")
+           << TypeRange(expected) << "), got (" << block.getArgumentTypes()
+           << ")";
+  auto yield = cast<YieldOp>(block.getTerminator());
+  if (!yield.getValue() || yield.getValue().getType() != elementOf(result))
+    return emitOpError("[U6] expected a body that yields ") << elementOf(result);
+  for (Operation &op : block.without_terminator()) // [U6]
+    if (!isPure(&op) || op.getNumRegions())
+      return op.emitOpError("[U6] expected only ops without effects in "
+                            "unitile.map");
+  return success();
+}
+
+LogicalResult ReduceOp::verify() {
+  FragmentType fragment = getFragment().getType();
+  RowsType init = getInit().getType();
+  if (fragment.getRows() != init.getRows()) // [U5]
+    return emitOpError("[U5] expected init with the fragment's ")
+           << fragment.getRows() << " rows, got " << init.getRows();
+  if (!fragment.getElementType().isF32())
+    return emitOpError("expected an f32 fragment, got ")
+           << fragment.getElementType();
+  return success();
+}

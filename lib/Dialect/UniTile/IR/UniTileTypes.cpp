@@ -1,0 +1,151 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace unisparse::unitile;
+
+#include "unisparse/Dialect/UniTile/IR/UniTileEnums.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "unisparse/Dialect/UniTile/IR/UniTileAttrs.cpp.inc"
+#define GET_TYPEDEF_CLASSES
+#include "unisparse/Dialect/UniTile/IR/UniTileTypes.cpp.inc"
+
+void UniTileDialect::registerTypes() {
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "unisparse/Dialect/UniTile/IR/UniTileTypes.cpp.inc"
+      >();
+}
+
+void UniTileDialect::registerAttributes() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "unisparse/Dialect/UniTile/IR/UniTileAttrs.cpp.inc"
+      >();
+}
+
+/// `<128x64xbf16` with `rank` sizes; the caller closes it.
+static ParseResult parseShape(AsmParser &parser, size_t rank,
+                              SmallVectorImpl<int64_t> &sizes, Type &element) {
+  if (parser.parseLess())
+    return failure();
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseDimensionList(sizes, /*allowDynamic=*/false) ||
+      parser.parseType(element))
+    return failure();
+  if (sizes.size() != rank)
+    return parser.emitError(loc)
+           << "expected " << rank << " sizes, got " << sizes.size();
+  return success();
+}
+
+static LogicalResult expectMultiple(function_ref<InFlightDiagnostic()> emitError,
+                                    StringRef what, int64_t of, int64_t got) {
+  if (got > 0 && got % of == 0)
+    return success();
+  return emitError() << "expected " << what << " to be a positive multiple of "
+                     << of << ", got " << got;
+}
+
+static bool is16Bit(Type type) { return type.isF16() || type.isBF16(); }
+
+//===----------------------------------------------------------------------===//
+// SharedType
+//===----------------------------------------------------------------------===//
+
+LogicalResult SharedType::verify(function_ref<InFlightDiagnostic()> emitError,
+                                 int64_t rows, int64_t columns, Type element,
+                                 int64_t stages) {
+  if (failed(expectMultiple(emitError, "rows of a shared tile", 8, rows)) ||
+      failed(expectMultiple(emitError, "columns of a shared tile", 16, columns)))
+    return failure();
+  if (!is16Bit(element))
+    return emitError() << "expected f16 or bf16 elements in a shared tile, got "
+                       << element;
+  if (stages < 1)
+    return emitError() << "expected at least one stage, got " << stages;
+  return success();
+}
+
+Type SharedType::parse(AsmParser &parser) {
+  SMLoc loc = parser.getCurrentLocation();
+  SmallVector<int64_t> sizes;
+  Type element;
+  int64_t stages = 1;
+  if (parseShape(parser, 2, sizes, element))
+    return {};
+  if (succeeded(parser.parseOptionalComma()) && parser.parseInteger(stages))
+    return {};
+  if (parser.parseGreater())
+    return {};
+  return parser.getChecked<SharedType>(loc, parser.getContext(), sizes[0],
+                                       sizes[1], element, stages);
+}
+
+void SharedType::print(AsmPrinter &printer) const {
+  printer << '<' << getRows() << 'x' << getColumns() << 'x' << getElementType();
+  if (getStages() != 1)
+    printer << ", " << getStages();
+  printer << '>';
+}
+
+//===----------------------------------------------------------------------===//
+// FragmentType, RowsType
+//===----------------------------------------------------------------------===//
+
+LogicalResult FragmentType::verify(function_ref<InFlightDiagnostic()> emitError,
+                                   int64_t rows, int64_t columns,
+                                   Type element) {
+  if (failed(expectMultiple(emitError, "rows of a fragment", 16, rows)) ||
+      failed(expectMultiple(emitError, "columns of a fragment", 8, columns)))
+    return failure();
+  if (!is16Bit(element) && !element.isF32())
+    return emitError() << "expected f32, f16 or bf16 elements in a fragment, "
+                          "got "
+                       << element;
+  return success();
+}
+
+Type FragmentType::parse(AsmParser &parser) {
+  SMLoc loc = parser.getCurrentLocation();
+  SmallVector<int64_t> sizes;
+  Type element;
+  if (parseShape(parser, 2, sizes, element) || parser.parseGreater())
+    return {};
+  return parser.getChecked<FragmentType>(loc, parser.getContext(), sizes[0],
+                                         sizes[1], element);
+}
+
+void FragmentType::print(AsmPrinter &printer) const {
+  printer << '<' << getRows() << 'x' << getColumns() << 'x' << getElementType()
+          << '>';
+}
+
+LogicalResult RowsType::verify(function_ref<InFlightDiagnostic()> emitError,
+                               int64_t rows, Type element) {
+  if (failed(expectMultiple(emitError, "rows", 16, rows)))
+    return failure();
+  if (!element.isF32())
+    return emitError() << "expected f32 elements in rows, got " << element;
+  return success();
+}
+
+Type RowsType::parse(AsmParser &parser) {
+  SMLoc loc = parser.getCurrentLocation();
+  SmallVector<int64_t> sizes;
+  Type element;
+  if (parseShape(parser, 1, sizes, element) || parser.parseGreater())
+    return {};
+  return parser.getChecked<RowsType>(loc, parser.getContext(), sizes[0],
+                                     element);
+}
+
+void RowsType::print(AsmPrinter &printer) const {
+  printer << '<' << getRows() << 'x' << getElementType() << '>';
+}
