@@ -42,6 +42,7 @@ struct Base {
   static constexpr PingPong pingPong = PingPong::Off;
   static constexpr Reference reference = Reference::Speculative;
   static constexpr int chunk = 8;                  // exponentials tied together, see Consumer::exponentials; 0 leaves them to ptxas
+  static constexpr bool promote128 = false;        // bulk copies promote L2 fetches to 128 bytes, not 256
   static constexpr int cluster = 1;                // 2: two heads with the same selection share every K and V tile by multicast
   static constexpr Probe probe = Probe::Whole;
   static constexpr bool timeline = false;          // sum SM cycles between marks of the consumer's loop (costs a few per cent)
@@ -716,7 +717,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 // ---- Host -----------------------------------------------------------------------------------------------------------------------
 
 // {64 columns, rows, 2 panels}: one bulk copy brings both 64-column panels of a tile, each in the 128-byte swizzle.
-bool encode(CUtensorMap *map, const void *base, int64_t rows, int boxRows, int boxPanels = 2) {
+bool encode(CUtensorMap *map, const void *base, int64_t rows, int boxRows, int boxPanels, bool promote128) {
   static auto fn = [] {
     void *f = nullptr;
     cudaDriverEntryPointQueryResult found;
@@ -726,7 +727,8 @@ bool encode(CUtensorMap *map, const void *base, int64_t rows, int boxRows, int b
   const cuuint64_t sizes[3] = {64, cuuint64_t(rows), 2}, strides[2] = {kDim * 2, 128};
   const cuuint32_t box[3] = {64, cuuint32_t(boxRows), cuuint32_t(boxPanels)}, steps[3] = {1, 1, 1};
   return fn && fn(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, const_cast<void *>(base), sizes, strides, box, steps,
-                  CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                  CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                  promote128 ? CU_TENSOR_MAP_L2_PROMOTION_L2_128B : CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                   CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
@@ -741,8 +743,8 @@ template <class S> int launch(const Problem &x, const Params &p, int grid, cudaS
   if (configured != cudaSuccess) return configured;
   CUtensorMap q, k, v, o;
   const int panels = S::cluster == 1 ? 2 : 1;
-  if (!encode(&q, x.q, x.queryRows, kRowsPerGroup) || !encode(&k, x.k, x.keyRows, kBlock, panels) ||
-      !encode(&v, x.v, x.keyRows, kBlock, panels) || !encode(&o, x.o, x.queryRows, kRowsPerGroup))
+  if (!encode(&q, x.q, x.queryRows, kRowsPerGroup, 2, S::promote128) || !encode(&k, x.k, x.keyRows, kBlock, panels, S::promote128) ||
+      !encode(&v, x.v, x.keyRows, kBlock, panels, S::promote128) || !encode(&o, x.o, x.queryRows, kRowsPerGroup, 2, S::promote128))
     return -1;
   cudaLaunchAttribute attribute;
   attribute.id = cudaLaunchAttributeClusterDimension;
@@ -769,6 +771,7 @@ struct ChunkFour : Base { static constexpr int chunk = 4; };
 struct Checked : Base { static constexpr Reference reference = Reference::Checked; };
 struct QuerySmem : Base { static constexpr bool queryInRegisters = false; static constexpr int stages = 2; };
 struct TwoStages : Base { static constexpr int stages = 2; };
+struct Promote128 : Base { static constexpr bool promote128 = true; };
 struct Multicast : Base { static constexpr int cluster = 2; };
 struct NoSoftmax : Base { static constexpr Probe probe = Probe::NoSoftmax; };
 struct NoLoads : Base { static constexpr Probe probe = Probe::NoLoads; };
@@ -777,7 +780,7 @@ struct Timeline : Base { static constexpr bool timeline = true; };
 #define VARIANT(S) {#S, launch<S>}
 constexpr Variant kVariants[] = {
     VARIANT(Base), VARIANT(TakeTurns), VARIANT(ChunkOff), VARIANT(ChunkFour), VARIANT(Checked), VARIANT(QuerySmem),
-    VARIANT(TwoStages), VARIANT(Multicast), VARIANT(NoSoftmax), VARIANT(NoLoads), VARIANT(Timeline),
+    VARIANT(TwoStages), VARIANT(Promote128), VARIANT(Multicast), VARIANT(NoSoftmax), VARIANT(NoLoads), VARIANT(Timeline),
 };
 
 }  // namespace ceiling

@@ -187,6 +187,7 @@ def main():
     ap.add_argument("--configs", default="8192:0.25,32768:0.1,32768:0.25,131072:0.1,131072:0.25,32768:dense")
     ap.add_argument("--variants", default="all", help="NAME[:section[:kv hint[:q hint]]], comma-separated")
     ap.add_argument("--modes", default="rested", help="rested, queued, loaded: see median_ms")
+    ap.add_argument("--gain", type=float, default=1.0, help="factor on q: a large one makes scores outrun their reference")
     ap.add_argument("--reps", type=int, default=12)
     a = ap.parse_args()
     probe = Probe(a.lib)
@@ -199,6 +200,7 @@ def main():
         n, rho = config.split(":")
         n, rho = int(n), float(rho) if rho.replace(".", "").isdigit() else rho
         q, k, v = inputs(n)
+        q = q * a.gain
         counts, indices = block_lists(n, rho, HEADS)
         blocks = int(counts.sum())
         flop = 2.0 * n * n * DIM * HEADS if rho == "dense" else 4.0 * BLOCK * BLOCK * DIM * blocks

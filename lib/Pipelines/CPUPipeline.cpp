@@ -26,9 +26,11 @@ using namespace unisparse;
 /// Two vectors of queries side by side, so that a broadcast of A serves two
 /// multiplications; as many rows as leave registers for B and the broadcast:
 /// 8 of 16 registers with AVX2, 16 of 32 with AVX-512.
-static int64_t stripFor(int64_t vectorBits) { return 2 * vectorBits / 32; }
-static int64_t registerRowsFor(int64_t vectorBits) {
-  return vectorBits >= 512 ? 8 : 4;
+static int64_t stripFor(VectorBits bits) {
+  return 2 * static_cast<int64_t>(bits) / 32;
+}
+static int64_t registerRowsFor(VectorBits bits) {
+  return bits == VectorBits::V512 ? 8 : 4;
 }
 
 static void buildTensorLevel(OpPassManager &pm,

@@ -11,6 +11,7 @@
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/Pipelines/Pipelines.h"
 #include "unisparse/Support/AtomicFile.h"
 #include "llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h"
@@ -59,6 +60,13 @@ RankedTensorType typeOf(MLIRContext *context, const Tensor &t) {
   return RankedTensorType::get(t.shape, elementType(context, t.dtype));
 }
 
+/// Inputs are not to be written in place: they serve every repetition.
+void protectArguments(func::FuncOp function) {
+  for (unsigned i = 0; i < function.getNumArguments(); ++i)
+    function.setArgAttr(i, "bufferization.writable",
+                        BoolAttr::get(function.getContext(), false));
+}
+
 struct ProgramBuilder {
   ProgramBuilder(MLIRContext *context, const Options &options,
                  const Inputs &in)
@@ -84,6 +92,7 @@ private:
     function->setAttr("llvm.emit_c_interface", b.getUnitAttr());
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(function.addEntryBlock());
+    protectArguments(function);
     auto next = function.getArguments().begin();
     for (auto [value, t] :
          {std::pair{&q, &in.q}, {&k, &in.k}, {&v, &in.v}, {&cuQ, &in.cuQ},
@@ -195,10 +204,54 @@ llvm::Error checkArguments(func::FuncOp entry, const Inputs &in,
                                   "' to take " + textOf(got) + ", got " +
                                   textOf(type));
   }
-  for (Type type : entry.getResultTypes())
-    if (!isa<RankedTensorType>(type))
-      return failure(subject, "expected ranked tensors as results, got " +
+  return llvm::Error::success();
+}
+
+/// Results are told apart by rank and element type; those that the tool reads
+/// must be what the inputs make them.
+llvm::Error checkResults(func::FuncOp entry, const Inputs &in, const Options &o,
+                         StringRef path) {
+  MLIRContext *context = entry.getContext();
+  int64_t any = ShapedType::kDynamic;
+  int64_t slots = in.packed()
+                      ? packedSlots(in.lq(), in.cuQ.shape[0] - 1, o.blockQ)
+                      : ceilUnits(in.lq(), o.blockQ);
+  int64_t blocks = ceilUnits(in.lk(), o.blockK);
+  Type element = elementType(context, in.q.dtype), f32 = Float32Type::get(context),
+       i32 = IntegerType::get(context, 32);
+  auto tensor = [](ArrayRef<int64_t> shape, Type type) {
+    return RankedTensorType::get(shape, type);
+  };
+  const std::pair<StringRef, RankedTensorType> known[] = {
+      {"o", tensor({in.batch(), in.heads(), in.lq(), in.valueDim()}, element)},
+      {"lse", tensor({in.batch(), in.heads(), in.lq()}, f32)},
+      {"counts", tensor({in.batch(), any, slots}, i32)},
+      {"indices", tensor({in.batch(), any, slots, blocks}, i32)},
+      {"density", tensor({in.batch(), any}, f32)}};
+  std::string subject = (path + ": @" + entry.getName()).str();
+  for (Type type : entry.getResultTypes()) {
+    auto got = dyn_cast<RankedTensorType>(type);
+    auto fits = [&](auto &entry) {
+      return got && entry.second.getElementType() == got.getElementType() &&
+             succeeded(verifyCompatibleShape(entry.second, got));
+    };
+    const auto *place = llvm::find_if(known, fits);
+    if (place == std::end(known)) {
+      std::string choices = llvm::join(
+          llvm::map_range(known, [](auto &entry) {
+            return entry.first.str() + " " + textOf(entry.second);
+          }), ", ");
+      return failure(subject, "expected results among " + choices + ", got " +
                                   textOf(type));
+    }
+    int64_t heads = place->first == "o" || place->first == "lse"
+                        ? in.heads() : got.getDimSize(1);
+    if (heads < 1 || in.heads() % heads)
+      return failure(subject, "expected " + place->first +
+                                  " with a static number of heads that divides "
+                                  "q's " + Twine(in.heads()) + ", got " +
+                                  textOf(type));
+  }
   return llvm::Error::success();
 }
 
@@ -214,9 +267,14 @@ llvm::Error readProgram(ModuleOp &module, OwningOpRef<ModuleOp> &owner,
     return entry.takeError();
   if (llvm::Error e = checkArguments(*entry, in, o.program))
     return e;
+  for (auto function : module.getOps<func::FuncOp>())
+    if (function.isExternal())
+      return failure(o.program, "expected no function without a body, got @" +
+                                    function.getName());
   if (failed(SymbolTable(module).rename(*entry, kMain)))
     return failure(o.program, "expected no other symbol of the name " + kMain);
   (*entry)->setAttr("llvm.emit_c_interface", UnitAttr::get(&context));
+  protectArguments(*entry);
   return llvm::Error::success();
 }
 
@@ -251,11 +309,11 @@ Signature signatureOf(func::FuncOp function) {
 //===----------------------------------------------------------------------===//
 
 /// Widest vectors this machine works on.
-int64_t hostVectorBits() {
+VectorBits hostVectors() {
   llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
   if (features.lookup("avx512f"))
-    return 512;
-  return features.lookup("avx2") ? 256 : 128;
+    return VectorBits::V512;
+  return features.lookup("avx2") ? VectorBits::V256 : VectorBits::V128;
 }
 
 /// Writes the module after every pass that changed it: 00-input.mlir,
@@ -304,7 +362,7 @@ llvm::Error runPipeline(ModuleOp module, const Options &o,
     pm.addInstrumentation(std::move(dump));
   }
   CPUPipelineOptions options;
-  options.vectorBits = hostVectorBits();
+  options.vectorBits = hostVectors();
   options.instrument = true;
   buildCPUPipeline(pm, options);
   if (failed(pm.run(module)))
@@ -373,6 +431,11 @@ llvm::Expected<Compiled> run::compile(MLIRContext &context,
     if (llvm::Error e = readProgram(module, owner, context, options, in))
       return said(std::move(e));
     readBlocks(module, options);
+    auto entry = module.lookupSymbol<func::FuncOp>(kMain);
+    if (llvm::Error e = checkResults(entry, in, options, options.program))
+      return std::move(e);
+    if (llvm::Error e = checkCausal(options, in))
+      return std::move(e);
   } else {
     owner = ModuleOp::create(UnknownLoc::get(&context));
     module = *owner;

@@ -86,6 +86,7 @@ void run::countBlocks(const Options &o, const Inputs &in,
 Comparison run::compareOutputs(const Result &got, const Result &reference) {
   Comparison c;
   int64_t columns = got.shape.back();
+  double squares = 0, all = 0;
   for (int64_t row = 0; row < got.numElements(); row += columns) {
     double difference = 0, largest = 0;
     for (int64_t i = row; i < row + columns; ++i) {
@@ -93,12 +94,15 @@ Comparison run::compareOutputs(const Result &got, const Result &reference) {
       // A NaN difference counts as the largest there is.
       difference = std::isnan(d) ? INFINITY : std::max(difference, d);
       largest = std::max(largest, std::fabs(r));
+      squares += std::isnan(d) ? INFINITY : d * d;
+      all += r * r;
     }
     c.maxAbs = std::max(c.maxAbs, difference);
     if (difference > 0)
       c.maxRel = std::max(c.maxRel, largest > 0 ? difference / largest
                                                 : INFINITY);
   }
+  c.l2 = squares > 0 ? std::sqrt(squares / all) : 0;
   return c;
 }
 
@@ -204,8 +208,14 @@ void run::printJSON(const Options &o, const Inputs &in, const Report &r) {
     j.attribute("run_memory_bytes", static_cast<int64_t>(r.runBytes));
     if (r.comparison)
       j.attributeObject("compare", [&] {
-        j.attribute("max_abs_error", r.comparison->maxAbs);
-        j.attribute("max_rel_error", r.comparison->maxRel);
+        // JSON has no infinity: null where a difference is no number.
+        auto figure = [&](StringRef name, double value) {
+          j.attribute(name, std::isfinite(value) ? json::Value(value)
+                                                 : json::Value(nullptr));
+        };
+        figure("max_abs_error", r.comparison->maxAbs);
+        figure("max_rel_error", r.comparison->maxRel);
+        figure("l2_rel_error", r.comparison->l2);
         j.attribute("dense_seconds", r.comparison->denseSeconds);
         j.attribute("speedup", r.comparison->speedup);
       });
@@ -247,7 +257,8 @@ void run::printTable(const Options &o, const Inputs &in, const Report &r) {
     return;
   line("dense") << format("%9.2f ms", 1e3 * r.comparison->denseSeconds)
                 << format("  (%.2f times as long)\n", r.comparison->speedup);
-  line("error") << format("%9.2e", r.comparison->maxAbs)
-                << format(" at most, %.2e of a row's largest value\n",
-                          r.comparison->maxRel);
+  line("difference") << format("%9.2f %%", 100 * r.comparison->l2)
+                     << " of the output's norm; "
+                     << format("%.2e", r.comparison->maxAbs)
+                     << " at the element that differs most\n";
 }

@@ -11,7 +11,7 @@
 namespace unisparse::run {
 
 struct Comparison {
-  double maxAbs = 0, maxRel = 0, denseSeconds = 0, speedup = 0;
+  double maxAbs = 0, maxRel = 0, l2 = 0, denseSeconds = 0, speedup = 0;
 };
 
 struct Report {
@@ -38,8 +38,9 @@ FileSelection fileSelection(const Options &o, const Inputs &in,
 void countBlocks(const Options &o, const Inputs &in, const FileSelection &s,
                  Report &report);
 
-/// The largest absolute difference, and the largest of a row's difference over
-/// its largest reference value.
+/// The largest absolute difference, the largest of a row's difference over its
+/// largest reference value, and the Euclidean norm of all differences over that
+/// of the reference. Infinite where a difference is no number.
 Comparison compareOutputs(const Result &got, const Result &reference);
 
 llvm::Error writeOutput(const Options &o, const Inputs &in, const Outputs &out,

@@ -232,16 +232,7 @@ Error Reader::read(Inputs &in) {
     if (Error e = checkPacking(in))
       return e;
   }
-  if (!options.causal || !options.program.empty())
-    return Error::success();
-  for (auto [i, s] : enumerate(sequencesOf(in, options.blockQ)))
-    if (s.lq > s.lk) // [I7]
-      return subject("q", "[I7] expected no more queries than keys without "
-                          "--no-causal, got " +
-                              Twine(s.lq) + " and " + Twine(s.lk) +
-                              (in.packed() ? " in sequence " + Twine(i)
-                                           : Twine("")));
-  return Error::success();
+  return options.program.empty() ? checkCausal(options, in) : Error::success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -362,6 +353,18 @@ Error SelectionReader::read() {
 }
 
 } // namespace
+
+Error run::checkCausal(const Options &o, const Inputs &in) {
+  if (!o.causal)
+    return Error::success();
+  for (auto [i, s] : enumerate(sequencesOf(in, o.blockQ)))
+    if (s.lq > s.lk)
+      return failure(o.input + ": tensor 'q'",
+                     "[I7] expected no more queries than keys under causal "
+                     "attention, got " + Twine(s.lq) + " and " + Twine(s.lk) +
+                         (in.packed() ? " in sequence " + Twine(i) : Twine("")));
+  return Error::success();
+}
 
 std::vector<SequenceRows> run::sequencesOf(const Inputs &in, int64_t blockQ) {
   if (!in.packed())

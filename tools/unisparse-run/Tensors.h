@@ -70,7 +70,11 @@ std::vector<SequenceRows> sequencesOf(const Inputs &in, int64_t blockQ);
 int64_t candidateBlocks(const SequenceRows &s, int64_t r, int64_t blockQ,
                         int64_t blockK, bool causal);
 
-/// Reads and checks all that `options` name.
+/// I7: no sequence has more queries than keys under causal.
+llvm::Error checkCausal(const Options &options, const Inputs &in);
+
+/// Reads and checks all that `options` name. What a program leaves open, as
+/// causality, is not checked.
 llvm::Expected<Inputs> readInputs(const Options &options);
 
 } // namespace unisparse::run

@@ -11,6 +11,8 @@
 #include "Tensors.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "unisparse/InitAll.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
 
 using namespace llvm;
 using namespace unisparse;
@@ -70,8 +72,26 @@ Expected<Comparison> compareWithDense(const Options &o,
   return c;
 }
 
+/// What cannot be written is said before any work, not behind it.
+Error checkWritable(StringRef option, StringRef path) {
+  if (path.empty())
+    return Error::success();
+  if (sys::fs::is_directory(path))
+    return failure(option, "expected a file, got the folder " + path);
+  StringRef folder = sys::path::parent_path(path);
+  if (std::error_code error = sys::fs::access(folder.empty() ? "." : folder,
+                                              sys::fs::AccessMode::Write))
+    return failure(option, "expected a folder to write " + path + " into, got " +
+                               error.message());
+  return Error::success();
+}
+
 Error runAll(Options &o) {
   if (Error e = checkOptions(o))
+    return e;
+  if (Error e = checkWritable("--output", o.output))
+    return e;
+  if (Error e = checkWritable("--map", o.map))
     return e;
   Expected<Inputs> in = readInputs(o);
   if (!in)

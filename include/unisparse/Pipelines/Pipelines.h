@@ -11,13 +11,19 @@
 
 namespace unisparse {
 
+/// Width of a target's vector registers.
+enum class VectorBits { V128 = 128, V256 = 256, V512 = 512 };
+
 struct CPUPipelineOptions
     : mlir::PassPipelineOptions<CPUPipelineOptions> {
-  Option<int64_t> vectorBits{
+  Option<VectorBits> vectorBits{
       *this, "vector-bits",
-      llvm::cl::desc("width of the target's vectors: 128, 256 or 512; any "
-                     "target runs any, this decides how tiles fit registers"),
-      llvm::cl::init(256)};
+      llvm::cl::desc("width of the target's vectors; any target runs any, this "
+                     "decides how tiles fit registers"),
+      llvm::cl::init(VectorBits::V256),
+      llvm::cl::values(clEnumValN(VectorBits::V128, "128", "SSE, NEON"),
+                       clEnumValN(VectorBits::V256, "256", "AVX2"),
+                       clEnumValN(VectorBits::V512, "512", "AVX-512"))};
   Option<bool> instrument{
       *this, "instrument-stages",
       llvm::cl::desc("call @unisparse_stage_begin and _end around each stage"),

@@ -20,6 +20,22 @@ using namespace unisparse;
 
 namespace {
 
+/// `buffer`, or a copy of it where its layout may put gaps between the elements
+/// of a row: rows are read as vectors.
+Value withContiguousRows(OpBuilder &b, Location loc, Value buffer) {
+  auto type = cast<MemRefType>(buffer.getType());
+  if (type.isLastDimUnitStride())
+    return buffer;
+  auto plain = MemRefType::get(type.getShape(), type.getElementType());
+  SmallVector<Value> sizes;
+  for (int64_t i = 0; i < type.getRank(); ++i)
+    if (type.isDynamicDim(i))
+      sizes.push_back(memref::DimOp::create(b, loc, buffer, i));
+  Value copy = memref::AllocOp::create(b, loc, plain, sizes);
+  memref::CopyOp::create(b, loc, buffer, copy);
+  return copy;
+}
+
 /// A stage reads its operands and writes new buffers. A mass whose rule takes
 /// every candidate is a shape only (block_select).
 template <typename OpTy>
@@ -56,7 +72,7 @@ struct StageModel
       FailureOr<Value> buffer = getBuffer(rewriter, tensor, options, state);
       if (failed(buffer))
         return failure();
-      buffers.push_back(*buffer);
+      buffers.push_back(withContiguousRows(rewriter, op->getLoc(), *buffer));
     }
     FailureOr<SmallVector<Value>> results =
         lowerToLoops(rewriter, op, buffers);

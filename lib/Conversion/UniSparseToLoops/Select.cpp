@@ -4,8 +4,9 @@
 
 // unisparse.block_select: the smallest set of blocks that holds p (L1-L6).
 //
-// A row has few blocks beside the arithmetic of attending to them, so the next
-// largest mass is looked for again and again, in SPEC's order: no sort.
+// The next largest mass is looked for again and again, in SPEC's order, a
+// vector of masses at a time: no sort. A taken block's mass is -1 from then on,
+// below every mass there is.
 #include "Lowering.h"
 #include "Tiles.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
@@ -15,22 +16,24 @@ using namespace unisparse::loops;
 
 namespace {
 
+constexpr int64_t kLanes = 16;
+constexpr double kTaken = -1.0;
+
 struct Select {
   Emit &e;
   BlockSelectOp op;
   Value massRow; ///< [J]
-  Value taken;   ///< [J] i8
+  Value left;    ///< [J, rounded up to lanes] masses not yet taken, kTaken else
   Value share;   ///< f32 p, null unless the rule is top_p
   Value candidates;
 
-  Value i8(int64_t value) {
-    return arith::ConstantIntOp::create(e.b, value, 8);
-  }
   Value isTaken(Value j) {
-    return arith::CmpIOp::create(e.b, arith::CmpIPredicate::ne,
-                                 e.load(taken, {j}), i8(0));
+    return arith::CmpFOp::create(e.b, arith::CmpFPredicate::OLT,
+                                 e.load(left, {j}), e.f32(0.0));
   }
+  Value vectors() { return e.ceilDiv(candidates, kLanes); }
 
+  Value mass(Value j);
   Value isForced(const Sequence &s, Value j);
   Value isDense(const Sequence &s);
   std::array<Value, 3> takeForced(const Sequence &s, Value dense);
@@ -66,6 +69,16 @@ Value Select::isDense(const Sequence &s) {
   return dense;
 }
 
+/// A candidate's mass. No number counts as none, so that it comes last.
+Value Select::mass(Value j) {
+  if (op.getRule().getKind() == RuleKind::All)
+    return e.f32(0.0); // Not a mass, only a shape.
+  Value m = e.load(massRow, {j});
+  Value isNumber =
+      arith::CmpFOp::create(e.b, arith::CmpFPredicate::ORD, m, m);
+  return e.select(isNumber, m, e.f32(0.0));
+}
+
 /// Marks the forced blocks (all of a dense row). Returns their number and mass,
 /// and the mass of all candidates.
 std::array<Value, 3> Select::takeForced(const Sequence &s, Value dense) {
@@ -73,35 +86,43 @@ std::array<Value, 3> Select::takeForced(const Sequence &s, Value dense) {
       e.index(0), candidates, {e.index(0), e.f32(0.0), e.f32(0.0)},
       [&](Value j, ValueRange c) -> SmallVector<Value> {
         Value take = arith::OrIOp::create(e.b, dense, isForced(s, j));
-        e.store(e.select(take, i8(1), i8(0)), taken, {j});
-        Value m = op.getRule().getKind() == RuleKind::All
-                      ? e.f32(0.0)
-                      : e.load(massRow, {j});
+        Value m = mass(j);
+        e.store(e.select(take, e.f32(kTaken), m), left, {j});
         return {e.add(c[0], e.select(take, e.index(1), e.index(0))),
                 e.addF(c[1], e.select(take, m, e.f32(0.0))), e.addF(c[2], m)};
       });
+  e.forEach(candidates, e.mul(vectors(), kLanes),
+            [&](Value j) { e.store(e.f32(kTaken), left, {j}); });
   return {r[0], r[1], r[2]};
 }
 
 /// The block of the largest mass not yet taken, ties to the smaller index, and
-/// its mass. A NaN mass is never larger, so it comes last, not never.
+/// its mass. There must be one.
 std::array<Value, 2> Select::largest() {
-  Value none = e.index(-1);
-  SmallVector<Value> r = e.fold(
-      e.index(0), candidates, {none, e.f32(0.0)},
-      [&](Value j, ValueRange c) -> SmallVector<Value> {
-        Value m = e.load(massRow, {j});
-        Value first =
-            arith::CmpIOp::create(e.b, arith::CmpIPredicate::eq, c[0], none);
-        Value more =
-            arith::CmpFOp::create(e.b, arith::CmpFPredicate::OGT, m, c[1]);
-        Value free = arith::XOrIOp::create(
-            e.b, isTaken(j), arith::ConstantIntOp::create(e.b, 1, 1));
-        Value better = arith::AndIOp::create(
-            e.b, free, arith::OrIOp::create(e.b, first, more));
-        return {e.select(better, j, c[0]), e.select(better, m, c[1])};
-      });
-  return {r[0], r[1]};
+  Value zero = e.index(0);
+  auto load = [&](Value v) {
+    return e.loadVector(left, {e.mul(v, kLanes)}, kLanes);
+  };
+  Value tops = e.fold(zero, vectors(), e.splat(kTaken, kLanes),
+                      [&](Value v, ValueRange top) -> SmallVector<Value> {
+                        return {e.maxF(load(v), top[0])};
+                      })[0];
+  Value top = vector::ReductionOp::create(e.b, vector::CombiningKind::MAXNUMF,
+                                          tops);
+  Value none = arith::ConstantIntOp::create(e.b, INT32_MAX, 32);
+  Value firsts = e.fold(
+      zero, vectors(), e.splat(none, kLanes),
+      [&](Value v, ValueRange first) -> SmallVector<Value> {
+        Value isTop = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ,
+                                            load(v), e.splat(top, kLanes));
+        Value j = arith::AddIOp::create(
+            e.b, e.splat(e.toI32(e.mul(v, kLanes)), kLanes), e.iota(kLanes));
+        Value here = e.select(isTop, j, e.splat(none, kLanes));
+        return {arith::MinSIOp::create(e.b, here, first[0])};
+      })[0];
+  Value first = vector::ReductionOp::create(e.b, vector::CombiningKind::MINSI,
+                                            firsts);
+  return {e.fromI32(first), top};
 }
 
 /// L3, L4: takes blocks in order of mass until the rule is met.
@@ -134,7 +155,7 @@ void Select::takeByMass(Value dense, std::array<Value, 3> forced) {
       },
       [&](OpBuilder &, Location, ValueRange c) {
         auto [j, m] = largest();
-        e.store(i8(1), taken, {j});
+        e.store(e.f32(kTaken), left, {j});
         scf::YieldOp::create(e.b,
                              ValueRange{e.add(c[0], 1), e.addF(c[1], m)});
       });
@@ -186,10 +207,11 @@ SmallVector<Value> loops::lowerBlockSelect(OpBuilder &builder, BlockSelectOp op,
                            type.isDynamicDim(0) ? ValueRange{batch}
                                                 : ValueRange{});
 
-  auto selectRow = [&](Value b, Value h, Value slot, Sequence s) -> Value {
+  auto selectRow = [&](Value b, Value h, Value slot, Sequence s) {
     Select select{e, op, {}, {}, {}, {}};
     select.massRow = e.part(mass, {b, e.floorDiv(h, heads / massHeads), slot});
-    select.taken = e.buffer({ShapedType::kDynamic}, e.b.getI8Type(), keyBlocks);
+    select.left = e.buffer({ShapedType::kDynamic}, e.b.getF32Type(),
+                           e.mul(e.ceilDiv(keyBlocks, kLanes), kLanes));
     select.candidates = candidateBlocks(e, s, bq, bk, op.getCausal());
     if (topP) { // L5
       int64_t shares = op.getTopP().getType().getDimSize(0);
@@ -203,39 +225,41 @@ SmallVector<Value> loops::lowerBlockSelect(OpBuilder &builder, BlockSelectOp op,
       select.takeByMass(dense, forced);
     Value count = select.writeRow(e.part(indices, {b, h, slot}), keyBlocks);
     e.store(e.toI32(count), counts, {b, h, slot});
-    return select.candidates;
   };
 
-  // Rows of a head one after another: their counts add up to its density.
-  e.parallel({batch, e.index(heads)}, [&](ValueRange at) {
-    Value zero = arith::ConstantIntOp::create(e.b, 0, 32);
-    Value seen = e.buffer({1}, e.b.getIndexType());
-    Value taken = e.buffer({1}, e.b.getIndexType());
-    Value first = e.index(0);
-    e.store(first, seen, {first});
-    e.store(first, taken, {first});
-    e.forEach(first, slots, [&](Value slot) {
-      e.store(zero, counts, {at[0], at[1], slot});
-      if (packing) // Spare slots select nothing.
-        e.forEach(first, keyBlocks, [&](Value n) {
-          e.store(zero, indices, {at[0], at[1], slot, n});
-        });
-      withSequence(e, packing, lq, lk, slot, bq, [&](Sequence s) {
-        Value all = selectRow(at[0], at[1], slot, s);
-        Value count = e.fromI32(e.load(counts, {at[0], at[1], slot}));
-        e.store(e.add(e.load(seen, {first}), all), seen, {first});
-        e.store(e.add(e.load(taken, {first}), count), taken, {first});
+  e.parallel({batch, e.index(heads), slots}, [&](ValueRange at) {
+    if (packing) { // Spare slots select nothing.
+      Value zero = arith::ConstantIntOp::create(e.b, 0, 32);
+      e.store(zero, counts, at);
+      e.forEach(e.index(0), keyBlocks, [&](Value n) {
+        e.store(zero, indices, {at[0], at[1], at[2], n});
       });
+    }
+    withSequence(e, packing, lq, lk, at[2], bq, [&](Sequence s) {
+      selectRow(at[0], at[1], at[2], s);
     });
-    auto toFloat = [&](Value cell) {
-      Value i64 = arith::IndexCastOp::create(e.b, e.b.getI64Type(),
-                                             e.load(cell, {first}));
+  });
+  // Selected over candidate blocks of a head's rows.
+  e.parallel({batch, e.index(heads)}, [&](ValueRange at) {
+    Value cell = e.buffer({1}, e.b.getIndexType()), first = e.index(0);
+    e.store(first, cell, {first});
+    Value taken = e.fold(first, slots, {first},
+                         [&](Value slot, ValueRange sum) -> SmallVector<Value> {
+      withSequence(e, packing, lq, lk, slot, bq, [&](Sequence s) {
+        Value all = candidateBlocks(e, s, bq, bk, op.getCausal());
+        e.store(e.add(e.load(cell, {first}), all), cell, {first});
+      });
+      Value count = e.fromI32(e.load(counts, {at[0], at[1], slot}));
+      return {e.add(sum[0], count)};
+    })[0];
+    auto toFloat = [&](Value n) {
+      Value i64 = arith::IndexCastOp::create(e.b, e.b.getI64Type(), n);
       return arith::SIToFPOp::create(e.b, e.b.getF32Type(), i64);
     };
+    Value seen = e.load(cell, {first});
     // Of no candidates, all are selected.
-    Value some = e.less(first, e.load(seen, {first}));
     Value ratio = e.divF(toFloat(taken), toFloat(seen));
-    e.store(e.select(some, ratio, e.f32(1.0)), density, at);
+    e.store(e.select(e.less(first, seen), ratio, e.f32(1.0)), density, at);
   });
   return {counts, indices, density};
 }

@@ -357,6 +357,8 @@ func.func @select_static_lengths(%m: tensor<1x8x?x?xf32>) -> tensor<1x8x?xi32> {
   return %c : tensor<1x8x?xi32>
 }
 
+// -----
+
 // A constant that the op cannot have (I7) is code that does not run: the op is
 // left as it was, and stays valid.
 // CHECK-LABEL: func.func @select_impossible_length(

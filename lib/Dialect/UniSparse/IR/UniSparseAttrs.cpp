@@ -193,19 +193,26 @@ Attribute RuleAttr::parse(AsmParser &parser, Type) {
                                      denseBelow);
 }
 
+/// The shortest text that reads back as the same number: 0.9, where all digits
+/// would be 0.90000000000000002.
+static std::string shortestText(const APFloat &value) {
+  SmallString<24> text;
+  for (unsigned digits = 1; digits <= 17; ++digits) {
+    text.clear();
+    value.toString(text, digits, /*FormatMaxPadding=*/4);
+    if (APFloat(value.getSemantics(), text).bitwiseIsEqual(value))
+      break;
+  }
+  bool whole = StringRef(text).find_first_of(".eE") == StringRef::npos;
+  return (text + (whole ? ".0" : "")).str();
+}
+
 void RuleAttr::print(AsmPrinter &printer) const {
   printer << '<' << stringifyRuleKind(getKind());
   if (getKind() == RuleKind::TopK)
     printer << " = " << getK();
   if (getP()) {
-    // Shortest text that reads back as the same number: 0.9, not 9.0e-01.
-    SmallString<16> text;
-    getP().getValue().toString(text, /*FormatPrecision=*/0,
-                               /*FormatMaxPadding=*/3);
-    printer << " = " << text;
-    if (!StringRef(text).contains_insensitive(".") &&
-        !StringRef(text).contains_insensitive("e"))
-      printer << ".0";
+    printer << " = " << shortestText(getP().getValue());
   }
   auto option = [&](StringRef name, int64_t value, int64_t normal) {
     if (value != normal)

@@ -76,7 +76,16 @@ PoolOp::getTiledImplementation(OpBuilder &b, ArrayRef<OpFoldResult> offsets,
        tensor::getMixedSize(b, loc, x, 3)},
       slices);
   auto tile = PoolOp::create(b, loc, part, Value(), by, heads);
-  return TilingResult{{tile}, {tile.getComposites()}, slices};
+  // The rows of the slice are a minimum, dynamic to the type system; the tile
+  // has the composites that were asked for.
+  Value composites = tile.getComposites();
+  SmallVector<int64_t> shape(tile.getComposites().getType().getShape());
+  for (auto [i, size] : llvm::enumerate(sizes))
+    shape[i] = getConstantIntValue(size).value_or(ShapedType::kDynamic);
+  auto type = tile.getComposites().getType().clone(shape);
+  if (type != composites.getType())
+    composites = tensor::CastOp::create(b, loc, type, composites);
+  return TilingResult{{tile}, {composites}, slices};
 }
 
 LogicalResult PoolOp::getResultTilePosition(
