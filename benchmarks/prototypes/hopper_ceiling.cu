@@ -1,7 +1,7 @@
 // Hopper block-sparse attention: a hand-written ceiling probe.
 //
 // This file is NOT compiler output and is not shipped as a kernel. It answers one question by measurement: which schedule brings
-// block-sparse prefill attention to this chip's bound? What it taught is written down in ../NOTES::md, for a compiler to emit.
+// block-sparse prefill attention to this chip's bound? What it taught is written down in ../NOTES.md, for a compiler to emit.
 //
 // Problem: B = 1, head_dim 128, bf16, 128x128 blocks, causal with query length = key length, a multiple of 128. The selection is
 // counts [H, R] and ascending indices [H, R, J], int32. A row's last index may be its diagonal block, which is masked; every other
@@ -42,7 +42,6 @@ struct Base {
   static constexpr PingPong pingPong = PingPong::Off;
   static constexpr Reference reference = Reference::Speculative;
   static constexpr int chunk = 8;                  // exponentials tied together, see Consumer::exponentials; 0 leaves them to ptxas
-  static constexpr bool promote128 = false;        // bulk copies promote L2 fetches to 128 bytes, not 256
   static constexpr int cluster = 1;                // 2: two heads with the same selection share every K and V tile by multicast
   static constexpr Probe probe = Probe::Whole;
   static constexpr bool timeline = false;          // sum SM cycles between marks of the consumer's loop (costs a few per cent)
@@ -53,7 +52,7 @@ struct Params {
   const int *indices;       // [H, R, J]
   float *lse;               // [H, N], natural logarithm
   int *workCounter;         // [2]: next item, CTAs that have finished; both return to 0
-  long long *clocks;        // [grid, 20] SM cycles, nanoseconds, then 9 timeline sums of each warpgroup; or null
+  long long *clocks;        // [grid, 18] SM cycles, nanoseconds, then 8 timeline sums of each warpgroup; or null
   int heads, kvHeads, rows, maxSelected;
   int sectionKvHeads;       // KV heads whose query rows are interleaved, longest first
   float scale;
@@ -138,11 +137,6 @@ __device__ __forceinline__ int opaque(int x) {
 template <int N> __device__ __forceinline__ void keep(const uint32_t (&a)[N]) {
 #pragma unroll
   for (int i = 0; i < N; ++i) asm volatile("" ::"r"(a[i]) : "memory");
-}
-
-template <int N> __device__ __forceinline__ void hold(uint32_t (&a)[N]) {
-#pragma unroll
-  for (int i = 0; i < N; ++i) asm volatile("" : "+r"(a[i])::"memory");
 }
 
 // Shared-memory matrix descriptor (128-byte swizzle):
@@ -367,7 +361,7 @@ template <class S> struct Consumer {
   bool accumulate = false;         // the previous block was not the first of its row
   Cursor<Shared<S>::queryBuffers> query;
   int querySlot = 0;               // buffer of the current row
-  unsigned markSum[9] = {}, markTime;
+  unsigned markSum[8] = {}, markTime;
 
   __device__ __forceinline__ Consumer(Shared<S> &sm, const Params &p, const CUtensorMap *mapO, int group, int warp, int lane)
       : sm(sm), p(p), mapO(mapO), group(group), warp(warp), lane(lane), scaleLog2(p.scale * 1.4426950408889634f) {}
@@ -378,7 +372,7 @@ template <class S> struct Consumer {
     return smemAddress(sm.query[slot]) + group * kHalfQBytes + (chunk >> 3) * kHalfQPanelBytes + r * 128 + (((chunk & 7) ^ (r & 7)) << 4);
   }
 
-  // Adds the cycles since the previous mark to interval i.
+  // Adds the cycles since the previous mark to the interval that ends at mark i.
   __device__ __forceinline__ void mark(int i) {
     if constexpr (S::timeline) {
       unsigned now;
@@ -396,6 +390,7 @@ template <class S> struct Consumer {
     }
   }
 
+  // False at the end of the stream.
   __device__ __forceinline__ bool nextRow(bool first) {
     querySlot = query.slot;
     barrierWait(smemAddress(&sm.queryFull[query.slot]), query.parity);
@@ -427,6 +422,7 @@ template <class S> struct Consumer {
       barrierArriveAt(smemAddress(&sm.empty[which][slot]), lane);
     }
   }
+
   __device__ __forceinline__ void issueScores(int slot) {
     const uint32_t k = descriptorAddress(smemAddress(sm.ring[slot][0])) | kLeadingK;
     const uint32_t a = descriptorAddress(smemAddress(sm.query[querySlot]) + group * kHalfQBytes) | kLeadingK;
@@ -463,6 +459,7 @@ template <class S> struct Consumer {
 #pragma unroll
     for (int r = 0; r < 2; ++r) own[r] = fmaxf(fmaxf(part[2 * r], part[2 * r + 1]), fmaxf(part[2 * r + 4], part[2 * r + 5]));
   }
+  // The reference of a row is the true maximum of its first block.
   __device__ __forceinline__ void firstReference(bool masked) {
     if (S::probe == Probe::NoSoftmax) {
       offset[0] = offset[1] = 0.f;
@@ -475,7 +472,7 @@ template <class S> struct Consumer {
     for (int r = 0; r < 2; ++r) offset[r] = quadMax(own[r]) * scaleLog2;
   }
   // A row keeps its reference until a score exceeds it by 2^8: exact, since the normaliser uses the same reference, and P and O are
-  // floating-point. The question needs no exchange between threads; the answer is almost always no.
+  // floating-point. The question needs no exchange between threads, and is almost always answered no.
   __device__ __forceinline__ void updateReference() {
     if (S::probe == Probe::NoSoftmax) {
       moved = false;
@@ -495,10 +492,10 @@ template <class S> struct Consumer {
     }
   }
 
-  // s = 2^(s - reference), added up and converted: the accumulator layout of S is the A-operand layout of PV, so no thread
-  // needs another's values. Left alone, ptxas issues all multiply-adds, then all 64 exponentials, 8 cycles apart with nothing between
-  // them, then all sums. A multiply-add by zero ties every chunk to the sums of two chunks before, which makes the scheduler
-  // fill those cycles. (Sums are finite.)
+  // 2^(s - reference), added up and converted: the accumulator layout of S is the A-operand layout of PV, so no thread needs another's
+  // values. S itself stays, for takeExponentials to ask for it again. ptxas likes to issue all multiply-adds, then all exponentials
+  // (one in 8 cycles), then all sums; a multiply-add by zero ties every chunk to the sums of two chunks before, so that the scheduler
+  // fills the cycles between exponentials. Where the sums overflow, the tie makes NaNs, and the block is taken again.
   __device__ __forceinline__ void exponentials(uint32_t (&dst)[32], float (&blockSum)[2]) {
     blockSum[0] = blockSum[1] = 0.f;
     if (S::probe != Probe::NoSoftmax) {
@@ -700,12 +697,12 @@ __global__ void __launch_bounds__(kThreads, 1)
     Consumer<S> consumer(sm, p, &mapO, warpgroup - 1, warp, threadIdx.x & 31);
     consumer.run();
     if (S::timeline && p.clocks && threadIdx.x % 128 == 0)
-      for (int i = 0; i < 9; ++i) p.clocks[20 * blockIdx.x + 2 + 9 * (warpgroup - 1) + i] = consumer.markSum[i];
+      for (int i = 0; i < 8; ++i) p.clocks[18 * blockIdx.x + 2 + 8 * (warpgroup - 1) + i] = consumer.markSum[i];
     if (p.clocks && threadIdx.x == 128) {
       long long end;
       asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(end));
-      p.clocks[20 * blockIdx.x] = clock64() - cycles;
-      p.clocks[20 * blockIdx.x + 1] = end - nanoseconds;
+      p.clocks[18 * blockIdx.x] = clock64() - cycles;
+      p.clocks[18 * blockIdx.x + 1] = end - nanoseconds;
     }
   }
   if (S::cluster > 1) {   // the other CTA may still write here
@@ -717,7 +714,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 // ---- Host -----------------------------------------------------------------------------------------------------------------------
 
 // {64 columns, rows, 2 panels}: one bulk copy brings both 64-column panels of a tile, each in the 128-byte swizzle.
-bool encode(CUtensorMap *map, const void *base, int64_t rows, int boxRows, int boxPanels, bool promote128) {
+bool encode(CUtensorMap *map, const void *base, int64_t rows, int boxRows, int boxPanels) {
   static auto fn = [] {
     void *f = nullptr;
     cudaDriverEntryPointQueryResult found;
@@ -727,8 +724,7 @@ bool encode(CUtensorMap *map, const void *base, int64_t rows, int boxRows, int b
   const cuuint64_t sizes[3] = {64, cuuint64_t(rows), 2}, strides[2] = {kDim * 2, 128};
   const cuuint32_t box[3] = {64, cuuint32_t(boxRows), cuuint32_t(boxPanels)}, steps[3] = {1, 1, 1};
   return fn && fn(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 3, const_cast<void *>(base), sizes, strides, box, steps,
-                  CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                  promote128 ? CU_TENSOR_MAP_L2_PROMOTION_L2_128B : CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                  CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
                   CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
@@ -743,8 +739,8 @@ template <class S> int launch(const Problem &x, const Params &p, int grid, cudaS
   if (configured != cudaSuccess) return configured;
   CUtensorMap q, k, v, o;
   const int panels = S::cluster == 1 ? 2 : 1;
-  if (!encode(&q, x.q, x.queryRows, kRowsPerGroup, 2, S::promote128) || !encode(&k, x.k, x.keyRows, kBlock, panels, S::promote128) ||
-      !encode(&v, x.v, x.keyRows, kBlock, panels, S::promote128) || !encode(&o, x.o, x.queryRows, kRowsPerGroup, 2, S::promote128))
+  if (!encode(&q, x.q, x.queryRows, kRowsPerGroup, 2) || !encode(&k, x.k, x.keyRows, kBlock, panels) ||
+      !encode(&v, x.v, x.keyRows, kBlock, panels) || !encode(&o, x.o, x.queryRows, kRowsPerGroup, 2))
     return -1;
   cudaLaunchAttribute attribute;
   attribute.id = cudaLaunchAttributeClusterDimension;
@@ -771,7 +767,6 @@ struct ChunkFour : Base { static constexpr int chunk = 4; };
 struct Checked : Base { static constexpr Reference reference = Reference::Checked; };
 struct QuerySmem : Base { static constexpr bool queryInRegisters = false; static constexpr int stages = 2; };
 struct TwoStages : Base { static constexpr int stages = 2; };
-struct Promote128 : Base { static constexpr bool promote128 = true; };
 struct Multicast : Base { static constexpr int cluster = 2; };
 struct NoSoftmax : Base { static constexpr Probe probe = Probe::NoSoftmax; };
 struct NoLoads : Base { static constexpr Probe probe = Probe::NoLoads; };
@@ -780,7 +775,7 @@ struct Timeline : Base { static constexpr bool timeline = true; };
 #define VARIANT(S) {#S, launch<S>}
 constexpr Variant kVariants[] = {
     VARIANT(Base), VARIANT(TakeTurns), VARIANT(ChunkOff), VARIANT(ChunkFour), VARIANT(Checked), VARIANT(QuerySmem),
-    VARIANT(TwoStages), VARIANT(Promote128), VARIANT(Multicast), VARIANT(NoSoftmax), VARIANT(NoLoads), VARIANT(Timeline),
+    VARIANT(TwoStages), VARIANT(Multicast), VARIANT(NoSoftmax), VARIANT(NoLoads), VARIANT(Timeline),
 };
 
 }  // namespace ceiling

@@ -6,11 +6,14 @@
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
+#include "mlir/Target/LLVMIR/Dialect/All.h"
 
 void unisparse::registerAllDialects(mlir::DialectRegistry &registry) {
   registerDialects(registry);
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
+  // gpu-module-to-binary translates kernels itself.
+  mlir::registerAllGPUToLLVMIRTranslations(registry);
 }
 
 void unisparse::registerAllPasses() {

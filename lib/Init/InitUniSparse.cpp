@@ -7,6 +7,7 @@
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
+#include "unisparse/Dialect/UniTile/Transforms/Passes.h"
 #include "unisparse/InitAll.h"
 #include "unisparse/Pipelines/Pipelines.h"
 #include "unisparse/Transforms/Passes.h"
@@ -20,5 +21,7 @@ void unisparse::registerPasses() {
   registerUniSparseTransformsPasses();
   registerUniSparseConversionPasses();
   registerUniSparseCPUPasses();
-  registerPipelines();
+  registerUniTileTransformsPasses();
+  registerCPUPipeline();
+  registerTilePipeline();
 }

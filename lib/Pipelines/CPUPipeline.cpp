@@ -133,7 +133,7 @@ void unisparse::buildCPUPipeline(OpPassManager &pm,
   buildLLVMLevel(pm);
 }
 
-void unisparse::registerPipelines() {
+void unisparse::registerCPUPipeline() {
   PassPipelineRegistration<CPUPipelineOptions>(
       "unisparse-to-cpu-pipeline",
       "lower the unisparse dialect to LLVM for CPUs, threaded by OpenMP",

@@ -40,7 +40,7 @@ def draw_options(rng, hq, hkv):
         p=p,
         top_k=one_of(rng, None, None, None, int(rng.integers(1, 9))),
         sink=int(rng.integers(0, 3)),
-        local=int(rng.integers(1, 4)),
+        local=int(rng.integers(0, 4)),
         min_blocks=one_of(rng, 0, 0, int(rng.integers(1, 6))),
         max_blocks=one_of(rng, None, None, None, int(rng.integers(0, 6))),
         dense_below=one_of(rng, 0, 0, 0, 200),

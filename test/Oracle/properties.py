@@ -125,7 +125,7 @@ def the_checker_accepts_nothing_but_the_rule():
         lk = int(rng.integers(1, 29))
         causal = bool(rng.integers(2))
         lq = int(rng.integers(1, min(lk, bq) + 1))
-        guards = dict(n_sink=int(rng.integers(0, 3)), n_local=int(rng.integers(1, 3)))
+        guards = dict(n_sink=int(rng.integers(0, 3)), n_local=int(rng.integers(0, 3)))
         if rng.integers(3) == 0:
             guards["top_k"] = int(rng.integers(1, 9))
         else:

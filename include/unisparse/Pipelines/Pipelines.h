@@ -7,6 +7,7 @@
 #define UNISPARSE_PIPELINES_PIPELINES_H
 
 #include "mlir/Pass/PassManager.h"
+#include "mlir/IR/Diagnostics.h"
 #include "mlir/Pass/PassOptions.h"
 
 namespace unisparse {
@@ -35,7 +36,23 @@ struct CPUPipelineOptions
 void buildCPUPipeline(mlir::OpPassManager &pm,
                       const CPUPipelineOptions &options);
 
-void registerPipelines();
+/// What becomes of a gpu.module.
+enum class TileFormat { None, Isa, Bin };
+
+struct TilePipelineOptions {
+  std::string chip = "sm_80";
+  TileFormat format = TileFormat::Isa;
+};
+
+/// Tile code in gpu.modules to PTX or machine code:
+/// `unitile-to-nvvm-pipeline`. Fails, after a diagnostic, on a chip that is not
+/// in the table of Target/Nvidia.h.
+mlir::LogicalResult
+buildTilePipeline(mlir::OpPassManager &pm, const TilePipelineOptions &options,
+                  llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
+
+void registerCPUPipeline();
+void registerTilePipeline();
 
 } // namespace unisparse
 

@@ -20,6 +20,13 @@ using namespace unisparse;
 
 namespace {
 
+/// The mass of a rule that takes every candidate is never read.
+bool isShapeOnly(Operation *op, Value tensor) {
+  auto select = dyn_cast<BlockSelectOp>(op);
+  return select && select.getRule().getKind() == RuleKind::All &&
+         tensor == select.getMass();
+}
+
 /// `buffer`, or a copy of it where its layout may put gaps between the elements
 /// of a row: rows are read as vectors.
 Value withContiguousRows(OpBuilder &b, Location loc, Value buffer) {
@@ -36,8 +43,7 @@ Value withContiguousRows(OpBuilder &b, Location loc, Value buffer) {
   return copy;
 }
 
-/// A stage reads its operands and writes new buffers. A mass whose rule takes
-/// every candidate is a shape only (block_select).
+/// A stage reads its operands and writes new buffers.
 template <typename OpTy>
 struct StageModel
     : BufferizableOpInterface::ExternalModel<StageModel<OpTy>, OpTy> {
@@ -45,9 +51,7 @@ struct StageModel
 
   bool bufferizesToMemoryRead(Operation *op, OpOperand &operand,
                               const AnalysisState &) const {
-    auto select = dyn_cast<BlockSelectOp>(op);
-    return !(select && select.getRule().getKind() == RuleKind::All &&
-             operand.get() == select.getMass());
+    return !isShapeOnly(op, operand.get());
   }
 
   bool bufferizesToMemoryWrite(Operation *, OpOperand &,
@@ -72,7 +76,10 @@ struct StageModel
       FailureOr<Value> buffer = getBuffer(rewriter, tensor, options, state);
       if (failed(buffer))
         return failure();
-      buffers.push_back(withContiguousRows(rewriter, op->getLoc(), *buffer));
+      buffers.push_back(isShapeOnly(op, tensor)
+                            ? *buffer
+                            : withContiguousRows(rewriter, op->getLoc(),
+                                                 *buffer));
     }
     FailureOr<SmallVector<Value>> results =
         lowerToLoops(rewriter, op, buffers);

@@ -36,7 +36,6 @@ func.func @stages(%q: tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32> {
 // -----
 
 // Declared or defined already: used as they are.
-// CHECK-NOT:     @unisparse_stage_begin.{{.*}}@unisparse_stage_begin
 // CHECK-LABEL: func.func @unisparse_stage_begin(
 // CHECK-NOT:     func.func{{.*}}@unisparse_stage_begin
 // CHECK-LABEL: func.func @declared(

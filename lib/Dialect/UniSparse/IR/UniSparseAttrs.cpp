@@ -125,17 +125,16 @@ LogicalResult RuleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
 
 /// A share: `0.9`, and `1` for those who leave the point out.
 static ParseResult parseShare(AsmParser &parser, FloatAttr &p) {
-  Builder b(parser.getContext());
-  int64_t whole;
-  if (OptionalParseResult r = parser.parseOptionalInteger(whole);
-      r.has_value()) {
-    p = b.getF64FloatAttr(static_cast<double>(whole));
-    return *r;
-  }
-  double value;
-  if (parser.parseFloat(value))
+  SMLoc loc = parser.getCurrentLocation();
+  Attribute number;
+  if (parser.parseAttribute(number))
     return failure();
-  p = b.getF64FloatAttr(value);
+  if (auto real = dyn_cast<FloatAttr>(number))
+    p = Builder(parser.getContext()).getF64FloatAttr(real.getValueAsDouble());
+  else if (auto whole = dyn_cast<IntegerAttr>(number))
+    p = Builder(parser.getContext()).getF64FloatAttr(whole.getInt());
+  else
+    return parser.emitError(loc) << "expected a number, got " << number;
   return success();
 }
 

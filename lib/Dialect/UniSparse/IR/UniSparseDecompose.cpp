@@ -75,5 +75,9 @@ FailureOr<SmallVector<Value>> AttentionOp::decomposeOperation(OpBuilder &b) {
       getBlock(), getCausal(), getReturnLse(), getScaleAttr());
   SmallVector<Value> results(attend->getResults());
   llvm::append_range(results, select->getResults());
+  // Sizes that the stages know as constants may be dynamic in the op's types.
+  for (auto [value, type] : llvm::zip_equal(results, getResultTypes()))
+    if (value.getType() != type)
+      value = tensor::CastOp::create(b, loc, type, value);
   return results;
 }

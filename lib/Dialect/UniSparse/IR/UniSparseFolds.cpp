@@ -122,6 +122,27 @@ struct DropFullSelection : OpRewritePattern<BlockSparseAttentionOp> {
   }
 };
 
+/// Whether an op with these lengths would be valid: what was dynamic and wrong
+/// stays dynamic, for the op to fail where it runs.
+bool lengthsFit(BlockScoreOp op, ArrayRef<int64_t> lengths) {
+  PoolingAttr pooling = op.getPooling();
+  return mayEqual(unitsOrSlots(lengths[0], op.getCuSeqlensQ(),
+                               pooling.getQuery()),
+                  op.getQ().getType().getDimSize(2)) &&
+         mayEqual(unitsOrSlots(lengths[1], op.getCuSeqlensK(),
+                               pooling.getKey()),
+                  op.getK().getType().getDimSize(2));
+}
+
+bool lengthsFit(BlockSelectOp op, ArrayRef<int64_t> lengths) {
+  auto mass = op.getMass().getType();
+  return mayEqual(unitsOrSlots(lengths[0], op.getCuSeqlensQ(),
+                               op.getBlock().getQuery()),
+                  mass.getDimSize(2)) &&
+         mayEqual(ceilUnits(lengths[1], op.getBlock().getKey()),
+                  mass.getDimSize(3));
+}
+
 /// Lengths that became constants move into the attribute; types that follow
 /// from them become static, behind a cast.
 template <typename OpTy>
@@ -136,6 +157,10 @@ struct StaticLengths : OpRewritePattern<OpTy> {
     SmallVector<Value> dynamic;
     SmallVector<int64_t> fixed;
     dispatchIndexOpFoldResults(lengths, dynamic, fixed);
+    bool causalFits = !op.getCausal() || ShapedType::isDynamic(fixed[0]) ||
+                      ShapedType::isDynamic(fixed[1]) || fixed[0] <= fixed[1];
+    if (!causalFits || !lengthsFit(op, fixed))
+      return rewriter.notifyMatchFailure(op, "the constants do not fit");
     IRMapping mapping;
     auto clone = cast<OpTy>(rewriter.clone(*op, mapping));
     clone.getLengthsMutable().assign(dynamic);

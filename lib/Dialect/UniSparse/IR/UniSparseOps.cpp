@@ -173,8 +173,14 @@ void BlockScoreOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
 
 /// The heads of a selection: those of the masses, or of the shares where these
 /// name more [L5].
-static Value selectionHeads(Value mass, Value topP) {
-  return topP && dim(topP, 0) > dim(mass, 1) ? topP : mass;
+static int64_t selectionHeads(Value mass, Value topP) {
+  int64_t heads = dim(mass, 1);
+  if (!topP)
+    return heads;
+  int64_t named = dim(topP, 0);
+  return ShapedType::isDynamic(heads) || ShapedType::isDynamic(named)
+             ? ShapedType::kDynamic
+             : std::max(heads, named);
 }
 
 LogicalResult BlockSelectOp::inferReturnTypes(
@@ -184,8 +190,8 @@ LogicalResult BlockSelectOp::inferReturnTypes(
   BlockSelectOp::Adaptor op(operands, attributes, properties, regions);
   if (failed(expectRanks(loc, {op.getMass()}, {4})))
     return failure();
-  Value mass = op.getMass(), heads = selectionHeads(mass, op.getTopP());
-  int64_t b = dim(mass, 0), h = dim(heads, heads == mass ? 1 : 0),
+  Value mass = op.getMass();
+  int64_t b = dim(mass, 0), h = selectionHeads(mass, op.getTopP()),
           r = dim(mass, 2), j = dim(mass, 3);
   types.push_back(i32Tensor(context, {b, h, r}));
   types.push_back(i32Tensor(context, {b, h, r, j}));
@@ -197,9 +203,13 @@ LogicalResult
 BlockSelectOp::reifyResultShapes(OpBuilder &builder,
                                  ReifiedRankedShapedTypeDims &shapes) {
   Location loc = getLoc();
-  Value mass = getMass(), heads = selectionHeads(mass, getTopP());
+  Value mass = getMass();
+  OpFoldResult h = dim(builder, loc, mass, 1);
+  if (getTopP())
+    h = affine::makeComposedFoldedAffineMax(
+        builder, loc, AffineMap::getMultiDimIdentityMap(2, getContext()),
+        {h, dim(builder, loc, getTopP(), 0)});
   OpFoldResult b = dim(builder, loc, mass, 0),
-               h = dim(builder, loc, heads, heads == mass ? 1 : 0),
                r = dim(builder, loc, mass, 2), j = dim(builder, loc, mass, 3);
   shapes.push_back({b, h, r});
   shapes.push_back({b, h, r, j});

@@ -125,7 +125,14 @@ LogicalResult verifyPooling(Operation *op, BlockAttr block,
 }
 
 LogicalResult verifyLengths(Operation *op, ArrayRef<int64_t> lengths,
-                            bool causal) {
+                            ValueRange dynamic, bool causal) {
+  if (lengths.size() != 2)
+    return op->emitOpError() << "expected lengths [Lq, Lk], got "
+                             << lengths.size() << " values";
+  size_t expected = llvm::count_if(lengths, ShapedType::isDynamic);
+  if (dynamic.size() != expected)
+    return op->emitOpError() << "expected " << expected
+                             << " dynamic lengths, got " << dynamic.size();
   for (int64_t length : lengths)
     if (!ShapedType::isDynamic(length) && length < 0)
       return op->emitOpError() << "expected lengths >= 0, got " << length;
@@ -165,7 +172,7 @@ LogicalResult BlockScoreOp::verify() {
   ArrayRef<int64_t> lengths = getStaticLengths();
   if (failed(verifyQueryAndKey(op, getQ(), getK())) ||
       failed(verifyPooling(op, getBlock(), getPooling())) ||
-      failed(verifyLengths(op, lengths, getCausal())) ||
+      failed(verifyLengths(op, lengths, getLengths(), getCausal())) ||
       failed(verifyCuSeqlens(op, getQ(), getCuSeqlensQ(), getCuSeqlensK())) ||
       failed(verifyFinite(op, "[S1]", "scale", getScale())) ||
       failed(verifyFinite(op, "[S1]", "alpha", getAlpha())))
@@ -185,7 +192,7 @@ LogicalResult BlockScoreOp::verify() {
 LogicalResult BlockSelectOp::verify() {
   Operation *op = *this;
   ArrayRef<int64_t> lengths = getStaticLengths();
-  if (failed(verifyLengths(op, lengths, getCausal())) ||
+  if (failed(verifyLengths(op, lengths, getLengths(), getCausal())) ||
       failed(verifyCuSeqlens(op, getMass(), getCuSeqlensQ(),
                              getCuSeqlensK())) ||
       failed(verifyShares(op, getTopP(), getRule())))

@@ -1,0 +1,48 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#ifndef UNISPARSE_DIALECT_UNITILE_TRANSFORMS_PASSES_TD
+#define UNISPARSE_DIALECT_UNITILE_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def UniTileAllocateShared
+    : Pass<"unitile-allocate-shared", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "Place tiles in shared memory";
+  let description = [{
+    Gives every `unitile.alloc` of a kernel an offset, one behind the other in
+    program order, each a multiple of 1024 as the swizzle needs, and notes what
+    a launch has to ask for as `unitile.shared_bytes` on the kernel. Offsets
+    that are there already are kept and counted. Refuses a kernel that needs
+    more than `limit` bytes.
+
+    Before:
+    ```mlir
+    gpu.module @m {
+      gpu.func @k() kernel {
+        %q = unitile.alloc : !unitile.shared<64x64xbf16>
+        %k = unitile.alloc : !unitile.shared<128x64xbf16, 2>
+        gpu.return
+      }
+    }
+    ```
+    After:
+    ```mlir
+    gpu.module @m {
+      gpu.func @k() kernel attributes {unitile.shared_bytes = 40960 : i64} {
+        %q = unitile.alloc offset 0 : !unitile.shared<64x64xbf16>
+        %k = unitile.alloc offset 8192 : !unitile.shared<128x64xbf16, 2>
+        gpu.return
+      }
+    }
+    ```
+  }];
+  let options = [
+    Option<"limit", "limit", "int64_t", "101376",
+           "bytes that a block may use: 99 KiB, the least of all chips from "
+           "sm_80 on">
+  ];
+}
+
+#endif // UNISPARSE_DIALECT_UNITILE_TRANSFORMS_PASSES_TD

@@ -1,0 +1,37 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// Facts about NVIDIA chips, in one table: what a schedule may count on.
+#ifndef UNISPARSE_TARGET_NVIDIA_H
+#define UNISPARSE_TARGET_NVIDIA_H
+
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringRef.h"
+#include <cstdint>
+
+namespace unisparse {
+
+/// One chip as LLVM and ptxas name it.
+struct NvidiaChip {
+  llvm::StringLiteral name;
+  /// The PTX version to emit, as LLVM's feature: the least that has the chip's
+  /// instructions. An older one is a fatal error inside LLVM, so pairs are
+  /// taken from here and never from a user.
+  llvm::StringLiteral ptx;
+  /// Shared memory that one block may ask for, in bytes (CUDA C++ Programming
+  /// Guide, "Technical Specifications per Compute Capability").
+  int64_t sharedBytes;
+  /// wgmma, TMA and setmaxnreg.
+  bool hasWgmma;
+};
+
+/// All chips that kernels are compiled for.
+llvm::ArrayRef<NvidiaChip> nvidiaChips();
+
+/// The chip of that name, or null.
+const NvidiaChip *findNvidiaChip(llvm::StringRef name);
+
+} // namespace unisparse
+
+#endif // UNISPARSE_TARGET_NVIDIA_H

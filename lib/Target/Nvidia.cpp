@@ -1,0 +1,28 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "unisparse/Target/Nvidia.h"
+#include "llvm/ADT/STLExtras.h"
+
+using namespace unisparse;
+
+static constexpr int64_t kKiB = 1024;
+
+static constexpr NvidiaChip kChips[] = {
+    {"sm_80", "+ptx80", 163 * kKiB, false},
+    {"sm_86", "+ptx80", 99 * kKiB, false},
+    {"sm_89", "+ptx80", 99 * kKiB, false},
+    {"sm_90", "+ptx80", 227 * kKiB, false},
+    {"sm_90a", "+ptx80", 227 * kKiB, true},
+    {"sm_100a", "+ptx86", 227 * kKiB, false},
+    {"sm_120", "+ptx87", 99 * kKiB, false},
+};
+
+llvm::ArrayRef<NvidiaChip> unisparse::nvidiaChips() { return kChips; }
+
+const NvidiaChip *unisparse::findNvidiaChip(llvm::StringRef name) {
+  const NvidiaChip *chip = llvm::find_if(
+      kChips, [&](const NvidiaChip &c) { return c.name == name; });
+  return chip == std::end(kChips) ? nullptr : chip;
+}
