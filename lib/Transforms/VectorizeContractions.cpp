@@ -158,7 +158,7 @@ struct VectorizeContractions
     return emitError(UnknownLoc::get(context))
            << "unisparse-vectorize-contractions: expected register-rows of 1, "
               "2, 4 or 8, got "
-           << registerRows;
+           << static_cast<int64_t>(registerRows);
   }
 
   void runOnOperation() override {

@@ -29,8 +29,11 @@ static LogicalResult checkLoops(Operation *op) {
     return op->emitOpError("expected to be lowered to loops by now; run "
                            "convert-unisparse-to-loops");
   auto isTensor = [](Type type) { return isa<TensorType>(type); };
+  auto function = dyn_cast<FunctionOpInterface>(op);
   if (llvm::any_of(op->getOperandTypes(), isTensor) ||
-      llvm::any_of(op->getResultTypes(), isTensor))
+      llvm::any_of(op->getResultTypes(), isTensor) ||
+      (function && (llvm::any_of(function.getArgumentTypes(), isTensor) ||
+                    llvm::any_of(function.getResultTypes(), isTensor))))
     return op->emitOpError("expected buffers by now, got a tensor; run "
                            "one-shot-bufferize");
   auto contraction = dyn_cast<linalg::MatmulOp>(op);

@@ -69,14 +69,12 @@ Value Select::isDense(const Sequence &s) {
   return dense;
 }
 
-/// A candidate's mass. No number counts as none, so that it comes last.
+/// A candidate's mass. NaN, and what is below zero, count as none.
 Value Select::mass(Value j) {
   if (op.getRule().getKind() == RuleKind::All)
     return e.f32(0.0); // Not a mass, only a shape.
   Value m = e.load(massRow, {j});
-  Value isNumber =
-      arith::CmpFOp::create(e.b, arith::CmpFPredicate::ORD, m, m);
-  return e.select(isNumber, m, e.f32(0.0));
+  return e.maxF(m, e.f32(0.0));
 }
 
 /// Marks the forced blocks (all of a dense row). Returns their number and mass,

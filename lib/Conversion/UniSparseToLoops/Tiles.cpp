@@ -110,8 +110,14 @@ Strips unisparse::loops::stripsFor(Emit &e, int64_t rows, int64_t headDim,
 
 void unisparse::loops::packStrips(Emit &e, const Strips &to, Value from,
                                   Value first, Value rows, double factor) {
-  e.fill(to.buffer, 0.0);
   Value columns = e.dim(from, 1), scale = e.f32(factor);
+  // Lanes without a row and padding of D must be zero; a full strip has
+  // neither.
+  int64_t lanes = to.count * to.width;
+  bool padded = cast<MemRefType>(from.getType()).getDimSize(1) != to.depth;
+  Value needsZeros = arith::ConstantIntOp::create(e.b, padded, 1);
+  needsZeros = arith::OrIOp::create(e.b, needsZeros, e.less(rows, e.index(lanes)));
+  e.ifThen(needsZeros, [&] { e.fill(to.buffer, 0.0); });
   e.forEach(e.index(0), rows, [&](Value i) {
     Value strip = e.floorDiv(i, to.width), lane = e.rem(i, to.width),
           row = e.add(first, i);
@@ -128,7 +134,9 @@ RowTile unisparse::loops::rowTileFor(Emit &e, int64_t capacity,
   // One cache line more a row: with a power of two all rows of a column would
   // share a few sets of the cache.
   Value wide = e.buffer({rows, width + 16}, e.b.getF32Type());
-  e.fill(wide, 0.0);
+  // packRows writes all but the padding.
+  if (rows != capacity || width != columns)
+    e.fill(wide, 0.0);
   return {e.corner(wide, {rows, width}), capacity, columns};
 }
 

@@ -15,6 +15,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Transforms/DialectConversion.h"
 #include "unisparse/Conversion/UniSparseToLoops.h"
+#include "unisparse/Dialect/UniSparse/Transforms/Contracts.h"
 
 namespace unisparse {
 #define GEN_PASS_DEF_CONVERTUNISPARSETOLOOPS
@@ -27,6 +28,8 @@ using namespace unisparse;
 FailureOr<SmallVector<Value>>
 unisparse::lowerToLoops(OpBuilder &b, Operation *op, ValueRange buffers,
                         int64_t strip) {
+  if (failed(verifyStaticTiles(op)))
+    return failure();
   return llvm::TypeSwitch<Operation *, FailureOr<SmallVector<Value>>>(op)
       .Case([&](PoolOp op) { return loops::lowerPool(b, op, buffers); })
       .Case([&](BlockScoreOp op) {
@@ -112,10 +115,18 @@ struct ConvertUniSparseToLoops
       return success();
     return emitError(UnknownLoc::get(context))
            << "convert-unisparse-to-loops: expected strip in [1, 64], got "
-           << strip;
+           << static_cast<int64_t>(strip);
   }
 
   void runOnOperation() override {
+    // First of all, so that what is wrong is said once and by its op.
+    if (getOperation()
+            ->walk([](Operation *op) {
+              return failed(verifyStaticTiles(op)) ? WalkResult::interrupt()
+                                                   : WalkResult::advance();
+            })
+            .wasInterrupted())
+      return signalPassFailure();
     ConversionTarget target(getContext());
     target.addIllegalDialect<UniSparseDialect>();
     target.markUnknownOpDynamicallyLegal([](Operation *) { return true; });

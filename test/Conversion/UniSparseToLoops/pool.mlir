@@ -49,12 +49,12 @@ func.func @pool_f32(%x: tensor<1x8x1024x64xf32>) -> tensor<1x8x128x64xf32> {
 }
 
 // CHECK-LABEL: func.func @pool_dynamic(
-// CHECK-SAME:    %[[T:.*]]: tensor<?x8x?x64xf32>
-// CHECK-DAG:     %[[B:.*]] = {{.*}}.dim {{.*}}, %c0
-// CHECK-DAG:     %[[L:.*]] = {{.*}}.dim {{.*}}, %c2
+// CHECK:         %[[L:.*]] = tensor.dim %{{.*}}, %c2
 // CHECK:         %[[UP:.*]] = arith.addi %[[L]], %c7
 // CHECK:         %[[A:.*]] = arith.divui %[[UP]], %c8
+// CHECK:         %[[B:.*]] = tensor.dim %{{.*}}, %c0
 // CHECK:         memref.alloc(%[[B]], %[[A]]) {{.*}} : memref<?x8x?x64xf32>
+// CHECK:         scf.parallel (%{{.*}}, %{{.*}}, %{{.*}}) = (%c0, %c0, %c0) to (%[[B]], %c8, %{{.*}})
 func.func @pool_dynamic(%x: tensor<?x8x?x64xf32>) -> tensor<?x8x?x64xf32> {
   %0 = unisparse.pool %x by 8 : (tensor<?x8x?x64xf32>) -> tensor<?x8x?x64xf32>
   return %0 : tensor<?x8x?x64xf32>

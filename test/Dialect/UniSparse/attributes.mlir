@@ -105,6 +105,16 @@ func.func private @rule_l3_below_fraction() attributes {a = #unisparse.rule<top_
 
 // -----
 
+// expected-error@+1 {{expected a number, got "much"}}
+func.func private @rule_share_text() attributes {a = #unisparse.rule<top_p = "much">}
+
+// -----
+
+// expected-error@+1 {{expected a number, got true}}
+func.func private @rule_share_bool() attributes {a = #unisparse.rule<top_p = true>}
+
+// -----
+
 // expected-error@+1 {{[L4] expected top_k >= 1, got 0}}
 func.func private @rule_l4() attributes {a = #unisparse.rule<top_k = 0>}
 

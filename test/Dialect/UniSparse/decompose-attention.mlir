@@ -103,6 +103,17 @@ func.func @dense_packed_dynamic(%q: tensor<1x4x?x64xf32>, %k: tensor<1x2x?x64xf3
   return %o : tensor<1x4x?x64xf32>
 }
 
+// Nobody knows how many shares there are, nor then how many selections.
+// CHECK-LABEL: func.func @dynamic_shares(
+// CHECK:         %[[C:.*]], %{{.*}}, %{{.*}} = unisparse.block_select {{.*}} top_p(%{{.*}}) {{.*}} -> (tensor<1x?x4xi32>, tensor<1x?x4x4xi32>, tensor<1x?xf32>)
+// CHECK:         unisparse.block_sparse_attention {{.*}} selection(%[[C]],
+func.func @dynamic_shares(%q: tensor<1x4x512x64xf32>, %k: tensor<1x2x512x64xf32>, %p: tensor<?xf32>) -> (tensor<1x4x512x64xf32>, tensor<1x?xf32>) {
+  %o, %c, %i, %d = unisparse.attention %q, %k, %k top_p(%p) block <128x128> pooling <8x8, heads = 2> rule <top_p>
+    : (tensor<1x4x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>, tensor<?xf32>)
+      -> (tensor<1x4x512x64xf32>, tensor<1x?x4xi32>, tensor<1x?x4x4xi32>, tensor<1x?xf32>)
+  return %o, %d : tensor<1x4x512x64xf32>, tensor<1x?xf32>
+}
+
 // -----
 
 // A dynamic dim whose size the IR happens to know keeps its type.

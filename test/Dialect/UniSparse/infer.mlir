@@ -258,7 +258,7 @@ func.func @static_shapes(%q: tensor<2x16x1000x64xf16>, %k: tensor<2x4x1100x64xf1
 // CHECK-SAME:    %[[M:[a-z0-9]+]]: tensor<1x?x4x4xf32>, %[[P:[a-z0-9]+]]: tensor<?xf32>
 // CHECK-DAG:     %[[HM:.*]] = tensor.dim %[[M]], %c1
 // CHECK-DAG:     %[[HP:.*]] = tensor.dim %[[P]], %c0
-// CHECK:         %[[H:.*]] = affine.max {{.*}}()[%[[HP]], %[[HM]]]
+// CHECK:         %[[H:.*]] = affine.max #{{.*}}()[%[[HM]], %[[HP]]]
 // CHECK:         return %[[H]]
 func.func @select_top_p_dims(%m: tensor<1x?x4x4xf32>, %p: tensor<?xf32>) -> index {
   %c1 = arith.constant 1 : index

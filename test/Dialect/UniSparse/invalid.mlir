@@ -300,7 +300,7 @@ func.func @block_score_lengths_three(%q: tensor<1x8x64x64xf32>, %k: tensor<1x2x6
 
 // A length that is neither in the attribute nor an operand.
 func.func @block_score_lengths_missing(%q: tensor<1x8x64x64xf32>, %k: tensor<1x2x64x64xf32>) {
-  // expected-error@+1 {{'unisparse.block_score' op }}
+  // expected-error@+1 {{'unisparse.block_score' op expected 1 dynamic lengths, got 0}}
   %0 = "unisparse.block_score"(%q, %k) <{alpha = 1.0, block = #unisparse.block<128x128>, pooling = #unisparse.pooling<8x8>, operandSegmentSizes = array<i32: 1, 1, 0, 0, 0>, static_lengths = array<i64: 512, -9223372036854775808>}>
     : (tensor<1x8x64x64xf32>, tensor<1x2x64x64xf32>) -> tensor<1x8x4x?xf32>
   return
@@ -530,7 +530,7 @@ func.func @block_select_lengths_three(%m: tensor<1x8x4x4xf32>) {
 
 // A length that is neither in the attribute nor an operand.
 func.func @block_select_lengths_missing(%m: tensor<1x8x?x4xf32>) {
-  // expected-error@+1 {{'unisparse.block_select' op }}
+  // expected-error@+1 {{'unisparse.block_select' op expected 1 dynamic lengths, got 0}}
   %c, %i, %d = "unisparse.block_select"(%m) <{block = #unisparse.block<128x128>, rule = #unisparse.rule<all>, operandSegmentSizes = array<i32: 1, 0, 0, 0, 0>, static_lengths = array<i64: -9223372036854775808, 512>}>
     : (tensor<1x8x?x4xf32>) -> (tensor<1x8x?xi32>, tensor<1x8x?x4xi32>, tensor<1x8xf32>)
   return
@@ -789,7 +789,8 @@ func.func @block_sparse_attention_wrong_type(%q: tensor<1x8x512x64xf32>, %k: ten
 
 // return_lse: a second result.
 func.func @block_sparse_attention_wrong_type_lse(%q: tensor<1x8x512x64xf32>, %k: tensor<1x2x512x64xf32>, %v: tensor<1x2x512x64xf32>) {
-  // expected-error@+1 {{'unisparse.block_sparse_attention' op }}
+  // expected-error@+2 {{failed to infer returned types}}
+  // expected-error@+1 {{are incompatible with return type(s) of operation}}
   %o = unisparse.block_sparse_attention %q, %k, %v block <128x128> return_lse
     : (tensor<1x8x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>) -> tensor<1x8x512x64xf32>
   return

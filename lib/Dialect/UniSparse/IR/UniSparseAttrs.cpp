@@ -131,7 +131,8 @@ static ParseResult parseShare(AsmParser &parser, FloatAttr &p) {
     return failure();
   if (auto real = dyn_cast<FloatAttr>(number))
     p = Builder(parser.getContext()).getF64FloatAttr(real.getValueAsDouble());
-  else if (auto whole = dyn_cast<IntegerAttr>(number))
+  else if (auto whole = dyn_cast<IntegerAttr>(number);
+           whole && !whole.getType().isInteger(1))
     p = Builder(parser.getContext()).getF64FloatAttr(whole.getInt());
   else
     return parser.emitError(loc) << "expected a number, got " << number;

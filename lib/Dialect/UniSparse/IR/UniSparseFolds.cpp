@@ -74,32 +74,90 @@ struct DenseAttention : OpRewritePattern<AttentionOp> {
   }
 };
 
+/// A mass that is only a shape already, with or without a cast that tensor's own
+/// patterns put behind it.
+bool isShape(Value mass) {
+  if (auto cast = mass.getDefiningOp<tensor::CastOp>())
+    mass = cast.getSource();
+  return mass.getDefiningOp<tensor::EmptyOp>() != nullptr;
+}
+
+/// The sizes of `mass` without reading it: from its type, and what is dynamic
+/// from the operands of the op that makes it, so that the op itself can go.
+SmallVector<OpFoldResult> sizesWithout(OpBuilder &b, Location loc, Value mass) {
+  auto type = cast<RankedTensorType>(mass.getType());
+  if (type.hasStaticShape())
+    return getAsIndexOpFoldResult(b.getContext(), type.getShape());
+  auto result = dyn_cast<OpResult>(mass);
+  auto reify = mass.getDefiningOp<ReifyRankedShapedTypeOpInterface>();
+  ReifiedRankedShapedTypeDims shapes;
+  if (!result || !reify || failed(reify.reifyResultShapes(b, shapes)))
+    return tensor::getMixedSizes(b, loc, mass);
+  SmallVector<OpFoldResult> sizes = shapes[result.getResultNumber()];
+  for (auto [i, size] : llvm::enumerate(type.getShape()))
+    if (!ShapedType::isDynamic(size))
+      sizes[i] = b.getIndexAttr(size);
+  return sizes;
+}
+
 /// block_select with a rule that takes all -> rule <all>, whose mass is only a
 /// shape: nothing is pooled or scored for it.
 struct DenseSelect : OpRewritePattern<BlockSelectOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(BlockSelectOp op,
                                 PatternRewriter &rewriter) const override {
+    // Shares may name more heads than the mass has: the types need them.
+    if (op.getTopP())
+      return rewriter.notifyMatchFailure(op, "top_p names the heads");
     RuleAttr all = denseRule(op.getRule(), op.getStaticLengths()[1]);
-    bool isAll = op.getRule().getKind() == RuleKind::All;
-    if ((!all || op.getTopP()) && !isAll)
-      return rewriter.notifyMatchFailure(op, "the rule may leave blocks out");
-    if (op.getMass().getDefiningOp<tensor::EmptyOp>())
-      return rewriter.notifyMatchFailure(op, "already a shape");
-    Location loc = op.getLoc();
-    Value shape = tensor::EmptyOp::create(
-        rewriter, loc, tensor::getMixedSizes(rewriter, loc, op.getMass()),
-        rewriter.getF32Type());
-    if (shape.getType() != op.getMass().getType())
-      return rewriter.notifyMatchFailure(op, "shape changes the type");
+    bool shape = isShape(op.getMass());
+    bool dense = all || op.getRule().getKind() == RuleKind::All;
+    if (!dense || (shape && !all))
+      return rewriter.notifyMatchFailure(op, "blocks may be left out, or the "
+                                             "mass is a shape already");
+    if (op.getMass().getType().getEncoding())
+      return rewriter.notifyMatchFailure(op, "the mass has an encoding");
+    Value mass = op.getMass();
+    if (!shape) {
+      SmallVector<OpFoldResult> sizes =
+          sizesWithout(rewriter, op.getLoc(), mass);
+      Value empty = tensor::EmptyOp::create(rewriter, op.getLoc(), sizes,
+                                            rewriter.getF32Type());
+      // Sizes may be better known than the type says.
+      if (empty.getType() != mass.getType())
+        empty = tensor::CastOp::create(rewriter, op.getLoc(), mass.getType(),
+                                       empty);
+      mass = empty;
+    }
     rewriter.modifyOpInPlace(op, [&] {
-      op.getMassMutable().assign(shape);
+      op.getMassMutable().assign(mass);
       if (all)
         op.setRuleAttr(all);
     });
     return success();
   }
 };
+
+/// Whether `length`, static or a value, is surely the length of `tokens`.
+bool isLengthOf(OpFoldResult length, Value tokens) {
+  int64_t known = cast<ShapedType>(tokens.getType()).getDimSize(2);
+  if (std::optional<int64_t> constant = getConstantIntValue(length))
+    return *constant == known;
+  auto dim = cast<Value>(length).getDefiningOp<tensor::DimOp>();
+  return dim && dim.getSource() == tokens && dim.getConstantIndex() == 2;
+}
+
+/// Whether `select` is of the very sequences that `op` attends over.
+bool selectsFor(BlockSelectOp select, BlockSparseAttentionOp op) {
+  Builder b(op.getContext());
+  SmallVector<OpFoldResult> lengths =
+      getMixedValues(select.getStaticLengths(), select.getLengths(), b);
+  return select.getCausal() == op.getCausal() &&
+         select.getBlock() == op.getBlock() &&
+         select.getCuSeqlensQ() == op.getCuSeqlensQ() &&
+         select.getCuSeqlensK() == op.getCuSeqlensK() &&
+         isLengthOf(lengths[0], op.getQ()) && isLengthOf(lengths[1], op.getK());
+}
 
 /// Attention over a selection that holds every candidate needs none.
 struct DropFullSelection : OpRewritePattern<BlockSparseAttentionOp> {
@@ -110,9 +168,7 @@ struct DropFullSelection : OpRewritePattern<BlockSparseAttentionOp> {
                       ? op.getCounts().getDefiningOp<BlockSelectOp>()
                       : BlockSelectOp();
     if (!select || op.getIndices() != select.getIndices() ||
-        select.getRule().getKind() != RuleKind::All ||
-        select.getCausal() != op.getCausal() ||
-        select.getBlock() != op.getBlock())
+        select.getRule().getKind() != RuleKind::All || !selectsFor(select, op))
       return rewriter.notifyMatchFailure(op, "not all candidates, as it seems");
     rewriter.modifyOpInPlace(op, [&] {
       op.getCountsMutable().clear();

@@ -35,8 +35,11 @@ func::FuncOp declareHook(ModuleOp module, StringRef name) {
   auto type = b.getFunctionType({b.getI32Type()}, {});
   if (Operation *symbol = module.lookupSymbol(name)) {
     auto function = dyn_cast<func::FuncOp>(symbol);
-    if (function && function.getFunctionType() == type)
+    if (function && function.getFunctionType() == type) {
+      // The host defines the C interface.
+      function->setAttr("llvm.emit_c_interface", b.getUnitAttr());
       return function;
+    }
     symbol->emitOpError() << "expected @" << name << " to be a function of type "
                           << type << ", as stages are to call it";
     return {};

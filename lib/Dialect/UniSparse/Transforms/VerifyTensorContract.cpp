@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "unisparse/Dialect/UniSparse/Transforms/Contracts.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -33,7 +34,9 @@ LogicalResult expectStaticHeadsAndDim(Operation *op, ValueRange tokens) {
   return success();
 }
 
-LogicalResult verifyStage(Operation *op) {
+} // namespace
+
+LogicalResult unisparse::verifyStaticTiles(Operation *op) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([](AttentionOp op) {
         return op.emitOpError("expected to be decomposed before it is lowered; "
@@ -63,11 +66,12 @@ LogicalResult verifyStage(Operation *op) {
       .Default(success());
 }
 
+namespace {
 struct VerifyTensorContract
     : unisparse::impl::UniSparseVerifyTensorContractBase<VerifyTensorContract> {
   void runOnOperation() override {
     WalkResult result = getOperation()->walk([](Operation *op) {
-      return failed(verifyStage(op)) ? WalkResult::interrupt()
+      return failed(verifyStaticTiles(op)) ? WalkResult::interrupt()
                                      : WalkResult::advance();
     });
     if (result.wasInterrupted())

@@ -130,7 +130,7 @@ def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [AttrSizedOperandSegmen
   let assemblyFormat = [{
     $q `,` $k `lengths` custom<DynamicIndexList>($lengths, $static_lengths)
     (`cu_seqlens` `(` $cu_seqlens_q^ `,` $cu_seqlens_k `)`)?
-    `block` $block `pooling` $pooling (`agg` $agg^)? (`share` $share^)?
+    `block` $block `pooling` $pooling (`agg` `` $agg^)? (`share` `` $share^)?
     (`causal` $causal^)? (`scale` $scale^)? (`alpha` $alpha^)?
     attr-dict `:` functional-type(operands, results)
   }];
@@ -142,7 +142,8 @@ def UniSparse_BlockSelectOp : UniSparse_Op<"block_select", [AttrSizedOperandSegm
   let description = [{
     Candidates are the key blocks that any row of a query block may see [L1].
     The forced ones [L2] are taken, then the others in order of mass, ties by
-    the smaller index, until the `rule` is met [L3, L4].
+    the smaller index, until the `rule` is met [L3, L4]. A mass that is NaN or
+    below zero counts as none.
 
     Shapes: f32 mass `[B, Hm, R, J]` gives `counts` i32 `[B, H, R]`, `indices`
     i32 `[B, H, R, J]`, ascending within a row and 0 behind `counts` [L6], and
@@ -286,7 +287,7 @@ def UniSparse_AttentionOp : UniSparse_Op<"attention", [
   let assemblyFormat = [{
     $q `,` $k `,` $v (`top_p` `(` $top_p^ `)`)?
     (`cu_seqlens` `(` $cu_seqlens_q^ `,` $cu_seqlens_k `)`)?
-    `block` $block `pooling` $pooling `rule` $rule (`agg` $agg^)? (`share` $share^)?
+    `block` $block `pooling` $pooling `rule` $rule (`agg` `` $agg^)? (`share` `` $share^)?
     (`causal` $causal^)? (`return_lse` $return_lse^)? (`scale` $scale^)? (`alpha` $alpha^)?
     attr-dict `:` functional-type(operands, results)
   }];

@@ -38,7 +38,7 @@ def UniTile_AllocOp : UniTile_Op<"alloc",
   }];
   let arguments = (ins OptionalAttr<I64Attr>:$offset);
   let results = (outs UniTile_SharedType:$tile);
-  let assemblyFormat = "(`offset` $offset^)? attr-dict `:` type($tile)";
+  let assemblyFormat = "(`offset` $offset^)? attr-dict `:` qualified(type($tile))";
   let hasVerifier = 1;
 }
 
@@ -70,23 +70,69 @@ def UniTile_CopyAsyncOp : UniTile_Op<"copy_async",
                        I64:$stride, UniTile_SharedType:$tile, I32:$stage);
   let assemblyFormat = [{
     $source `row` $row `limit` $limit `stride` $stride `to` $tile `[` $stage `]`
-    attr-dict `:` type($tile)
+    attr-dict `:` qualified(type($tile))
   }];
 }
 
 def UniTile_CommitOp : UniTile_Op<"commit", [MemoryEffects<[MemWrite]>]> {
   let summary = "Close a group of copies";
+  let description = [{
+    The copies that a thread started since its last commit are one group, which
+    `unitile.wait` counts.
+
+    ```mlir
+    func.func @commit(%p: !llvm.ptr<1>, %row: i32, %limit: i32, %stride: i64, %stage: i32) {
+      %k = unitile.alloc : !unitile.shared<128x64xbf16, 2>
+      unitile.copy_async %p row %row limit %limit stride %stride to %k[%stage] : !unitile.shared<128x64xbf16, 2>
+      unitile.commit
+      unitile.wait 0
+      unitile.barrier
+      return
+    }
+    ```
+  }];
   let assemblyFormat = "attr-dict";
 }
 
 def UniTile_WaitOp : UniTile_Op<"wait", [MemoryEffects<[MemWrite]>]> {
   let summary = "Wait until at most so many groups of this thread are in flight";
+  let description = [{
+    The latest `groups` groups may still be in flight; all before them have
+    arrived. Other threads' copies are seen behind a `unitile.barrier`.
+
+    ```mlir
+    func.func @wait(%p: !llvm.ptr<1>, %row: i32, %limit: i32, %stride: i64, %stage: i32) {
+      %k = unitile.alloc : !unitile.shared<128x64xbf16, 2>
+      unitile.copy_async %p row %row limit %limit stride %stride to %k[%stage] : !unitile.shared<128x64xbf16, 2>
+      unitile.commit
+      unitile.wait 0
+      unitile.barrier
+      return
+    }
+    ```
+  }];
   let arguments = (ins ConfinedAttr<I32Attr, [IntNonNegative]>:$groups);
   let assemblyFormat = "$groups attr-dict";
 }
 
 def UniTile_BarrierOp : UniTile_Op<"barrier", [MemoryEffects<[MemWrite]>]> {
   let summary = "Wait for all threads of the block, their writes visible";
+  let description = [{
+    Stands between the wait for a copy and the reads of what other threads
+    copied, and between the last reads of a stage and the copy that overwrites
+    it.
+
+    ```mlir
+    func.func @barrier(%p: !llvm.ptr<1>, %row: i32, %limit: i32, %stride: i64, %stage: i32) {
+      %k = unitile.alloc : !unitile.shared<128x64xbf16, 2>
+      unitile.copy_async %p row %row limit %limit stride %stride to %k[%stage] : !unitile.shared<128x64xbf16, 2>
+      unitile.commit
+      unitile.wait 0
+      unitile.barrier
+      return
+    }
+    ```
+  }];
   let assemblyFormat = "attr-dict";
 }
 
@@ -96,9 +142,17 @@ def UniTile_BarrierOp : UniTile_Op<"barrier", [MemoryEffects<[MemWrite]>]> {
 
 def UniTile_FillOp : UniTile_Op<"fill", [Pure]> {
   let summary = "A fragment, or rows, of one value";
+  let description = [{
+    ```mlir
+    func.func @fill(%x: f32) -> !unitile.rows<128xf32> {
+      %0 = unitile.fill %x : f32 -> !unitile.rows<128xf32>
+      return %0 : !unitile.rows<128xf32>
+    }
+    ```
+  }];
   let arguments = (ins AnyFloat:$value);
   let results = (outs UniTile_FragmentOrRows:$result);
-  let assemblyFormat = "$value attr-dict `:` type($value) `->` type($result)";
+  let assemblyFormat = "$value attr-dict `:` type($value) `->` qualified(type($result))";
   let hasVerifier = 1;
 }
 
@@ -108,11 +162,19 @@ def UniTile_LoadOp : UniTile_Op<"load", [MemoryEffects<[MemRead]>]> {
     The whole of a stage, as the A operand of `unitile.mma`.
 
     Constraint U1: the fragment has the tile's rows, columns and element type.
+
+    ```mlir
+    func.func @load(%stage: i32) -> !unitile.fragment<128x64xbf16> {
+      %q = unitile.alloc : !unitile.shared<128x64xbf16, 2>
+      %0 = unitile.load %q[%stage] : !unitile.shared<128x64xbf16, 2> -> !unitile.fragment<128x64xbf16>
+      return %0 : !unitile.fragment<128x64xbf16>
+    }
+    ```
   }];
   let arguments = (ins UniTile_SharedType:$tile, I32:$stage);
   let results = (outs UniTile_FragmentType:$result);
   let assemblyFormat =
-      "$tile `[` $stage `]` attr-dict `:` type($tile) `->` type($result)";
+      "$tile `[` $stage `]` attr-dict `:` qualified(type($tile)) `->` qualified(type($result))";
   let hasVerifier = 1;
 }
 
@@ -145,7 +207,7 @@ def UniTile_MmaOp : UniTile_Op<"mma",
   let results = (outs UniTile_FragmentType:$result);
   let assemblyFormat = [{
     $a `,` $b `[` $stage `]` `,` $acc (`by_rows` $by_rows^)? attr-dict
-    `:` type($a) `,` type($b) `,` type($acc)
+    `:` qualified(type($a)) `,` qualified(type($b)) `,` qualified(type($acc))
   }];
   let hasVerifier = 1;
 }
@@ -181,8 +243,8 @@ def UniTile_MapOp : UniTile_Op<"map",
   let results = (outs UniTile_FragmentOrRows:$result);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
-    (`indices` $indices^)? (`ins` `(` $inputs^ `:` type($inputs) `)`)?
-    `->` type($result) $body attr-dict
+    (`indices` $indices^)? (`ins` `(` $inputs^ `:` qualified(type($inputs)) `)`)?
+    `->` qualified(type($result)) $body attr-dict
   }];
   let hasVerifier = 1;
 }
@@ -190,6 +252,17 @@ def UniTile_MapOp : UniTile_Op<"map",
 def UniTile_YieldOp : UniTile_Op<"yield",
     [Pure, Terminator, ReturnLike, HasParent<"MapOp">]> {
   let summary = "The element that unitile.map computes";
+  let description = [{
+    ```mlir
+    func.func @yield(%x: !unitile.rows<128xf32>) -> !unitile.rows<128xf32> {
+      %0 = unitile.map ins(%x : !unitile.rows<128xf32>) -> !unitile.rows<128xf32> {
+      ^bb0(%e: f32):
+        unitile.yield %e : f32
+      }
+      return %0 : !unitile.rows<128xf32>
+    }
+    ```
+  }];
   let arguments = (ins Optional<AnyType>:$value);
   let assemblyFormat = "($value^ `:` type($value))? attr-dict";
   let builders = [OpBuilder<(ins), [{ }]>];
@@ -211,7 +284,7 @@ def UniTile_ReduceOp : UniTile_Op<"reduce", [Pure, AllTypesMatch<["init", "resul
                        UniTile_FragmentType:$fragment, UniTile_RowsType:$init);
   let results = (outs UniTile_RowsType:$result);
   let assemblyFormat =
-      "$combine $fragment `,` $init attr-dict `:` type($fragment) `,` type($init)";
+      "$combine $fragment `,` $init attr-dict `:` qualified(type($fragment)) `,` qualified(type($init))";
   let hasVerifier = 1;
 }
 
@@ -221,12 +294,19 @@ def UniTile_StoreOp : UniTile_Op<"store", [MemoryEffects<[MemWrite]>]> {
     Row `r` goes to row `row + r` of the row-major matrix at `target`, whose
     rows are `stride` elements apart (rows: element `row + r`); rows at or past
     `limit` are not written.
+
+    ```mlir
+    func.func @store(%x: !unitile.fragment<128x64xf32>, %o: !llvm.ptr<1>, %row: i32, %limit: i32, %stride: i64) {
+      unitile.store %x to %o row %row limit %limit stride %stride : !unitile.fragment<128x64xf32>
+      return
+    }
+    ```
   }];
   let arguments = (ins UniTile_FragmentOrRows:$value, UniTile_GlobalPtr:$target,
                        I32:$row, I32:$limit, I64:$stride);
   let assemblyFormat = [{
     $value `to` $target `row` $row `limit` $limit `stride` $stride attr-dict
-    `:` type($value)
+    `:` qualified(type($value))
   }];
 }
 

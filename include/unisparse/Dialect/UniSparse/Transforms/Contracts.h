@@ -1,0 +1,20 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// What a level demands of the ops that leave it, for the contract pass and for
+// the conversions that rely on it.
+#ifndef UNISPARSE_DIALECT_UNISPARSE_TRANSFORMS_CONTRACTS_H
+#define UNISPARSE_DIALECT_UNISPARSE_TRANSFORMS_CONTRACTS_H
+
+#include "mlir/IR/Operation.h"
+
+namespace unisparse {
+
+/// Heads and head_dim of a stage are static, as its tiles are laid out for
+/// them, and no unisparse.attention is left whole. Other ops pass.
+mlir::LogicalResult verifyStaticTiles(mlir::Operation *op);
+
+} // namespace unisparse
+
+#endif // UNISPARSE_DIALECT_UNISPARSE_TRANSFORMS_CONTRACTS_H

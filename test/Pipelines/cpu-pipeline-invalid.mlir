@@ -1,0 +1,47 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// What the CPU cannot run is refused in words, at the level that needs it.
+
+// RUN: unisparse-opt %s --unisparse-to-cpu-pipeline -split-input-file -verify-diagnostics
+// RUN: not unisparse-opt %s --unisparse-to-cpu-pipeline="vector-bits=300" 2>&1 | FileCheck %s --check-prefix=BITS
+
+// BITS: vector-bits
+// BITS-SAME: 300
+
+func.func @dynamic_head_dim(%q: tensor<1x4x512x?xf32>) -> tensor<1x4x512x?xf32> {
+  // expected-error@+1 {{expected a static head_dim to lower to the CPU, got 'tensor<1x4x512x?xf32>'; cast the operand to a type that names it}}
+  %o, %c, %i, %d = unisparse.attention %q, %q, %q block <64x64> pooling <8x8> rule <top_p = 0.5>
+    : (tensor<1x4x512x?xf32>, tensor<1x4x512x?xf32>, tensor<1x4x512x?xf32>)
+      -> (tensor<1x4x512x?xf32>, tensor<1x4x8xi32>, tensor<1x4x8x8xi32>, tensor<1x4xf32>)
+  return %o : tensor<1x4x512x?xf32>
+}
+
+// -----
+
+func.func @dynamic_heads(%q: tensor<1x?x512x64xf32>, %k: tensor<1x2x512x64xf32>) -> tensor<1x?x512x64xf32> {
+  // expected-error@+1 {{expected a static number of heads to lower to the CPU, got 'tensor<1x?x512x64xf32>'}}
+  %o, %c, %i, %d = unisparse.attention %q, %k, %k block <64x64> pooling <8x8> rule <top_p = 0.5>
+    : (tensor<1x?x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>)
+      -> (tensor<1x?x512x64xf32>, tensor<1x?x8xi32>, tensor<1x?x8x8xi32>, tensor<1x?xf32>)
+  return %o : tensor<1x?x512x64xf32>
+}
+
+// -----
+
+// A contraction of the program's own, of a size nobody knows.
+func.func @dynamic_contraction(%a: tensor<?x64xf32>, %b: tensor<64x64xf32>, %c: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  // expected-error@+1 {{'linalg.matmul' op expected tiles of static shape}}
+  %0 = linalg.matmul ins(%a, %b : tensor<?x64xf32>, tensor<64x64xf32>) outs(%c : tensor<?x64xf32>) -> tensor<?x64xf32>
+  return %0 : tensor<?x64xf32>
+}
+
+// -----
+
+// An op of a level that the pipeline does not know.
+func.func @foreign(%x: f32) -> f32 {
+  // expected-error@+1 {{'spirv.FAdd' op expected only llvm and omp ops at the end of the CPU pipeline; the pipeline has no lowering for this one}}
+  %0 = spirv.FAdd %x, %x : f32
+  return %0 : f32
+}
