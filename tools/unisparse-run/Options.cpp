@@ -5,6 +5,7 @@
 #include "Options.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
 #include <cmath>
 
@@ -274,6 +275,13 @@ Error run::failure(const Twine &subject, const Twine &what) {
   return createStringError(subject + ": " + what);
 }
 
+/// 0.9 as 0.9, not 0.90 or 0.900000.
+static std::string number(double value) {
+  std::string text;
+  raw_string_ostream(text) << format("%g", value);
+  return text;
+}
+
 static Error expectAtLeast(StringRef option, int64_t least, int64_t got) {
   if (got >= least)
     return Error::success();
@@ -314,13 +322,13 @@ Error run::checkOptions(const Options &o) {
   for (double share : o.p) // [L3] NaN fails both comparisons.
     if (!(share >= 0.0 && share <= 1.0))
       return failure("--p", "[L3] expected shares in [0, 1], got " +
-                                formatv("{0}", share).str());
+                                number(share));
   if (o.scale && !std::isfinite(*o.scale))
     return failure("--scale", "[S1] expected a finite number, got " +
-                                  formatv("{0}", *o.scale).str());
+                                  number(*o.scale));
   if (!std::isfinite(o.alpha))
     return failure("--alpha", "[S1] expected a finite number, got " +
-                                  formatv("{0}", o.alpha).str());
+                                  number(o.alpha));
   return Error::success();
 }
 
@@ -335,5 +343,5 @@ std::string Options::describeRule() const {
     return formatv("top-k {0}", *topK).str();
   if (p.size() > 1)
     return "top-p per head";
-  return formatv("top-p {0}", p[0]).str();
+  return "top-p " + number(p[0]);
 }

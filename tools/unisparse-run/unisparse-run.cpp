@@ -48,6 +48,7 @@ Expected<Outputs> repeat(const Options &o, const Compiled &compiled,
   Outputs outputs;
   for (int64_t i = 0; i < o.repeat; ++i) {
     Timing timing;
+    outputs = Outputs(); // The last run's results make room for the next's.
     Expected<Outputs> result = execute(compiled, function, in, timing);
     if (!result)
       return result.takeError();
