@@ -4,20 +4,20 @@
 
 // The CPU pipeline, one sentence of why a pass. Four levels, each closed by a
 // contract: tensors, loops over tiles, vectors and threads, LLVM.
-#include "unisparse/Pipelines/Pipelines.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Affine/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/Pipelines/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
-#include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 #include "unisparse/Conversion/Passes.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
+#include "unisparse/Pipelines/Pipelines.h"
 #include "unisparse/Transforms/Passes.h"
 
 using namespace mlir;

@@ -29,7 +29,8 @@ static Expected<std::string> resolveTarget(StringRef path) {
   return target.str().str();
 }
 
-Error unisparse::writeFileAtomically(StringRef path, ArrayRef<StringRef> parts) {
+Error unisparse::writeFileAtomically(StringRef path,
+                                     ArrayRef<StringRef> parts) {
   std::string target;
   if (Error error = resolveTarget(path).moveInto(target))
     return error;

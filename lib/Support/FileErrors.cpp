@@ -12,14 +12,14 @@ using namespace llvm;
 using namespace unisparse;
 
 Error files::fail(StringRef path, const Twine &what, const Twine &expected,
-           const Twine &got) {
+                  const Twine &got) {
   return createStringError(inconvertibleErrorCode(),
                            path + ": " + what + ", expected " + expected +
                                ", got " + got);
 }
 
 Error files::fail(StringRef path, const Twine &what, const Twine &expected,
-           std::error_code code) {
+                  std::error_code code) {
   return fail(path, what, expected, "\"" + code.message() + "\"");
 }
 

@@ -65,7 +65,8 @@ static std::string buildHeader(ArrayRef<const NamedTensor *> tensors) {
   return header;
 }
 
-Error unisparse::writeSafeTensors(StringRef path, ArrayRef<NamedTensor> tensors) {
+Error unisparse::writeSafeTensors(StringRef path,
+                                  ArrayRef<NamedTensor> tensors) {
   if (Error error = checkTensors(path, tensors))
     return error;
   // Large elements first: what follows then stays aligned without holes.

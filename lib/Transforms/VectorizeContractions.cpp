@@ -2,7 +2,6 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "unisparse/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -11,6 +10,7 @@
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "unisparse/Transforms/Passes.h"
 
 namespace unisparse {
 #define GEN_PASS_DEF_UNISPARSEVECTORIZECONTRACTIONS
@@ -35,8 +35,13 @@ FailureOr<Contraction> matchContraction(linalg::LinalgOp op,
     return rewriter.notifyMatchFailure(op, "not a linalg.matmul");
   if (!op.hasPureBufferSemantics())
     return rewriter.notifyMatchFailure(op, "works on tensors; bufferize first");
-  Contraction x{op.getDpsInputs()[0], op.getDpsInputs()[1],
-                op.getDpsInits()[0], 0, 0, 0, false};
+  Contraction x{op.getDpsInputs()[0],
+                op.getDpsInputs()[1],
+                op.getDpsInits()[0],
+                0,
+                0,
+                0,
+                false};
   for (Value v : {x.a, x.b, x.c}) {
     auto type = cast<MemRefType>(v.getType());
     if (!type.hasStaticShape() || !type.getElementType().isF32() ||
@@ -82,7 +87,9 @@ struct VectorizeContraction : OpInterfaceRewritePattern<linalg::LinalgOp> {
       return rewriter.notifyMatchFailure(op, "register-rows must divide m");
     ImplicitLocOpBuilder b(op.getLoc(), rewriter);
     Value zero = arith::ConstantIndexOp::create(b, 0);
-    auto index = [&](int64_t i) { return arith::ConstantIndexOp::create(b, i); };
+    auto index = [&](int64_t i) {
+      return arith::ConstantIndexOp::create(b, i);
+    };
     scf::ForOp::create(b, zero, index(x->m), index(rows), ValueRange{},
                        [&](OpBuilder &, Location, Value m, ValueRange) {
                          emitRows(b, *x, m, zero);
@@ -137,7 +144,8 @@ struct VectorizeContraction : OpInterfaceRewritePattern<linalg::LinalgOp> {
           scf::YieldOp::create(b, next);
         });
     for (int64_t i = 0; i < rows; ++i) {
-      Value old = vector::LoadOp::create(b, vector, x.c, ValueRange{at[i], zero});
+      Value old =
+          vector::LoadOp::create(b, vector, x.c, ValueRange{at[i], zero});
       Value sum = arith::AddFOp::create(b, old, loop.getResult(i));
       vector::StoreOp::create(b, sum, x.c, ValueRange{at[i], zero});
     }

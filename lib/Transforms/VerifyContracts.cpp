@@ -2,10 +2,10 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "unisparse/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "unisparse/Transforms/Passes.h"
 
 namespace unisparse {
 #define GEN_PASS_DEF_UNISPARSEVERIFYLOOPSCONTRACT
@@ -21,7 +21,8 @@ static LogicalResult checkAll(Operation *root,
   return failure(root->walk([&](Operation *op) {
                        return failed(check(op)) ? WalkResult::interrupt()
                                                 : WalkResult::advance();
-                     }).wasInterrupted());
+                     })
+                     .wasInterrupted());
 }
 
 static LogicalResult checkLoops(Operation *op) {

@@ -2,8 +2,8 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "unisparse/InitAll.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "unisparse/InitAll.h"
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;

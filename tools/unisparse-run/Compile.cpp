@@ -68,13 +68,13 @@ void protectArguments(func::FuncOp function) {
 }
 
 struct ProgramBuilder {
-  ProgramBuilder(MLIRContext *context, const Options &options,
-                 const Inputs &in)
+  ProgramBuilder(MLIRContext *context, const Options &options, const Inputs &in)
       : b(UnknownLoc::get(context), context), o(options), in(in) {}
 
   void build(ModuleOp module) {
     b.setInsertionPointToEnd(module.getBody());
-    addFunction(kMain, [&] { return o.selection.empty() ? select() : given(); });
+    addFunction(kMain,
+                [&] { return o.selection.empty() ? select() : given(); });
     if (o.compareDense)
       addFunction(kDense, [&] { return attend(Value(), Value()); });
   }
@@ -83,20 +83,23 @@ private:
   /// A function of all inputs that returns what `body` makes of them.
   void addFunction(StringRef name, function_ref<Operation *()> body) {
     SmallVector<Type> types;
-    for (const Tensor *t : {&in.q, &in.k, &in.v, &in.cuQ, &in.cuK, &in.counts,
-                            &in.indices})
+    for (const Tensor *t :
+         {&in.q, &in.k, &in.v, &in.cuQ, &in.cuK, &in.counts, &in.indices})
       if (*t)
         types.push_back(typeOf(b.getContext(), *t));
-    auto function =
-        func::FuncOp::create(b, name, b.getFunctionType(types, {}));
+    auto function = func::FuncOp::create(b, name, b.getFunctionType(types, {}));
     function->setAttr("llvm.emit_c_interface", b.getUnitAttr());
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(function.addEntryBlock());
     protectArguments(function);
     auto next = function.getArguments().begin();
-    for (auto [value, t] :
-         {std::pair{&q, &in.q}, {&k, &in.k}, {&v, &in.v}, {&cuQ, &in.cuQ},
-          {&cuK, &in.cuK}, {&counts, &in.counts}, {&indices, &in.indices}})
+    for (auto [value, t] : {std::pair{&q, &in.q},
+                            {&k, &in.k},
+                            {&v, &in.v},
+                            {&cuQ, &in.cuQ},
+                            {&cuK, &in.cuK},
+                            {&counts, &in.counts},
+                            {&indices, &in.indices}})
       *value = *t ? Value(*next++) : Value();
     Operation *result = body();
     func::ReturnOp::create(b, result->getResults());
@@ -114,8 +117,8 @@ private:
     MLIRContext *context = b.getContext();
     if (o.dense)
       return RuleAttr::getAll(context);
-    FloatAttr share = o.p.size() == 1 && !o.topK ? b.getF64FloatAttr(o.p[0])
-                                                 : FloatAttr();
+    FloatAttr share =
+        o.p.size() == 1 && !o.topK ? b.getF64FloatAttr(o.p[0]) : FloatAttr();
     return RuleAttr::get(context, o.topK ? RuleKind::TopK : RuleKind::TopP,
                          share, o.topK.value_or(0), o.sink, o.local,
                          o.minBlocks, o.maxBlocks, o.denseBelow);
@@ -171,8 +174,7 @@ llvm::Expected<func::FuncOp> entryOf(ModuleOp module, StringRef path) {
       continue;
     if (entry)
       return failure(path, "expected one public function, got @" +
-                               entry.getName() + " and @" +
-                               function.getName());
+                               entry.getName() + " and @" + function.getName());
     entry = function;
   }
   if (!entry)
@@ -217,8 +219,8 @@ llvm::Error checkResults(func::FuncOp entry, const Inputs &in, const Options &o,
                       ? packedSlots(in.lq(), in.cuQ.shape[0] - 1, o.blockQ)
                       : ceilUnits(in.lq(), o.blockQ);
   int64_t blocks = ceilUnits(in.lk(), o.blockK);
-  Type element = elementType(context, in.q.dtype), f32 = Float32Type::get(context),
-       i32 = IntegerType::get(context, 32);
+  Type element = elementType(context, in.q.dtype),
+       f32 = Float32Type::get(context), i32 = IntegerType::get(context, 32);
   auto tensor = [](ArrayRef<int64_t> shape, Type type) {
     return RankedTensorType::get(shape, type);
   };
@@ -237,20 +239,24 @@ llvm::Error checkResults(func::FuncOp entry, const Inputs &in, const Options &o,
     };
     const auto *place = llvm::find_if(known, fits);
     if (place == std::end(known)) {
-      std::string choices = llvm::join(
-          llvm::map_range(known, [](auto &entry) {
-            return entry.first.str() + " " + textOf(entry.second);
-          }), ", ");
+      std::string choices =
+          llvm::join(llvm::map_range(known,
+                                     [](auto &entry) {
+                                       return entry.first.str() + " " +
+                                              textOf(entry.second);
+                                     }),
+                     ", ");
       return failure(subject, "expected results among " + choices + ", got " +
                                   textOf(type));
     }
     int64_t heads = place->first == "o" || place->first == "lse"
-                        ? in.heads() : got.getDimSize(1);
+                        ? in.heads()
+                        : got.getDimSize(1);
     if (heads < 1 || in.heads() % heads)
       return failure(subject, "expected " + place->first +
                                   " with a static number of heads that divides "
-                                  "q's " + Twine(in.heads()) + ", got " +
-                                  textOf(type));
+                                  "q's " +
+                                  Twine(in.heads()) + ", got " + textOf(type));
   }
   return llvm::Error::success();
 }
@@ -331,8 +337,8 @@ public:
     if (text == last)
       return llvm::Error::success();
     last = text;
-    std::string path = llvm::formatv("{0}/{1,0+2}-{2}.mlir", folder, count++,
-                                     pass);
+    std::string path =
+        llvm::formatv("{0}/{1,0+2}-{2}.mlir", folder, count++, pass);
     return writeFileAtomically(path, {StringRef(text)});
   }
 
@@ -404,8 +410,8 @@ llvm::Expected<std::unique_ptr<ExecutionEngine>> jit(ModuleOp module) {
 
 } // namespace
 
-llvm::Expected<Compiled> run::compile(MLIRContext &context,
-                                      Options &options, const Inputs &in) {
+llvm::Expected<Compiled> run::compile(MLIRContext &context, Options &options,
+                                      const Inputs &in) {
   auto start = Clock::now();
   // The first error in full is what the user is told, in one line.
   std::string diagnostics;
@@ -454,9 +460,11 @@ llvm::Expected<Compiled> run::compile(MLIRContext &context,
     return engine.takeError();
   compiled.engine = std::move(*engine);
   // Codegen happens on the first look-up; it belongs to compiling.
-  if (auto main = compiled.engine->lookupPacked(
-          ("_mlir_ciface_" + kMain).str()); !main)
+  if (auto main =
+          compiled.engine->lookupPacked(("_mlir_ciface_" + kMain).str());
+      !main)
     return main.takeError();
-  compiled.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  compiled.seconds =
+      std::chrono::duration<double>(Clock::now() - start).count();
   return std::move(compiled);
 }

@@ -33,8 +33,8 @@ struct Compiled {
 /// Builds the IR of the options (or reads --program, and from it the block and
 /// causality that `options` then has), runs the CPU pipeline for this machine
 /// and compiles.
-llvm::Expected<Compiled> compile(mlir::MLIRContext &context,
-                                 Options &options, const Inputs &in);
+llvm::Expected<Compiled> compile(mlir::MLIRContext &context, Options &options,
+                                 const Inputs &in);
 
 /// Stages of compiled code report here: 0 pool, 1 score, 2 select, 3 attend.
 struct StageTimes {

@@ -3,7 +3,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "Execute.h"
-#include "llvm/ADT/APFloat.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/LineIterator.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -33,21 +32,6 @@ int run::setThreads(int threads) {
   if (threads > 0)
     omp_set_num_threads(threads);
   return omp_get_max_threads();
-}
-
-int64_t Result::numElements() const {
-  int64_t n = 1;
-  for (int64_t d : shape)
-    n *= d;
-  return n;
-}
-
-float Result::toFloat(int64_t i) const {
-  if (dtype == DType::F32)
-    return as<float>()[i];
-  APFloat value(dtype == DType::F16 ? APFloat::IEEEhalf() : APFloat::BFloat(),
-                APInt(16, as<uint16_t>()[i]));
-  return value.convertToFloat();
 }
 
 //===----------------------------------------------------------------------===//
@@ -81,8 +65,8 @@ static Result takeResult(mlir::RankedTensorType type, const int64_t *words) {
   Result r;
   r.dtype = dtypeOf(type.getElementType());
   r.storage = {reinterpret_cast<void *>(words[0]), std::free};
-  r.data = reinterpret_cast<char *>(words[1]) +
-           words[2] * getDTypeSize(r.dtype);
+  r.data =
+      reinterpret_cast<char *>(words[1]) + words[2] * getDTypeSize(r.dtype);
   r.shape.assign(words + 3, words + 3 + type.getRank());
   return r;
 }
@@ -102,8 +86,8 @@ Expected<Outputs> run::execute(const Compiled &compiled,
                                const Signature &function, const Inputs &in,
                                Timing &timing) {
   SmallVector<std::vector<int64_t>> descriptors;
-  for (const Tensor *t : {&in.q, &in.k, &in.v, &in.cuQ, &in.cuK, &in.counts,
-                          &in.indices})
+  for (const Tensor *t :
+       {&in.q, &in.k, &in.v, &in.cuQ, &in.cuK, &in.counts, &in.indices})
     if (*t)
       descriptors.push_back(describe(*t));
   size_t words = 0;
@@ -122,11 +106,11 @@ Expected<Outputs> run::execute(const Compiled &compiled,
 
   currentStages = &timing.stages;
   auto start = std::chrono::steady_clock::now();
-  Error error = compiled.engine->invokePacked(
-      "_mlir_ciface_" + function.name, MutableArrayRef<void *>(packed));
-  timing.total = std::chrono::duration<double>(
-                     std::chrono::steady_clock::now() - start)
-                     .count();
+  Error error = compiled.engine->invokePacked("_mlir_ciface_" + function.name,
+                                              MutableArrayRef<void *>(packed));
+  timing.total =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
   currentStages = nullptr;
   if (error)
     return std::move(error);

@@ -17,10 +17,13 @@ struct Result {
   std::unique_ptr<void, void (*)(void *)> storage{nullptr, nullptr};
   char *data = nullptr;
 
-  template <typename T> T *as() const { return reinterpret_cast<T *>(data); }
-  int64_t numElements() const;
+  template <typename T>
+  T *as() const {
+    return reinterpret_cast<T *>(data);
+  }
+  int64_t numElements() const { return product(shape); }
   size_t numBytes() const { return numElements() * getDTypeSize(dtype); }
-  float toFloat(int64_t i) const;
+  float toFloat(int64_t i) const { return floatAt(dtype, data, i); }
 };
 
 /// What an attention returned, told apart by type; absent ones have no data.

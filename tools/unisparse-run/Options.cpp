@@ -15,7 +15,8 @@ using namespace unisparse::run;
 
 namespace {
 
-template <typename T> using Opt = cl::opt<T>;
+template <typename T>
+using Opt = cl::opt<T>;
 using Text = cl::opt<std::string>;
 
 /// libLLVM registers hundreds of options, `threads` among them: they go, so
@@ -42,10 +43,11 @@ struct CommandLine {
   Text block{"block", cl::init("128x128"), cl::value_desc("BQxBK"),
              cl::desc("Queries by keys of a block"), cl::cat(category)};
   Text pool{"pool", cl::init("8x8"), cl::value_desc("CQxCK"),
-            cl::desc("Queries and keys in a composite token"), cl::cat(category)};
+            cl::desc("Queries and keys in a composite token"),
+            cl::cat(category)};
   Text headPool{"head-pool", cl::init("1"), cl::value_desc("N"),
-                     cl::desc("Query heads in a composite token"),
-                     cl::cat(category)};
+                cl::desc("Query heads in a composite token"),
+                cl::cat(category)};
   Text agg{"agg", cl::init("max"), cl::value_desc("max|sum"),
            cl::desc("Block mass: the largest composite row's, or their mean"),
            cl::cat(category)};
@@ -55,20 +57,21 @@ struct CommandLine {
   Text p{"p", cl::init("0.9"), cl::value_desc("P[,P...]"),
          cl::desc("Share of attention mass to select, one or one per head"),
          cl::cat(category)};
-  Text topK{"top-k", cl::value_desc("N"), cl::desc("Select this many blocks, whatever --p says"),
-                 cl::cat(category)};
-  Text sink{"sink", cl::init("1"), cl::value_desc("N"), cl::desc("First blocks always selected"),
-                 cl::cat(category)};
+  Text topK{"top-k", cl::value_desc("N"),
+            cl::desc("Select this many blocks, whatever --p says"),
+            cl::cat(category)};
+  Text sink{"sink", cl::init("1"), cl::value_desc("N"),
+            cl::desc("First blocks always selected"), cl::cat(category)};
   Text local{"local", cl::init("1"), cl::value_desc("N"),
-                  cl::desc("Blocks up to the diagonal always selected"),
-                  cl::cat(category)};
+             cl::desc("Blocks up to the diagonal always selected"),
+             cl::cat(category)};
   Text minBlocks{"min-blocks", cl::init("0"), cl::value_desc("N"),
-                      cl::desc("Least blocks in a row"), cl::cat(category)};
-  Text maxBlocks{"max-blocks", cl::value_desc("N"), cl::desc("Most blocks beside the forced"),
-                      cl::cat(category)};
+                 cl::desc("Least blocks in a row"), cl::cat(category)};
+  Text maxBlocks{"max-blocks", cl::value_desc("N"),
+                 cl::desc("Most blocks beside the forced"), cl::cat(category)};
   Text denseBelow{"dense-below", cl::init("0"), cl::value_desc("N"),
-                       cl::desc("Sequences of so few keys are dense"),
-                       cl::cat(category)};
+                  cl::desc("Sequences of so few keys are dense"),
+                  cl::cat(category)};
   Opt<bool> noCausal{"no-causal", cl::desc("Every query sees every key"),
                      cl::cat(category)};
   Text scale{"scale", cl::value_desc("X"),
@@ -77,9 +80,13 @@ struct CommandLine {
   Text alpha{"alpha", cl::init("1"), cl::value_desc("X"),
              cl::desc("Further factor of the estimate's logits"),
              cl::cat(category)};
-  Opt<bool> dense{"dense", cl::desc("Select every block, whatever --p and --top-k say"), cl::cat(category)};
-  Text selection{"selection", cl::value_desc("SEL.safetensors"),
-                 cl::desc("Execute these counts and indices, nothing is selected"), cl::cat(category)};
+  Opt<bool> dense{"dense",
+                  cl::desc("Select every block, whatever --p and --top-k say"),
+                  cl::cat(category)};
+  Text selection{
+      "selection", cl::value_desc("SEL.safetensors"),
+      cl::desc("Execute these counts and indices, nothing is selected"),
+      cl::cat(category)};
   Text output{"output", cl::value_desc("OUT.safetensors"),
               cl::desc("Write o, lse, counts and indices"), cl::cat(category)};
   Opt<bool> json{"json", cl::desc("Report as one JSON object on stdout"),
@@ -92,8 +99,8 @@ struct CommandLine {
   Text threads{"threads", cl::value_desc("N"),
                cl::desc("Threads to use (default: all that OpenMP would)"),
                cl::cat(category)};
-  Text repeat{"repeat", cl::init("1"), cl::value_desc("N"), cl::desc("Runs; times are medians"),
-                   cl::cat(category)};
+  Text repeat{"repeat", cl::init("1"), cl::value_desc("N"),
+              cl::desc("Runs; times are medians"), cl::cat(category)};
   Text dumpIR{"dump-ir", cl::value_desc("DIR"),
               cl::desc("Write the IR after every pass"), cl::cat(category)};
   Opt<bool> poison{"poison",
@@ -112,8 +119,8 @@ CommandLine &commandLine() {
 }
 
 Error usage(const Twine &option, const Twine &expected, const Twine &got) {
-  return createStringError(option + ": expected " + expected + ", got '" +
-                           got + "'");
+  return createStringError(option + ": expected " + expected + ", got '" + got +
+                           "'");
 }
 
 /// `128x64`
@@ -180,9 +187,10 @@ Error checkProgramAlone(CommandLine &c) {
   if (!c.program.getNumOccurrences())
     return Error::success();
   for (cl::Option *option : std::initializer_list<cl::Option *>{
-           &c.block, &c.noCausal, &c.pool, &c.headPool, &c.agg, &c.share, &c.p, &c.topK, &c.sink,
-           &c.local, &c.minBlocks, &c.maxBlocks, &c.denseBelow, &c.scale,
-           &c.alpha, &c.dense, &c.selection, &c.compare})
+           &c.block, &c.noCausal, &c.pool, &c.headPool, &c.agg, &c.share, &c.p,
+           &c.topK, &c.sink, &c.local, &c.minBlocks, &c.maxBlocks,
+           &c.denseBelow, &c.scale, &c.alpha, &c.dense, &c.selection,
+           &c.compare})
     if (option->getNumOccurrences())
       return createStringError("--" + option->ArgStr +
                                ": expected no option about the computation "
@@ -202,10 +210,12 @@ Error convertNumbers(CommandLine &c, Options &o) {
   if (c.scale.getNumOccurrences())
     if (Error e = parseNumber("--scale", c.scale, o.scale.emplace()))
       return e;
-  for (auto [option, value] :
-       {std::pair{&c.headPool, &o.headPool}, {&c.sink, &o.sink},
-        {&c.local, &o.local}, {&c.minBlocks, &o.minBlocks},
-        {&c.denseBelow, &o.denseBelow}, {&c.repeat, &o.repeat}})
+  for (auto [option, value] : {std::pair{&c.headPool, &o.headPool},
+                               {&c.sink, &o.sink},
+                               {&c.local, &o.local},
+                               {&c.minBlocks, &o.minBlocks},
+                               {&c.denseBelow, &o.denseBelow},
+                               {&c.repeat, &o.repeat}})
     if (Error e = parseInteger(*option, *value))
       return e;
   if (Error e = parseInteger(c.topK, o.topK))
@@ -222,8 +232,8 @@ Error convert(CommandLine &c, Options &o) {
     return e;
   if (Error e = parseKeyword(c.agg, "max or sum", symbolizeAggFrom, o.agg))
     return e;
-  if (Error e = parseKeyword(c.share, "none or group", symbolizeShareFrom,
-                             o.share))
+  if (Error e =
+          parseKeyword(c.share, "none or group", symbolizeShareFrom, o.share))
     return e;
   if (c.target != "cpu")
     return usage("--target", "cpu", c.target);
@@ -254,7 +264,8 @@ std::optional<int> run::parseOptions(int argc, char **argv, Options &options) {
   bool ok = cl::ParseCommandLineOptions(
       argc, argv,
       "Block-sparse attention on the q, k and v of a safetensors file.\n"
-      "Tensors q, k, v: [B,H,L,D] or [H,L,D], F32, F16 or BF16; a packed batch\n"
+      "Tensors q, k, v: [B,H,L,D] or [H,L,D], F32, F16 or BF16; a packed "
+      "batch\n"
       "has I32 cu_seqlens_q and cu_seqlens_k beside them.\n",
       &errors);
   auto wrong = [](StringRef line) {
@@ -285,14 +296,15 @@ static std::string number(double value) {
 static Error expectAtLeast(StringRef option, int64_t least, int64_t got) {
   if (got >= least)
     return Error::success();
-  return failure(option, "expected at least " + Twine(least) + ", got " +
-                             Twine(got));
+  return failure(option,
+                 "expected at least " + Twine(least) + ", got " + Twine(got));
 }
 
 Error run::checkOptions(const Options &o) {
   // [I5], [P1], [P4]
   for (auto [option, first, second] :
-       {std::tuple{"--block", o.blockQ, o.blockK}, {"--pool", o.poolQ, o.poolK}})
+       {std::tuple{"--block", o.blockQ, o.blockK},
+        {"--pool", o.poolQ, o.poolK}})
     if (first < 1 || second < 1)
       return failure(option, "expected sizes of at least 1, got " +
                                  Twine(first) + "x" + Twine(second));
@@ -321,14 +333,14 @@ Error run::checkOptions(const Options &o) {
       return e;
   for (double share : o.p) // [L3] NaN fails both comparisons.
     if (!(share >= 0.0 && share <= 1.0))
-      return failure("--p", "[L3] expected shares in [0, 1], got " +
-                                number(share));
+      return failure("--p",
+                     "[L3] expected shares in [0, 1], got " + number(share));
   if (o.scale && !std::isfinite(*o.scale))
-    return failure("--scale", "[S1] expected a finite number, got " +
-                                  number(*o.scale));
+    return failure("--scale",
+                   "[S1] expected a finite number, got " + number(*o.scale));
   if (!std::isfinite(o.alpha))
-    return failure("--alpha", "[S1] expected a finite number, got " +
-                                  number(o.alpha));
+    return failure("--alpha",
+                   "[S1] expected a finite number, got " + number(o.alpha));
   return Error::success();
 }
 

@@ -22,12 +22,12 @@ using namespace unisparse::run;
 
 FileSelection run::fileSelection(const Options &o, const Inputs &in,
                                  const Outputs &out) {
-  const int32_t *counts = out.counts.data ? out.counts.as<int32_t>()
-                                          : in.counts.as<int32_t>();
-  const int32_t *indices = out.indices.data ? out.indices.as<int32_t>()
-                                            : in.indices.as<int32_t>();
-  ArrayRef<int64_t> shape =
-      out.indices.data ? ArrayRef(out.indices.shape) : ArrayRef(in.indices.shape);
+  const int32_t *counts =
+      out.counts.data ? out.counts.as<int32_t>() : in.counts.as<int32_t>();
+  const int32_t *indices =
+      out.indices.data ? out.indices.as<int32_t>() : in.indices.as<int32_t>();
+  ArrayRef<int64_t> shape = out.indices.data ? ArrayRef(out.indices.shape)
+                                             : ArrayRef(in.indices.shape);
   FileSelection s;
   if (!counts || !indices)
     return s;
@@ -46,8 +46,9 @@ FileSelection run::fileSelection(const Options &o, const Inputs &in,
     for (int64_t h = 0; h < in.heads(); ++h)
       for (const SequenceRows &q : sequences)
         for (int64_t r = 0; r < q.rows; ++r) {
-          int64_t from = (b * selections + h * selections / in.heads()) * slots +
-                         q.firstSlot + r;
+          int64_t from =
+              (b * selections + h * selections / in.heads()) * slots +
+              q.firstSlot + r;
           s.counts.push_back(counts[from]);
           const int32_t *row = indices + from * stride;
           s.indices.insert(s.indices.end(), row, row + blocks);
@@ -99,8 +100,8 @@ Comparison run::compareOutputs(const Result &got, const Result &reference) {
     }
     c.maxAbs = std::max(c.maxAbs, difference);
     if (difference > 0)
-      c.maxRel = std::max(c.maxRel, largest > 0 ? difference / largest
-                                                : INFINITY);
+      c.maxRel =
+          std::max(c.maxRel, largest > 0 ? difference / largest : INFINITY);
   }
   c.l2 = squares > 0 ? std::sqrt(squares / all) : 0;
   return c;
@@ -159,9 +160,8 @@ Error run::writeMap(const Options &o, const Inputs &in, const FileSelection &s,
   map.indices = s.indices;
   map.candidates = candidates;
   map.densityPerHead = report.densityPerHead;
-  map.title = formatv("{0}   {1}   block {2}x{3}",
-                      sys::path::filename(o.input), o.describeRule(), o.blockQ,
-                      o.blockK)
+  map.title = formatv("{0}   {1}   block {2}x{3}", sys::path::filename(o.input),
+                      o.describeRule(), o.blockQ, o.blockK)
                   .str();
   return writeSelectionMap(o.map, map);
 }
@@ -226,8 +226,8 @@ void run::printJSON(const Options &o, const Inputs &in, const Report &r) {
 void run::printTable(const Options &o, const Inputs &in, const Report &r) {
   raw_ostream &os = outs();
   auto dims = [](ArrayRef<int64_t> shape) {
-    return llvm::join(map_range(shape, [](int64_t d) { return std::to_string(d); }),
-                      "x");
+    return llvm::join(
+        map_range(shape, [](int64_t d) { return std::to_string(d); }), "x");
   };
   auto line = [&](StringRef name) -> raw_ostream & {
     return os << "  " << left_justify(name, 12);
@@ -250,8 +250,8 @@ void run::printTable(const Options &o, const Inputs &in, const Report &r) {
     os << ", median of " << o.repeat;
   os << ")\n";
   line("compile") << format("%9.2f ms", 1e3 * r.compileSeconds) << '\n';
-  line("memory") << format("%9.1f MiB", r.peakBytes / 1048576.0)
-                 << " at most, " << format("%.1f MiB", r.runBytes / 1048576.0)
+  line("memory") << format("%9.1f MiB", r.peakBytes / 1048576.0) << " at most, "
+                 << format("%.1f MiB", r.runBytes / 1048576.0)
                  << " of it for the run\n";
   if (!r.comparison)
     return;

@@ -19,7 +19,7 @@ using namespace unisparse::run;
 
 void Tensor::Free::operator()(char *p) const { std::free(p); }
 
-static int64_t product(ArrayRef<int64_t> shape) {
+int64_t run::product(ArrayRef<int64_t> shape) {
   int64_t n = 1;
   for (int64_t d : shape)
     n *= d;
@@ -42,11 +42,11 @@ Tensor::Tensor(DType dtype, ArrayRef<int64_t> shape, size_t guard)
 
 int64_t Tensor::numElements() const { return product(shape); }
 
-float Tensor::toFloat(int64_t i) const {
+float run::floatAt(DType dtype, const char *data, int64_t i) {
   if (dtype == DType::F32)
-    return as<float>()[i];
+    return reinterpret_cast<const float *>(data)[i];
   APFloat value(dtype == DType::F16 ? APFloat::IEEEhalf() : APFloat::BFloat(),
-                APInt(16, as<uint16_t>()[i]));
+                APInt(16, reinterpret_cast<const uint16_t *>(data)[i]));
   return value.convertToFloat();
 }
 
@@ -104,24 +104,24 @@ Error Reader::readTokens(StringRef name, Inputs &in, Tensor &to) {
     return subject(name, "[I1] expected F32, F16 or BF16, got " +
                              getDTypeName(t.dtype));
   if (t.shape.size() != 3 && t.shape.size() != 4)
-    return subject(name, "expected [B,H,L,D] or [H,L,D], got " +
-                             shapeText(t.shape));
+    return subject(name,
+                   "expected [B,H,L,D] or [H,L,D], got " + shapeText(t.shape));
   bool batched = t.shape.size() == 4;
   if (name == "q")
     in.batched = batched;
   else if (batched != in.batched)
-    return subject(name, "expected as many dims as q, got " +
-                             shapeText(t.shape));
+    return subject(name,
+                   "expected as many dims as q, got " + shapeText(t.shape));
   SmallVector<int64_t, 4> shape(t.shape);
   if (!batched)
     shape.insert(shape.begin(), 1);
   for (int64_t d : shape) {
     if (d < 1)
-      return subject(name, "expected sizes of at least 1, got " +
-                               shapeText(t.shape));
+      return subject(name,
+                     "expected sizes of at least 1, got " + shapeText(t.shape));
     if (d > INT32_MAX)
-      return subject(name, "expected sizes below 2^31, got " +
-                               shapeText(t.shape));
+      return subject(name,
+                     "expected sizes below 2^31, got " + shapeText(t.shape));
   }
   to = copy(t, shape);
   return Error::success();
@@ -144,11 +144,11 @@ Error Reader::checkHeads(const Inputs &in) {
   int64_t named = options.p.size(),
           wanted = options.share == Share::Group ? hkv : hq;
   if (named != 1 && named != wanted) // [L5]
-    return failure("--p", "[L5] expected one share or one for each of the " +
-                              Twine(wanted) +
-                              (options.share == Share::Group ? " KV heads"
-                                                             : " query heads") +
-                              ", got " + Twine(named));
+    return failure(
+        "--p",
+        "[L5] expected one share or one for each of the " + Twine(wanted) +
+            (options.share == Share::Group ? " KV heads" : " query heads") +
+            ", got " + Twine(named));
   return Error::success();
 }
 
@@ -188,8 +188,8 @@ Error Reader::readEnds(StringRef name, int64_t length, Tensor &to) {
   to = copy(t, t.shape);
   ArrayRef<int32_t> ends(to.as<int32_t>(), to.shape[0]);
   if (ends.front() != 0)
-    return subject(name, "[I8] expected to start with 0, got " +
-                             Twine(ends.front()));
+    return subject(name,
+                   "[I8] expected to start with 0, got " + Twine(ends.front()));
   for (auto [i, end] : enumerate(ends))
     if (i && end < ends[i - 1])
       return subject(name, "[I8] expected no entry below the one before, got " +
@@ -206,14 +206,14 @@ Error Reader::checkPacking(const Inputs &in) {
                             Twine(in.batch()));
   if (in.cuQ.shape[0] != in.cuK.shape[0])
     return subject("cu_seqlens_k", "[I8] expected as many entries as "
-                   "cu_seqlens_q, " + Twine(in.cuQ.shape[0]) + ", got " +
-                       Twine(in.cuK.shape[0]));
+                                   "cu_seqlens_q, " +
+                                       Twine(in.cuQ.shape[0]) + ", got " +
+                                       Twine(in.cuK.shape[0]));
   return Error::success();
 }
 
 Error Reader::read(Inputs &in) {
-  for (auto [name, t] :
-       {std::pair{"q", &in.q}, {"k", &in.k}, {"v", &in.v}})
+  for (auto [name, t] : {std::pair{"q", &in.q}, {"k", &in.k}, {"v", &in.v}})
     if (Error e = readTokens(name, in, *t))
       return e;
   if (Error e = checkShapes(in))
@@ -265,8 +265,8 @@ Expected<const TensorInfo *> SelectionReader::get(StringRef name, size_t rank) {
     return info.takeError();
   std::string subject = (file.getPath() + ": tensor '" + name + "'").str();
   if ((*info)->dtype != DType::I32)
-    return failure(subject, "[L6] expected I32, got " +
-                                getDTypeName((*info)->dtype));
+    return failure(subject,
+                   "[L6] expected I32, got " + getDTypeName((*info)->dtype));
   if ((*info)->shape.size() != rank - !in.batched)
     return failure(subject, "[L6] expected " + Twine(rank - !in.batched) +
                                 " dims as the input has, got " +
@@ -280,7 +280,8 @@ Error SelectionReader::copyRow(ArrayRef<int32_t> from, int32_t count,
                                int32_t *to) {
   auto where = [&](StringRef name) {
     return (file.getPath() + ": tensor '" + name + "', head " + Twine(head) +
-            ", row " + Twine(row)).str();
+            ", row " + Twine(row))
+        .str();
   };
   int64_t most = std::min<int64_t>(from.size(), blocks);
   if (count < 0 || count > most)
@@ -293,7 +294,8 @@ Error SelectionReader::copyRow(ArrayRef<int32_t> from, int32_t count,
                                            Twine(from[n]));
     if (n && from[n] <= from[n - 1])
       return failure(where("indices"), "[L6] expected ascending key blocks, "
-                                       "got " + Twine(from[n]) + " behind " +
+                                       "got " +
+                                           Twine(from[n]) + " behind " +
                                            Twine(from[n - 1]));
     to[n] = from[n];
   }
@@ -318,20 +320,22 @@ Error SelectionReader::read() {
   SmallVector<int64_t> wanted{in.batch(), in.heads(), rows};
   if (ArrayRef(cs) != ArrayRef(wanted))
     return failure(file.getPath() + ": tensor 'counts'",
-                   "[L6] expected " + shapeText(wanted) + " as batch, heads "
-                   "and query blocks, got " + shapeText(cs));
+                   "[L6] expected " + shapeText(wanted) +
+                       " as batch, heads "
+                       "and query blocks, got " +
+                       shapeText(cs));
   if (ArrayRef(is).drop_back() != ArrayRef(wanted))
     return failure(file.getPath() + ": tensor 'indices'",
                    "[L6] expected the shape of counts before the last dim, "
-                   "got " + shapeText(is));
+                   "got " +
+                       shapeText(is));
   // Copies: the file's bytes may be unaligned.
   Tensor c(DType::I32, cs), ix(DType::I32, is);
   std::memcpy(c.bytes(), file.data(**counts).data(), c.numBytes());
   std::memcpy(ix.bytes(), file.data(**indices).data(), ix.numBytes());
   int64_t blocks = ceilUnits(in.lk(), o.blockK);
-  int64_t slots = in.packed() ? packedSlots(in.lq(), in.cuQ.shape[0] - 1,
-                                            o.blockQ)
-                              : rows;
+  int64_t slots =
+      in.packed() ? packedSlots(in.lq(), in.cuQ.shape[0] - 1, o.blockQ) : rows;
   in.counts = Tensor(DType::I32, {in.batch(), in.heads(), slots});
   in.indices = Tensor(DType::I32, {in.batch(), in.heads(), slots, blocks});
   std::memset(in.counts.bytes(), 0, in.counts.numBytes());
@@ -343,9 +347,9 @@ Error SelectionReader::read() {
                 to = bh * slots + s.firstSlot + r;
         int32_t count = c.as<int32_t>()[from];
         ArrayRef<int32_t> row(ix.as<int32_t>() + from * is[3], is[3]);
-        if (Error e = copyRow(row, count, ceilUnits(s.lk, o.blockK),
-                              bh % in.heads(), s.firstRow + r,
-                              in.indices.as<int32_t>() + to * blocks))
+        if (Error e =
+                copyRow(row, count, ceilUnits(s.lk, o.blockK), bh % in.heads(),
+                        s.firstRow + r, in.indices.as<int32_t>() + to * blocks))
           return e;
         in.counts.as<int32_t>()[to] = count;
       }
@@ -359,10 +363,12 @@ Error run::checkCausal(const Options &o, const Inputs &in) {
     return Error::success();
   for (auto [i, s] : enumerate(sequencesOf(in, o.blockQ)))
     if (s.lq > s.lk)
-      return failure(o.input + ": tensor 'q'",
-                     "[I7] expected no more queries than keys under causal "
-                     "attention, got " + Twine(s.lq) + " and " + Twine(s.lk) +
-                         (in.packed() ? " in sequence " + Twine(i) : Twine("")));
+      return failure(
+          o.input + ": tensor 'q'",
+          "[I7] expected no more queries than keys under causal "
+          "attention, got " +
+              Twine(s.lq) + " and " + Twine(s.lk) +
+              (in.packed() ? " in sequence " + Twine(i) : Twine("")));
   return Error::success();
 }
 

@@ -13,6 +13,12 @@
 
 namespace unisparse::run {
 
+/// Elements of a shape.
+int64_t product(llvm::ArrayRef<int64_t> shape);
+
+/// Element `i` of float data.
+float floatAt(DType dtype, const char *data, int64_t i);
+
 /// A contiguous tensor in an own allocation, 64-byte aligned.
 class Tensor {
 public:
@@ -25,11 +31,12 @@ public:
   llvm::SmallVector<int64_t, 4> shape;
 
   char *bytes() const { return data; }
-  template <typename T> T *as() const { return reinterpret_cast<T *>(data); }
+  template <typename T>
+  T *as() const {
+    return reinterpret_cast<T *>(data);
+  }
   int64_t numElements() const;
   size_t numBytes() const { return numElements() * getDTypeSize(dtype); }
-  /// Element `i` of a float tensor.
-  float toFloat(int64_t i) const;
 
 private:
   struct Free {
@@ -42,9 +49,9 @@ private:
 /// q, k, v and what goes with them, as 4-D tensors.
 struct Inputs {
   Tensor q, k, v;
-  Tensor cuQ, cuK;          ///< Of a packed batch, else empty.
-  Tensor counts, indices;   ///< Of a given selection, in slots; else empty.
-  bool batched = true;      ///< The file's tensors have a batch dim.
+  Tensor cuQ, cuK;        ///< Of a packed batch, else empty.
+  Tensor counts, indices; ///< Of a given selection, in slots; else empty.
+  bool batched = true;    ///< The file's tensors have a batch dim.
 
   bool packed() const { return static_cast<bool>(cuQ); }
   int64_t batch() const { return q.shape[0]; }

@@ -82,8 +82,8 @@ Error checkWritable(StringRef option, StringRef path) {
   StringRef folder = sys::path::parent_path(path);
   if (std::error_code error = sys::fs::access(folder.empty() ? "." : folder,
                                               sys::fs::AccessMode::Write))
-    return failure(option, "expected a folder to write " + path + " into, got " +
-                               error.message());
+    return failure(option, "expected a folder to write " + path +
+                               " into, got " + error.message());
   return Error::success();
 }
 
@@ -103,9 +103,9 @@ Error runAll(Options &o) {
   mlir::DialectRegistry registry;
   registerAllDialects(registry);
   mlir::registerAllToLLVMIRTranslations(registry);
-  mlir::MLIRContext context(registry, o.threads == 1
-                                          ? mlir::MLIRContext::Threading::DISABLED
-                                          : mlir::MLIRContext::Threading::ENABLED);
+  mlir::MLIRContext context(
+      registry, o.threads == 1 ? mlir::MLIRContext::Threading::DISABLED
+                               : mlir::MLIRContext::Threading::ENABLED);
   context.loadAllAvailableDialects();
   Expected<Compiled> compiled = [&] {
     Progress progress("compiling");

@@ -8,7 +8,6 @@
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Pass/Pass.h"
 
-
 namespace unisparse {
 #define GEN_PASS_DECL
 #include "unisparse/Conversion/Passes.h.inc"

@@ -6,8 +6,8 @@
 #ifndef UNISPARSE_PIPELINES_PIPELINES_H
 #define UNISPARSE_PIPELINES_PIPELINES_H
 
-#include "mlir/Pass/PassManager.h"
 #include "mlir/IR/Diagnostics.h"
+#include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassOptions.h"
 
 namespace unisparse {
@@ -15,8 +15,7 @@ namespace unisparse {
 /// Width of a target's vector registers.
 enum class VectorBits { V128 = 128, V256 = 256, V512 = 512 };
 
-struct CPUPipelineOptions
-    : mlir::PassPipelineOptions<CPUPipelineOptions> {
+struct CPUPipelineOptions : mlir::PassPipelineOptions<CPUPipelineOptions> {
   Option<VectorBits> vectorBits{
       *this, "vector-bits",
       llvm::cl::desc("width of the target's vectors; any target runs any, this "

@@ -38,8 +38,8 @@ void Attend::allocate(int64_t strip) {
   keys = rowTileFor(e, bk, headDim);
   values = rowTileFor(e, bk, valueDim);
   logits = e.buffer({roundUp8(bk), strip}, e.b.getF32Type());
-  output = e.buffer({queries.count, roundUp8(valueDim), strip},
-                    e.b.getF32Type());
+  output =
+      e.buffer({queries.count, roundUp8(valueDim), strip}, e.b.getF32Type());
   tops = e.buffer({queries.count, strip}, e.b.getF32Type());
   sums = e.buffer({queries.count, strip}, e.b.getF32Type());
   e.fill(output, 0.0);
@@ -51,13 +51,14 @@ void Attend::allocate(int64_t strip) {
 /// sees: t <= i + delta (A1) and t < Lk (P3), counted within the block.
 Value Attend::visibleKeys(const Sequence &s, Value strip, Value firstKey) {
   int64_t w = queries.width;
-  Value end = e.splat(
-      e.toI32(e.min(e.sub(s.kLength, firstKey), e.index(bk))), w);
+  Value end =
+      e.splat(e.toI32(e.min(e.sub(s.kLength, firstKey), e.index(bk))), w);
   if (!op.getCausal())
     return end;
   Value i = e.add(e.mul(s.unit, bq), e.mul(strip, w));
   Value base = e.sub(e.add(e.add(i, s.delta(e)), 1), firstKey);
-  Value causal = arith::AddIOp::create(e.b, e.splat(e.toI32(base), w), e.iota(w));
+  Value causal =
+      arith::AddIOp::create(e.b, e.splat(e.toI32(base), w), e.iota(w));
   return arith::MinSIOp::create(e.b, causal, end);
 }
 
@@ -66,9 +67,8 @@ void Attend::attendStrip(const Sequence &s, Value strip, Value firstKey,
   int64_t w = queries.width;
   Value zero = e.index(0);
   multiplyKeys(e, keys, e.part(queries.buffer, {strip}), logits);
-  e.ifThen(needsMask, [&] {
-    maskLogits(e, logits, visibleKeys(s, strip, firstKey));
-  });
+  e.ifThen(needsMask,
+           [&] { maskLogits(e, logits, visibleKeys(s, strip, firstKey)); });
   Value oldTop = e.loadVector(tops, {strip, zero}, w);
   Value top = columnMax(e, logits, oldTop);
   Value shrink = e.exp(e.subF(oldTop, top));
@@ -90,8 +90,8 @@ void Attend::attendStrip(const Sequence &s, Value strip, Value firstKey,
   SmallVector<AffineMap> maps{map(k, m), map(k, n), map(m, n)};
   linalg::MatmulOp::create(
       e.b, TypeRange{}, ValueRange{values.buffer, logits}, ValueRange{out},
-      ArrayRef<NamedAttribute>{e.b.getNamedAttr(
-          "indexing_maps", e.b.getAffineMapArrayAttr(maps))});
+      ArrayRef<NamedAttribute>{
+          e.b.getNamedAttr("indexing_maps", e.b.getAffineMapArrayAttr(maps))});
 }
 
 void Attend::attendBlock(const Sequence &s, Value k, Value v, Value j) {
@@ -109,9 +109,8 @@ void Attend::attendBlock(const Sequence &s, Value k, Value v, Value j) {
     Value diagonal = e.less(firstQuery, e.add(firstKey, bk - 1));
     needsMask = arith::OrIOp::create(e.b, needsMask, diagonal);
   }
-  e.forEach(e.index(0), e.index(queries.count), [&](Value strip) {
-    attendStrip(s, strip, firstKey, needsMask);
-  });
+  e.forEach(e.index(0), e.index(queries.count),
+            [&](Value strip) { attendStrip(s, strip, firstKey, needsMask); });
 }
 
 /// o = O / sum, lse = top + ln(sum); 0 and -inf where nothing was seen (A2).
@@ -123,8 +122,8 @@ void Attend::writeRows(const Sequence &s, Value rows, Value o, Value lse) {
     Value strip = e.floorDiv(i, queries.width), lane = e.rem(i, queries.width);
     Value row = e.add(first, i);
     Value sum = e.load(sums, {strip, lane});
-    Value blind = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ, sum,
-                                        e.f32(0.0));
+    Value blind =
+        arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ, sum, e.f32(0.0));
     Value inverse = e.divF(e.f32(1.0), e.select(blind, e.f32(1.0), sum));
     e.forEach(e.index(0), e.index(valueDim), [&](Value d) {
       Value x = e.mulF(e.load(output, {strip, d, lane}), inverse);
@@ -140,9 +139,10 @@ void Attend::writeRows(const Sequence &s, Value rows, Value o, Value lse) {
 
 } // namespace
 
-SmallVector<Value>
-loops::lowerBlockSparseAttention(OpBuilder &builder, BlockSparseAttentionOp op,
-                                 ValueRange buffers, int64_t strip) {
+SmallVector<Value> loops::lowerBlockSparseAttention(OpBuilder &builder,
+                                                    BlockSparseAttentionOp op,
+                                                    ValueRange buffers,
+                                                    int64_t strip) {
   Emit e(builder, op.getLoc());
   Value q = buffers[0], k = buffers[1], v = buffers[2], counts = buffers[3],
         indices = buffers[4];
@@ -160,29 +160,28 @@ loops::lowerBlockSparseAttention(OpBuilder &builder, BlockSparseAttentionOp op,
   SmallVector<Value> results{
       e.buffer(type.getShape(), type.getElementType(), sizes)};
   if (op.getLse())
-    results.push_back(e.buffer(cast<ShapedType>(op.getLse().getType()).getShape(),
-                               e.b.getF32Type(), sizes));
-  Value slots = packing ? e.add(e.floorDiv(lq, bq),
-                                e.sub(e.dim(packing.cuQ, 0), e.index(1)))
-                        : e.ceilDiv(lq, bq);
-  double scale =
-      op.getScale() ? op.getScale()->convertToDouble() : 1.0 / std::sqrt(headDim);
+    results.push_back(
+        e.buffer(cast<ShapedType>(op.getLse().getType()).getShape(),
+                 e.b.getF32Type(), sizes));
+  Value slots = slotCount(e, packing, lq, bq);
+  double scale = op.getScale() ? op.getScale()->convertToDouble()
+                               : 1.0 / std::sqrt(headDim);
 
   e.parallel({e.dim(q, 0), e.index(heads), slots}, [&](ValueRange at) {
     // The last rows see the most keys: longest first leaves no straggler.
-    Value slot = op.getCausal()
-                     ? e.sub(e.sub(slots, e.index(1)), at[2])
-                     : Value(at[2]);
+    Value slot =
+        op.getCausal() ? e.sub(e.sub(slots, e.index(1)), at[2]) : Value(at[2]);
     withSequence(e, packing, lq, lk, slot, bq, [&](Sequence s) {
-      Attend attend{e,  op, bq, bk, headDim, type.getDimSize(3), {}, {}, {},
-                    {}, {}, {}, {}};
+      Attend attend{e,  op, bq, bk, headDim, type.getDimSize(3), {}, {},
+                    {}, {}, {}, {}, {}};
       attend.allocate(strip);
       Value first = e.mul(s.unit, bq);
       Value rows = e.min(e.index(bq), e.sub(s.qLength, first));
       packStrips(e, attend.queries, e.part(q, {at[0], at[1]}),
                  e.add(s.qStart, first), rows, scale);
       Value kvHead = e.floorDiv(at[1], group);
-      Value keys = e.part(k, {at[0], kvHead}), vals = e.part(v, {at[0], kvHead});
+      Value keys = e.part(k, {at[0], kvHead}),
+            vals = e.part(v, {at[0], kvHead});
       if (!counts) {
         Value all = candidateBlocks(e, s, bq, bk, op.getCausal());
         e.forEach(e.index(0), all,

@@ -2,9 +2,9 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -76,13 +76,12 @@ struct StageModel
       FailureOr<Value> buffer = getBuffer(rewriter, tensor, options, state);
       if (failed(buffer))
         return failure();
-      buffers.push_back(isShapeOnly(op, tensor)
-                            ? *buffer
-                            : withContiguousRows(rewriter, op->getLoc(),
-                                                 *buffer));
+      buffers.push_back(
+          isShapeOnly(op, tensor)
+              ? *buffer
+              : withContiguousRows(rewriter, op->getLoc(), *buffer));
     }
-    FailureOr<SmallVector<Value>> results =
-        lowerToLoops(rewriter, op, buffers);
+    FailureOr<SmallVector<Value>> results = lowerToLoops(rewriter, op, buffers);
     if (failed(results))
       return failure();
     replaceOpWithBufferizedValues(rewriter, op, *results);

@@ -13,9 +13,15 @@ using namespace unisparse::loops;
 Value Emit::index(int64_t value) {
   return arith::ConstantIndexOp::create(b, value);
 }
-Value Emit::add(Value x, Value y) { return b.createOrFold<arith::AddIOp>(x, y); }
-Value Emit::sub(Value x, Value y) { return b.createOrFold<arith::SubIOp>(x, y); }
-Value Emit::mul(Value x, Value y) { return b.createOrFold<arith::MulIOp>(x, y); }
+Value Emit::add(Value x, Value y) {
+  return b.createOrFold<arith::AddIOp>(x, y);
+}
+Value Emit::sub(Value x, Value y) {
+  return b.createOrFold<arith::SubIOp>(x, y);
+}
+Value Emit::mul(Value x, Value y) {
+  return b.createOrFold<arith::MulIOp>(x, y);
+}
 Value Emit::floorDiv(Value x, int64_t y) {
   return b.createOrFold<arith::DivUIOp>(x, index(y));
 }
@@ -66,7 +72,8 @@ Emit::fold(Value lo, Value hi, ValueRange inits,
 
 void Emit::parallel(ArrayRef<Value> sizes,
                     function_ref<void(ValueRange)> body) {
-  SmallVector<Value> zeros(sizes.size(), index(0)), ones(sizes.size(), index(1));
+  SmallVector<Value> zeros(sizes.size(), index(0)),
+      ones(sizes.size(), index(1));
   scf::ParallelOp::create(
       b, zeros, sizes, ones,
       [&](OpBuilder &, Location, ValueRange at) { body(at); });
@@ -140,9 +147,8 @@ Value Emit::buffer(ArrayRef<int64_t> shape, Type element,
 }
 Value Emit::dim(Value buffer, int64_t i) {
   auto type = cast<MemRefType>(buffer.getType());
-  return type.isDynamicDim(i)
-             ? Value(memref::DimOp::create(b, buffer, i))
-             : index(type.getDimSize(i));
+  return type.isDynamicDim(i) ? Value(memref::DimOp::create(b, buffer, i))
+                              : index(type.getDimSize(i));
 }
 Value Emit::load(Value buffer, ValueRange at) {
   return memref::LoadOp::create(b, buffer, at);

@@ -22,12 +22,12 @@ static Value sumRows(Emit &e, Value x, Value batch, Value firstHead,
   return e.fold(
       firstHead, e.add(firstHead, heads), e.splat(0.0, lanes),
       [&](Value head, ValueRange sum) -> SmallVector<Value> {
-        return e.fold(first, end, sum,
-                      [&](Value row, ValueRange acc) -> SmallVector<Value> {
-                        Value v = e.loadVector(
-                            x, {batch, head, row, e.index(at)}, lanes);
-                        return {e.addF(acc[0], e.widen(v))};
-                      });
+        return e.fold(
+            first, end, sum,
+            [&](Value row, ValueRange acc) -> SmallVector<Value> {
+              Value v = e.loadVector(x, {batch, head, row, e.index(at)}, lanes);
+              return {e.addF(acc[0], e.widen(v))};
+            });
       })[0];
 }
 
@@ -40,9 +40,7 @@ SmallVector<Value> loops::lowerPool(OpBuilder &builder, PoolOp op,
   int64_t columns = type.getDimSize(3);
   Value length = e.dim(x, 2);
   Packing packing{buffers[1], buffers[1]};
-  Value slots = packing ? e.add(e.floorDiv(length, by),
-                                e.sub(e.dim(buffers[1], 0), e.index(1)))
-                        : e.ceilDiv(length, by);
+  Value slots = slotCount(e, packing, length, by);
   SmallVector<Value> sizes;
   if (type.isDynamicDim(0))
     sizes.push_back(e.dim(x, 0));
@@ -57,9 +55,9 @@ SmallVector<Value> loops::lowerPool(OpBuilder &builder, PoolOp op,
     Value n = arith::UIToFPOp::create(e.b, e.b.getF32Type(), e.toI32(count));
     for (int64_t at = 0; at < columns; at += 64) {
       int64_t lanes = std::min<int64_t>(64, columns - at);
-      Value sum = sumRows(e, x, batch, e.mul(head, heads), heads,
-                          e.add(s.qStart, first), e.add(s.qStart, end), at,
-                          lanes);
+      Value sum =
+          sumRows(e, x, batch, e.mul(head, heads), heads,
+                  e.add(s.qStart, first), e.add(s.qStart, end), at, lanes);
       Value mean = e.divF(sum, e.splat(n, lanes));
       e.storeVector(e.narrow(mean, type.getElementType()), out,
                     {batch, head, slot, e.index(at)});
@@ -70,10 +68,9 @@ SmallVector<Value> loops::lowerPool(OpBuilder &builder, PoolOp op,
                Value first = e.mul(at[2], kChunk);
                Value end = e.min(e.add(first, kChunk), slots);
                e.forEach(first, end, [&](Value slot) {
-                 withSequence(e, packing, length, length, slot, by,
-                              [&](Sequence s) {
-                                makeComposite(at[0], at[1], slot, s);
-                              });
+                 withSequence(
+                     e, packing, length, length, slot, by,
+                     [&](Sequence s) { makeComposite(at[0], at[1], slot, s); });
                });
              });
   return {out};

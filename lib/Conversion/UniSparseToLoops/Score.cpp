@@ -80,8 +80,8 @@ Value Score::rowCounts(const Sequence &s, Value rows) {
   Value inBlock =
       arith::CmpIOp::create(e.b, arith::CmpIPredicate::slt, rows, end);
   n = e.select(inBlock, n, splat(e.index(0)));
-  return arith::SIToFPOp::create(
-      e.b, VectorType::get({w}, e.b.getF32Type()), n);
+  return arith::SIToFPOp::create(e.b, VectorType::get({w}, e.b.getF32Type()),
+                                 n);
 }
 
 /// Maxima and sums of exponentials of all rows against key block `j`; `kc` is
@@ -93,9 +93,10 @@ void Score::scoreKeyBlock(const Sequence &s, Value j, Value kc,
   packRows(e, keys, kc, e.add(firstKey, first), rows);
   Value zero = e.index(0);
   // The key composite that holds fewer tokens than ck, if any is in this block.
-  Value tail = e.rem(s.kLength, ck), lastKey = e.sub(e.sub(all, e.index(1)), first);
-  Value hasTail = arith::AndIOp::create(
-      e.b, e.less(zero, tail), e.less(lastKey, e.index(keysPerBlock)));
+  Value tail = e.rem(s.kLength, ck),
+        lastKey = e.sub(e.sub(all, e.index(1)), first);
+  Value hasTail = arith::AndIOp::create(e.b, e.less(zero, tail),
+                                        e.less(lastKey, e.index(keysPerBlock)));
   e.forEach(zero, e.index(queries.count), [&](Value strip) {
     multiplyKeys(e, keys, e.part(queries.buffer, {strip}), logits);
     e.ifThen(hasTail, [&] { // S1: + ln(n_b / ck)
@@ -125,28 +126,27 @@ Value Score::coefficients(const Sequence &s, Value strip, Value blocks,
                           Value &rowTop) {
   Value zero = e.index(0);
   int64_t w = queries.width;
-  rowTop = e.fold(zero, blocks, e.splat(lowestLogit(), w),
-                  [&](Value j, ValueRange top) -> SmallVector<Value> {
-                    return {e.maxF(e.loadVector(tops, {strip, j, zero}, w),
-                                   top[0])};
-                  })[0];
-  Value norm = e.fold(
-      zero, blocks, e.splat(0.0, w),
-      [&](Value j, ValueRange sum) -> SmallVector<Value> {
-        Value top = e.loadVector(tops, {strip, j, zero}, w);
-        Value part = e.mulF(e.loadVector(sums, {strip, j, zero}, w),
-                            e.exp(e.subF(top, rowTop)));
-        return {e.addF(sum[0], part)};
-      })[0];
+  rowTop =
+      e.fold(zero, blocks, e.splat(lowestLogit(), w),
+             [&](Value j, ValueRange top) -> SmallVector<Value> {
+               return {e.maxF(e.loadVector(tops, {strip, j, zero}, w), top[0])};
+             })[0];
+  Value norm = e.fold(zero, blocks, e.splat(0.0, w),
+                      [&](Value j, ValueRange sum) -> SmallVector<Value> {
+                        Value top = e.loadVector(tops, {strip, j, zero}, w);
+                        Value part =
+                            e.mulF(e.loadVector(sums, {strip, j, zero}, w),
+                                   e.exp(e.subF(top, rowTop)));
+                        return {e.addF(sum[0], part)};
+                      })[0];
   Value n = rowCounts(s, rowNumbers(s, strip));
-  Value none = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ, n,
-                                     e.splat(0.0, w));
+  Value none =
+      arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ, n, e.splat(0.0, w));
   Value weight = e.splat(1.0, w);
   if (!isMax()) {
     Value start = e.mul(s.unit, bq);
     Value rows = e.min(e.index(bq), e.sub(s.qLength, start));
-    Value total =
-        arith::UIToFPOp::create(e.b, e.b.getF32Type(), e.toI32(rows));
+    Value total = arith::UIToFPOp::create(e.b, e.b.getF32Type(), e.toI32(rows));
     weight = e.divF(n, e.splat(total, w));
   }
   weight = e.mulF(weight, e.splat(1.0 / static_cast<double>(group), w));
@@ -161,17 +161,16 @@ void Score::addHead(const Sequence &s, Value batch, Value queryHead,
   Value count = e.min(e.index(rowsPerBlock), e.sub(rows, first));
   int64_t heads = op.getQ().getType().getDimSize(1),
           kvHeads = op.getK().getType().getDimSize(1);
-  double scale = op.getScale() ? op.getScale()->convertToDouble()
-                               : 1.0 / std::sqrt(op.getQ().getType().getDimSize(3));
+  double scale = op.getScale()
+                     ? op.getScale()->convertToDouble()
+                     : 1.0 / std::sqrt(op.getQ().getType().getDimSize(3));
   packStrips(e, queries, e.part(q, {batch, queryHead}),
              e.add(s.firstQuerySlot(e, cq), first), count,
              scale * op.getAlpha().convertToDouble());
   Value kc = e.part(k, {batch, e.floorDiv(queryHead, heads / kvHeads)});
   Value firstKey = s.firstKeySlot(e, ck);
-  e.forEach(zero, blocks,
-            [&](Value j) { scoreKeyBlock(s, j, kc, firstKey); });
-  e.forEach(zero, blocks,
-            [&](Value j) { e.store(e.f32(0.0), headMass, {j}); });
+  e.forEach(zero, blocks, [&](Value j) { scoreKeyBlock(s, j, kc, firstKey); });
+  e.forEach(zero, blocks, [&](Value j) { e.store(e.f32(0.0), headMass, {j}); });
   e.forEach(zero, e.index(queries.count), [&](Value strip) {
     Value rowTop;
     Value coefficient = coefficients(s, strip, blocks, rowTop);
@@ -180,8 +179,8 @@ void Score::addHead(const Sequence &s, Value batch, Value queryHead,
       Value w = e.mulF(e.loadVector(sums, {strip, j, zero}, queries.width),
                        e.exp(e.subF(top, rowTop)));
       Value all = vector::ReductionOp::create(
-          e.b, isMax() ? vector::CombiningKind::MAXNUMF
-                       : vector::CombiningKind::ADD,
+          e.b,
+          isMax() ? vector::CombiningKind::MAXNUMF : vector::CombiningKind::ADD,
           e.mulF(w, coefficient));
       Value old = e.load(headMass, {j});
       e.store(isMax() ? e.maxF(all, old) : e.addF(all, old), headMass, {j});
@@ -200,19 +199,15 @@ SmallVector<Value> loops::lowerBlockScore(OpBuilder &builder, BlockScoreOp op,
   Emit e(builder, op.getLoc());
   Value q = buffers[0], k = buffers[1];
   Packing packing{buffers[2], buffers[3]};
-  SmallVector<OpFoldResult> mixed =
-      getMixedValues(op.getStaticLengths(), op.getLengths(), e.b);
-  Value lq = getValueOrCreateConstantIndexOp(e.b, op.getLoc(), mixed[0]);
-  Value lk = getValueOrCreateConstantIndexOp(e.b, op.getLoc(), mixed[1]);
+  std::pair<Value, Value> lengths = lengthsOf(e, op);
+  Value lq = lengths.first, lk = lengths.second;
   int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey(),
           cq = op.getPooling().getQuery(), ck = op.getPooling().getKey();
   auto type = op.getMass().getType();
   int64_t headDim = op.getQ().getType().getDimSize(3);
   int64_t massHeads = type.getDimSize(1);
   int64_t group = op.getQ().getType().getDimSize(1) / massHeads;
-  Value slots = packing ? e.add(e.floorDiv(lq, bq),
-                                e.sub(e.dim(packing.cuQ, 0), e.index(1)))
-                        : e.ceilDiv(lq, bq);
+  Value slots = slotCount(e, packing, lq, bq);
   Value keyBlocks = e.ceilDiv(lk, bk);
   SmallVector<Value> sizes;
   if (type.isDynamicDim(0))
@@ -228,15 +223,17 @@ SmallVector<Value> loops::lowerBlockScore(OpBuilder &builder, BlockScoreOp op,
     e.forEach(e.index(0), keyBlocks,
               [&](Value j) { e.store(e.f32(0.0), massRow, {j}); });
     withSequence(e, packing, lq, lk, at[2], bq, [&](Sequence s) {
-      Score score{e,  op, q,  k,  mass, bq, bk, cq, ck, bq / cq, bk / ck,
-                  group, {}, {}, {}, {}, {}};
+      Score score{e,       op,      q,     k,  mass, bq, bk, cq, ck,
+                  bq / cq, bk / ck, group, {}, {},   {}, {}, {}};
       score.queries = stripsFor(e, bq / cq, headDim, strip);
       score.keys = rowTileFor(e, bk / ck, headDim);
       score.logits = e.buffer({roundUp8(bk / ck), strip}, e.b.getF32Type());
       int64_t dynamic = ShapedType::kDynamic, strips = score.queries.count;
       Value headMass = e.buffer({dynamic}, e.b.getF32Type(), keyBlocks);
-      score.tops = e.buffer({strips, dynamic, strip}, e.b.getF32Type(), keyBlocks);
-      score.sums = e.buffer({strips, dynamic, strip}, e.b.getF32Type(), keyBlocks);
+      score.tops =
+          e.buffer({strips, dynamic, strip}, e.b.getF32Type(), keyBlocks);
+      score.sums =
+          e.buffer({strips, dynamic, strip}, e.b.getF32Type(), keyBlocks);
       Value blocks = candidateBlocks(e, s, bq, bk, op.getCausal());
       Value first = e.mul(at[1], group);
       e.forEach(first, e.add(first, group), [&](Value head) {

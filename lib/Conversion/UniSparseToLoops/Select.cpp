@@ -105,8 +105,8 @@ std::array<Value, 2> Select::largest() {
                       [&](Value v, ValueRange top) -> SmallVector<Value> {
                         return {e.maxF(load(v), top[0])};
                       })[0];
-  Value top = vector::ReductionOp::create(e.b, vector::CombiningKind::MAXNUMF,
-                                          tops);
+  Value top =
+      vector::ReductionOp::create(e.b, vector::CombiningKind::MAXNUMF, tops);
   Value none = arith::ConstantIntOp::create(e.b, INT32_MAX, 32);
   Value firsts = e.fold(
       zero, vectors(), e.splat(none, kLanes),
@@ -118,8 +118,8 @@ std::array<Value, 2> Select::largest() {
         Value here = e.select(isTop, j, e.splat(none, kLanes));
         return {arith::MinSIOp::create(e.b, here, first[0])};
       })[0];
-  Value first = vector::ReductionOp::create(e.b, vector::CombiningKind::MINSI,
-                                            firsts);
+  Value first =
+      vector::ReductionOp::create(e.b, vector::CombiningKind::MINSI, firsts);
   return {e.fromI32(first), top};
 }
 
@@ -143,8 +143,8 @@ void Select::takeByMass(Value dense, std::array<Value, 3> forced) {
                                                 c[1], e.mulF(share, total));
           Value few = e.less(e.add(c[0], count), e.index(rule.getMinBlocks()));
           // p = 1 under max_blocks takes blocks of no mass too.
-          Value whole = arith::CmpFOp::create(
-              e.b, arith::CmpFPredicate::OGE, share, e.f32(1.0));
+          Value whole = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OGE,
+                                              share, e.f32(1.0));
           Value wants = arith::OrIOp::create(
               e.b, whole, arith::OrIOp::create(e.b, missing, few));
           go = arith::AndIOp::create(e.b, go, wants);
@@ -154,22 +154,21 @@ void Select::takeByMass(Value dense, std::array<Value, 3> forced) {
       [&](OpBuilder &, Location, ValueRange c) {
         auto [j, m] = largest();
         e.store(e.f32(kTaken), left, {j});
-        scf::YieldOp::create(e.b,
-                             ValueRange{e.add(c[0], 1), e.addF(c[1], m)});
+        scf::YieldOp::create(e.b, ValueRange{e.add(c[0], 1), e.addF(c[1], m)});
       });
 }
 
 /// L6: the taken blocks, ascending, then zeros. Returns how many.
 Value Select::writeRow(Value indicesRow, Value keyBlocks) {
   Value zero = arith::ConstantIntOp::create(e.b, 0, 32);
-  Value count = e.fold(e.index(0), candidates, {e.index(0)},
-                       [&](Value j, ValueRange c) -> SmallVector<Value> {
-                         Value take = isTaken(j);
-                         // A skipped block's entry is overwritten by the next.
-                         e.store(e.toI32(j), indicesRow, {c[0]});
-                         return {e.add(c[0], e.select(take, e.index(1),
-                                                      e.index(0)))};
-                       })[0];
+  Value count =
+      e.fold(e.index(0), candidates, {e.index(0)},
+             [&](Value j, ValueRange c) -> SmallVector<Value> {
+               Value take = isTaken(j);
+               // A skipped block's entry is overwritten by the next.
+               e.store(e.toI32(j), indicesRow, {c[0]});
+               return {e.add(c[0], e.select(take, e.index(1), e.index(0)))};
+             })[0];
   e.forEach(count, keyBlocks, [&](Value n) { e.store(zero, indicesRow, {n}); });
   return count;
 }
@@ -181,10 +180,8 @@ SmallVector<Value> loops::lowerBlockSelect(OpBuilder &builder, BlockSelectOp op,
   Emit e(builder, op.getLoc());
   Value mass = buffers[0], topP = buffers[1];
   Packing packing{buffers[2], buffers[3]};
-  SmallVector<OpFoldResult> mixed =
-      getMixedValues(op.getStaticLengths(), op.getLengths(), e.b);
-  Value lq = getValueOrCreateConstantIndexOp(e.b, op.getLoc(), mixed[0]);
-  Value lk = getValueOrCreateConstantIndexOp(e.b, op.getLoc(), mixed[1]);
+  std::pair<Value, Value> lengths = lengthsOf(e, op);
+  Value lq = lengths.first, lk = lengths.second;
   int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey();
   auto type = op.getIndices().getType();
   int64_t heads = type.getDimSize(1);
@@ -201,9 +198,9 @@ SmallVector<Value> loops::lowerBlockSelect(OpBuilder &builder, BlockSelectOp op,
     sizes.pop_back();
   Value counts = e.buffer(countsType.getShape(), e.b.getI32Type(), sizes);
   auto densityType = op.getDensity().getType();
-  Value density = e.buffer(densityType.getShape(), e.b.getF32Type(),
-                           type.isDynamicDim(0) ? ValueRange{batch}
-                                                : ValueRange{});
+  Value density =
+      e.buffer(densityType.getShape(), e.b.getF32Type(),
+               type.isDynamicDim(0) ? ValueRange{batch} : ValueRange{});
 
   auto selectRow = [&](Value b, Value h, Value slot, Sequence s) {
     Select select{e, op, {}, {}, {}, {}};
@@ -233,23 +230,23 @@ SmallVector<Value> loops::lowerBlockSelect(OpBuilder &builder, BlockSelectOp op,
         e.store(zero, indices, {at[0], at[1], at[2], n});
       });
     }
-    withSequence(e, packing, lq, lk, at[2], bq, [&](Sequence s) {
-      selectRow(at[0], at[1], at[2], s);
-    });
+    withSequence(e, packing, lq, lk, at[2], bq,
+                 [&](Sequence s) { selectRow(at[0], at[1], at[2], s); });
   });
   // Selected over candidate blocks of a head's rows.
   e.parallel({batch, e.index(heads)}, [&](ValueRange at) {
     Value cell = e.buffer({1}, e.b.getIndexType()), first = e.index(0);
     e.store(first, cell, {first});
-    Value taken = e.fold(first, slots, {first},
-                         [&](Value slot, ValueRange sum) -> SmallVector<Value> {
-      withSequence(e, packing, lq, lk, slot, bq, [&](Sequence s) {
-        Value all = candidateBlocks(e, s, bq, bk, op.getCausal());
-        e.store(e.add(e.load(cell, {first}), all), cell, {first});
-      });
-      Value count = e.fromI32(e.load(counts, {at[0], at[1], slot}));
-      return {e.add(sum[0], count)};
-    })[0];
+    Value taken =
+        e.fold(first, slots, {first},
+               [&](Value slot, ValueRange sum) -> SmallVector<Value> {
+                 withSequence(e, packing, lq, lk, slot, bq, [&](Sequence s) {
+                   Value all = candidateBlocks(e, s, bq, bk, op.getCausal());
+                   e.store(e.add(e.load(cell, {first}), all), cell, {first});
+                 });
+                 Value count = e.fromI32(e.load(counts, {at[0], at[1], slot}));
+                 return {e.add(sum[0], count)};
+               })[0];
     auto toFloat = [&](Value n) {
       Value i64 = arith::IndexCastOp::create(e.b, e.b.getI64Type(), n);
       return arith::SIToFPOp::create(e.b, e.b.getF32Type(), i64);

@@ -34,6 +34,14 @@ Value Sequence::firstKeySlot(Emit &e, int64_t granularity) const {
   return firstSlot(e, number, kStart, granularity);
 }
 
+Value unisparse::loops::slotCount(Emit &e, Packing packing, Value length,
+                                  int64_t granularity) {
+  if (!packing)
+    return e.ceilDiv(length, granularity);
+  Value sequences = e.sub(e.dim(packing.cuQ, 0), e.index(1));
+  return e.add(e.floorDiv(length, granularity), sequences);
+}
+
 /// The last sequence whose first slot is at or before `slot`: a walk along the
 /// ends, short beside the work of one slot.
 static Value findSequence(Emit &e, Value cu, Value slot, int64_t granularity) {
@@ -45,8 +53,8 @@ static Value findSequence(Emit &e, Value cu, Value slot, int64_t granularity) {
         // Behind the last sequence there is no end to load.
         Value end = loadEnd(e, cu, e.min(next, last));
         Value starts = e.add(e.floorDiv(end, granularity), next);
-        Value more = arith::AndIOp::create(
-            e.b, e.less(args[0], last), e.less(starts, e.add(slot, 1)));
+        Value more = arith::AndIOp::create(e.b, e.less(args[0], last),
+                                           e.less(starts, e.add(slot, 1)));
         scf::ConditionOp::create(e.b, more, args);
       },
       [&](OpBuilder &, Location, ValueRange args) {
@@ -116,7 +124,8 @@ void unisparse::loops::packStrips(Emit &e, const Strips &to, Value from,
   int64_t lanes = to.count * to.width;
   bool padded = cast<MemRefType>(from.getType()).getDimSize(1) != to.depth;
   Value needsZeros = arith::ConstantIntOp::create(e.b, padded, 1);
-  needsZeros = arith::OrIOp::create(e.b, needsZeros, e.less(rows, e.index(lanes)));
+  needsZeros =
+      arith::OrIOp::create(e.b, needsZeros, e.less(rows, e.index(lanes)));
   e.ifThen(needsZeros, [&] { e.fill(to.buffer, 0.0); });
   e.forEach(e.index(0), rows, [&](Value i) {
     Value strip = e.floorDiv(i, to.width), lane = e.rem(i, to.width),

@@ -8,6 +8,8 @@
 #define UNISPARSE_LIB_CONVERSION_UNISPARSETOLOOPS_TILES_H
 
 #include "Emit.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 namespace unisparse::loops {
 
@@ -20,7 +22,7 @@ struct Packing {
 /// The sequence that a slot belongs to, and the slot's place in it. All values
 /// are of index type and count tokens.
 struct Sequence {
-  Value number;         ///< Among packed sequences; null in a padded batch.
+  Value number;          ///< Among packed sequences; null in a padded batch.
   Value qStart, qLength; ///< In the tensor's length dim.
   Value kStart, kLength;
   Value unit; ///< The slot's number within the sequence.
@@ -31,6 +33,19 @@ struct Sequence {
   /// kLength - qLength: query i stands at position i + delta (causal).
   Value delta(Emit &e) const { return e.sub(kLength, qLength); }
 };
+
+/// Slots of the tensor's length at a granularity: those of a packed batch, or
+/// units of a padded one.
+Value slotCount(Emit &e, Packing packing, Value length, int64_t granularity);
+
+/// Lq and Lk of an op that has them mixed, static and dynamic.
+template <typename OpTy>
+std::pair<Value, Value> lengthsOf(Emit &e, OpTy op) {
+  SmallVector<OpFoldResult> mixed =
+      getMixedValues(op.getStaticLengths(), op.getLengths(), e.b);
+  return {getValueOrCreateConstantIndexOp(e.b, op.getLoc(), mixed[0]),
+          getValueOrCreateConstantIndexOp(e.b, op.getLoc(), mixed[1])};
+}
 
 /// Emits `body` for the sequence that owns `slot`, where any does: a packed
 /// batch has spare slots. `lq`, `lk` are the tensors' lengths.

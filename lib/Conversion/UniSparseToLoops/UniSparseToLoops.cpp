@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "unisparse/Conversion/Passes.h"
+#include "unisparse/Conversion/UniSparseToLoops.h"
 #include "Lowering.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -14,7 +14,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Transforms/DialectConversion.h"
-#include "unisparse/Conversion/UniSparseToLoops.h"
+#include "unisparse/Conversion/Passes.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Contracts.h"
 
 namespace unisparse {
@@ -25,9 +25,10 @@ namespace unisparse {
 using namespace mlir;
 using namespace unisparse;
 
-FailureOr<SmallVector<Value>>
-unisparse::lowerToLoops(OpBuilder &b, Operation *op, ValueRange buffers,
-                        int64_t strip) {
+FailureOr<SmallVector<Value>> unisparse::lowerToLoops(OpBuilder &b,
+                                                      Operation *op,
+                                                      ValueRange buffers,
+                                                      int64_t strip) {
   if (failed(verifyStaticTiles(op)))
     return failure();
   return llvm::TypeSwitch<Operation *, FailureOr<SmallVector<Value>>>(op)
@@ -60,9 +61,9 @@ SmallVector<Value> unisparse::tensorOperandSlots(Operation *op) {
                                   op.getCuSeqlensQ(), op.getCuSeqlensK()};
       })
       .Case([](BlockSparseAttentionOp op) {
-        return SmallVector<Value>{op.getQ(),          op.getK(),
-                                  op.getV(),          op.getCounts(),
-                                  op.getIndices(),    op.getCuSeqlensQ(),
+        return SmallVector<Value>{op.getQ(),         op.getK(),
+                                  op.getV(),         op.getCounts(),
+                                  op.getIndices(),   op.getCuSeqlensQ(),
                                   op.getCuSeqlensK()};
       })
       .Default(SmallVector<Value>{});

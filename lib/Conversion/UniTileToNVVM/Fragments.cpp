@@ -34,8 +34,9 @@ struct MapPattern : TilePattern<MapOp> {
     Thread t(rewriter, loc, warps);
     auto fragment = dyn_cast<FragmentType>(op.getResult().getType());
     int64_t columns = fragment ? fragment.getColumns() : 0;
-    int64_t count = fragment ? elementsOf(fragment, warps)
-                             : elementsOf(cast<RowsType>(op.getResult().getType()), warps);
+    int64_t count =
+        fragment ? elementsOf(fragment, warps)
+                 : elementsOf(cast<RowsType>(op.getResult().getType()), warps);
     SmallVector<SmallVector<Value>> inputs;
     for (Value input : adaptor.getInputs())
       inputs.push_back(unpack(rewriter, loc, input));
@@ -125,8 +126,8 @@ struct StorePattern : TilePattern<StoreOp> {
                                : static_cast<int64_t>(elements.size());
     for (int64_t entry = 0; entry < entries; ++entry) {
       Value row = t.add(adaptor.getRow(), t.rowOfRows(entry));
-      auto inside = scf::IfOp::create(
-          t.b, t.less(row, adaptor.getLimit()), /*withElseRegion=*/false);
+      auto inside = scf::IfOp::create(t.b, t.less(row, adaptor.getLimit()),
+                                      /*withElseRegion=*/false);
       OpBuilder::InsertionGuard guard(t.b);
       t.b.setInsertionPointToStart(inside.thenBlock());
       if (!fragment) {
@@ -134,7 +135,8 @@ struct StorePattern : TilePattern<StoreOp> {
         continue;
       }
       int64_t first = entry / 2 * (columns / 2) + (entry % 2) * 2;
-      for (int64_t i = first; i < entry / 2 * (columns / 2) + columns / 2; i += 4)
+      for (int64_t i = first; i < entry / 2 * (columns / 2) + columns / 2;
+           i += 4)
         storeAt(t, op, adaptor, row, t.column(i, columns),
                 pack(t.b, loc, {elements[i], elements[i + 1]}));
     }
@@ -145,8 +147,8 @@ struct StorePattern : TilePattern<StoreOp> {
   void storeAt(Thread &t, StoreOp op, OpAdaptor adaptor, Value row,
                Value column, Value value) const {
     Type i64 = t.b.getI64Type();
-    Value at = arith::MulIOp::create(
-        t.b, arith::ExtSIOp::create(t.b, i64, row), adaptor.getStride());
+    Value at = arith::MulIOp::create(t.b, arith::ExtSIOp::create(t.b, i64, row),
+                                     adaptor.getStride());
     if (column)
       at = arith::AddIOp::create(t.b, at,
                                  arith::ExtSIOp::create(t.b, i64, column));
@@ -158,7 +160,8 @@ struct StorePattern : TilePattern<StoreOp> {
 };
 
 /// exp2 and log2 as the instructions of the special-function unit, not calls.
-template <typename OpTy> struct ApproxPattern : OpConversionPattern<OpTy> {
+template <typename OpTy>
+struct ApproxPattern : OpConversionPattern<OpTy> {
   ApproxPattern(MLIRContext *context, StringRef intrinsic)
       : OpConversionPattern<OpTy>(context), intrinsic(intrinsic) {}
   LogicalResult

@@ -10,7 +10,9 @@ using namespace unisparse::unitile;
 Value Thread::i32(int64_t value) {
   return arith::ConstantIntOp::create(b, value, 32);
 }
-Value Thread::add(Value x, Value y) { return b.createOrFold<arith::AddIOp>(x, y); }
+Value Thread::add(Value x, Value y) {
+  return b.createOrFold<arith::AddIOp>(x, y);
+}
 Value Thread::mul(Value x, int64_t y) {
   return b.createOrFold<arith::MulIOp>(x, i32(y));
 }
@@ -73,8 +75,8 @@ SmallVector<Value> Thread::loadMatrices(Value base, SharedType tile, Value row,
   // Rows that start at multiples of 8 have r % 8 == within; an even piece plus
   // 0 or 1 is an or, so the permutation is one xor.
   Value swizzled = bitXor(bitXor(right, within), i32(piece));
-  Value offset = add(add(mul(r, 128), mul(swizzled, 16)),
-                     panel * tile.getRows() * 128);
+  Value offset =
+      add(add(mul(r, 128), mul(swizzled, 16)), panel * tile.getRows() * 128);
   Value address = advance(base, offset);
   auto i32Type = b.getI32Type();
   auto type = LLVM::LLVMStructType::getLiteral(

@@ -81,7 +81,8 @@ void populateMmaPatterns(const TypeConverter &converter,
                          RewritePatternSet &patterns, int64_t warps);
 
 /// A pattern that knows the kernel's number of warps.
-template <typename OpTy> struct TilePattern : OpConversionPattern<OpTy> {
+template <typename OpTy>
+struct TilePattern : OpConversionPattern<OpTy> {
   TilePattern(const TypeConverter &converter, MLIRContext *context,
               int64_t warps)
       : OpConversionPattern<OpTy>(converter, context), warps(warps) {}

@@ -12,16 +12,17 @@ namespace {
 
 /// Four words of a fragment that are the A operand for 16 rows and 16 columns:
 /// pairs of neighbours, in the fragment's own order.
-SmallVector<Value> operandA(OpBuilder &b, Location loc, ArrayRef<Value> elements,
-                            int64_t first, Type element) {
+SmallVector<Value> operandA(OpBuilder &b, Location loc,
+                            ArrayRef<Value> elements, int64_t first,
+                            Type element) {
   SmallVector<Value> words;
   for (int64_t i = 0; i < 4; ++i) {
-    Value pair = pack(b, loc, {elements[first + 2 * i],
-                               elements[first + 2 * i + 1]});
+    Value pair =
+        pack(b, loc, {elements[first + 2 * i], elements[first + 2 * i + 1]});
     // mma takes f16 as pairs, bf16 as words.
-    words.push_back(element.isF16()
-                        ? pair
-                        : LLVM::BitcastOp::create(b, loc, b.getI32Type(), pair));
+    words.push_back(element.isF16() ? pair
+                                    : LLVM::BitcastOp::create(
+                                          b, loc, b.getI32Type(), pair));
   }
   return words;
 }
@@ -46,9 +47,9 @@ struct LoadPattern : TilePattern<LoadOp> {
     SmallVector<Value> elements;
     for (int64_t piece = 0; piece < piecesOf(tile.getRows(), warps); ++piece)
       for (int64_t k = 0; k < tile.getColumns(); k += 16)
-        for (Value word : t.loadMatrices(base, tile, warpRow, piece * 16 * warps,
-                                         k, /*downFirst=*/true,
-                                         /*transpose=*/false)) {
+        for (Value word : t.loadMatrices(
+                 base, tile, warpRow, piece * 16 * warps, k, /*downFirst=*/true,
+                 /*transpose=*/false)) {
           Value pair = LLVM::BitcastOp::create(rewriter, loc, pairType, word);
           llvm::append_range(elements, unpack(rewriter, loc, pair));
         }
@@ -75,8 +76,8 @@ struct MmaPattern : TilePattern<MmaOp> {
     for (int64_t k = 0; k < a.getColumns(); k += 16) {
       SmallVector<SmallVector<Value>> operands;
       for (int64_t piece = 0; piece < pieces; ++piece)
-        operands.push_back(operandA(rewriter, loc, as,
-                                    piece * a.getColumns() / 2 + k / 2, element));
+        operands.push_back(operandA(
+            rewriter, loc, as, piece * a.getColumns() / 2 + k / 2, element));
       for (int64_t n = 0; n < acc.getColumns(); n += 16) {
         // (k, n), (k + 8, n), (k, n + 8), (k + 8, n + 8)
         SmallVector<Value> words =
@@ -105,8 +106,8 @@ struct MmaPattern : TilePattern<MmaOp> {
                 ArrayRef<Value> words, Type element,
                 MutableArrayRef<Value> sums) const {
     Type f32 = b.getF32Type();
-    auto type = LLVM::LLVMStructType::getLiteral(b.getContext(),
-                                                 {f32, f32, f32, f32});
+    auto type =
+        LLVM::LLVMStructType::getLiteral(b.getContext(), {f32, f32, f32, f32});
     NVVM::MMATypes kind =
         element.isF16() ? NVVM::MMATypes::f16 : NVVM::MMATypes::bf16;
     Value product = NVVM::MmaOp::create(
@@ -125,5 +126,6 @@ struct MmaPattern : TilePattern<MmaOp> {
 void unisparse::unitile::populateMmaPatterns(const TypeConverter &converter,
                                              RewritePatternSet &patterns,
                                              int64_t warps) {
-  patterns.add<LoadPattern, MmaPattern>(converter, patterns.getContext(), warps);
+  patterns.add<LoadPattern, MmaPattern>(converter, patterns.getContext(),
+                                        warps);
 }

@@ -61,16 +61,16 @@ struct CopyAsyncPattern : TilePattern<CopyAsyncOp> {
     SharedType tile = op.getTile().getType();
     Value r = t.div(number, pieces), piece = t.rem(number, pieces);
     Value row = t.add(adaptor.getRow(), r);
-    Value bytes = arith::SelectOp::create(
-        t.b, t.less(row, adaptor.getLimit()), t.i32(16), t.i32(0));
+    Value bytes = arith::SelectOp::create(t.b, t.less(row, adaptor.getLimit()),
+                                          t.i32(16), t.i32(0));
     Type i64 = t.b.getI64Type();
     Value element = arith::MulIOp::create(
         t.b, arith::ExtSIOp::create(t.b, i64, row), adaptor.getStride());
     element = arith::AddIOp::create(
         t.b, element, arith::ExtSIOp::create(t.b, i64, t.mul(piece, 8)));
-    Value source = LLVM::GEPOp::create(
-        t.b, adaptor.getSource().getType(), t.b.getI16Type(),
-        adaptor.getSource(), ArrayRef<LLVM::GEPArg>{element});
+    Value source = LLVM::GEPOp::create(t.b, adaptor.getSource().getType(),
+                                       t.b.getI16Type(), adaptor.getSource(),
+                                       ArrayRef<LLVM::GEPArg>{element});
     Value swizzled = t.bitXor(t.rem(piece, 8), t.rem(r, 8));
     Value offset = t.add(t.add(t.mul(r, 128), t.mul(swizzled, 16)),
                          t.mul(t.div(piece, 8), tile.getRows() * 128));

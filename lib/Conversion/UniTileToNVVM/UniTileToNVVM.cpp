@@ -73,11 +73,13 @@ struct ConvertUniTileToNVVM
   }
 
   LogicalResult convert(gpu::GPUFuncOp kernel) {
-    bool hasTiles = kernel.walk([](Operation *op) {
-                            return isa<UniTileDialect>(op->getDialect())
-                                       ? WalkResult::interrupt()
-                                       : WalkResult::advance();
-                          }).wasInterrupted();
+    bool hasTiles = kernel
+                        .walk([](Operation *op) {
+                          return isa<UniTileDialect>(op->getDialect())
+                                     ? WalkResult::interrupt()
+                                     : WalkResult::advance();
+                        })
+                        .wasInterrupted();
     if (!hasTiles)
       return success();
     int64_t warps = warpsOf(kernel);

@@ -2,10 +2,10 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
 
@@ -68,8 +68,8 @@ LogicalResult PoolingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "[P1] expected positive pooling factors, got "
                        << query << 'x' << key;
   if (heads < 1)
-    return emitError() << "[P4] expected a positive number of pooled heads, got "
-                       << heads;
+    return emitError()
+           << "[P4] expected a positive number of pooled heads, got " << heads;
   return success();
 }
 
@@ -153,7 +153,8 @@ Attribute RuleAttr::parse(AsmParser &parser, Type) {
   int64_t k = 0, sink = kSink, local = kLocal, minBlocks = kMinBlocks,
           denseBelow = kDenseBelow;
   std::optional<int64_t> maxBlocks;
-  if (*kind == RuleKind::TopK && (parser.parseEqual() || parser.parseInteger(k)))
+  if (*kind == RuleKind::TopK &&
+      (parser.parseEqual() || parser.parseInteger(k)))
     return {};
   if (*kind == RuleKind::TopP && succeeded(parser.parseOptionalEqual()) &&
       parseShare(parser, p))

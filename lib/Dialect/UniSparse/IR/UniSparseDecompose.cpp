@@ -4,10 +4,10 @@
 
 // unisparse.attention as the four stages. A rule that takes every candidate
 // needs no estimate.
-#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 
 using namespace mlir;
 using namespace unisparse;
@@ -20,9 +20,9 @@ struct Lengths {
 
 Lengths lengthsOf(OpBuilder &b, Location loc, Value q, Value k) {
   Lengths lengths;
-  dispatchIndexOpFoldResults({tensor::getMixedSize(b, loc, q, 2),
-                              tensor::getMixedSize(b, loc, k, 2)},
-                             lengths.dynamic, lengths.fixed);
+  dispatchIndexOpFoldResults(
+      {tensor::getMixedSize(b, loc, q, 2), tensor::getMixedSize(b, loc, k, 2)},
+      lengths.dynamic, lengths.fixed);
   return lengths;
 }
 } // namespace
@@ -64,10 +64,9 @@ FailureOr<SmallVector<Value>> AttentionOp::decomposeOperation(OpBuilder &b) {
   if (failed(mass))
     return failure();
   Lengths lengths = lengthsOf(b, loc, getQ(), getK());
-  auto select = BlockSelectOp::create(b, loc, *mass, getTopP(), lengths.dynamic,
-                                      lengths.fixed, getCuSeqlensQ(),
-                                      getCuSeqlensK(), getBlock(), getRule(),
-                                      getCausal());
+  auto select = BlockSelectOp::create(
+      b, loc, *mass, getTopP(), lengths.dynamic, lengths.fixed, getCuSeqlensQ(),
+      getCuSeqlensK(), getBlock(), getRule(), getCausal());
   bool dense = getRule().getKind() == RuleKind::All;
   auto attend = BlockSparseAttentionOp::create(
       b, loc, getQ(), getK(), getV(), dense ? Value() : select.getCounts(),

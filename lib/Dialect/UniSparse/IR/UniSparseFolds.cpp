@@ -4,12 +4,12 @@
 
 // Folds and canonicalisations: what is dense is said to be dense, what nobody
 // reads is not computed, what is known of the lengths is in the types.
-#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/PatternMatch.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 
 using namespace mlir;
 using namespace unisparse;
@@ -43,9 +43,9 @@ struct DropUnusedLse : OpRewritePattern<OpTy> {
       return rewriter.notifyMatchFailure(op, "lse is absent or read");
     typename OpTy::Properties properties = op.getProperties();
     properties.return_lse = nullptr;
-    auto bare = OpTy::create(rewriter, op.getLoc(), op->getOperands(),
-                             properties,
-                             op->getDiscardableAttrDictionary().getValue());
+    auto bare =
+        OpTy::create(rewriter, op.getLoc(), op->getOperands(), properties,
+                     op->getDiscardableAttrDictionary().getValue());
     SmallVector<Value> results;
     auto next = bare->result_begin();
     for (OpResult result : op->getResults())
@@ -60,9 +60,8 @@ struct DenseAttention : OpRewritePattern<AttentionOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(AttentionOp op,
                                 PatternRewriter &rewriter) const override {
-    RuleAttr all =
-        denseRule(op.getRule(),
-                  cast<ShapedType>(op.getK().getType()).getDimSize(2));
+    RuleAttr all = denseRule(
+        op.getRule(), cast<ShapedType>(op.getK().getType()).getDimSize(2));
     if (!all)
       return rewriter.notifyMatchFailure(op, "the rule may leave blocks out");
     // Shares of more heads than there are composites name the selection's
@@ -74,8 +73,8 @@ struct DenseAttention : OpRewritePattern<AttentionOp> {
   }
 };
 
-/// A mass that is only a shape already, with or without a cast that tensor's own
-/// patterns put behind it.
+/// A mass that is only a shape already, with or without a cast that tensor's
+/// own patterns put behind it.
 bool isShape(Value mass) {
   if (auto cast = mass.getDefiningOp<tensor::CastOp>())
     mass = cast.getSource();
@@ -164,9 +163,8 @@ struct DropFullSelection : OpRewritePattern<BlockSparseAttentionOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(BlockSparseAttentionOp op,
                                 PatternRewriter &rewriter) const override {
-    auto select = op.getCounts()
-                      ? op.getCounts().getDefiningOp<BlockSelectOp>()
-                      : BlockSelectOp();
+    auto select = op.getCounts() ? op.getCounts().getDefiningOp<BlockSelectOp>()
+                                 : BlockSelectOp();
     if (!select || op.getIndices() != select.getIndices() ||
         select.getRule().getKind() != RuleKind::All || !selectsFor(select, op))
       return rewriter.notifyMatchFailure(op, "not all candidates, as it seems");
@@ -182,12 +180,12 @@ struct DropFullSelection : OpRewritePattern<BlockSparseAttentionOp> {
 /// stays dynamic, for the op to fail where it runs.
 bool lengthsFit(BlockScoreOp op, ArrayRef<int64_t> lengths) {
   PoolingAttr pooling = op.getPooling();
-  return mayEqual(unitsOrSlots(lengths[0], op.getCuSeqlensQ(),
-                               pooling.getQuery()),
-                  op.getQ().getType().getDimSize(2)) &&
-         mayEqual(unitsOrSlots(lengths[1], op.getCuSeqlensK(),
-                               pooling.getKey()),
-                  op.getK().getType().getDimSize(2));
+  return mayEqual(
+             unitsOrSlots(lengths[0], op.getCuSeqlensQ(), pooling.getQuery()),
+             op.getQ().getType().getDimSize(2)) &&
+         mayEqual(
+             unitsOrSlots(lengths[1], op.getCuSeqlensK(), pooling.getKey()),
+             op.getK().getType().getDimSize(2));
 }
 
 bool lengthsFit(BlockSelectOp op, ArrayRef<int64_t> lengths) {
@@ -228,8 +226,8 @@ struct StaticLengths : OpRewritePattern<OpTy> {
             clone->getPropertiesStorage(), {}, types)))
       return failure();
     SmallVector<Value> results;
-    for (auto [result, type, old] : llvm::zip_equal(
-             clone->getResults(), types, op->getResultTypes())) {
+    for (auto [result, type, old] :
+         llvm::zip_equal(clone->getResults(), types, op->getResultTypes())) {
       result.setType(type);
       results.push_back(type == old ? Value(result)
                                     : tensor::CastOp::create(

@@ -4,11 +4,11 @@
 
 // Result types and shapes, names of results. The constraints are in
 // UniSparseVerify.cpp, the rewrites in UniSparseFolds.cpp.
-#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 
 using namespace mlir;
 using namespace unisparse;
@@ -51,8 +51,8 @@ RankedTensorType i32Tensor(MLIRContext *context, ArrayRef<int64_t> shape) {
 LogicalResult expectRanks(std::optional<Location> loc, ValueRange values,
                           ArrayRef<int64_t> ranks) {
   for (auto [i, value, rank] : llvm::enumerate(values, ranks)) {
-    auto type = dyn_cast_if_present<RankedTensorType>(
-        value ? value.getType() : Type());
+    auto type =
+        dyn_cast_if_present<RankedTensorType>(value ? value.getType() : Type());
     if (!type || type.getRank() != rank)
       return emitOptionalError(loc, "operand #", i,
                                " must be a ranked tensor of rank ", rank,
@@ -64,11 +64,10 @@ LogicalResult expectRanks(std::optional<Location> loc, ValueRange values,
 /// Whether an op may run where it would not have: not if it relies on the
 /// values of some operand, nor, when causal, on lengths that may turn out
 /// Lq > Lk (I7).
-Speculation::Speculatability speculatability(ArrayRef<Value> promises,
-                                             bool causal, int64_t lq,
-                                             int64_t lk) {
-  bool mayFail = causal && (ShapedType::isDynamic(lq) ||
-                            ShapedType::isDynamic(lk));
+Speculation::Speculatability
+speculatability(ArrayRef<Value> promises, bool causal, int64_t lq, int64_t lk) {
+  bool mayFail =
+      causal && (ShapedType::isDynamic(lq) || ShapedType::isDynamic(lk));
   bool relies = llvm::any_of(promises, [](Value v) { return bool(v); });
   return mayFail || relies ? Speculation::NotSpeculatable
                            : Speculation::Speculatable;
@@ -79,12 +78,11 @@ Speculation::Speculatability speculatability(ArrayRef<Value> promises,
 // PoolOp
 //===----------------------------------------------------------------------===//
 
-LogicalResult PoolOp::inferReturnTypes(MLIRContext *context,
-                                       std::optional<Location> loc,
-                                       ValueRange operands,
-                                       DictionaryAttr attributes,
-                                       OpaqueProperties properties,
-                                       RegionRange regions, ResultTypes &types) {
+LogicalResult
+PoolOp::inferReturnTypes(MLIRContext *context, std::optional<Location> loc,
+                         ValueRange operands, DictionaryAttr attributes,
+                         OpaqueProperties properties, RegionRange regions,
+                         ResultTypes &types) {
   PoolOp::Adaptor op(operands, attributes, properties, regions);
   if (failed(expectRanks(loc, {op.getX()}, {4})))
     return failure();
@@ -101,8 +99,8 @@ LogicalResult PoolOp::inferReturnTypes(MLIRContext *context,
   return success();
 }
 
-LogicalResult
-PoolOp::reifyResultShapes(OpBuilder &b, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult PoolOp::reifyResultShapes(OpBuilder &b,
+                                        ReifiedRankedShapedTypeDims &shapes) {
   Location loc = getLoc();
   Value x = getX();
   shapes.push_back(
@@ -209,8 +207,8 @@ BlockSelectOp::reifyResultShapes(OpBuilder &builder,
     h = affine::makeComposedFoldedAffineMax(
         builder, loc, AffineMap::getMultiDimIdentityMap(2, getContext()),
         {h, dim(builder, loc, getTopP(), 0)});
-  OpFoldResult b = dim(builder, loc, mass, 0),
-               r = dim(builder, loc, mass, 2), j = dim(builder, loc, mass, 3);
+  OpFoldResult b = dim(builder, loc, mass, 0), r = dim(builder, loc, mass, 2),
+               j = dim(builder, loc, mass, 3);
   shapes.push_back({b, h, r});
   shapes.push_back({b, h, r, j});
   shapes.push_back({b, h});
@@ -218,8 +216,9 @@ BlockSelectOp::reifyResultShapes(OpBuilder &builder,
 }
 
 Speculation::Speculatability BlockSelectOp::getSpeculatability() {
-  return speculatability({getTopP(), getCuSeqlensQ(), getCuSeqlensK()}, getCausal(),
-                         getStaticLengths()[0], getStaticLengths()[1]);
+  return speculatability({getTopP(), getCuSeqlensQ(), getCuSeqlensK()},
+                         getCausal(), getStaticLengths()[0],
+                         getStaticLengths()[1]);
 }
 
 void BlockSelectOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
@@ -262,15 +261,16 @@ LogicalResult BlockSparseAttentionOp::inferReturnTypes(
   return success();
 }
 
-LogicalResult BlockSparseAttentionOp::reifyResultShapes(
-    OpBuilder &b, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult
+BlockSparseAttentionOp::reifyResultShapes(OpBuilder &b,
+                                          ReifiedRankedShapedTypeDims &shapes) {
   reifyOutputs(b, getLoc(), getQ(), getV(), getReturnLse(), shapes);
   return success();
 }
 
 Speculation::Speculatability BlockSparseAttentionOp::getSpeculatability() {
-  return speculatability({getCounts(), getCuSeqlensQ(), getCuSeqlensK()}, getCausal(),
-                         dim(getQ(), 2), dim(getK(), 2));
+  return speculatability({getCounts(), getCuSeqlensQ(), getCuSeqlensK()},
+                         getCausal(), dim(getQ(), 2), dim(getK(), 2));
 }
 
 void BlockSparseAttentionOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
@@ -303,10 +303,11 @@ int64_t attentionSelections(AttentionOp::Adaptor op) {
 }
 } // namespace
 
-LogicalResult AttentionOp::inferReturnTypes(
-    MLIRContext *context, std::optional<Location> loc, ValueRange operands,
-    DictionaryAttr attributes, OpaqueProperties properties, RegionRange regions,
-    ResultTypes &types) {
+LogicalResult
+AttentionOp::inferReturnTypes(MLIRContext *context, std::optional<Location> loc,
+                              ValueRange operands, DictionaryAttr attributes,
+                              OpaqueProperties properties, RegionRange regions,
+                              ResultTypes &types) {
   AttentionOp::Adaptor op(operands, attributes, properties, regions);
   if (failed(expectRanks(loc, {op.getQ(), op.getK(), op.getV()}, {4, 4, 4})))
     return failure();
@@ -349,8 +350,8 @@ AttentionOp::reifyResultShapes(OpBuilder &builder,
 }
 
 Speculation::Speculatability AttentionOp::getSpeculatability() {
-  return speculatability({getTopP(), getCuSeqlensQ(), getCuSeqlensK()}, getCausal(),
-                         dim(getQ(), 2), dim(getK(), 2));
+  return speculatability({getTopP(), getCuSeqlensQ(), getCuSeqlensK()},
+                         getCausal(), dim(getQ(), 2), dim(getK(), 2));
 }
 
 void AttentionOp::getAsmResultNames(OpAsmSetValueNameFn setName) {

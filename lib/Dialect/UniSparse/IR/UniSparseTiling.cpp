@@ -3,10 +3,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // TilingInterface of the ops whose tiles are the op itself on a slice.
-#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 
 using namespace mlir;
 using namespace unisparse;
@@ -17,8 +17,8 @@ using Dims = SmallVector<OpFoldResult>;
 Value slice(OpBuilder &b, Location loc, Value from, Dims offsets, Dims sizes,
             SmallVectorImpl<Operation *> &slices) {
   Dims strides(offsets.size(), b.getIndexAttr(1));
-  auto op = tensor::ExtractSliceOp::create(b, loc, from, offsets, sizes,
-                                           strides);
+  auto op =
+      tensor::ExtractSliceOp::create(b, loc, from, offsets, sizes, strides);
   slices.push_back(op);
   return op;
 }
@@ -68,13 +68,12 @@ PoolOp::getTiledImplementation(OpBuilder &b, ArrayRef<OpFoldResult> offsets,
       b, loc, AffineMap::get(3, 0, {d0 * by, d1 - d2}, getContext()),
       {sizes[2], length, first});
   SmallVector<Operation *> slices;
-  Value part = slice(
-      b, loc, x,
-      {offsets[0], apply(b, loc, d0 * heads, {offsets[1]}), first,
-       b.getIndexAttr(0)},
-      {sizes[0], apply(b, loc, d0 * heads, {sizes[1]}), rows,
-       tensor::getMixedSize(b, loc, x, 3)},
-      slices);
+  Value part = slice(b, loc, x,
+                     {offsets[0], apply(b, loc, d0 * heads, {offsets[1]}),
+                      first, b.getIndexAttr(0)},
+                     {sizes[0], apply(b, loc, d0 * heads, {sizes[1]}), rows,
+                      tensor::getMixedSize(b, loc, x, 3)},
+                     slices);
   auto tile = PoolOp::create(b, loc, part, Value(), by, heads);
   // The rows of the slice are a minimum, dynamic to the type system; the tile
   // has the composites that were asked for.
@@ -88,9 +87,11 @@ PoolOp::getTiledImplementation(OpBuilder &b, ArrayRef<OpFoldResult> offsets,
   return TilingResult{{tile}, {composites}, slices};
 }
 
-LogicalResult PoolOp::getResultTilePosition(
-    OpBuilder &b, unsigned resultNumber, ArrayRef<OpFoldResult> offsets,
-    ArrayRef<OpFoldResult> sizes, Dims &resultOffsets, Dims &resultSizes) {
+LogicalResult PoolOp::getResultTilePosition(OpBuilder &b, unsigned resultNumber,
+                                            ArrayRef<OpFoldResult> offsets,
+                                            ArrayRef<OpFoldResult> sizes,
+                                            Dims &resultOffsets,
+                                            Dims &resultSizes) {
   resultOffsets.assign(offsets.begin(), offsets.end());
   resultSizes.assign(sizes.begin(), sizes.end());
   resultOffsets.push_back(b.getIndexAttr(0));
@@ -111,7 +112,8 @@ PoolOp::generateResultTileValue(OpBuilder &b, unsigned resultNumber,
 // lengths of the whole (A1).
 //===----------------------------------------------------------------------===//
 
-SmallVector<utils::IteratorType> BlockSparseAttentionOp::getLoopIteratorTypes() {
+SmallVector<utils::IteratorType>
+BlockSparseAttentionOp::getLoopIteratorTypes() {
   return SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel);
 }
 
@@ -132,9 +134,10 @@ int64_t perKvHead(BlockSparseAttentionOp op, int64_t heads) {
 }
 } // namespace
 
-FailureOr<TilingResult> BlockSparseAttentionOp::getTiledImplementation(
-    OpBuilder &b, ArrayRef<OpFoldResult> offsets,
-    ArrayRef<OpFoldResult> sizes) {
+FailureOr<TilingResult>
+BlockSparseAttentionOp::getTiledImplementation(OpBuilder &b,
+                                               ArrayRef<OpFoldResult> offsets,
+                                               ArrayRef<OpFoldResult> sizes) {
   Location loc = getLoc();
   SmallVector<Operation *> slices;
   auto take = [&](Value from) -> Value {
@@ -161,8 +164,7 @@ FailureOr<TilingResult> BlockSparseAttentionOp::getTiledImplementation(
   auto tile = BlockSparseAttentionOp::create(
       b, loc, q, k, v, counts, indices, getCuSeqlensQ(), getCuSeqlensK(),
       getBlock(), getCausal(), getReturnLse(), getScaleAttr());
-  return TilingResult{
-      {tile}, SmallVector<Value>(tile->getResults()), slices};
+  return TilingResult{{tile}, SmallVector<Value>(tile->getResults()), slices};
 }
 
 LogicalResult BlockSparseAttentionOp::getResultTilePosition(

@@ -4,9 +4,9 @@
 
 // What SPEC.md demands of the ops and ODS cannot say; each check carries the
 // label that its message, its test in invalid.mlir and docs/SPEC.md share.
-#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include <cmath>
 
 using namespace mlir;
@@ -52,9 +52,8 @@ LogicalResult verifyQueryAndKey(Operation *op, Value q, Value k) {
                              dim(k, 3))))
     return failure();
   if (failsToDivide(dim(k, 1), dim(q, 1)))
-    return op->emitOpError()
-           << "[I3] expected the heads of k to divide the " << dim(q, 1)
-           << " heads of q, got " << dim(k, 1);
+    return op->emitOpError() << "[I3] expected the heads of k to divide the "
+                             << dim(q, 1) << " heads of q, got " << dim(k, 1);
   return success();
 }
 
@@ -66,8 +65,7 @@ LogicalResult verifyValueOperand(Operation *op, Value q, Value k, Value v) {
       failed(expectEqualDims(op, "[I4]", "v with k's number of heads",
                              dim(k, 1), dim(v, 1))))
     return failure();
-  return expectEqualDims(op, "[I4]", "v with k's length", dim(k, 2),
-                         dim(v, 2));
+  return expectEqualDims(op, "[I4]", "v with k's length", dim(k, 2), dim(v, 2));
 }
 
 /// [I7] bottom-right alignment needs a key for every query. Lengths of a
@@ -76,9 +74,9 @@ LogicalResult verifyCausal(Operation *op, bool causal, int64_t lq, int64_t lk) {
   if (!causal || ShapedType::isDynamic(lq) || ShapedType::isDynamic(lk) ||
       lq <= lk)
     return success();
-  return op->emitOpError()
-         << "[I7] expected Lq <= Lk under causal, got Lq = " << lq
-         << " and Lk = " << lk << "; drop causal or pass the earlier keys";
+  return op->emitOpError() << "[I7] expected Lq <= Lk under causal, got Lq = "
+                           << lq << " and Lk = " << lk
+                           << "; drop causal or pass the earlier keys";
 }
 
 /// [I8] both ends or none, one batch, one number of sequences.
@@ -87,17 +85,19 @@ LogicalResult verifyCuSeqlens(Operation *op, Value batched, Value cuQ,
   if (!cuQ && !cuK)
     return success();
   if (!cuQ || !cuK)
-    return op->emitOpError() << "[I8] expected both cu_seqlens or none, got "
-                             << (cuQ ? "cu_seqlens_q" : "cu_seqlens_k")
-                             << " alone";
+    return op->emitOpError()
+           << "[I8] expected both cu_seqlens or none, got "
+           << (cuQ ? "cu_seqlens_q" : "cu_seqlens_k") << " alone";
   if (failed(expectEqualDims(op, "[I8]", "a packed batch with batch", 1,
                              dim(batched, 0))))
     return failure();
   if (dim(cuQ, 0) == 0)
     return op->emitOpError() << "[I8] expected at least one entry in "
                                 "cu_seqlens_q, got 0";
-  return expectEqualDims(op, "[I8]", "cu_seqlens_k with as many entries as "
-                         "cu_seqlens_q,", dim(cuQ, 0), dim(cuK, 0));
+  return expectEqualDims(op, "[I8]",
+                         "cu_seqlens_k with as many entries as "
+                         "cu_seqlens_q,",
+                         dim(cuQ, 0), dim(cuK, 0));
 }
 
 /// [S1], [A1] factors of the logits.
@@ -105,8 +105,8 @@ LogicalResult verifyFinite(Operation *op, StringRef label, StringRef name,
                            std::optional<APFloat> value) {
   if (!value || value->isFinite())
     return success();
-  return op->emitOpError() << label << " expected a finite " << name
-                           << ", got " << value->convertToDouble();
+  return op->emitOpError() << label << " expected a finite " << name << ", got "
+                           << value->convertToDouble();
 }
 
 /// [I5] composites do not straddle blocks.
@@ -127,8 +127,8 @@ LogicalResult verifyPooling(Operation *op, BlockAttr block,
 LogicalResult verifyLengths(Operation *op, ArrayRef<int64_t> lengths,
                             ValueRange dynamic, bool causal) {
   if (lengths.size() != 2)
-    return op->emitOpError() << "expected lengths [Lq, Lk], got "
-                             << lengths.size() << " values";
+    return op->emitOpError()
+           << "expected lengths [Lq, Lk], got " << lengths.size() << " values";
   size_t expected = llvm::count_if(lengths, ShapedType::isDynamic);
   if (dynamic.size() != expected)
     return op->emitOpError() << "expected " << expected
@@ -156,8 +156,7 @@ LogicalResult verifyShares(Operation *op, Value topP, RuleAttr rule) {
 LogicalResult PoolOp::verify() {
   if (failsToDivide(getHeads(), dim(getX(), 1))) // [P4]
     return emitOpError() << "[P4] expected heads to divide the "
-                         << dim(getX(), 1) << " heads of x, got "
-                         << getHeads();
+                         << dim(getX(), 1) << " heads of x, got " << getHeads();
   if (!getCuSeqlens())
     return success();
   if (dim(getCuSeqlens(), 0) == 0) // [I8]
@@ -193,8 +192,8 @@ LogicalResult BlockSelectOp::verify() {
   Operation *op = *this;
   ArrayRef<int64_t> lengths = getStaticLengths();
   if (failed(verifyLengths(op, lengths, getLengths(), getCausal())) ||
-      failed(verifyCuSeqlens(op, getMass(), getCuSeqlensQ(),
-                             getCuSeqlensK())) ||
+      failed(
+          verifyCuSeqlens(op, getMass(), getCuSeqlensQ(), getCuSeqlensK())) ||
       failed(verifyShares(op, getTopP(), getRule())))
     return failure();
   if (getTopP() && failsToDivide(dim(getTopP(), 0), dim(getMass(), 1)) &&
@@ -223,10 +222,10 @@ static LogicalResult verifySelection(BlockSparseAttentionOp op) {
                                "got one of them";
   for (int64_t i : {0, 1, 2})
     if (!mayEqual(dim(counts, i), dim(indices, i)))
-      return op.emitOpError() << "[A4] expected indices that start with the "
-                                 "shape of counts, got "
-                              << indices.getType() << " beside "
-                              << counts.getType();
+      return op.emitOpError()
+             << "[A4] expected indices that start with the "
+                "shape of counts, got "
+             << indices.getType() << " beside " << counts.getType();
   if (failed(expectEqualDims(op, "[A4]", "a selection with q's batch",
                              dim(op.getQ(), 0), dim(counts, 0))))
     return failure();
@@ -234,11 +233,10 @@ static LogicalResult verifySelection(BlockSparseAttentionOp op) {
     return op.emitOpError()
            << "[A4] expected the heads of the selection to divide the "
            << dim(op.getQ(), 1) << " heads of q, got " << dim(counts, 1);
-  if (failed(expectEqualDims(
-          op, "[A4]", "a selection with query blocks",
-          unitsOrSlots(dim(op.getQ(), 2), op.getCuSeqlensQ(),
-                       op.getBlock().getQuery()),
-          dim(counts, 2))))
+  if (failed(expectEqualDims(op, "[A4]", "a selection with query blocks",
+                             unitsOrSlots(dim(op.getQ(), 2), op.getCuSeqlensQ(),
+                                          op.getBlock().getQuery()),
+                             dim(counts, 2))))
     return failure();
   return expectEqualDims(op, "[A4]", "a selection with key blocks",
                          ceilUnits(dim(op.getK(), 2), op.getBlock().getKey()),
@@ -261,16 +259,15 @@ static LogicalResult verifyPooledHeads(AttentionOp op) {
   int64_t ch = op.getPooling().getHeads(), hq = dim(op.getQ(), 1),
           hkv = dim(op.getK(), 1);
   if (failsToDivide(ch, hq))
-    return op.emitOpError() << "[I6] expected pooled heads to divide the "
-                            << hq << " heads of q, got " << ch;
+    return op.emitOpError() << "[I6] expected pooled heads to divide the " << hq
+                            << " heads of q, got " << ch;
   if (ShapedType::isDynamic(hq) || ShapedType::isDynamic(hkv) || hkv == 0)
     return success();
   int64_t group = hq / hkv;
   if (group % ch != 0 && ch % group != 0)
     return op.emitOpError() << "[I6] expected pooled heads to divide or be a "
                                "multiple of the "
-                            << group << " query heads of a KV head, got "
-                            << ch;
+                            << group << " query heads of a KV head, got " << ch;
   return success();
 }
 

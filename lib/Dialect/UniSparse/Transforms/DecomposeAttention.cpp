@@ -2,11 +2,11 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
-#include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/PatternMatch.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
 
 namespace unisparse {
 #define GEN_PASS_DEF_UNISPARSEDECOMPOSEATTENTION

@@ -2,11 +2,11 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
-#include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 namespace unisparse {
@@ -40,8 +40,9 @@ func::FuncOp declareHook(ModuleOp module, StringRef name) {
       function->setAttr("llvm.emit_c_interface", b.getUnitAttr());
       return function;
     }
-    symbol->emitOpError() << "expected @" << name << " to be a function of type "
-                          << type << ", as stages are to call it";
+    symbol->emitOpError() << "expected @" << name
+                          << " to be a function of type " << type
+                          << ", as stages are to call it";
     return {};
   }
   auto function = func::FuncOp::create(b, module.getLoc(), name, type);

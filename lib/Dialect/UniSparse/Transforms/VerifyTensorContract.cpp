@@ -42,9 +42,7 @@ LogicalResult unisparse::verifyStaticTiles(Operation *op) {
         return op.emitOpError("expected to be decomposed before it is lowered; "
                               "run unisparse-decompose-attention");
       })
-      .Case([](PoolOp op) {
-        return expectStaticHeadsAndDim(op, {op.getX()});
-      })
+      .Case([](PoolOp op) { return expectStaticHeadsAndDim(op, {op.getX()}); })
       .Case([](BlockScoreOp op) {
         return expectStaticHeadsAndDim(op, {op.getQ(), op.getK()});
       })
@@ -56,12 +54,12 @@ LogicalResult unisparse::verifyStaticTiles(Operation *op) {
                    : success();
       })
       .Case([](BlockSparseAttentionOp op) -> LogicalResult {
-        if (failed(expectStaticHeadsAndDim(
-                op, {op.getQ(), op.getK(), op.getV()})))
+        if (failed(
+                expectStaticHeadsAndDim(op, {op.getQ(), op.getK(), op.getV()})))
           return failure();
-        return op.getCounts() ? expectStatic(op, "number of heads",
-                                             op.getCounts(), 1)
-                              : success();
+        return op.getCounts()
+                   ? expectStatic(op, "number of heads", op.getCounts(), 1)
+                   : success();
       })
       .Default(success());
 }
@@ -72,7 +70,7 @@ struct VerifyTensorContract
   void runOnOperation() override {
     WalkResult result = getOperation()->walk([](Operation *op) {
       return failed(verifyStaticTiles(op)) ? WalkResult::interrupt()
-                                     : WalkResult::advance();
+                                           : WalkResult::advance();
     });
     if (result.wasInterrupted())
       return signalPassFailure();

@@ -2,8 +2,8 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "unisparse/Dialect/UniTile/IR/UniTile.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
 
 using namespace mlir;
 using namespace unisparse::unitile;

@@ -2,8 +2,8 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "unisparse/Dialect/UniTile/IR/UniTile.h"
 #include "mlir/IR/Builders.h"
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
 
 using namespace mlir;
 using namespace unisparse::unitile;
@@ -36,7 +36,8 @@ LogicalResult FillOp::verify() {
   if (getValue().getType() == elementOf(getResult().getType()))
     return success();
   return emitOpError("expected a value of type ")
-         << elementOf(getResult().getType()) << ", got " << getValue().getType();
+         << elementOf(getResult().getType()) << ", got "
+         << getValue().getType();
 }
 
 LogicalResult LoadOp::verify() { // [U1]
@@ -96,7 +97,8 @@ LogicalResult MapOp::verify() {
            << ")";
   auto yield = cast<YieldOp>(block.getTerminator());
   if (!yield.getValue() || yield.getValue().getType() != elementOf(result))
-    return emitOpError("[U6] expected a body that yields ") << elementOf(result);
+    return emitOpError("[U6] expected a body that yields ")
+           << elementOf(result);
   for (Operation &op : block.without_terminator()) // [U6]
     if (!isPure(&op) || op.getNumRegions())
       return op.emitOpError("[U6] expected only ops without effects in "

@@ -2,9 +2,9 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "unisparse/Dialect/UniTile/IR/UniTile.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -45,8 +45,9 @@ static ParseResult parseShape(AsmParser &parser, size_t rank,
   return success();
 }
 
-static LogicalResult expectMultiple(function_ref<InFlightDiagnostic()> emitError,
-                                    StringRef what, int64_t of, int64_t got) {
+static LogicalResult
+expectMultiple(function_ref<InFlightDiagnostic()> emitError, StringRef what,
+               int64_t of, int64_t got) {
   if (got > 0 && got % of == 0)
     return success();
   return emitError() << "expected " << what << " to be a positive multiple of "
@@ -63,7 +64,8 @@ LogicalResult SharedType::verify(function_ref<InFlightDiagnostic()> emitError,
                                  int64_t rows, int64_t columns, Type element,
                                  int64_t stages) {
   if (failed(expectMultiple(emitError, "rows of a shared tile", 8, rows)) ||
-      failed(expectMultiple(emitError, "columns of a shared tile", 16, columns)))
+      failed(
+          expectMultiple(emitError, "columns of a shared tile", 16, columns)))
     return failure();
   if (!is16Bit(element))
     return emitError() << "expected f16 or bf16 elements in a shared tile, got "

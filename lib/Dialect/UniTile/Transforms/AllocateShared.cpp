@@ -45,7 +45,8 @@ struct AllocateShared
     }
     if (end > limit)
       return kernel.emitOpError("expected tiles of at most ")
-             << static_cast<int64_t>(limit) << " bytes of shared memory, got " << end;
+             << static_cast<int64_t>(limit) << " bytes of shared memory, got "
+             << end;
     kernel->setAttr("unitile.shared_bytes",
                     Builder(&getContext()).getI64IntegerAttr(end));
     return success();

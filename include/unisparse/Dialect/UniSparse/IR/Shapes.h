@@ -12,8 +12,8 @@
 
 namespace unisparse {
 
-/// Units of `granularity` tokens in `length` tokens: ceil(length / granularity).
-/// Dynamic lengths give dynamic results.
+/// Units of `granularity` tokens in `length` tokens: ceil(length /
+/// granularity). Dynamic lengths give dynamic results.
 int64_t ceilUnits(int64_t length, int64_t granularity);
 mlir::OpFoldResult ceilUnits(mlir::OpBuilder &b, mlir::Location loc,
                              mlir::OpFoldResult length, int64_t granularity);

@@ -7,7 +7,6 @@
 
 #include "mlir/Pass/Pass.h"
 
-
 namespace unisparse {
 #define GEN_PASS_DECL
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h.inc"
