@@ -69,6 +69,57 @@ def ConvertUniSparseToLoops : Pass<"convert-unisparse-to-loops"> {
     "::mlir::tensor::TensorDialect", "::mlir::vector::VectorDialect"];
 }
 
+def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::ModuleOp"> {
+  let summary = "Lower block-sparse attention to a kernel of tile code and its launch";
+  let description = [{
+    Every `unisparse.block_sparse_attention` becomes a kernel in the gpu.module
+    `@unisparse_kernels` and a `gpu.launch_func` with one block of threads for
+    each (query block, query head, batch). Results are device buffers
+    (`gpu.alloc`); operands are expected contiguous. The other stages stay as
+    they are.
+
+    Precondition: f16 or bf16; static heads and head_dims; blocks and head_dims
+    that are multiples of 16 up to 128. What does not fit is refused, op and
+    size named.
+
+    Before:
+    ```mlir
+    func.func @before(%q: tensor<1x4x512x64xbf16>, %k: tensor<1x2x512x64xbf16>, %v: tensor<1x2x512x64xbf16>) -> tensor<1x4x512x64xbf16> {
+      %o = unisparse.block_sparse_attention %q, %k, %v block <64x64> causal
+        : (tensor<1x4x512x64xbf16>, tensor<1x2x512x64xbf16>, tensor<1x2x512x64xbf16>) -> tensor<1x4x512x64xbf16>
+      return %o : tensor<1x4x512x64xbf16>
+    }
+    ```
+    After, in outline (the kernel's page is in the conversion's test):
+    ```mlir
+    module attributes {gpu.container_module} {
+      gpu.module @unisparse_kernels {
+        gpu.func @attend(%q: !llvm.ptr<1>, %lq: i32) kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
+          %tile = unitile.alloc : !unitile.shared<64x64xbf16>
+          // load Q, walk the key blocks, write O
+          gpu.return
+        }
+      }
+      func.func @after(%q: memref<1x4x512x64xbf16>, %p: !llvm.ptr<1>, %lq: i32) {
+        %c1 = arith.constant 1 : index
+        %c4 = arith.constant 4 : index
+        %c8 = arith.constant 8 : index
+        %c128 = arith.constant 128 : index
+        %shared = arith.constant 24576 : i32
+        gpu.launch_func @unisparse_kernels::@attend blocks in (%c8, %c4, %c1) threads in (%c128, %c1, %c1)
+          dynamic_shared_memory_size %shared args(%p : !llvm.ptr<1>, %lq : i32)
+        return
+      }
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::bufferization::BufferizationDialect", "::mlir::gpu::GPUDialect",
+    "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+    "::unisparse::unitile::UniTileDialect"];
+}
+
 def ConvertUniTileToNVVM : Pass<"convert-unitile-to-nvvm", "::mlir::gpu::GPUModuleOp"> {
   let summary = "Lower tile code to what each thread does";
   let description = [{

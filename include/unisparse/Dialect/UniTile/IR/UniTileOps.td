@@ -284,7 +284,7 @@ def UniTile_ReduceOp : UniTile_Op<"reduce", [Pure, AllTypesMatch<["init", "resul
                        UniTile_FragmentType:$fragment, UniTile_RowsType:$init);
   let results = (outs UniTile_RowsType:$result);
   let assemblyFormat =
-      "$combine $fragment `,` $init attr-dict `:` qualified(type($fragment)) `,` qualified(type($init))";
+      "`` $combine $fragment `,` $init attr-dict `:` qualified(type($fragment)) `,` qualified(type($init))";
   let hasVerifier = 1;
 }
 

@@ -1,0 +1,153 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "AttendKernel.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/SymbolTable.h"
+#include "unisparse/Conversion/Passes.h"
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
+
+namespace unisparse {
+#define GEN_PASS_DEF_CONVERTUNISPARSETOUNITILE
+#include "unisparse/Conversion/Passes.h.inc"
+} // namespace unisparse
+
+using namespace mlir;
+using namespace unisparse;
+
+namespace {
+
+/// Emits the launch of one kernel in an op's place.
+class Launch {
+public:
+  Launch(OpBuilder &builder, BlockSparseAttentionOp op, const AttendSpec &spec)
+      : b(op.getLoc(), builder), op(op), s(spec) {}
+
+  /// Returns the op's results as tensors of new device buffers.
+  SmallVector<Value> emit(gpu::GPUFuncOp kernel);
+
+private:
+  Value buffer(Value tensor) {
+    auto type = cast<RankedTensorType>(tensor.getType());
+    return bufferization::ToBufferOp::create(
+        b, MemRefType::get(type.getShape(), type.getElementType()), tensor,
+        /*read_only=*/true);
+  }
+  /// The address of a contiguous buffer, in global memory.
+  Value pointer(Value buffer) {
+    Value address =
+        memref::ExtractAlignedPointerAsIndexOp::create(b, buffer);
+    address = arith::IndexCastOp::create(b, b.getI64Type(), address);
+    return LLVM::IntToPtrOp::create(
+        b, LLVM::LLVMPointerType::get(b.getContext(), 1), address);
+  }
+  Value dim(Value buffer, int64_t i) {
+    return b.createOrFold<memref::DimOp>(buffer, i);
+  }
+  Value index(int64_t i) { return arith::ConstantIndexOp::create(b, i); }
+  Value i32(Value index) {
+    return arith::IndexCastOp::create(b, b.getI32Type(), index);
+  }
+  Value ceilDiv(Value x, int64_t y) {
+    return b.createOrFold<arith::CeilDivUIOp>(x, index(y));
+  }
+  Value result(Type tensorType, Value q);
+
+  ImplicitLocOpBuilder b;
+  BlockSparseAttentionOp op;
+  const AttendSpec &s;
+};
+
+/// A device buffer for a result; what is dynamic of it is q's batch or length.
+Value Launch::result(Type tensorType, Value q) {
+  auto type = cast<RankedTensorType>(tensorType);
+  SmallVector<Value> sizes;
+  for (int64_t i : {0, 2})
+    if (type.isDynamicDim(i))
+      sizes.push_back(dim(q, i));
+  return gpu::AllocOp::create(
+             b, MemRefType::get(type.getShape(), type.getElementType()),
+             /*asyncToken=*/Type(), ValueRange{}, sizes, ValueRange{})
+      .getMemref();
+}
+
+SmallVector<Value> Launch::emit(gpu::GPUFuncOp kernel) {
+  Value q = buffer(op.getQ()), k = buffer(op.getK()), v = buffer(op.getV());
+  SmallVector<Value> results{result(op.getO().getType(), q)};
+  SmallVector<Value> arguments{pointer(q), pointer(k), pointer(v),
+                               pointer(results[0])};
+  if (op.getLse()) {
+    results.push_back(result(op.getLse().getType(), q));
+    arguments.push_back(pointer(results[1]));
+  }
+  for (Value tensor : {op.getCounts(), op.getIndices()})
+    if (tensor)
+      arguments.push_back(pointer(buffer(tensor)));
+  Value slots = ceilDiv(dim(q, 2), s.blockQ), sequences = index(0);
+  if (s.packed) {
+    Value cuQ = buffer(op.getCuSeqlensQ());
+    arguments.append({pointer(cuQ), pointer(buffer(op.getCuSeqlensK()))});
+    sequences = b.createOrFold<arith::SubIOp>(dim(cuQ, 0), index(1));
+    Value whole = b.createOrFold<arith::DivUIOp>(dim(q, 2), index(s.blockQ));
+    slots = b.createOrFold<arith::AddIOp>(whole, sequences);
+  }
+  arguments.append({i32(dim(q, 2)), i32(dim(k, 2)), i32(slots),
+                    i32(ceilDiv(dim(k, 2), s.blockK)), i32(sequences)});
+  Value one = index(1);
+  Value shared = arith::ConstantIntOp::create(b, s.sharedBytes(), 32);
+  gpu::LaunchFuncOp::create(
+      b, kernel, gpu::KernelDim3{slots, index(s.heads), dim(q, 0)},
+      gpu::KernelDim3{index(32 * s.warps()), one, one}, shared, arguments);
+  SmallVector<Value> tensors;
+  for (auto [memref, type] : llvm::zip_equal(results, op->getResultTypes()))
+    tensors.push_back(bufferization::ToTensorOp::create(b, type, memref,
+                                                        /*restrict=*/true));
+  return tensors;
+}
+
+struct ConvertUniSparseToUniTile
+    : unisparse::impl::ConvertUniSparseToUniTileBase<ConvertUniSparseToUniTile> {
+  void runOnOperation() override {
+    SmallVector<BlockSparseAttentionOp> ops;
+    getOperation().walk([&](BlockSparseAttentionOp op) { ops.push_back(op); });
+    if (ops.empty())
+      return;
+    gpu::GPUModuleOp kernels = kernelModule();
+    IRRewriter rewriter(&getContext());
+    for (BlockSparseAttentionOp op : ops) {
+      FailureOr<AttendSpec> spec = attendSpecOf(op);
+      if (failed(spec))
+        return signalPassFailure();
+      rewriter.setInsertionPointToEnd(kernels.getBody());
+      gpu::GPUFuncOp kernel =
+          buildAttendKernel(rewriter, op.getLoc(), "attend", *spec);
+      // A second kernel of the name gets another one.
+      SymbolTable table(kernels);
+      kernel->remove();
+      table.insert(kernel, kernels.getBody()->end());
+      rewriter.setInsertionPoint(op);
+      rewriter.replaceOp(op, Launch(rewriter, op, *spec).emit(kernel));
+    }
+  }
+
+  gpu::GPUModuleOp kernelModule() {
+    OpBuilder b = OpBuilder::atBlockBegin(getOperation().getBody());
+    getOperation()->setAttr(gpu::GPUDialect::getContainerModuleAttrName(),
+                            b.getUnitAttr());
+    auto kernels = gpu::GPUModuleOp::create(b, getOperation().getLoc(),
+                                            "unisparse_kernels");
+    SymbolTable table(getOperation());
+    kernels->remove();
+    table.insert(kernels, getOperation().getBody()->begin());
+    return kernels;
+  }
+};
+
+} // namespace
