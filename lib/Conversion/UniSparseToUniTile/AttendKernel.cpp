@@ -437,6 +437,9 @@ gpu::GPUFuncOp Page::build(StringRef name) {
   kernel->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
   kernel.setKnownBlockSize(
       ArrayRef<int32_t>{static_cast<int32_t>(32 * s.warps()), 1, 1});
+  // One block an SM is enough to ask for: left to itself, ptxas would spill to
+  // fit more.
+  kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(1));
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(&kernel.getBody().front());
   takeArguments(kernel);
