@@ -29,6 +29,9 @@ unisparse::buildTilePipeline(OpPassManager &pm,
       error << ' ' << known.name;
     return error << ", got '" << options.chip << "'";
   }
+  // A tile read too early computes with what happens to be there: refused here,
+  // in words.
+  pm.addNestedPass<gpu::GPUModuleOp>(createUniTileVerifyTileContract());
   // Tiles get their places, within what this chip has.
   UniTileAllocateSharedOptions shared;
   shared.limit = chip->sharedBytes;

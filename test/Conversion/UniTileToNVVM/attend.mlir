@@ -178,6 +178,7 @@ gpu.module @kernels {
       unitile.barrier
       scf.yield %on, %m, %l, %jn : !unitile.fragment<128x128xf32>, !unitile.rows<128xf32>, !unitile.rows<128xf32>, i32
     }
+    unitile.wait 0
     %ob = unitile.map ins(%of, %lf : !unitile.fragment<128x128xf32>, !unitile.rows<128xf32>) -> !unitile.fragment<128x128xbf16> {
     ^bb0(%x: f32, %sum: f32):
       %blind = arith.cmpf oeq, %sum, %zero : f32

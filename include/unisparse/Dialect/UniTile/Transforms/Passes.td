@@ -45,4 +45,22 @@ def UniTileAllocateShared
   ];
 }
 
+def UniTileVerifyTileContract
+    : Pass<"unitile-verify-tile-contract", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "Check that tiles are read after their copies and before the next";
+  let description = [{
+    Closes the tile level: follows every tile of one stage through a kernel's
+    straight code, branches and loops.
+
+    - U7: `unitile.load` and `unitile.mma` read a tile only when its last copy
+      was waited for and a barrier stands behind the wait.
+    - U8: `unitile.copy_async` overwrites a tile only when a barrier stands
+      behind its last read.
+    - U9: no copy is in flight where the kernel ends.
+
+    Stages of a tile of several are told apart at run time and not followed.
+    Changes nothing.
+  }];
+}
+
 #endif // UNISPARSE_DIALECT_UNITILE_TRANSFORMS_PASSES_TD

@@ -1,0 +1,201 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
+#include "unisparse/Dialect/UniTile/Transforms/Passes.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace unisparse {
+#define GEN_PASS_DEF_UNITILEVERIFYTILECONTRACT
+#include "unisparse/Dialect/UniTile/Transforms/Passes.h.inc"
+} // namespace unisparse
+
+using namespace mlir;
+using namespace unisparse::unitile;
+
+namespace {
+
+/// How far a tile's content has come, from bad to good.
+enum class Phase { Untouched, InFlight, Arrived, Ready };
+
+/// What is known of all tiles at one point of a kernel.
+struct State {
+  llvm::MapVector<Value, Phase> phases;
+  /// Read since the last barrier: some thread may not be done yet.
+  llvm::SmallSetVector<Value, 4> reading;
+  /// Tiles of each group of copies in flight, the oldest first; and of copies
+  /// not committed yet.
+  SmallVector<llvm::SmallSetVector<Value, 4>> groups;
+  llvm::SmallSetVector<Value, 4> open;
+
+  Phase of(Value tile) const {
+    auto it = phases.find(tile);
+    return it == phases.end() ? Phase::Untouched : it->second;
+  }
+  bool isCopied(Value tile) const {
+    return open.contains(tile) || llvm::any_of(groups, [&](const auto &group) {
+             return group.contains(tile);
+           });
+  }
+};
+
+/// What holds where either may have come from.
+State join(const State &x, const State &y) {
+  State z = x;
+  for (auto &[tile, phase] : z.phases)
+    phase = std::min(phase, y.of(tile));
+  for (auto &[tile, phase] : y.phases)
+    if (!x.phases.contains(tile))
+      z.phases[tile] = Phase::Untouched;
+  z.reading.insert(y.reading.begin(), y.reading.end());
+  z.open.insert(y.open.begin(), y.open.end());
+  // A wait counts groups from the latest.
+  for (size_t back = 1; back <= y.groups.size(); ++back) {
+    const auto &group = y.groups[y.groups.size() - back];
+    if (back > z.groups.size())
+      z.groups.insert(z.groups.begin(), group);
+    else
+      z.groups[z.groups.size() - back].insert(group.begin(), group.end());
+  }
+  return z;
+}
+
+class Checker {
+public:
+  /// Follows the tiles through `block`.
+  State run(Block &block, State state) {
+    for (Operation &op : block)
+      state = step(&op, std::move(state));
+    return state;
+  }
+  bool failedAnywhere() const { return !wrong.empty(); }
+
+private:
+  State step(Operation *op, State state);
+  State stepRegions(Operation *op, State state);
+  void read(Operation *op, Value tile, State &state);
+  void copy(CopyAsyncOp op, State &state);
+  void wait(WaitOp op, State &state);
+  InFlightDiagnostic report(Operation *op) {
+    wrong.insert(op);
+    return op->emitOpError();
+  }
+
+  /// An op in a loop is met twice but reported once.
+  llvm::SmallPtrSet<Operation *, 4> wrong;
+};
+
+/// Stages of a tile are told apart at run time, not here.
+bool isFollowed(Value tile) {
+  return cast<SharedType>(tile.getType()).getStages() == 1;
+}
+
+void Checker::read(Operation *op, Value tile, State &state) {
+  if (!isFollowed(tile) || wrong.contains(op))
+    return;
+  switch (state.of(tile)) {
+  case Phase::Untouched:
+    report(op) << "[U7] reads a tile that nothing may have been copied into";
+    break;
+  case Phase::InFlight:
+    report(op) << "[U7] reads a tile whose copy may be in flight; unitile.wait "
+                  "for its group first";
+    break;
+  case Phase::Arrived:
+    report(op) << "[U7] reads a tile that other threads copied parts of; put a "
+                  "unitile.barrier behind the unitile.wait";
+    break;
+  case Phase::Ready:
+    break;
+  }
+  state.reading.insert(tile);
+}
+
+void Checker::copy(CopyAsyncOp op, State &state) {
+  Value tile = op.getTile();
+  if (!isFollowed(tile))
+    return;
+  if (state.reading.contains(tile) && !wrong.contains(op))
+    report(op) << "[U8] overwrites a tile that other threads may still read; "
+                  "put a unitile.barrier before it";
+  state.phases[tile] = Phase::InFlight;
+  state.open.insert(tile);
+}
+
+void Checker::wait(WaitOp op, State &state) {
+  while (state.groups.size() > op.getGroups()) {
+    auto group = state.groups.front();
+    state.groups.erase(state.groups.begin());
+    for (Value tile : group)
+      if (state.of(tile) == Phase::InFlight && !state.isCopied(tile))
+        state.phases[tile] = Phase::Arrived;
+  }
+}
+
+State Checker::step(Operation *op, State state) {
+  llvm::TypeSwitch<Operation *>(op)
+      .Case([&](CopyAsyncOp op) { copy(op, state); })
+      .Case([&](CommitOp) {
+        state.groups.push_back(state.open);
+        state.open.clear();
+      })
+      .Case([&](WaitOp op) { wait(op, state); })
+      .Case([&](BarrierOp) {
+        for (auto &[tile, phase] : state.phases)
+          if (phase == Phase::Arrived)
+            phase = Phase::Ready;
+        state.reading.clear();
+      })
+      .Case([&](LoadOp op) { read(op, op.getTile(), state); })
+      .Case([&](MmaOp op) { read(op, op.getB(), state); });
+  return op->getNumRegions() ? stepRegions(op, std::move(state)) : state;
+}
+
+/// Branches are followed from the same start; a loop's body twice, as its
+/// second run starts from what the first leaves.
+State Checker::stepRegions(Operation *op, State state) {
+  if (auto branch = dyn_cast<scf::IfOp>(op)) {
+    State taken = run(*branch.thenBlock(), state);
+    State other =
+        branch.elseBlock() ? run(*branch.elseBlock(), state) : state;
+    return join(taken, other);
+  }
+  if (isa<MapOp>(op))
+    return state;
+  State once = state;
+  for (int round = 0; round < 2; ++round)
+    for (Region &region : op->getRegions())
+      for (Block &block : region)
+        once = run(block, std::move(once));
+  return join(state, once);
+}
+
+struct VerifyTileContract
+    : unisparse::impl::UniTileVerifyTileContractBase<VerifyTileContract> {
+  void runOnOperation() override {
+    bool wrong = false;
+    for (auto kernel : getOperation().getOps<gpu::GPUFuncOp>()) {
+      Checker checker;
+      State end;
+      for (Block &block : kernel.getBody())
+        end = checker.run(block, std::move(end));
+      wrong |= checker.failedAnywhere();
+      // [U9] A copy must not outlive the block whose memory it writes.
+      if (!end.groups.empty() || !end.open.empty()) {
+        kernel.emitOpError("[U9] may end while copies are in flight; put a "
+                           "unitile.wait 0 before the end");
+        wrong = true;
+      }
+    }
+    if (wrong)
+      return signalPassFailure();
+    markAllAnalysesPreserved();
+  }
+};
+
+} // namespace
