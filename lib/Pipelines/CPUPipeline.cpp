@@ -77,12 +77,14 @@ static void buildLoopLevel(OpPassManager &pm,
 
 static void buildVectorLevel(OpPassManager &pm,
                              const CPUPipelineOptions &options) {
-  // The contractions are nine tenths of the time: registers first.
+  // Contractions are most of the arithmetic: registers first.
   UniSparseVectorizeContractionsOptions contractions;
   contractions.registerRows = registerRowsFor(options.vectorBits);
   pm.addNestedPass<func::FuncOp>(
       createUniSparseVectorizeContractions(contractions));
-  // What is left of linalg only fills buffers.
+  // Copies that are no memcpy would call MLIR's own runner.
+  pm.addNestedPass<func::FuncOp>(createUniSparseExpandCopies());
+  // What is left of linalg fills buffers, copies, or is the program's own.
   pm.addNestedPass<func::FuncOp>(createConvertLinalgToLoopsPass());
   // Row addresses do not change while a row is worked on.
   pm.addPass(createLoopInvariantCodeMotionPass());

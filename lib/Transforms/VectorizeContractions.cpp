@@ -21,6 +21,10 @@ using namespace mlir;
 
 namespace {
 
+/// Strips are at most this wide; wider rows of a program's own matmul would
+/// leave the registers.
+constexpr int64_t kMaxLanes = 64;
+
 /// C[m, n] += A[m, k] * B[k, n], or A[k, m].
 struct Contraction {
   Value a, b, c;
@@ -65,6 +69,8 @@ FailureOr<Contraction> matchContraction(linalg::LinalgOp op,
   x.m = c.getDimSize(0);
   x.n = c.getDimSize(1);
   x.k = b.getDimSize(0);
+  if (x.n > kMaxLanes)
+    return rewriter.notifyMatchFailure(op, "rows of C are no strip");
   return x;
 }
 

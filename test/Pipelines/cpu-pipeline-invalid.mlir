@@ -30,11 +30,20 @@ func.func @dynamic_heads(%q: tensor<1x?x512x64xf32>, %k: tensor<1x2x512x64xf32>)
 
 // -----
 
-// A contraction of the program's own, of a size nobody knows.
-func.func @dynamic_contraction(%a: tensor<?x64xf32>, %b: tensor<64x64xf32>, %c: tensor<?x64xf32>) -> tensor<?x64xf32> {
-  // expected-error@+1 {{'linalg.matmul' op expected tiles of static shape}}
-  %0 = linalg.matmul ins(%a, %b : tensor<?x64xf32>, tensor<64x64xf32>) outs(%c : tensor<?x64xf32>) -> tensor<?x64xf32>
-  return %0 : tensor<?x64xf32>
+// Nothing to divide by or to tile.
+func.func @no_heads(%m: tensor<1x0x8x8xf32>) -> tensor<1x0x8xi32> {
+  // expected-error@+1 {{'unisparse.block_select' op expected a positive number of heads to lower to the CPU, got 'tensor<1x0x8x8xf32>'}}
+  %c, %i, %d = unisparse.block_select %m lengths [512, 512] block <64x64> rule <top_p = 0.5>
+    : (tensor<1x0x8x8xf32>) -> (tensor<1x0x8xi32>, tensor<1x0x8x8xi32>, tensor<1x0xf32>)
+  return %c : tensor<1x0x8xi32>
+}
+
+// -----
+
+func.func @huge_block(%q: tensor<1x2x512x64xf32>) -> tensor<1x2x512x64xf32> {
+  // expected-error@+1 {{expected blocks of at most 4096x4096 to lower to the CPU, got 1048576x64}}
+  %o = unisparse.block_sparse_attention %q, %q, %q block <1048576x64> : (tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>) -> tensor<1x2x512x64xf32>
+  return %o : tensor<1x2x512x64xf32>
 }
 
 // -----

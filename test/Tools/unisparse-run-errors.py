@@ -229,6 +229,15 @@ def damaged_files(t):
 def options(t):
     """Options that cannot be: malformed ones are usage; a value out of its range may be either."""
     out = [f"--output={t.path('new')}"]
+    source = t.file("in.safetensors", good())
+    for name in ("--p", "--repeat", "--block", "--output"):  # The last word, so that nothing serves as its value.
+        t.fails(f"{name} without a value", USAGE, ["requires a value"], [source, name], raw=True)
+    for name in ("--selection=", "--program=", "--output=", "--map=", "--dump-ir="):
+        t.fails(f"{name} of nothing", USAGE, SAYS, [source, name], raw=True)
+    for words in (["--scale=1e39"], ["--alpha=1e39"], ["--alpha=1e30", "--scale=1e30"], ["--threads=100000"]):
+        t.fails(" ".join(words), INPUT, SAYS, [source, *words], raw=True)
+    same = t.path("same")
+    t.fails("--map and --output in one file", INPUT, SAYS, [source, f"--output={same}", f"--map={same}"], raw=True)
     t.fails("no arguments", USAGE, ["expected|[Uu]sage"], [], raw=True)
     t.fails("no input file", USAGE, ["expected|[Uu]sage"], out, raw=True)
     t.fails("two input files", USAGE, ["other"], [t.path("in.safetensors"), t.path("other"), *out], raw=True)

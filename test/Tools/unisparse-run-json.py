@@ -224,7 +224,7 @@ def maps(t):
 
 
 def dumped_ir(t):
-    """--dump-ir: numbered files, the passes on one function in a folder of its own; the folder is there or not."""
+    """--dump-ir: numbered files, one a pass that changed something; the folder is there or not."""
     case = Case("", *qkv(7, 2, 1, 100, 100, 64), Options(block=(32, 32)))
     os.makedirs(t.path("there"))
     for folder in (t.path("there"), t.path("new")):
@@ -240,7 +240,9 @@ def dumped_ir(t):
                 t.expect(int(number.group()) not in steps, f"one file per number, got {names}")
                 with open(path) as file:
                     steps[int(number.group())] = file.read()
-        t.expect(len(steps) >= 3, f"at least 3 steps in {folder}, got {names}")
+        t.expect("00-input.mlir" in names, f"00-input.mlir, got {names}")
+        t.expect(sorted(steps) == list(range(len(names))), f"numbers without a hole, got {names}")
+        t.expect(len(steps) >= 10, f"at least 10 steps in {folder}, got {names}")
         if steps:
             first, last = steps[min(steps)], steps[max(steps)]
             t.expect(all("func" in text for text in steps.values()), "IR in every file")

@@ -231,6 +231,7 @@ llvm::Error checkResults(func::FuncOp entry, const Inputs &in, const Options &o,
       {"indices", tensor({in.batch(), any, slots, blocks}, i32)},
       {"density", tensor({in.batch(), any}, f32)}};
   std::string subject = (path + ": @" + entry.getName()).str();
+  bool has[std::size(known)] = {};
   for (Type type : entry.getResultTypes()) {
     auto got = dyn_cast<RankedTensorType>(type);
     auto fits = [&](auto &entry) {
@@ -257,11 +258,19 @@ llvm::Error checkResults(func::FuncOp entry, const Inputs &in, const Options &o,
                                   " with a static number of heads that divides "
                                   "q's " +
                                   Twine(in.heads()) + ", got " + textOf(type));
+    has[place - known] = true;
   }
+  if (has[2] != has[3])
+    return failure(subject, "expected counts and indices together, got " +
+                                known[has[2] ? 2 : 3].first + " alone");
+  if (!o.map.empty() && !has[3])
+    return failure(subject, "expected counts and indices to draw --map, got "
+                            "neither");
   return llvm::Error::success();
 }
 
-llvm::Error readProgram(ModuleOp &module, OwningOpRef<ModuleOp> &owner,
+llvm::Expected<func::FuncOp>
+readProgram(ModuleOp &module, OwningOpRef<ModuleOp> &owner,
                         MLIRContext &context, const Options &o,
                         const Inputs &in) {
   owner = parseSourceFile<ModuleOp>(o.program, &context);
@@ -272,16 +281,14 @@ llvm::Error readProgram(ModuleOp &module, OwningOpRef<ModuleOp> &owner,
   if (!entry)
     return entry.takeError();
   if (llvm::Error e = checkArguments(*entry, in, o.program))
-    return e;
+    return std::move(e);
   for (auto function : module.getOps<func::FuncOp>())
     if (function.isExternal())
       return failure(o.program, "expected no function without a body, got @" +
                                     function.getName());
-  if (failed(SymbolTable(module).rename(*entry, kMain)))
-    return failure(o.program, "expected no other symbol of the name " + kMain);
   (*entry)->setAttr("llvm.emit_c_interface", UnitAttr::get(&context));
   protectArguments(*entry);
-  return llvm::Error::success();
+  return *entry;
 }
 
 /// Block and causality of the program's attention, for the report: they say
@@ -418,8 +425,9 @@ llvm::Expected<Compiled> run::compile(MLIRContext &context, Options &options,
   ScopedDiagnosticHandler handler(&context, [&](Diagnostic &d) {
     if (d.getSeverity() == DiagnosticSeverity::Error && diagnostics.empty()) {
       llvm::raw_string_ostream os(diagnostics);
-      if (isa<FileLineColLoc>(d.getLocation()))
-        os << d.getLocation() << ": ";
+      if (auto at = dyn_cast<FileLineColLoc>(d.getLocation()))
+        os << at.getFilename().getValue() << ':' << at.getLine() << ':'
+           << at.getColumn() << ": ";
       os << d;
       std::replace(diagnostics.begin(), diagnostics.end(), '\n', ' ');
     }
@@ -433,11 +441,14 @@ llvm::Expected<Compiled> run::compile(MLIRContext &context, Options &options,
   };
   OwningOpRef<ModuleOp> owner;
   ModuleOp module;
+  func::FuncOp entry;
   if (!options.program.empty()) {
-    if (llvm::Error e = readProgram(module, owner, context, options, in))
-      return said(std::move(e));
+    llvm::Expected<func::FuncOp> found =
+        readProgram(module, owner, context, options, in);
+    if (!found)
+      return said(found.takeError());
+    entry = *found;
     readBlocks(module, options);
-    auto entry = module.lookupSymbol<func::FuncOp>(kMain);
     if (llvm::Error e = checkResults(entry, in, options, options.program))
       return std::move(e);
     if (llvm::Error e = checkCausal(options, in))
@@ -448,9 +459,10 @@ llvm::Expected<Compiled> run::compile(MLIRContext &context, Options &options,
     ProgramBuilder(&context, options, in).build(module);
     if (failed(mlir::verify(module)))
       return said(llvm::createStringError("the options make no valid program"));
+    entry = module.lookupSymbol<func::FuncOp>(kMain);
   }
   Compiled compiled;
-  compiled.main = signatureOf(module.lookupSymbol<func::FuncOp>(kMain));
+  compiled.main = signatureOf(entry);
   if (options.compareDense)
     compiled.dense = signatureOf(module.lookupSymbol<func::FuncOp>(kDense));
   if (llvm::Error e = runPipeline(module, options, diagnostics))
@@ -460,8 +472,8 @@ llvm::Expected<Compiled> run::compile(MLIRContext &context, Options &options,
     return engine.takeError();
   compiled.engine = std::move(*engine);
   // Codegen happens on the first look-up; it belongs to compiling.
-  if (auto main =
-          compiled.engine->lookupPacked(("_mlir_ciface_" + kMain).str());
+  if (auto main = compiled.engine->lookupPacked("_mlir_ciface_" +
+                                                compiled.main.name);
       !main)
     return main.takeError();
   compiled.seconds =

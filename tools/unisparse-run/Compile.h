@@ -13,8 +13,8 @@
 
 namespace unisparse::run {
 
-/// Names of the functions compiled: the program, and dense attention for
-/// --compare=dense.
+/// Names of the functions built: the attention of the options, and dense
+/// attention for --compare=dense. A program keeps its own name.
 inline constexpr llvm::StringLiteral kMain = "main";
 inline constexpr llvm::StringLiteral kDense = "unisparse_dense";
 

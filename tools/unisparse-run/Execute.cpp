@@ -3,11 +3,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "Execute.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/LineIterator.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <malloc.h>
 
 using namespace llvm;
@@ -61,25 +63,37 @@ static DType dtypeOf(mlir::Type type) {
   return type.isInteger(32) ? DType::I32 : DType::F32;
 }
 
-static Result takeResult(mlir::RankedTensorType type, const int64_t *words) {
+/// `taken`: the allocations that an earlier result owns; a function may return
+/// one value twice.
+static Result takeResult(mlir::RankedTensorType type, const int64_t *words,
+                         llvm::SmallDenseSet<int64_t> &taken) {
   Result r;
   r.dtype = dtypeOf(type.getElementType());
-  r.storage = {reinterpret_cast<void *>(words[0]), std::free};
   r.data =
       reinterpret_cast<char *>(words[1]) + words[2] * getDTypeSize(r.dtype);
   r.shape.assign(words + 3, words + 3 + type.getRank());
+  if (taken.insert(words[0]).second) {
+    r.storage = {reinterpret_cast<void *>(words[0]), std::free};
+    return r;
+  }
+  char *copy = static_cast<char *>(std::malloc(std::max<size_t>(1, r.numBytes())));
+  if (!copy)
+    report_bad_alloc_error("result");
+  std::memcpy(copy, r.data, r.numBytes());
+  r.storage = {copy, std::free};
+  r.data = copy;
   return r;
 }
 
 /// Where a result belongs, by its type: o and indices have four dims, lse and
-/// counts three, density two.
+/// counts three. Null for density, which follows from the counts.
 static Result *placeOf(Outputs &outputs, mlir::RankedTensorType type) {
   bool isInt = type.getElementType().isInteger(32);
   if (type.getRank() == 4)
     return isInt ? &outputs.indices : &outputs.o;
   if (type.getRank() == 3)
     return isInt ? &outputs.counts : &outputs.lse;
-  return type.getRank() == 2 && !isInt ? &outputs.density : nullptr;
+  return nullptr;
 }
 
 Expected<Outputs> run::execute(const Compiled &compiled,
@@ -116,9 +130,10 @@ Expected<Outputs> run::execute(const Compiled &compiled,
     return std::move(error);
 
   Outputs outputs;
+  llvm::SmallDenseSet<int64_t> taken;
   const int64_t *next = results.data();
   for (mlir::RankedTensorType type : function.results) {
-    Result r = takeResult(type, next);
+    Result r = takeResult(type, next, taken);
     next += 3 + 2 * type.getRank();
     Result *place = placeOf(outputs, type);
     if (place && !place->data)

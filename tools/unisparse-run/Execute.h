@@ -28,7 +28,7 @@ struct Result {
 
 /// What an attention returned, told apart by type; absent ones have no data.
 struct Outputs {
-  Result o, lse, counts, indices, density;
+  Result o, lse, counts, indices;
 };
 
 /// One run and how long it took.

@@ -228,6 +228,9 @@ Error convertNumbers(CommandLine &c, Options &o) {
 Error convert(CommandLine &c, Options &o) {
   if (c.inputs.size() != 1)
     return usage("input", "one file IN.safetensors", llvm::join(c.inputs, " "));
+  for (Text *option : {&c.program, &c.selection, &c.output, &c.map, &c.dumpIR})
+    if (option->getNumOccurrences() && option->empty())
+      return usage("--" + option->ArgStr, "a path", "");
   if (Error e = convertNumbers(c, o))
     return e;
   if (Error e = parseKeyword(c.agg, "max or sum", symbolizeAggFrom, o.agg))
@@ -273,8 +276,11 @@ std::optional<int> run::parseOptions(int argc, char **argv, Options &options) {
     return 2;
   };
   if (!ok) {
-    // LLVM's first line names the option; the rest are hints.
+    // LLVM's first line names the option; the rest are hints. What an option
+    // lacks it has said on stderr itself.
     StringRef said = StringRef(text).trim().split('\n').first;
+    if (said.empty())
+      return 2;
     return wrong(said.substr(said.find("unisparse-run: ") + 15));
   }
   if (Error e = convert(line, options))
@@ -292,6 +298,9 @@ static std::string number(double value) {
   raw_string_ostream(text) << format("%g", value);
   return text;
 }
+
+/// More than any machine has; OpenMP aborts where it cannot start them.
+static constexpr int64_t kMaxThreads = 1024;
 
 static Error expectAtLeast(StringRef option, int64_t least, int64_t got) {
   if (got >= least)
@@ -335,12 +344,17 @@ Error run::checkOptions(const Options &o) {
     if (!(share >= 0.0 && share <= 1.0))
       return failure("--p",
                      "[L3] expected shares in [0, 1], got " + number(share));
-  if (o.scale && !std::isfinite(*o.scale))
-    return failure("--scale",
-                   "[S1] expected a finite number, got " + number(*o.scale));
-  if (!std::isfinite(o.alpha))
-    return failure("--alpha",
-                   "[S1] expected a finite number, got " + number(o.alpha));
+  // Logits are f32: a factor that is infinite there is none.
+  double scale = o.scale.value_or(1.0);
+  for (auto [option, factor] : {std::pair{"--scale", scale},
+                                {"--alpha", o.alpha},
+                                {"--alpha times --scale", o.alpha * scale}})
+    if (!std::isfinite(static_cast<float>(factor)))
+      return failure(option, "[S1] expected a number that is finite in f32, got " +
+                                 number(factor));
+  if (o.threads.value_or(1) > kMaxThreads)
+    return failure("--threads", "expected at most " + Twine(kMaxThreads) +
+                                    ", got " + Twine(*o.threads));
   return Error::success();
 }
 

@@ -20,6 +20,35 @@ using namespace unisparse::run;
 // Selections
 //===----------------------------------------------------------------------===//
 
+Error run::checkOutputs(const Options &o, const Inputs &in,
+                        const Outputs &out) {
+  int64_t slots =
+      in.packed() ? packedSlots(in.lq(), in.cuQ.shape[0] - 1, o.blockQ)
+                  : ceilUnits(in.lq(), o.blockQ);
+  int64_t blocks = ceilUnits(in.lk(), o.blockK);
+  int64_t heads = out.counts.data ? out.counts.shape[1] : 1;
+  const std::tuple<StringRef, const Result *, SmallVector<int64_t>> wanted[] = {
+      {"o", &out.o, {in.batch(), in.heads(), in.lq(), in.valueDim()}},
+      {"lse", &out.lse, {in.batch(), in.heads(), in.lq()}},
+      {"counts", &out.counts, {in.batch(), heads, slots}},
+      {"indices", &out.indices, {in.batch(), heads, slots, blocks}}};
+  for (auto &[name, result, shape] : wanted)
+    if (result->data && ArrayRef(result->shape) != ArrayRef(shape))
+      return failure("result '" + name + "'", "expected " + shapeText(shape) +
+                                                  ", got " +
+                                                  shapeText(result->shape));
+  if (heads < 1 || in.heads() % heads)
+    return failure("result 'counts'", "expected heads that divide q's " +
+                                          Twine(in.heads()) + ", got " +
+                                          Twine(heads));
+  for (int64_t i = 0; out.counts.data && i < out.counts.numElements(); ++i)
+    if (int32_t n = out.counts.as<int32_t>()[i]; n < 0 || n > blocks)
+      return failure("result 'counts'", "[L6] expected counts in [0, " +
+                                            Twine(blocks) + "], got " +
+                                            Twine(n));
+  return Error::success();
+}
+
 FileSelection run::fileSelection(const Options &o, const Inputs &in,
                                  const Outputs &out) {
   const int32_t *counts =
@@ -135,13 +164,7 @@ Error run::writeOutput(const Options &o, const Inputs &in, const Outputs &out,
 
 Error run::writeMap(const Options &o, const Inputs &in, const FileSelection &s,
                     const Report &report) {
-  if (s.countsShape.empty())
-    return failure("--map", "expected a program that returns counts and "
-                            "indices, got none");
   std::vector<SequenceRows> sequences = sequencesOf(in, o.blockQ);
-  if (sequences.size() != 1)
-    return failure("--map", "expected one sequence, got a packed batch of " +
-                                Twine(sequences.size()));
   std::vector<int64_t> candidates;
   for (int64_t r = 0; r < sequences[0].rows; ++r)
     candidates.push_back(

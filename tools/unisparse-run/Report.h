@@ -31,6 +31,11 @@ struct FileSelection {
   llvm::SmallVector<int64_t, 4> countsShape, indicesShape;
   std::vector<int32_t> counts, indices;
 };
+/// What types could not say of a program's results: sizes that are known only
+/// now, and that no count is larger than a row.
+llvm::Error checkOutputs(const Options &o, const Inputs &in,
+                         const Outputs &out);
+
 FileSelection fileSelection(const Options &o, const Inputs &in,
                             const Outputs &out);
 

@@ -19,6 +19,13 @@ using namespace unisparse::run;
 
 void Tensor::Free::operator()(char *p) const { std::free(p); }
 
+std::string run::shapeText(ArrayRef<int64_t> shape) {
+  std::string text = "[";
+  for (auto [i, d] : enumerate(shape))
+    text += (i ? ", " : "") + std::to_string(d);
+  return text + "]";
+}
+
 int64_t run::product(ArrayRef<int64_t> shape) {
   int64_t n = 1;
   for (int64_t d : shape)
@@ -55,13 +62,6 @@ float run::floatAt(DType dtype, const char *data, int64_t i) {
 //===----------------------------------------------------------------------===//
 
 namespace {
-
-std::string shapeText(ArrayRef<int64_t> shape) {
-  std::string text = "[";
-  for (auto [i, d] : enumerate(shape))
-    text += (i ? ", " : "") + std::to_string(d);
-  return text + "]";
-}
 
 /// NaN around the data, a page and more (P3).
 constexpr size_t kGuard = 8192;

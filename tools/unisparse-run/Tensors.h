@@ -13,6 +13,9 @@
 
 namespace unisparse::run {
 
+/// "[2, 3]"
+std::string shapeText(llvm::ArrayRef<int64_t> shape);
+
 /// Elements of a shape.
 int64_t product(llvm::ArrayRef<int64_t> shape);
 

@@ -11,7 +11,11 @@
 #include "Tensors.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "unisparse/InitAll.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/LineIterator.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 
 using namespace llvm;
@@ -87,6 +91,53 @@ Error checkWritable(StringRef option, StringRef path) {
   return Error::success();
 }
 
+/// Memory that the system can give, or no bound where it does not say.
+int64_t availableBytes() {
+  auto text = MemoryBuffer::getFileAsStream("/proc/meminfo");
+  if (!text)
+    return INT64_MAX;
+  for (line_iterator line(**text); !line.is_at_eof(); ++line) {
+    StringRef field = *line;
+    int64_t kilobytes;
+    if (field.consume_front("MemAvailable:") && field.consume_back("kB") &&
+        !field.trim().getAsInteger(10, kilobytes))
+      return kilobytes * 1024;
+  }
+  return INT64_MAX;
+}
+
+/// Masses and indices are [B, Hq, R, J]: small blocks of a long input ask for
+/// more than there is, which compiled code would only find out by crashing.
+Error checkMemory(const Options &o, const Inputs &in) {
+  double rows = static_cast<double>(in.batch()) * in.heads() *
+                (ceilUnits(in.lq(), o.blockQ) +
+                 (in.packed() ? in.cuQ.shape[0] : 0));
+  // Masses and indices, and the indices once more for a file.
+  double bytes = rows * ceilUnits(in.lk(), o.blockK) * 12 +
+                 2.0 * in.q.numBytes() / in.headDim() * in.valueDim();
+  double available = static_cast<double>(availableBytes());
+  if (bytes <= available)
+    return Error::success();
+  return failure("--block", formatv("expected blocks whose masses and indices "
+                                    "fit the {0:f0} MiB of memory available, "
+                                    "got {1}x{2}, which takes {3:f0} MiB",
+                                    available / 1048576, o.blockQ, o.blockK,
+                                    bytes / 1048576)
+                                .str());
+}
+
+/// A map is of one sequence; a picture and tensors are two files.
+Error checkMap(const Options &o, const Inputs &in) {
+  if (o.map.empty())
+    return Error::success();
+  if (o.map == o.output)
+    return failure("--map", "expected another file than --output, got " + o.map);
+  if (in.packed() && in.cuQ.shape[0] != 2)
+    return failure("--map", "expected one sequence, got a packed batch of " +
+                                Twine(in.cuQ.shape[0] - 1));
+  return Error::success();
+}
+
 Error runAll(Options &o) {
   if (Error e = checkOptions(o))
     return e;
@@ -97,6 +148,10 @@ Error runAll(Options &o) {
   Expected<Inputs> in = readInputs(o);
   if (!in)
     return in.takeError();
+  if (Error e = checkMap(o, *in))
+    return e;
+  if (Error e = checkMemory(o, *in))
+    return e;
 
   Report report;
   report.threads = setThreads(o.threads.value_or(0));
@@ -126,6 +181,8 @@ Error runAll(Options &o) {
   report.peakBytes = readMemory().peak;
   report.runBytes = report.peakBytes > before ? report.peakBytes - before : 0;
 
+  if (Error e = checkOutputs(o, *in, *out))
+    return e;
   FileSelection selection = fileSelection(o, *in, *out);
   countBlocks(o, *in, selection, report);
   if (o.compareDense) {

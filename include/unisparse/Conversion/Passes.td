@@ -46,7 +46,7 @@ def ConvertUniSparseToLoops : Pass<"convert-unisparse-to-loops"> {
       %c0 = arith.constant 0 : index
       %c1 = arith.constant 1 : index
       %c4 = arith.constant 4 : index
-      %x = bufferization.to_buffer %q read_only : tensor<1x4x512x64xf32> to memref<1x4x512x64xf32, strided<[?, ?, ?, ?], offset: ?>>
+      %x = bufferization.to_buffer %q read_only : tensor<1x4x512x64xf32> to memref<1x4x512x64xf32>
       %y = memref.alloc() : memref<1x4x64x64xf32>
       scf.parallel (%b, %h, %chunk) = (%c0, %c0, %c0) to (%c1, %c4, %c1) step (%c1, %c1, %c1) {
         // sum the rows of each composite of the chunk, divide, store

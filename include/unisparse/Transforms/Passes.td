@@ -12,7 +12,7 @@ def UniSparseVectorizeContractions
   let summary = "Keep the accumulators of linalg contractions in registers";
   let description = [{
     A contraction of static f32 buffers, `C[m, n] += A[m, k] * B[k, n]` or
-    `A[k, m]`, becomes loops over `register-rows` rows whose accumulators stay
+    `A[k, m]` with n at most 64, becomes loops over `register-rows` rows whose accumulators stay
     in registers while `k` runs: one load of a row of B, then one broadcast and
     one `vector.fma` for each row of A. `register-rows` must divide m. Other
     linalg ops are left to `convert-linalg-to-loops`.
@@ -64,6 +64,38 @@ def UniSparseVectorizeContractions
   let dependentDialects = ["::mlir::arith::ArithDialect",
     "::mlir::linalg::LinalgDialect", "::mlir::memref::MemRefDialect",
     "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+}
+
+def UniSparseExpandCopies
+    : InterfacePass<"unisparse-expand-copies", "::mlir::FunctionOpInterface"> {
+  let summary = "Write copies of strided buffers as linalg";
+  let description = [{
+    A `memref.copy` between buffers of which one has a layout would be lowered
+    to a call of `memrefCopy`, a function of MLIR's own runner that nobody else
+    has. As linalg it becomes loops like everything else. Copies of plain
+    buffers stay: they become memcpy.
+
+    Before:
+    ```mlir
+    func.func @before(%x: memref<4x8xf32, strided<[16, 1]>>, %y: memref<4x8xf32>) {
+      memref.copy %x, %y : memref<4x8xf32, strided<[16, 1]>> to memref<4x8xf32>
+      return
+    }
+    ```
+    After:
+    ```mlir
+    #map = affine_map<(d0, d1) -> (d0, d1)>
+    func.func @after(%x: memref<4x8xf32, strided<[16, 1]>>, %y: memref<4x8xf32>) {
+      linalg.generic {indexing_maps = [#map, #map], iterator_types = ["parallel", "parallel"]}
+          ins(%x : memref<4x8xf32, strided<[16, 1]>>) outs(%y : memref<4x8xf32>) {
+      ^bb0(%in: f32, %out: f32):
+        linalg.yield %in : f32
+      }
+      return
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect"];
 }
 
 def UniSparseExpandMath
@@ -144,8 +176,7 @@ def UniSparseVerifyLoopsContract : Pass<"unisparse-verify-loops-contract"> {
   let summary = "Check that stages have become loops over buffers";
   let description = [{
     Closes the loop level: no op of the unisparse dialect and no tensor is left,
-    and every `linalg.matmul` has a static shape, as the vectoriser needs.
-    Changes nothing.
+    in signatures neither. Changes nothing.
   }];
 }
 

@@ -19,6 +19,10 @@ namespace {
 constexpr int64_t kLanes = 16;
 constexpr double kTaken = -1.0;
 
+/// Lengths stay below 2^31, so a larger guard means the same, and sums with it
+/// do not wrap.
+int64_t clamped(int64_t guard) { return std::min<int64_t>(guard, INT32_MAX); }
+
 struct Select {
   Emit &e;
   BlockSelectOp op;
@@ -51,7 +55,7 @@ Value Select::isForced(const Sequence &s, Value j) {
   int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey();
   Value diagonal = e.floorDiv(e.add(s.delta(e), e.mul(s.unit, bq)), bk);
   // j >= diagonal - (local - 1), without going below zero.
-  Value local = e.less(diagonal, e.add(j, rule.getLocal()));
+  Value local = e.less(diagonal, e.add(j, clamped(rule.getLocal())));
   return arith::OrIOp::create(e.b, sink, local);
 }
 
@@ -60,7 +64,7 @@ Value Select::isDense(const Sequence &s) {
   RuleAttr rule = op.getRule();
   if (rule.takesAll())
     return arith::ConstantIntOp::create(e.b, 1, 1);
-  Value dense = e.less(s.kLength, e.index(rule.getDenseBelow() + 1));
+  Value dense = e.less(s.kLength, e.index(clamped(rule.getDenseBelow()) + 1));
   if (rule.getKind() == RuleKind::TopP && !rule.getMaxBlocks()) {
     Value whole = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OGE, share,
                                         e.f32(1.0));

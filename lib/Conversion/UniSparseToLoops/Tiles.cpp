@@ -42,23 +42,24 @@ Value unisparse::loops::slotCount(Emit &e, Packing packing, Value length,
   return e.add(e.floorDiv(length, granularity), sequences);
 }
 
-/// The last sequence whose first slot is at or before `slot`: a walk along the
-/// ends, short beside the work of one slot.
+/// The last sequence whose first slot is at or before `slot`, by bisection:
+/// first slots ascend.
 static Value findSequence(Emit &e, Value cu, Value slot, int64_t granularity) {
   Value last = e.sub(e.dim(cu, 0), e.index(2));
   auto loop = scf::WhileOp::create(
-      e.b, TypeRange{e.b.getIndexType()}, ValueRange{e.index(0)},
-      [&](OpBuilder &, Location, ValueRange args) {
-        Value next = e.add(args[0], 1);
-        // Behind the last sequence there is no end to load.
-        Value end = loadEnd(e, cu, e.min(next, last));
-        Value starts = e.add(e.floorDiv(end, granularity), next);
-        Value more = arith::AndIOp::create(e.b, e.less(args[0], last),
-                                           e.less(starts, e.add(slot, 1)));
-        scf::ConditionOp::create(e.b, more, args);
+      e.b, TypeRange{e.b.getIndexType(), e.b.getIndexType()},
+      ValueRange{e.index(0), last},
+      [&](OpBuilder &, Location, ValueRange range) {
+        scf::ConditionOp::create(e.b, e.less(range[0], range[1]), range);
       },
-      [&](OpBuilder &, Location, ValueRange args) {
-        scf::YieldOp::create(e.b, ValueRange{e.add(args[0], 1)});
+      [&](OpBuilder &, Location, ValueRange range) {
+        Value middle = e.ceilDiv(e.add(range[0], range[1]), 2);
+        Value start = e.add(
+            e.floorDiv(loadEnd(e, cu, middle), granularity), middle);
+        Value behind = e.less(slot, start);
+        Value low = e.select(behind, range[0], middle);
+        Value high = e.select(behind, e.sub(middle, e.index(1)), range[1]);
+        scf::YieldOp::create(e.b, ValueRange{low, high});
       });
   return loop.getResult(0);
 }

@@ -204,23 +204,23 @@ Value Page::map(Type type, ValueRange inputs,
   return op;
 }
 
-/// The last sequence whose first slot is at or before `slot`, and the slot's
-/// place in it: the dialect's packed slots.
+/// The last sequence whose first slot is at or before `slot`, by bisection, and
+/// the slot's place in it: the dialect's packed slots.
 Span Page::findPacked(Value slot) {
-  Value last = sub(sequences, i32(1));
   auto loop = scf::WhileOp::create(
-      b, TypeRange{b.getI32Type()}, ValueRange{zero},
-      [&](OpBuilder &, Location, ValueRange args) {
-        Value next = add(args[0], i32(1));
-        Value end = loadI32(cuQ, next);
-        Value starts = add(div(end, s.blockQ), next);
-        Value more = arith::AndIOp::create(
-            b, compare(arith::CmpIPredicate::slt, args[0], last),
-            compare(arith::CmpIPredicate::sle, starts, slot));
-        scf::ConditionOp::create(b, more, args);
+      b, TypeRange{b.getI32Type(), b.getI32Type()},
+      ValueRange{zero, sub(sequences, i32(1))},
+      [&](OpBuilder &, Location, ValueRange range) {
+        Value more = compare(arith::CmpIPredicate::slt, range[0], range[1]);
+        scf::ConditionOp::create(b, more, range);
       },
-      [&](OpBuilder &, Location, ValueRange args) {
-        scf::YieldOp::create(b, ValueRange{add(args[0], i32(1))});
+      [&](OpBuilder &, Location, ValueRange range) {
+        Value middle = ceilDiv(add(range[0], range[1]), 2);
+        Value start = add(div(loadI32(cuQ, middle), s.blockQ), middle);
+        Value behind = compare(arith::CmpIPredicate::slt, slot, start);
+        Value low = select(behind, range[0], middle);
+        Value high = select(behind, sub(middle, i32(1)), range[1]);
+        scf::YieldOp::create(b, ValueRange{low, high});
       });
   Value n = loop.getResult(0), next = add(n, i32(1));
   Span span;

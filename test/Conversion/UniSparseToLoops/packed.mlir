@@ -6,21 +6,22 @@
 
 // RUN: unisparse-opt %s --convert-unisparse-to-loops --canonicalize --cse | FileCheck %s
 
-// floor(1000 / 8) + 3 slots in chunks of 32. The walk ends at the last sequence
-// that starts at or before the slot: floor(cu[s] / 8) + s.
+// floor(1000 / 8) + 3 slots in chunks of 32. Bisection ends at the last
+// sequence that starts at or before the slot: floor(cu[s] / 8) + s.
 // CHECK-LABEL: func.func @pool(
 // CHECK:         memref.alloc() {{.*}} : memref<1x8x128x64xf32>
 // CHECK:         scf.parallel (%{{.*}}, %{{.*}}) = (%c0, %c0) to (%c8, %c4)
 // CHECK:           scf.for %[[SLOT:.*]] =
-// CHECK:             %[[S:.*]] = scf.while (%[[N:.*]] = %c0)
-// CHECK:               %[[NEXT:.*]] = arith.addi %[[N]], %c1
-// CHECK:               %[[SAFE:.*]] = arith.minsi %[[NEXT]], %c2
-// CHECK:               %[[CU:.*]] = {{tensor.extract|memref.load}} %{{.*}}[%[[SAFE]]]
+// CHECK:             %[[S:.*]]:2 = scf.while (%[[LOW:.*]] = %c0, %[[HIGH:.*]] = %c2)
+// CHECK:               arith.cmpi slt, %[[LOW]], %[[HIGH]]
+// CHECK:               scf.condition
+// CHECK:               %[[MIDDLE:.*]] = arith.divui %{{.*}}, %c2
+// CHECK:               %[[CU:.*]] = {{tensor.extract|memref.load}} %{{.*}}[%[[MIDDLE]]]
 // CHECK:               %[[END:.*]] = arith.index_cast %[[CU]]
 // CHECK:               %[[UNITS:.*]] = arith.divui %[[END]], %c8
-// CHECK:               arith.addi %[[UNITS]], %[[NEXT]]
-// CHECK:               scf.condition
-// CHECK:             %[[B:.*]] = {{tensor.extract|memref.load}} %{{.*}}[%[[S]]]
+// CHECK:               arith.addi %[[UNITS]], %[[MIDDLE]]
+// CHECK:               scf.yield
+// CHECK:             %[[B:.*]] = {{tensor.extract|memref.load}} %{{.*}}[%[[S]]#0]
 // CHECK:             %[[BEGIN:.*]] = arith.index_cast %[[B]]
 // CHECK:             %[[LENGTH:.*]] = arith.subi %{{.*}}, %[[BEGIN]]
 //

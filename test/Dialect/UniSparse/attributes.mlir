@@ -140,7 +140,7 @@ func.func private @rule_l3_max_blocks() attributes {a = #unisparse.rule<top_p, m
 
 // -----
 
-// expected-error@+1 {{(defaults) expected dense_below >= 0, got -1}}
+// expected-error@+1 {{[L3] expected dense_below >= 0, got -1}}
 func.func private @rule_dense_below() attributes {a = #unisparse.rule<all, dense_below = -1>}
 
 // -----

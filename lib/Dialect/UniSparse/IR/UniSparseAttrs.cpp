@@ -84,11 +84,6 @@ RuleAttr RuleAttr::getAll(MLIRContext *context) {
              kMinBlocks, std::nullopt, kDenseBelow);
 }
 
-RuleAttr RuleAttr::getTopP(MLIRContext *context, double p) {
-  return get(context, RuleKind::TopP, Builder(context).getF64FloatAttr(p),
-             /*k=*/0, kSink, kLocal, kMinBlocks, std::nullopt, kDenseBelow);
-}
-
 bool RuleAttr::takesAll() const {
   if (getKind() == RuleKind::All)
     return true;
@@ -120,7 +115,7 @@ LogicalResult RuleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
       failed(atLeastZero("[L3]", "min_blocks", minBlocks)) ||
       failed(atLeastZero("[L3]", "max_blocks", maxBlocks.value_or(0))))
     return failure();
-  return atLeastZero("(defaults)", "dense_below", denseBelow);
+  return atLeastZero("[L3]", "dense_below", denseBelow);
 }
 
 /// A share: `0.9`, and `1` for those who leave the point out.

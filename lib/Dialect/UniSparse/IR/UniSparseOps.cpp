@@ -62,12 +62,11 @@ LogicalResult expectRanks(std::optional<Location> loc, ValueRange values,
 }
 
 /// Whether an op may run where it would not have: not if it relies on the
-/// values of some operand, nor, when causal, on lengths that may turn out
-/// Lq > Lk (I7).
-Speculation::Speculatability
-speculatability(ArrayRef<Value> promises, bool causal, int64_t lq, int64_t lk) {
-  bool mayFail =
-      causal && (ShapedType::isDynamic(lq) || ShapedType::isDynamic(lk));
+/// values of some operand, nor on dynamic lengths, which may turn out not to
+/// agree with one another (I4, S4, L6) or with causality (I7).
+Speculation::Speculatability speculatability(ArrayRef<Value> promises,
+                                             int64_t lq, int64_t lk) {
+  bool mayFail = ShapedType::isDynamic(lq) || ShapedType::isDynamic(lk);
   bool relies = llvm::any_of(promises, [](Value v) { return bool(v); });
   return mayFail || relies ? Speculation::NotSpeculatable
                            : Speculation::Speculatable;
@@ -111,7 +110,7 @@ LogicalResult PoolOp::reifyResultShapes(OpBuilder &b,
 }
 
 Speculation::Speculatability PoolOp::getSpeculatability() {
-  return speculatability({getCuSeqlens()}, /*causal=*/false, 0, 0);
+  return speculatability({getCuSeqlens()}, 0, 0);
 }
 
 void PoolOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
@@ -157,7 +156,7 @@ BlockScoreOp::reifyResultShapes(OpBuilder &b,
 }
 
 Speculation::Speculatability BlockScoreOp::getSpeculatability() {
-  return speculatability({getCuSeqlensQ(), getCuSeqlensK()}, getCausal(),
+  return speculatability({getCuSeqlensQ(), getCuSeqlensK()},
                          getStaticLengths()[0], getStaticLengths()[1]);
 }
 
@@ -216,8 +215,7 @@ BlockSelectOp::reifyResultShapes(OpBuilder &builder,
 }
 
 Speculation::Speculatability BlockSelectOp::getSpeculatability() {
-  return speculatability({getTopP(), getCuSeqlensQ(), getCuSeqlensK()},
-                         getCausal(), getStaticLengths()[0],
+  return speculatability({getTopP(), getCuSeqlensQ(), getCuSeqlensK()}, getStaticLengths()[0],
                          getStaticLengths()[1]);
 }
 
@@ -269,8 +267,7 @@ BlockSparseAttentionOp::reifyResultShapes(OpBuilder &b,
 }
 
 Speculation::Speculatability BlockSparseAttentionOp::getSpeculatability() {
-  return speculatability({getCounts(), getCuSeqlensQ(), getCuSeqlensK()},
-                         getCausal(), dim(getQ(), 2), dim(getK(), 2));
+  return speculatability({getCounts(), getCuSeqlensQ(), getCuSeqlensK()}, dim(getQ(), 2), dim(getK(), 2));
 }
 
 void BlockSparseAttentionOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
@@ -350,8 +347,7 @@ AttentionOp::reifyResultShapes(OpBuilder &builder,
 }
 
 Speculation::Speculatability AttentionOp::getSpeculatability() {
-  return speculatability({getTopP(), getCuSeqlensQ(), getCuSeqlensK()},
-                         getCausal(), dim(getQ(), 2), dim(getK(), 2));
+  return speculatability({getTopP(), getCuSeqlensQ(), getCuSeqlensK()}, dim(getQ(), 2), dim(getK(), 2));
 }
 
 void AttentionOp::getAsmResultNames(OpAsmSetValueNameFn setName) {

@@ -103,6 +103,10 @@ FailureOr<TilingResult>
 PoolOp::generateResultTileValue(OpBuilder &b, unsigned resultNumber,
                                 ArrayRef<OpFoldResult> offsets,
                                 ArrayRef<OpFoldResult> sizes) {
+  // A row is pooled whole: part of head_dim is no tile.
+  if (!isConstantIntValue(offsets[3], 0) ||
+      getConstantIntValue(sizes[3]) != getX().getType().getDimSize(3))
+    return failure();
   return getTiledImplementation(b, offsets.take_front(3), sizes.take_front(3));
 }
 
@@ -184,11 +188,4 @@ LogicalResult BlockSparseAttentionOp::getResultTilePosition(
     resultSizes.push_back(tensor::getMixedSize(b, loc, getV(), 3));
   }
   return success();
-}
-
-FailureOr<TilingResult> BlockSparseAttentionOp::generateResultTileValue(
-    OpBuilder &b, unsigned resultNumber, ArrayRef<OpFoldResult> offsets,
-    ArrayRef<OpFoldResult> sizes) {
-  return emitOpError("is not fused into its users: a slice of its result need "
-                     "not be whole KV groups");
 }

@@ -103,10 +103,18 @@ LogicalResult verifyCuSeqlens(Operation *op, Value batched, Value cuQ,
 /// [S1], [A1] factors of the logits.
 LogicalResult verifyFinite(Operation *op, StringRef label, StringRef name,
                            std::optional<APFloat> value) {
-  if (!value || value->isFinite())
+  // Logits are f32: what is infinite there is no factor.
+  if (!value || std::isfinite(static_cast<float>(value->convertToDouble())))
     return success();
   return op->emitOpError() << label << " expected a finite " << name << ", got "
                            << value->convertToDouble();
+}
+
+/// [S1] the product is a factor too.
+template <typename OpTy> LogicalResult verifyEstimateFactor(OpTy op) {
+  double scale = op.getScale() ? op.getScale()->convertToDouble() : 1.0;
+  double product = scale * op.getAlpha().convertToDouble();
+  return verifyFinite(op, "[S1]", "alpha * scale", APFloat(product));
 }
 
 /// [I5] composites do not straddle blocks.
@@ -174,7 +182,8 @@ LogicalResult BlockScoreOp::verify() {
       failed(verifyLengths(op, lengths, getLengths(), getCausal())) ||
       failed(verifyCuSeqlens(op, getQ(), getCuSeqlensQ(), getCuSeqlensK())) ||
       failed(verifyFinite(op, "[S1]", "scale", getScale())) ||
-      failed(verifyFinite(op, "[S1]", "alpha", getAlpha())))
+      failed(verifyFinite(op, "[S1]", "alpha", getAlpha())) ||
+      failed(verifyEstimateFactor(*this)))
     return failure();
   // [S4]
   if (failed(expectEqualDims(
@@ -281,6 +290,7 @@ LogicalResult AttentionOp::verify() {
       failed(verifyCuSeqlens(op, getQ(), getCuSeqlensQ(), getCuSeqlensK())) ||
       failed(verifyFinite(op, "[S1]", "scale", getScale())) ||
       failed(verifyFinite(op, "[S1]", "alpha", getAlpha())) ||
+      failed(verifyEstimateFactor(*this)) ||
       failed(verifyShares(op, getTopP(), getRule())))
     return failure();
   if (!getTopP())

@@ -72,7 +72,6 @@ def UniSparse_RuleAttr : UniSparse_Attr<"Rule", "rule"> {
   let extraClassDeclaration = [{
     /// The default guards around every candidate.
     static RuleAttr getAll(::mlir::MLIRContext *context);
-    static RuleAttr getTopP(::mlir::MLIRContext *context, double p);
     /// True where the rule takes every candidate of every row, whatever the
     /// masses are (L3: p >= 1 with no cap).
     bool takesAll() const;

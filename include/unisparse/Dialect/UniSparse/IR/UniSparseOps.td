@@ -188,7 +188,7 @@ def UniSparse_BlockSparseAttentionOp : UniSparse_Op<"block_sparse_attention", [
     AttrSizedOperandSegments,
     DeclareOpInterfaceMethods<TilingInterface,
       ["getIterationDomain", "getLoopIteratorTypes", "getResultTilePosition",
-       "getTiledImplementation", "generateResultTileValue"]>]> {
+       "getTiledImplementation"]>]> {
   let summary = "Exact attention over selected key blocks";
   let description = [{
     `o_i` is the softmax over the keys `t` of the selected blocks, with
