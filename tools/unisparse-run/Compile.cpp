@@ -35,7 +35,7 @@ Clock::time_point stageStart;
 extern "C" void stageBegin(int32_t) { stageStart = Clock::now(); }
 extern "C" void stageEnd(int32_t stage) {
   std::chrono::duration<double> took = Clock::now() - stageStart;
-  if (currentStages && stage >= 0 && stage < 4)
+  if (currentStages && stage >= 0 && stage < UNISPARSE_STAGE_COUNT)
     currentStages->seconds[stage] += took.count();
 }
 
@@ -269,10 +269,10 @@ llvm::Error checkResults(func::FuncOp entry, const Inputs &in, const Options &o,
   return llvm::Error::success();
 }
 
-llvm::Expected<func::FuncOp>
-readProgram(ModuleOp &module, OwningOpRef<ModuleOp> &owner,
-                        MLIRContext &context, const Options &o,
-                        const Inputs &in) {
+llvm::Expected<func::FuncOp> readProgram(ModuleOp &module,
+                                         OwningOpRef<ModuleOp> &owner,
+                                         MLIRContext &context, const Options &o,
+                                         const Inputs &in) {
   owner = parseSourceFile<ModuleOp>(o.program, &context);
   if (!owner)
     return failure(o.program, "expected a module of MLIR");
@@ -472,8 +472,8 @@ llvm::Expected<Compiled> run::compile(MLIRContext &context, Options &options,
     return engine.takeError();
   compiled.engine = std::move(*engine);
   // Codegen happens on the first look-up; it belongs to compiling.
-  if (auto main = compiled.engine->lookupPacked("_mlir_ciface_" +
-                                                compiled.main.name);
+  if (auto main =
+          compiled.engine->lookupPacked("_mlir_ciface_" + compiled.main.name);
       !main)
     return main.takeError();
   compiled.seconds =

@@ -10,6 +10,7 @@
 #include "mlir/ExecutionEngine/ExecutionEngine.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "unisparse-rt/stages.h"
 
 namespace unisparse::run {
 
@@ -36,9 +37,10 @@ struct Compiled {
 llvm::Expected<Compiled> compile(mlir::MLIRContext &context, Options &options,
                                  const Inputs &in);
 
-/// Stages of compiled code report here: 0 pool, 1 score, 2 select, 3 attend.
+/// Stages of compiled code report here, by their number in
+/// unisparse-rt/stages.h.
 struct StageTimes {
-  double seconds[4] = {0, 0, 0, 0};
+  double seconds[UNISPARSE_STAGE_COUNT] = {};
 };
 /// Where the calls of compiled code add up; the caller's, set before a run.
 extern StageTimes *currentStages;

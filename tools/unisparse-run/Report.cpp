@@ -22,9 +22,9 @@ using namespace unisparse::run;
 
 Error run::checkOutputs(const Options &o, const Inputs &in,
                         const Outputs &out) {
-  int64_t slots =
-      in.packed() ? packedSlots(in.lq(), in.cuQ.shape[0] - 1, o.blockQ)
-                  : ceilUnits(in.lq(), o.blockQ);
+  int64_t slots = in.packed()
+                      ? packedSlots(in.lq(), in.cuQ.shape[0] - 1, o.blockQ)
+                      : ceilUnits(in.lq(), o.blockQ);
   int64_t blocks = ceilUnits(in.lk(), o.blockK);
   int64_t heads = out.counts.data ? out.counts.shape[1] : 1;
   const std::tuple<StringRef, const Result *, SmallVector<int64_t>> wanted[] = {
@@ -193,7 +193,8 @@ Error run::writeMap(const Options &o, const Inputs &in, const FileSelection &s,
 // Figures
 //===----------------------------------------------------------------------===//
 
-static constexpr const char *kStages[] = {"pool", "score", "select", "attend"};
+static constexpr const char *kStages[UNISPARSE_STAGE_COUNT] = {
+    "pool", "score", "select", "attend"};
 
 void run::printJSON(const Options &o, const Inputs &in, const Report &r) {
   json::OStream j(outs(), 2);
@@ -220,7 +221,7 @@ void run::printJSON(const Options &o, const Inputs &in, const Report &r) {
     j.attribute("flops_per_selected_block",
                 2 * o.blockQ * o.blockK * (in.headDim() + in.valueDim()));
     j.attributeObject("seconds", [&] {
-      for (int i = 0; i < 4; ++i)
+      for (int i = 0; i < UNISPARSE_STAGE_COUNT; ++i)
         j.attribute(kStages[i], r.median.stages.seconds[i]);
       j.attribute("total", r.median.total);
       j.attribute("compile", r.compileSeconds);
@@ -263,7 +264,7 @@ void run::printTable(const Options &o, const Inputs &in, const Report &r) {
                     << '\n';
   line("density") << format("%.3f", r.density) << "  (" << r.selected << " of "
                   << r.candidates << " blocks)\n";
-  for (int i = 0; i < 4; ++i)
+  for (int i = 0; i < UNISPARSE_STAGE_COUNT; ++i)
     if (r.median.stages.seconds[i] > 0)
       line(kStages[i]) << format("%9.2f ms", 1e3 * r.median.stages.seconds[i])
                        << '\n';

@@ -10,8 +10,8 @@
 #include "Report.h"
 #include "Tensors.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
-#include "unisparse/InitAll.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
+#include "unisparse/InitAll.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/LineIterator.h"
@@ -38,7 +38,7 @@ Timing medianOf(const std::vector<Timing> &runs) {
     return medianOf(values);
   };
   median.total = pick([](const Timing &t) { return t.total; });
-  for (int i = 0; i < 4; ++i)
+  for (int i = 0; i < UNISPARSE_STAGE_COUNT; ++i)
     median.stages.seconds[i] =
         pick([i](const Timing &t) { return t.stages.seconds[i]; });
   return median;
@@ -109,9 +109,9 @@ int64_t availableBytes() {
 /// Masses and indices are [B, Hq, R, J]: small blocks of a long input ask for
 /// more than there is, which compiled code would only find out by crashing.
 Error checkMemory(const Options &o, const Inputs &in) {
-  double rows = static_cast<double>(in.batch()) * in.heads() *
-                (ceilUnits(in.lq(), o.blockQ) +
-                 (in.packed() ? in.cuQ.shape[0] : 0));
+  double rows =
+      static_cast<double>(in.batch()) * in.heads() *
+      (ceilUnits(in.lq(), o.blockQ) + (in.packed() ? in.cuQ.shape[0] : 0));
   // Masses and indices, and the indices once more for a file.
   double bytes = rows * ceilUnits(in.lk(), o.blockK) * 12 +
                  2.0 * in.q.numBytes() / in.headDim() * in.valueDim();
@@ -131,7 +131,8 @@ Error checkMap(const Options &o, const Inputs &in) {
   if (o.map.empty())
     return Error::success();
   if (o.map == o.output)
-    return failure("--map", "expected another file than --output, got " + o.map);
+    return failure("--map",
+                   "expected another file than --output, got " + o.map);
   if (in.packed() && in.cuQ.shape[0] != 2)
     return failure("--map", "expected one sequence, got a packed batch of " +
                                 Twine(in.cuQ.shape[0] - 1));

@@ -34,6 +34,21 @@ func.func @hoisted(%n: index, %x: tensor<1x8x512x64xf32>, %m: tensor<1x8x4x4xf32
   return
 }
 
+// The lengths of a score are a promise about its composites, causal or not.
+// CHECK-LABEL: func.func @dynamic_lengths(
+// CHECK:         scf.for
+// CHECK:           unisparse.block_score
+func.func private @use_m(tensor<1x8x?x?xf32>)
+func.func @dynamic_lengths(%n: index, %l: index, %x: tensor<1x8x?x64xf32>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  scf.for %i = %c0 to %n step %c1 {
+    %0 = unisparse.block_score %x, %x lengths [%l, %l] block <128x128> pooling <8x8> : (tensor<1x8x?x64xf32>, tensor<1x8x?x64xf32>, index, index) -> tensor<1x8x?x?xf32>
+    func.call @use_m(%0) : (tensor<1x8x?x?xf32>) -> ()
+  }
+  return
+}
+
 // CHECK-LABEL: func.func @packed(
 // CHECK:         scf.for
 // CHECK:           unisparse.pool

@@ -5,6 +5,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "unisparse-rt/stages.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -21,10 +22,10 @@ namespace {
 
 std::optional<int32_t> stageOf(Operation *op) {
   return llvm::TypeSwitch<Operation *, std::optional<int32_t>>(op)
-      .Case([](PoolOp) { return 0; })
-      .Case([](BlockScoreOp) { return 1; })
-      .Case([](BlockSelectOp) { return 2; })
-      .Case([](BlockSparseAttentionOp) { return 3; })
+      .Case([](PoolOp) { return UNISPARSE_STAGE_POOL; })
+      .Case([](BlockScoreOp) { return UNISPARSE_STAGE_SCORE; })
+      .Case([](BlockSelectOp) { return UNISPARSE_STAGE_SELECT; })
+      .Case([](BlockSparseAttentionOp) { return UNISPARSE_STAGE_ATTEND; })
       .Default(std::nullopt);
 }
 

@@ -1,0 +1,96 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# RUN: %python %s %unisparse_run %t
+"""unisparse-run --program: a program gives what the command line gives, and results that cannot be are refused."""
+import os
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "Execution", "lib"))
+import safetensors  # noqa: E402
+
+tool, folder = sys.argv[1:]
+os.makedirs(folder, exist_ok=True)
+SAMPLE = os.path.join(HERE, "..", "..", "examples", "sample.safetensors")
+EXAMPLES = os.path.join(HERE, "..", "..", "examples")
+Q, KV, O = "tensor<1x8x2560x128xf16>", "tensor<1x2x2560x128xf16>", "tensor<1x8x2560x128xf16>"
+ATTEND = f"%o = unisparse.block_sparse_attention %q, %k, %v block <128x128> causal : ({Q}, {KV}, {KV}) -> {O}"
+checks = failures = 0
+
+
+def expect(good, what):
+    global checks, failures
+    checks, failures = checks + 1, failures + (not good)
+    if not good:
+        print("FAIL ", what)
+
+
+def path(name):
+    return os.path.join(folder, name)
+
+
+def run(*words):
+    return subprocess.run([tool, SAMPLE, *words], capture_output=True, text=True)
+
+
+def output(*words):
+    done = run(*words, f"--output={path('out.safetensors')}")
+    expect(done.returncode == 0, f"{words}: {done.stderr}")
+    return safetensors.read(path("out.safetensors")) if done.returncode == 0 else {}
+
+
+def program(name, results, body):
+    types = ", ".join(t for _, t in results)
+    with open(path(name), "w") as file:
+        file.write(f"func.func @f(%q: {Q}, %k: {KV}, %v: {KV}) -> ({types}) {{\n{body}\n"
+                   f"  return {', '.join(n for n, _ in results)} : {types}\n}}\n")
+    return f"--program={path(name)}"
+
+
+def same(a, b):
+    return bool(a) and set(a) & set(b) and all(a[n].data.tobytes() == b[n].data.tobytes() for n in set(a) & set(b))
+
+
+reference = output()
+expect(same(output(f"--program={EXAMPLES}/attention.mlir"), reference), "attention.mlir equals the command line")
+dense = output("--dense")
+expect(same(output(f"--program={EXAMPLES}/dense.mlir"), dense), "dense.mlir equals --dense")
+
+# One value twice: freed once.
+twice = run(program("twice.mlir", [("%o", O), ("%o", O)], ATTEND))
+expect(twice.returncode == 0, f"a value returned twice: {twice.returncode} {twice.stderr}")
+
+# Repetition does not change the inputs that a program overwrites.
+DOUBLE = f"""  %z = linalg.generic {{indexing_maps = [affine_map<(a, b, c, d) -> (a, b, c, d)>], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}}
+    outs(%q : {Q}) {{
+  ^bb0(%x: f16):
+    %y = arith.addf %x, %x : f16
+    linalg.yield %y : f16
+  }} -> {Q}"""
+doubled = program("double.mlir", [("%z", Q)], DOUBLE)
+expect(same(output(doubled), output(doubled, "--repeat=3")), "a program that writes in place, once and three times")
+
+# Slices and products of a program's own: strided copies, dynamic sizes.
+SLICE = f"""  {ATTEND}
+  %s = tensor.extract_slice %o[0, 0, 0, 64] [1, 8, 2560, 64] [1, 1, 1, 1] : {O} to tensor<1x8x2560x64xf16>
+  %r = tensor.insert_slice %s into %o[0, 0, 0, 0] [1, 8, 2560, 64] [1, 1, 1, 1] : tensor<1x8x2560x64xf16> into {O}"""
+sliced = output(program("slice.mlir", [("%r", O)], SLICE))
+expect(bool(sliced) and (sliced["o"].data[..., :64].tobytes() == dense["o"].data[..., 64:].tobytes()), "a strided slice of the result")
+
+# What cannot be a result.
+SMALL = """  %n = arith.constant 1 : index
+  %c = tensor.empty(%n) : tensor<1x8x?xi32>
+  %i = tensor.empty(%n, %n) : tensor<1x8x?x?xi32>"""
+for what, name, results, body in (
+        ("counts alone", "alone.mlir", [("%o", O), ("%c", "tensor<1x8x20xi32>")], f"  {ATTEND}\n  %c = tensor.empty() : tensor<1x8x20xi32>"),
+        ("results smaller than promised", "small.mlir", [("%c", "tensor<1x8x?xi32>"), ("%i", "tensor<1x8x?x?xi32>")], SMALL),
+        ("a result of no meaning", "odd.mlir", [("%c", "tensor<4xi32>")], "  %c = tensor.empty() : tensor<4xi32>")):
+    done = run(program(name, results, body), f"--output={path('never')}")
+    expect(done.returncode == 1 and done.stderr.count("\n") == 1 and "expected" in done.stderr and "got" in done.stderr
+           and not os.path.exists(path("never")), f"{what}: {done.returncode} {done.stderr}")
+
+print(f"{checks} checks, {failures} failed")
+sys.exit(1 if failures or checks < 10 else 0)
