@@ -19,11 +19,12 @@ struct Attend {
   Emit &e;
   BlockSparseAttentionOp op;
   int64_t bq, bk, headDim, valueDim;
-  Strips queries;
-  RowTile keys, values;
-  Value logits;     ///< [roundUp8(Bk), strip]
-  Value output;     ///< O^T: [strips, roundUp8(Dv), strip]
-  Value tops, sums; ///< [strips, strip]
+  // allocate() makes these.
+  Strips queries = {};
+  RowTile keys = {}, values = {};
+  Value logits = {};          ///< [roundUp8(Bk), strip]
+  Value output = {};          ///< O^T: [strips, roundUp8(Dv), strip]
+  Value tops = {}, sums = {}; ///< [strips, strip]
 
   void allocate(int64_t strip);
   Value visibleKeys(const Sequence &s, Value strip, Value firstKey);
@@ -172,8 +173,7 @@ SmallVector<Value> loops::lowerBlockSparseAttention(OpBuilder &builder,
     Value slot =
         op.getCausal() ? e.sub(e.sub(slots, e.index(1)), at[2]) : Value(at[2]);
     withSequence(e, packing, lq, lk, slot, bq, [&](Sequence s) {
-      Attend attend{e,  op, bq, bk, headDim, type.getDimSize(3), {}, {},
-                    {}, {}, {}, {}, {}};
+      Attend attend{e, op, bq, bk, headDim, type.getDimSize(3)};
       attend.allocate(strip);
       Value first = e.mul(s.unit, bq);
       Value rows = e.min(e.index(bq), e.sub(s.qLength, first));

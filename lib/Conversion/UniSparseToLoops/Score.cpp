@@ -20,11 +20,14 @@ namespace {
 struct Score {
   Emit &e;
   BlockScoreOp op;
-  Value q, k, mass;
-  int64_t bq, bk, cq, ck, rowsPerBlock, keysPerBlock, group;
-  Strips queries;
-  RowTile keys;
-  Value logits, tops, sums; // tops, sums: [strips, J, strip]
+  Value q, k;
+  int64_t bq, cq, ck, group;
+  int64_t rowsPerBlock, keysPerBlock; ///< Composites in a block.
+  // Tiles and scratch, filled in before the first head.
+  Strips queries = {};
+  RowTile keys = {};
+  Value logits = {};          ///< [roundUp8(keysPerBlock), strip]
+  Value tops = {}, sums = {}; ///< [strips, J, strip]
 
   bool isMax() { return op.getAgg() == Agg::Max; }
 
@@ -223,8 +226,7 @@ SmallVector<Value> loops::lowerBlockScore(OpBuilder &builder, BlockScoreOp op,
     e.forEach(e.index(0), keyBlocks,
               [&](Value j) { e.store(e.f32(0.0), massRow, {j}); });
     withSequence(e, packing, lq, lk, at[2], bq, [&](Sequence s) {
-      Score score{e,       op,      q,     k,  mass, bq, bk, cq, ck,
-                  bq / cq, bk / ck, group, {}, {},   {}, {}, {}};
+      Score score{e, op, q, k, bq, cq, ck, group, bq / cq, bk / ck};
       score.queries = stripsFor(e, bq / cq, headDim, strip);
       score.keys = rowTileFor(e, bk / ck, headDim);
       score.logits = e.buffer({roundUp8(bk / ck), strip}, e.b.getF32Type());

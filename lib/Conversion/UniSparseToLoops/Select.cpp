@@ -26,10 +26,11 @@ int64_t clamped(int64_t guard) { return std::min<int64_t>(guard, INT32_MAX); }
 struct Select {
   Emit &e;
   BlockSelectOp op;
-  Value massRow; ///< [J]
-  Value left;    ///< [J, rounded up to lanes] masses not yet taken, kTaken else
-  Value share;   ///< f32 p, null unless the rule is top_p
-  Value candidates;
+  Value massRow = {}; ///< [J]
+  Value left =
+      {}; ///< [J, rounded up to lanes] masses not yet taken, kTaken else
+  Value share = {}; ///< f32 p, null unless the rule is top_p
+  Value candidates = {};
 
   Value isTaken(Value j) {
     return arith::CmpFOp::create(e.b, arith::CmpFPredicate::OLT,
@@ -207,7 +208,7 @@ SmallVector<Value> loops::lowerBlockSelect(OpBuilder &builder, BlockSelectOp op,
                type.isDynamicDim(0) ? ValueRange{batch} : ValueRange{});
 
   auto selectRow = [&](Value b, Value h, Value slot, Sequence s) {
-    Select select{e, op, {}, {}, {}, {}};
+    Select select{e, op};
     select.massRow = e.part(mass, {b, e.floorDiv(h, heads / massHeads), slot});
     select.left = e.buffer({ShapedType::kDynamic}, e.b.getF32Type(),
                            e.mul(e.ceilDiv(keyBlocks, kLanes), kLanes));

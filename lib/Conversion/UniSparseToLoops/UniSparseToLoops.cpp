@@ -121,12 +121,7 @@ struct ConvertUniSparseToLoops
 
   void runOnOperation() override {
     // First of all, so that what is wrong is said once and by its op.
-    if (getOperation()
-            ->walk([](Operation *op) {
-              return failed(verifyStaticTiles(op)) ? WalkResult::interrupt()
-                                                   : WalkResult::advance();
-            })
-            .wasInterrupted())
+    if (failed(verifyTensorContract(getOperation())))
       return signalPassFailure();
     ConversionTarget target(getContext());
     target.addIllegalDialect<UniSparseDialect>();

@@ -81,15 +81,20 @@ LogicalResult unisparse::verifyStaticTiles(Operation *op) {
       .Default(success());
 }
 
+LogicalResult unisparse::verifyTensorContract(Operation *root) {
+  return failure(root->walk([](Operation *op) {
+                       return failed(verifyStaticTiles(op))
+                                  ? WalkResult::interrupt()
+                                  : WalkResult::advance();
+                     })
+                     .wasInterrupted());
+}
+
 namespace {
 struct VerifyTensorContract
     : unisparse::impl::UniSparseVerifyTensorContractBase<VerifyTensorContract> {
   void runOnOperation() override {
-    WalkResult result = getOperation()->walk([](Operation *op) {
-      return failed(verifyStaticTiles(op)) ? WalkResult::interrupt()
-                                           : WalkResult::advance();
-    });
-    if (result.wasInterrupted())
+    if (failed(verifyTensorContract(getOperation())))
       return signalPassFailure();
     markAllAnalysesPreserved();
   }

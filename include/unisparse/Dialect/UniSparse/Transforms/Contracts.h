@@ -15,6 +15,9 @@ namespace unisparse {
 /// them, and no unisparse.attention is left whole. Other ops pass.
 mlir::LogicalResult verifyStaticTiles(mlir::Operation *op);
 
+/// The same of every op under `root`; one diagnostic, of the first that fails.
+mlir::LogicalResult verifyTensorContract(mlir::Operation *root);
+
 } // namespace unisparse
 
 #endif // UNISPARSE_DIALECT_UNISPARSE_TRANSFORMS_CONTRACTS_H
