@@ -2,6 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "unisparse/Conversion/Passes.h"
 #include "unisparse/Conversion/UniSparseToLoops.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
@@ -15,6 +16,8 @@
 void unisparse::registerDialects(mlir::DialectRegistry &registry) {
   registry.insert<UniSparseDialect, unitile::UniTileDialect>();
   registerBufferizableOpInterfaceModels(registry);
+  // unitile-to-nvvm-pipeline lowers branches through it.
+  mlir::cf::registerConvertControlFlowToLLVMInterface(registry);
 }
 
 void unisparse::registerPasses() {
@@ -23,5 +26,6 @@ void unisparse::registerPasses() {
   registerUniSparseCPUPasses();
   registerUniTileTransformsPasses();
   registerCPUPipeline();
+  registerGPUPipeline();
   registerTilePipeline();
 }

@@ -10,13 +10,13 @@ using namespace unisparse;
 static constexpr int64_t kKiB = 1024;
 
 static constexpr NvidiaChip kChips[] = {
-    {"sm_80", "+ptx80", 163 * kKiB, false},
-    {"sm_86", "+ptx80", 99 * kKiB, false},
-    {"sm_89", "+ptx80", 99 * kKiB, false},
-    {"sm_90", "+ptx80", 227 * kKiB, false},
-    {"sm_90a", "+ptx80", 227 * kKiB, true},
-    {"sm_100a", "+ptx86", 227 * kKiB, false},
-    {"sm_120", "+ptx87", 99 * kKiB, false},
+    {"sm_80", "+ptx80", 163 * kKiB, 208, false},
+    {"sm_86", "+ptx80", 99 * kKiB, 208, false},
+    {"sm_89", "+ptx80", 99 * kKiB, 208, false},
+    {"sm_90", "+ptx80", 227 * kKiB, 208, false},
+    {"sm_90a", "+ptx80", 227 * kKiB, 208, true},
+    {"sm_100a", "+ptx86", 227 * kKiB, 176, false},
+    {"sm_120", "+ptx87", 99 * kKiB, 176, false},
 };
 
 llvm::ArrayRef<NvidiaChip> unisparse::nvidiaChips() { return kChips; }
@@ -25,4 +25,16 @@ const NvidiaChip *unisparse::findNvidiaChip(llvm::StringRef name) {
   const NvidiaChip *chip = llvm::find_if(
       kChips, [&](const NvidiaChip &c) { return c.name == name; });
   return chip == std::end(kChips) ? nullptr : chip;
+}
+
+mlir::FailureOr<const NvidiaChip *> unisparse::requireNvidiaChip(
+    llvm::StringRef name,
+    llvm::function_ref<mlir::InFlightDiagnostic()> emitError) {
+  if (const NvidiaChip *chip = findNvidiaChip(name))
+    return chip;
+  mlir::InFlightDiagnostic error = emitError();
+  error << "expected a chip among";
+  for (const NvidiaChip &known : kChips)
+    error << ' ' << known.name;
+  return error << ", got '" << name << "'";
 }

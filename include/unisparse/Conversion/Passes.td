@@ -69,18 +69,60 @@ def ConvertUniSparseToLoops : Pass<"convert-unisparse-to-loops"> {
     "::mlir::tensor::TensorDialect", "::mlir::vector::VectorDialect"];
 }
 
-def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::ModuleOp"> {
-  let summary = "Lower block-sparse attention to a kernel of tile code and its launch";
+def UniSparseSelectSchedule : Pass<"unisparse-select-schedule"> {
+  let summary = "Choose tiles that fit a chip";
   let description = [{
-    Every `unisparse.block_sparse_attention` becomes a kernel in the gpu.module
-    `@unisparse_kernels` and a `gpu.launch_func` with one block of threads for
-    each (query block, query head, batch). Results are device buffers
-    (`gpu.alloc`); operands are expected contiguous. The other stages stay as
-    they are.
+    Gives every `unisparse.block_score` and `unisparse.block_sparse_attention`
+    that has none a `unitile.schedule`: the largest tiles, key side first, whose
+    shared memory and registers fit what `Target/Nvidia.h` says of the chip. An
+    attribute that is there stays.
 
-    Precondition: f16 or bf16; static heads and head_dims; blocks and head_dims
-    that are multiples of 16 up to 128. What does not fit is refused, op and
-    size named.
+    Before:
+    ```mlir
+    func.func @before(%q: tensor<1x4x512x128xbf16>, %k: tensor<1x2x512x128xbf16>, %v: tensor<1x2x512x128xbf16>) -> tensor<1x4x512x128xbf16> {
+      %o = unisparse.block_sparse_attention %q, %k, %v block <128x128> causal
+        : (tensor<1x4x512x128xbf16>, tensor<1x2x512x128xbf16>, tensor<1x2x512x128xbf16>) -> tensor<1x4x512x128xbf16>
+      return %o : tensor<1x4x512x128xbf16>
+    }
+    ```
+    After, for sm_90:
+    ```mlir
+    func.func @after(%q: tensor<1x4x512x128xbf16>, %k: tensor<1x2x512x128xbf16>, %v: tensor<1x2x512x128xbf16>) -> tensor<1x4x512x128xbf16> {
+      %o = unisparse.block_sparse_attention %q, %k, %v block <128x128> causal {unitile.schedule = #unitile.schedule<rows = 128, keys = 128>}
+        : (tensor<1x4x512x128xbf16>, tensor<1x2x512x128xbf16>, tensor<1x2x512x128xbf16>) -> tensor<1x4x512x128xbf16>
+      return %o : tensor<1x4x512x128xbf16>
+    }
+    ```
+  }];
+  let options = [
+    Option<"chip", "chip", "std::string", "\"sm_80\"", "chip to choose for">
+  ];
+  let dependentDialects = ["::unisparse::unitile::UniTileDialect"];
+}
+
+def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::ModuleOp"> {
+  let summary = "Lower the stages to kernels of tile code and their launches";
+  let description = [{
+    Every stage becomes a kernel in the gpu.module `@unisparse_kernels` and a
+    `gpu.launch_func`:
+
+    | stage | kernel | one block of threads for each |
+    |---|---|---|
+    | pool | `pool` | 256 pieces of 16 bytes of composites |
+    | block_score | `score` | tile of composite rows, head, batch |
+    | block_select | `select`, `density` | 4 rows of query blocks; head |
+    | block_sparse_attention | `attend` | tile of queries, head, batch |
+
+    Results are device buffers (`gpu.alloc`). q, k, v and what is pooled may have
+    any strides but contiguous rows; other operands are contiguous. Length rules
+    that types could not settle are `cf.assert`s in front of the launches, in
+    words: `I7: the length of q <= the length of k`. Tiles are those of
+    `unitile.schedule`, or the best for sm_80.
+
+    Precondition: static heads and head_dims; f16 or bf16 and a head_dim that is
+    a multiple of 8 up to 256 where products are taken; at most 128 composites
+    in a query block and 256 in a key block. What does not fit is refused, op
+    and size named.
 
     Before:
     ```mlir
@@ -90,7 +132,7 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
       return %o : tensor<1x4x512x64xbf16>
     }
     ```
-    After, in outline (the kernel's page is in the conversion's test):
+    After, in outline (the kernels' pages are in the conversion's tests):
     ```mlir
     module attributes {gpu.container_module} {
       gpu.module @unisparse_kernels {
@@ -114,9 +156,11 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     ```
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect",
-    "::mlir::bufferization::BufferizationDialect", "::mlir::gpu::GPUDialect",
-    "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
-    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+    "::mlir::bufferization::BufferizationDialect", "::mlir::cf::ControlFlowDialect",
+    "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect",
+    "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect",
+    "::mlir::tensor::TensorDialect", "::mlir::vector::VectorDialect",
     "::unisparse::unitile::UniTileDialect"];
 }
 

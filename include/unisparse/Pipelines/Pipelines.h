@@ -50,7 +50,19 @@ mlir::LogicalResult
 buildTilePipeline(mlir::OpPassManager &pm, const TilePipelineOptions &options,
                   llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
 
+struct GPUPipelineOptions {
+  std::string chip = "sm_80";
+  TileFormat format = TileFormat::Isa;
+};
+
+/// unisparse ops on tensors to kernels for a chip and host code on buffers that
+/// launches them: `unisparse-to-gpu-pipeline`. Fails as buildTilePipeline does.
+mlir::LogicalResult
+buildGPUPipeline(mlir::OpPassManager &pm, const GPUPipelineOptions &options,
+                 llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
+
 void registerCPUPipeline();
+void registerGPUPipeline();
 void registerTilePipeline();
 
 } // namespace unisparse

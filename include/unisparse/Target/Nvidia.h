@@ -6,6 +6,7 @@
 #ifndef UNISPARSE_TARGET_NVIDIA_H
 #define UNISPARSE_TARGET_NVIDIA_H
 
+#include "mlir/IR/Diagnostics.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
 #include <cstdint>
@@ -22,6 +23,10 @@ struct NvidiaChip {
   /// Shared memory that one block may ask for, in bytes (CUDA C++ Programming
   /// Guide, "Technical Specifications per Compute Capability").
   int64_t sharedBytes;
+  /// 32-bit registers of a thread that a schedule may plan with. 255 is what
+  /// hardware has; what ptxas needs for addresses beside fragments was found by
+  /// assembling (it spills first where this is too high).
+  int64_t plannedRegisters;
   /// wgmma, TMA and setmaxnreg.
   bool hasWgmma;
 };
@@ -31,6 +36,11 @@ llvm::ArrayRef<NvidiaChip> nvidiaChips();
 
 /// The chip of that name, or null.
 const NvidiaChip *findNvidiaChip(llvm::StringRef name);
+
+/// The chip of that name, or an error that lists all names.
+mlir::FailureOr<const NvidiaChip *>
+requireNvidiaChip(llvm::StringRef name,
+                  llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
 
 } // namespace unisparse
 

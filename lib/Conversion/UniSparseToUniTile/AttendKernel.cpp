@@ -4,471 +4,343 @@
 
 // The kernel walks its row's key blocks in FlashAttention's way: S = Q K^T,
 // online softmax in base 2, O += P V. K and V have one stage each; V arrives
-// while S is multiplied, the next K while the softmax runs.
-#include "AttendKernel.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+// while S is multiplied, the next K while the softmax runs. Blocks larger than
+// a tile are walked tile by tile.
+#include "KernelPage.h"
+#include "Kernels.h"
+#include "Schedule.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
-#include "unisparse/Dialect/UniTile/IR/UniTile.h"
 #include <cmath>
 #include <limits>
 
-using namespace mlir;
 using namespace unisparse;
 using namespace unisparse::unitile;
 
-//===----------------------------------------------------------------------===//
-// AttendSpec
-//===----------------------------------------------------------------------===//
-
-static LogicalResult expectTile(BlockSparseAttentionOp op, StringRef what,
-                                int64_t of, int64_t most, int64_t got) {
-  if (got % of == 0 && got <= most)
-    return success();
-  return op.emitOpError() << "expected a " << what << " that is a multiple of "
-                          << of << " up to " << most
-                          << " at the tile level, got " << got;
-}
-
-FailureOr<AttendSpec> unisparse::attendSpecOf(BlockSparseAttentionOp op) {
-  auto q = op.getQ().getType(), k = op.getK().getType(), v = op.getV().getType();
-  for (auto [what, type, i] :
-       {std::tuple{"number of heads", q, 1}, {"number of heads", k, 1},
-        {"head_dim", q, 3}, {"head_dim", v, 3}})
-    if (type.isDynamicDim(i))
-      return op.emitOpError() << "expected a static " << what
-                              << " at the tile level, got " << type;
-  if (!q.getElementType().isF16() && !q.getElementType().isBF16())
-    return op.emitOpError() << "expected f16 or bf16 at the tile level, got "
-                            << q.getElementType();
-  AttendSpec s;
-  s.blockQ = op.getBlock().getQuery();
-  s.blockK = op.getBlock().getKey();
-  s.headDim = q.getDimSize(3);
-  s.valueDim = v.getDimSize(3);
-  // Rows of 16 a warp, products of 16; above 128, fragments leave the
-  // registers.
-  if (failed(expectTile(op, "query block", 16, 128, s.blockQ)) ||
-      failed(expectTile(op, "key block", 16, 128, s.blockK)) ||
-      failed(expectTile(op, "head_dim", 16, 128, s.headDim)) ||
-      failed(expectTile(op, "head_dim of v", 16, 128, s.valueDim)))
-    return failure();
-  s.heads = q.getDimSize(1);
-  s.group = s.heads / k.getDimSize(1);
-  s.hasSelection = static_cast<bool>(op.getCounts());
-  s.selectionGroup =
-      s.hasSelection
-          ? s.heads / cast<ShapedType>(op.getCounts().getType()).getDimSize(1)
-          : 1;
-  s.element = q.getElementType();
-  s.scale = op.getScale() ? op.getScale()->convertToDouble()
-                          : 1.0 / std::sqrt(static_cast<double>(s.headDim));
-  s.causal = op.getCausal();
-  s.hasLse = static_cast<bool>(op.getLse());
-  s.packed = static_cast<bool>(op.getCuSeqlensQ());
-  return s;
-}
-
-int64_t AttendSpec::sharedBytes() const {
-  auto bytes = [&](int64_t rows, int64_t columns) {
-    return llvm::alignTo(
-        SharedType::get(element.getContext(), rows, columns, element, 1)
-            .getBytes(),
-        1024);
-  };
-  return bytes(blockQ, headDim) + bytes(blockK, headDim) +
-         bytes(blockK, valueDim);
-}
-
-//===----------------------------------------------------------------------===//
-// The page
-//===----------------------------------------------------------------------===//
-
 namespace {
 
-/// One sequence, in tokens of the packed or padded tensors. i32.
-struct Span {
-  Value qStart, qLength, kStart, kLength, unit;
-};
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-class Page {
-public:
-  Page(OpBuilder &builder, Location loc, const AttendSpec &spec)
-      : b(loc, builder), s(spec) {}
+struct Attend {
+  Attend(BlockSparseAttentionOp op, ScheduleAttr schedule, KernelPage &page);
 
-  gpu::GPUFuncOp build(StringRef name);
+  void build();
 
 private:
-  // i32 arithmetic
-  Value i32(int64_t v) { return arith::ConstantIntOp::create(b, v, 32); }
-  Value i64(Value v) {
-    return arith::ExtSIOp::create(b, b.getI64Type(), v);
-  }
-  Value i64(int64_t v) { return arith::ConstantIntOp::create(b, v, 64); }
-  Value add(Value x, Value y) { return b.createOrFold<arith::AddIOp>(x, y); }
-  Value sub(Value x, Value y) { return b.createOrFold<arith::SubIOp>(x, y); }
-  Value mul(Value x, int64_t y) {
-    return b.createOrFold<arith::MulIOp>(x, i32(y));
-  }
-  Value div(Value x, int64_t y) {
-    return b.createOrFold<arith::DivUIOp>(x, i32(y));
-  }
-  Value ceilDiv(Value x, int64_t y) { return div(add(x, i32(y - 1)), y); }
-  Value compare(arith::CmpIPredicate p, Value x, Value y) {
-    return arith::CmpIOp::create(b, p, x, y);
-  }
-  Value select(Value c, Value x, Value y) {
-    return arith::SelectOp::create(b, c, x, y);
-  }
-  Value f32(double v) {
-    return arith::ConstantOp::create(b, b.getF32FloatAttr(v));
-  }
-  Value id(gpu::Dimension dimension) {
-    return arith::IndexCastOp::create(b, b.getI32Type(),
-                                      gpu::BlockIdOp::create(b, dimension));
-  }
+  Value keyTiles(const Span &span);
+  Value firstKeyOf(Value n);
+  Value maskedLogits(Value logits, Value firstKey, Value keyEnd);
+  SmallVector<Value> step(Value n, ValueRange state);
+  void writeResults(ValueRange state);
+  void attendTile();
 
-  // Global memory
-  Value at(Value pointer, Type element, Value index) {
-    return LLVM::GEPOp::create(b, pointer.getType(), element, pointer,
-                               ArrayRef<LLVM::GEPArg>{index});
-  }
-  Value loadI32(Value pointer, Value index) {
-    return LLVM::LoadOp::create(b, b.getI32Type(),
-                                at(pointer, b.getI32Type(), index));
-  }
-  /// Row `row` of matrix `number` of `rows` rows of `columns`.
-  Value matrixRow(Value pointer, Type element, Value number, Value rows,
-                  Value row, int64_t columns) {
-    Value first = arith::AddIOp::create(
-        b, arith::MulIOp::create(b, i64(number), i64(rows)), i64(row));
-    return at(pointer, element,
-              arith::MulIOp::create(b, first, i64(columns)));
-  }
+  BlockSparseAttentionOp op;
+  KernelPage &p;
+  Type element;
+  int64_t bq, bk; ///< A block.
+  int64_t tq, tk; ///< A tile.
+  int64_t rowTiles, keyTilesOfBlock;
+  int64_t headDim, valueDim, depth, width;
+  double scale; ///< Base 2; applied to S, or with the exponent.
+  bool scaleFirst, causal;
 
-  // Tiles
-  FragmentType fragment(int64_t columns, Type element) {
-    return FragmentType::get(b.getContext(), s.blockQ, columns, element);
-  }
-  RowsType rows() {
-    return RowsType::get(b.getContext(), s.blockQ, b.getF32Type());
-  }
-  Value fill(double v, Type type) { return FillOp::create(b, type, f32(v)); }
-  Value tile(int64_t rows, int64_t columns) {
-    return AllocOp::create(
-        b, SharedType::get(b.getContext(), rows, columns, s.element, 1),
-        IntegerAttr());
-  }
-  Value map(Type type, ValueRange inputs,
-            function_ref<Value(ValueRange)> body, bool indices = false);
-  void copy(Value from, Value row, Value limit, int64_t stride, Value to) {
-    CopyAsyncOp::create(b, from, row, limit, i64(stride), to, i32(0));
-  }
+public:
+  // Arguments, filled in by the host side.
+  TokensArgument q, k, v;
+  Value o, lse, counts, indices, slots, keyBlocks;
 
-  void takeArguments(gpu::GPUFuncOp kernel);
-  Span locate(Value slot);
-  Span findPacked(Value slot);
-  Value blockCount(const Span &span, Value row);
-  Value blockNumber(Value row, Value n);
-  Value maskedLogits(const Span &span, Value logits, Value firstKey);
-  SmallVector<Value> step(const Span &span, Value n, ValueRange state);
-  void writeResults(const Span &span, Value head, ValueRange state);
-  void attend(const Span &span, Value slot, Value head, Value batchHead);
-
-  ImplicitLocOpBuilder b;
-  const AttendSpec &s;
-  Value q, k, v, o, lse, counts, indices, cuQ, cuK;
-  Value lq, lk, slots, keyBlocks, sequences;
-  Value zero, keys, values, queries, keyRows, valueRows, selectionRow, count;
+private:
+  // Of the tile at hand.
+  Span span;
+  Value head, batch, batchHead, selectionRow, tiles;
+  Value firstRow, rowEnd; ///< In the sequence.
+  Value queryTile, queries, keys, values, keyRows, valueRows;
 };
 
-/// An elementwise page line: `body` on scalars.
-Value Page::map(Type type, ValueRange inputs,
-                function_ref<Value(ValueRange)> body, bool indices) {
-  auto op = MapOp::create(b, type, inputs, indices);
-  Block &block = op.getBody().emplaceBlock();
-  if (indices)
-    block.addArguments({b.getI32Type(), b.getI32Type()},
-                       {b.getLoc(), b.getLoc()});
-  for (Value input : inputs) {
-    Type element = b.getF32Type();
-    if (auto f = dyn_cast<FragmentType>(input.getType()))
-      element = f.getElementType();
-    block.addArgument(element, b.getLoc());
+} // namespace
+
+Attend::Attend(BlockSparseAttentionOp op, ScheduleAttr schedule,
+               KernelPage &page)
+    : op(op), p(page), element(op.getQ().getType().getElementType()),
+      bq(op.getBlock().getQuery()), bk(op.getBlock().getKey()),
+      tq(schedule.getRows()), tk(schedule.getKeys()),
+      rowTiles(llvm::divideCeil(bq, tq)),
+      keyTilesOfBlock(llvm::divideCeil(bk, tk)),
+      headDim(op.getQ().getType().getDimSize(3)),
+      valueDim(op.getV().getType().getDimSize(3)), depth(tileColumns(headDim)),
+      width(tileColumns(valueDim)),
+      scale(scaleInBase2(op.getScale(), 1.0, headDim)), causal(op.getCausal()) {
+  // A maximum over S is one over scale * S only for a positive scale.
+  scaleFirst = !(scale > 1e-6);
+}
+
+/// How many key tiles the row walks: those of its selection's blocks, or of its
+/// candidates (L1).
+Value Attend::keyTiles(const Span &span) {
+  Value blocks = counts ? p.loadI32(counts, selectionRow)
+                        : p.candidates(span, bq, bk, causal);
+  return p.mul(blocks, keyTilesOfBlock);
+}
+
+/// The first key of tile `n` of the row.
+Value Attend::firstKeyOf(Value n) {
+  Value block = p.div(n, keyTilesOfBlock);
+  if (indices) {
+    Value row = arith::MulIOp::create(p.b, selectionRow, p.i64(keyBlocks));
+    block = p.loadI32(indices, arith::AddIOp::create(p.b, row, p.i64(block)));
   }
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(&block);
-  YieldOp::create(b, body(block.getArguments()));
-  return op;
+  return p.add(p.mul(block, bk), p.mul(p.rem(n, keyTilesOfBlock), tk));
 }
 
-/// The last sequence whose first slot is at or before `slot`, by bisection, and
-/// the slot's place in it: the dialect's packed slots.
-Span Page::findPacked(Value slot) {
-  auto loop = scf::WhileOp::create(
-      b, TypeRange{b.getI32Type(), b.getI32Type()},
-      ValueRange{zero, sub(sequences, i32(1))},
-      [&](OpBuilder &, Location, ValueRange range) {
-        Value more = compare(arith::CmpIPredicate::slt, range[0], range[1]);
-        scf::ConditionOp::create(b, more, range);
-      },
-      [&](OpBuilder &, Location, ValueRange range) {
-        Value middle = ceilDiv(add(range[0], range[1]), 2);
-        Value start = add(div(loadI32(cuQ, middle), s.blockQ), middle);
-        Value behind = compare(arith::CmpIPredicate::slt, slot, start);
-        Value low = select(behind, range[0], middle);
-        Value high = select(behind, sub(middle, i32(1)), range[1]);
-        scf::YieldOp::create(b, ValueRange{low, high});
-      });
-  Value n = loop.getResult(0), next = add(n, i32(1));
-  Span span;
-  span.qStart = loadI32(cuQ, n);
-  span.qLength = sub(loadI32(cuQ, next), span.qStart);
-  span.kStart = loadI32(cuK, n);
-  span.kLength = sub(loadI32(cuK, next), span.kStart);
-  span.unit = sub(slot, add(div(span.qStart, s.blockQ), n));
-  return span;
+/// -inf where a key is behind the query's position (A1), its block's end or the
+/// sequence's (P3). Only tiles on the diagonal and at an end have such keys.
+Value Attend::maskedLogits(Value logits, Value firstKey, Value keyEnd) {
+  Value firstQuery = p.add(firstRow, p.delta(span));
+  Value tileEnd = p.add(firstKey, tk);
+  Value needed = p.less(keyEnd, tileEnd);
+  if (causal)
+    needed = p.either(needed, p.less(p.add(firstQuery, 1), tileEnd));
+  auto mask = [&]() -> SmallVector<Value> {
+    return {p.map(
+        logits.getType(), logits,
+        [&](ValueRange e) {
+          Value key = p.add(firstKey, e[1]);
+          Value seen = p.less(key, keyEnd);
+          if (causal)
+            seen = p.both(seen, p.compare(arith::CmpIPredicate::sle, key,
+                                          p.add(firstQuery, e[0])));
+          return p.select(seen, e[2], p.f32(-kInfinity));
+        },
+        /*indices=*/true)};
+  };
+  return p.ifElse(needed, mask,
+                  [&]() -> SmallVector<Value> { return {logits}; })[0];
 }
 
-Span Page::locate(Value slot) {
-  return s.packed ? findPacked(slot) : Span{zero, lq, zero, lk, slot};
-}
-
-/// How many key blocks the row attends to: its selection's, or its candidates
-/// (L1).
-Value Page::blockCount(const Span &span, Value row) {
-  if (s.hasSelection)
-    return loadI32(counts, row);
-  Value all = ceilDiv(span.kLength, s.blockK);
-  if (!s.causal)
-    return all;
-  Value end = arith::MinSIOp::create(
-      b, mul(add(span.unit, i32(1)), s.blockQ), span.qLength);
-  Value seen = ceilDiv(add(sub(span.kLength, span.qLength), end), s.blockK);
-  return arith::MinSIOp::create(b, seen, all);
-}
-
-/// Key block `n` of the row.
-Value Page::blockNumber(Value row, Value n) {
-  if (!s.hasSelection)
-    return n;
-  Value first = arith::MulIOp::create(b, i64(row), i64(keyBlocks));
-  return loadI32(indices, arith::AddIOp::create(b, first, i64(n)));
-}
-
-/// -inf where a key is behind the query's position (A1) or the sequence's end
-/// (P3): only blocks on the diagonal and at the end have such keys.
-Value Page::maskedLogits(const Span &span, Value logits, Value firstKey) {
-  Value firstQuery = add(mul(span.unit, s.blockQ),
-                         sub(span.kLength, span.qLength));
-  Value lastKey = add(firstKey, i32(s.blockK - 1));
-  Value needed = compare(arith::CmpIPredicate::sge, lastKey, span.kLength);
-  if (s.causal)
-    needed = arith::OrIOp::create(
-        b, needed, compare(arith::CmpIPredicate::sgt, lastKey, firstQuery));
-  auto masked = scf::IfOp::create(b, TypeRange{logits.getType()}, needed,
-                                  /*withElseRegion=*/true);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(masked.thenBlock());
-  Value none = f32(-std::numeric_limits<double>::infinity());
-  Value hidden = map(
-      logits.getType(), logits,
-      [&](ValueRange e) {
-        Value key = add(firstKey, e[1]);
-        Value seen = compare(arith::CmpIPredicate::slt, key, span.kLength);
-        if (s.causal)
-          seen = arith::AndIOp::create(
-              b, seen,
-              compare(arith::CmpIPredicate::sle, key, add(firstQuery, e[0])));
-        return select(seen, e[2], none);
-      },
-      /*indices=*/true);
-  scf::YieldOp::create(b, hidden);
-  b.setInsertionPointToStart(masked.elseBlock());
-  scf::YieldOp::create(b, logits);
-  return masked.getResult(0);
-}
-
-/// One key block; the state is O, the maxima, the sums and the block's number.
-SmallVector<Value> Page::step(const Span &span, Value n, ValueRange state) {
+/// One key tile; the state is O, the maxima, the sums, the tile's first key.
+SmallVector<Value> Attend::step(Value n, ValueRange state) {
+  ImplicitLocOpBuilder &b = p.b;
   Value output = state[0], oldTop = state[1], oldSum = state[2];
-  Value firstKey = mul(state[3], s.blockK);
+  Value firstKey = state[3], zero = p.i32(0);
+  auto keyEnd = [&](Value first) {
+    if (bk % tk == 0)
+      return span.kLength;
+    // Tiles of a block that they do not divide stop at its end.
+    Value blockEnd = p.mul(p.add(p.div(first, bk), 1), bk);
+    return p.min(span.kLength, blockEnd);
+  };
   // V arrives while S is multiplied.
-  copy(valueRows, firstKey, span.kLength, s.valueDim, values);
+  CopyAsyncOp::create(b, valueRows, firstKey, keyEnd(firstKey), v.rowStride,
+                      values, zero, b.getI64IntegerAttr(valueDim), nullptr,
+                      nullptr);
   CommitOp::create(b);
   WaitOp::create(b, 1);
   BarrierOp::create(b);
-  auto logitsType = fragment(s.blockK, b.getF32Type());
-  Value logits = MmaOp::create(b, logitsType, queries, keys, zero,
-                               fill(0.0, logitsType), /*by_rows=*/false);
+  FragmentType logitsType = p.fragment(tq, tk, b.getF32Type());
+  Value a = queries ? queries
+                    : LoadOp::create(b, p.fragment(tq, depth, element),
+                                     queryTile, zero);
+  Value logits = MmaOp::create(b, logitsType, a, keys, zero,
+                               p.fill(0.0, logitsType), /*by_rows=*/false);
   BarrierOp::create(b);
-  // The next K, while the softmax runs; behind the last block, the last again.
-  Value next = arith::MinSIOp::create(b, add(n, i32(1)), sub(count, i32(1)));
-  Value nextBlock = blockNumber(selectionRow, next);
-  copy(keyRows, mul(nextBlock, s.blockK), span.kLength, s.headDim, keys);
+  // The next K, while the softmax runs; behind the last tile, the last again.
+  Value next = p.min(p.add(n, 1), p.sub(tiles, 1));
+  Value nextKey = firstKeyOf(next);
+  CopyAsyncOp::create(b, keyRows, nextKey, keyEnd(nextKey), k.rowStride, keys,
+                      zero, b.getI64IntegerAttr(headDim), nullptr, nullptr);
   CommitOp::create(b);
 
-  logits = maskedLogits(span, logits, firstKey);
-  Value scale = f32(s.scale * M_LOG2E);
-  auto times = [&](Value x) { return arith::MulFOp::create(b, x, scale); };
+  double inExponent = scaleFirst ? 1.0 : scale;
+  auto times = [&](Value x) -> Value {
+    return arith::MulFOp::create(b, x, p.f32(inExponent));
+  };
+  if (scaleFirst)
+    logits = p.map(logitsType, logits, [&](ValueRange e) -> Value {
+      return arith::MulFOp::create(b, e[0], p.f32(scale));
+    });
+  logits = maskedLogits(logits, firstKey, keyEnd(firstKey));
   Value top = ReduceOp::create(b, Combine::Max, logits, oldTop);
-  Value scaledTop = map(rows(), top, [&](ValueRange e) { return times(e[0]); });
-  Value shrink = map(rows(), {oldTop, scaledTop}, [&](ValueRange e) -> Value {
-    return math::Exp2Op::create(b, arith::SubFOp::create(b, times(e[0]), e[1]));
-  });
-  Value p = map(logitsType, {logits, scaledTop}, [&](ValueRange e) -> Value {
-    Value down = arith::NegFOp::create(b, e[1]);
-    return math::Exp2Op::create(b, math::FmaOp::create(b, e[0], scale, down));
-  });
+  Value scaledTop =
+      p.map(p.rows(tq), top, [&](ValueRange e) { return times(e[0]); });
+  Value shrink =
+      p.map(p.rows(tq), {oldTop, scaledTop}, [&](ValueRange e) -> Value {
+        return math::Exp2Op::create(
+            b, arith::SubFOp::create(b, times(e[0]), e[1]));
+      });
+  Value powers =
+      p.map(logitsType, {logits, scaledTop}, [&](ValueRange e) -> Value {
+        Value down = arith::NegFOp::create(b, e[1]);
+        return math::Exp2Op::create(
+            b, math::FmaOp::create(b, e[0], p.f32(inExponent), down));
+      });
   auto product = [&](ValueRange e) -> Value {
     return arith::MulFOp::create(b, e[0], e[1]);
   };
-  Value sum = ReduceOp::create(b, Combine::Add, p,
-                               map(rows(), {oldSum, shrink}, product));
-  output = map(output.getType(), {output, shrink}, product);
-  Value rounded = map(fragment(s.blockK, s.element), p,
-                      [&](ValueRange e) -> Value {
-                        return arith::TruncFOp::create(b, s.element, e[0]);
-                      });
+  Value sum = ReduceOp::create(b, Combine::Add, powers,
+                               p.map(p.rows(tq), {oldSum, shrink}, product));
+  output = p.map(output.getType(), {output, shrink}, product);
+  Value rounded = powers;
+  if (!element.isF32())
+    rounded =
+        p.map(p.fragment(tq, tk, element), powers, [&](ValueRange e) -> Value {
+          return arith::TruncFOp::create(b, element, e[0]);
+        });
   WaitOp::create(b, 1);
   BarrierOp::create(b);
   output = MmaOp::create(b, output.getType(), rounded, values, zero, output,
                          /*by_rows=*/true);
   BarrierOp::create(b);
-  return {output, top, sum, nextBlock};
+  return {output, top, sum, nextKey};
 }
 
 /// o = O / sum and lse = (top + log2 sum) ln 2; 0 and -inf where nothing was
 /// seen (A2).
-void Page::writeResults(const Span &span, Value batchHead, ValueRange state) {
+void Attend::writeResults(ValueRange state) {
+  ImplicitLocOpBuilder &b = p.b;
   auto isBlind = [&](Value sum) {
-    return arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, sum, f32(0.0));
+    return arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, sum, p.f32(0.0));
   };
-  Value first = mul(span.unit, s.blockQ);
-  Value out = map(fragment(s.valueDim, s.element), {state[0], state[2]},
-                  [&](ValueRange e) -> Value {
-                    Value sum = select(isBlind(e[1]), f32(1.0), e[1]);
-                    Value x = arith::DivFOp::create(b, e[0], sum);
-                    return arith::TruncFOp::create(b, s.element, x);
-                  });
-  Value target = matrixRow(o, s.element, batchHead, lq, span.qStart,
-                           s.valueDim);
-  StoreOp::create(b, out, target, first, span.qLength, i64(s.valueDim));
-  if (!s.hasLse)
+  Value out = p.map(p.fragment(tq, width, element), {state[0], state[2]},
+                    [&](ValueRange e) -> Value {
+                      Value sum = p.select(isBlind(e[1]), p.f32(1.0), e[1]);
+                      Value x = arith::DivFOp::create(b, e[0], sum);
+                      if (element.isF32())
+                        return x;
+                      return arith::TruncFOp::create(b, element, x);
+                    });
+  Value firstToken = p.flatRow(batchHead, p.lq, span.qStart);
+  Value target =
+      p.at(o, element, arith::MulIOp::create(b, firstToken, p.i64(valueDim)));
+  StoreOp::create(b, out, target, firstRow, rowEnd, p.i64(valueDim),
+                  b.getI64IntegerAttr(valueDim));
+  if (!lse)
     return;
-  Value scale = f32(s.scale * M_LOG2E);
-  Value l = map(rows(), {state[1], state[2]}, [&](ValueRange e) -> Value {
-    Value log = arith::AddFOp::create(b, arith::MulFOp::create(b, e[0], scale),
-                                      math::Log2Op::create(b, e[1]));
-    Value natural = arith::MulFOp::create(b, log, f32(M_LN2));
-    return select(isBlind(e[1]),
-                  f32(-std::numeric_limits<double>::infinity()), natural);
+  double inExponent = scaleFirst ? 1.0 : scale;
+  Value l = p.map(p.rows(tq), {state[1], state[2]}, [&](ValueRange e) -> Value {
+    Value top = arith::MulFOp::create(b, e[0], p.f32(inExponent));
+    Value log = arith::AddFOp::create(b, top, math::Log2Op::create(b, e[1]));
+    Value natural = arith::MulFOp::create(b, log, p.f32(M_LN2));
+    return p.select(isBlind(e[1]), p.f32(-kInfinity), natural);
   });
-  Value lseTarget =
-      matrixRow(lse, b.getF32Type(), batchHead, lq, span.qStart, 1);
-  StoreOp::create(b, l, lseTarget, first, span.qLength, i64(1));
+  StoreOp::create(b, l, p.at(lse, b.getF32Type(), firstToken), firstRow, rowEnd,
+                  p.i64(1), nullptr);
 }
 
-void Page::attend(const Span &span, Value slot, Value head, Value batchHead) {
-  Value kvHead = div(batchHead, s.group);
-  selectionRow = arith::AddIOp::create(
-      b, arith::MulIOp::create(b, div(batchHead, s.selectionGroup), slots),
-      slot);
-  count = blockCount(span, selectionRow);
-  keyRows = matrixRow(k, s.element, kvHead, lk, span.kStart, s.headDim);
-  valueRows = matrixRow(v, s.element, kvHead, lk, span.kStart, s.valueDim);
-  Value queryRows =
-      matrixRow(q, s.element, batchHead, lq, span.qStart, s.headDim);
-  Value queryTile = tile(s.blockQ, s.headDim);
-  keys = tile(s.blockK, s.headDim);
-  values = tile(s.blockK, s.valueDim);
-  copy(queryRows, mul(span.unit, s.blockQ), span.qLength, s.headDim, queryTile);
-  // A row that selects nothing has no first block to load.
-  Value some = compare(arith::CmpIPredicate::sgt, count, zero);
-  auto first = scf::IfOp::create(b, TypeRange{b.getI32Type()}, some, true);
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(first.thenBlock());
-    scf::YieldOp::create(b, blockNumber(selectionRow, zero));
-    b.setInsertionPointToStart(first.elseBlock());
-    scf::YieldOp::create(b, zero);
+void Attend::attendTile() {
+  ImplicitLocOpBuilder &b = p.b;
+  Value zero = p.i32(0);
+  int64_t heads = op.getQ().getType().getDimSize(1);
+  Value kvHead = p.div(head, heads / op.getK().getType().getDimSize(1));
+  if (counts) {
+    int64_t selections =
+        cast<ShapedType>(op.getCounts().getType()).getDimSize(1);
+    selectionRow =
+        p.flatRow(p.div(batchHead, heads / selections), slots,
+                  p.add(span.unit, p.firstSlot(span, span.qStart, bq)));
   }
-  Value firstBlock = first.getResult(0);
-  copy(keyRows, mul(firstBlock, s.blockK), span.kLength, s.headDim, keys);
+  tiles = keyTiles(span);
+  keyRows = p.row(k, element, batch, kvHead, span.kStart);
+  valueRows = p.row(v, element, batch, kvHead, span.kStart);
+  Value queryRows = p.row(q, element, batch, head, span.qStart);
+  queryTile = p.tile(tq, depth, element);
+  keys = p.tile(tk, depth, element);
+  values = p.tile(tk, width, element);
+  auto headWidth = b.getI64IntegerAttr(headDim);
+  CopyAsyncOp::create(b, queryRows, firstRow, rowEnd, q.rowStride, queryTile,
+                      zero, headWidth, nullptr, nullptr);
+  // A row that selects nothing has no first tile to load: key 0, not waited
+  // upon by anything.
+  Value firstKey = p.ifElse(
+      p.less(zero, tiles),
+      [&]() -> SmallVector<Value> { return {firstKeyOf(zero)}; },
+      [&]() -> SmallVector<Value> { return {zero}; })[0];
+  CopyAsyncOp::create(
+      b, keyRows, firstKey,
+      bk % tk ? p.min(span.kLength, p.mul(p.add(p.div(firstKey, bk), 1), bk))
+              : span.kLength,
+      k.rowStride, keys, zero, headWidth, nullptr, nullptr);
   CommitOp::create(b);
   WaitOp::create(b, 0);
   BarrierOp::create(b);
-  queries = LoadOp::create(b, fragment(s.headDim, s.element), queryTile, zero);
-  SmallVector<Value> state{fill(0.0, fragment(s.valueDim, b.getF32Type())),
-                           fill(std::numeric_limits<float>::lowest(), rows()),
-                           fill(0.0, rows()), firstBlock};
-  auto loop = scf::ForOp::create(
-      b, zero, count, i32(1), state,
-      [&](OpBuilder &, Location, Value n, ValueRange carried) {
-        scf::YieldOp::create(b, step(span, n, carried));
-      });
+  if (holdsQueries(headDim))
+    queries =
+        LoadOp::create(b, p.fragment(tq, depth, element), queryTile, zero);
+  // Finite, also once scaled: rows that see nothing of a tile stay at it.
+  double lowest = -std::numeric_limits<float>::max() /
+                  std::max(1.0, scaleFirst ? 1.0 : scale);
+  SmallVector<Value> state{p.fill(0.0, p.fragment(tq, width, b.getF32Type())),
+                           p.fill(lowest, p.rows(tq)), p.fill(0.0, p.rows(tq)),
+                           firstKey};
+  state = p.forEach(zero, tiles, 1, state, [&](Value n, ValueRange carried) {
+    return step(n, carried);
+  });
   // No copy may be in flight when the block ends.
   WaitOp::create(b, 0);
-  writeResults(span, batchHead, loop.getResults());
+  writeResults(state);
 }
 
-void Page::takeArguments(gpu::GPUFuncOp kernel) {
-  auto next = kernel.getArguments().begin();
-  auto take = [&](bool present = true) {
-    return present ? Value(*next++) : Value();
-  };
-  q = take(), k = take(), v = take(), o = take();
-  lse = take(s.hasLse);
-  counts = take(s.hasSelection), indices = take(s.hasSelection);
-  cuQ = take(s.packed), cuK = take(s.packed);
-  lq = take(), lk = take(), slots = take(), keyBlocks = take(),
-  sequences = take();
+void Attend::build() {
+  Value x = p.blockId(gpu::Dimension::x);
+  head = p.blockId(gpu::Dimension::y);
+  batch = p.blockId(gpu::Dimension::z);
+  batchHead = p.add(p.mul(batch, op.getQ().getType().getDimSize(1)), head);
+  Value slot = p.div(x, rowTiles);
+  // The last rows see the most keys: longest first.
+  if (causal)
+    slot = p.sub(p.sub(slots, 1), slot);
+  span = p.locate(slot, bq);
+  Value blockStart = p.mul(span.unit, bq);
+  firstRow = p.add(blockStart, p.mul(p.rem(x, rowTiles), tq));
+  rowEnd = span.qLength;
+  if (bq % tq)
+    rowEnd = p.min(rowEnd, p.add(blockStart, bq));
+  // Spare slots of a packed batch, and tiles behind a ragged end, have no rows.
+  if (p.isPacked() || rowTiles > 1)
+    p.ifThen(p.less(firstRow, rowEnd), [&] { attendTile(); });
+  else
+    attendTile();
 }
 
-gpu::GPUFuncOp Page::build(StringRef name) {
-  auto pointer = LLVM::LLVMPointerType::get(b.getContext(), 1);
-  SmallVector<Type> types(4 + s.hasLse + 2 * s.hasSelection + 2 * s.packed,
-                          pointer);
-  types.append(5, b.getI32Type());
-  auto kernel =
-      gpu::GPUFuncOp::create(b, name, b.getFunctionType(types, TypeRange{}));
-  kernel->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
-  kernel.setKnownBlockSize(
-      ArrayRef<int32_t>{static_cast<int32_t>(32 * s.warps()), 1, 1});
+FailureOr<SmallVector<Value>>
+unisparse::lowerToKernel(HostSide &host, gpu::GPUModuleOp kernels,
+                         BlockSparseAttentionOp op, ScheduleAttr schedule) {
+  if (failed(checkHeadDim(op, "head_dim", op.getQ().getType(), 256)) ||
+      failed(checkHeadDim(op, "head_dim of v", op.getV().getType(), 256)))
+    return failure();
+  KernelPage page(kernels, op.getLoc(), "attend", schedule.getRows() / 16);
   // One block an SM is enough to ask for: left to itself, ptxas would spill to
   // fit more.
-  kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(1));
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(&kernel.getBody().front());
-  takeArguments(kernel);
-  zero = i32(0);
-  Value slot = id(gpu::Dimension::x), head = id(gpu::Dimension::y);
-  // The last rows see the most keys: longest first.
-  if (s.causal)
-    slot = sub(sub(slots, i32(1)), slot);
-  Value batchHead = add(mul(id(gpu::Dimension::z), s.heads), head);
-  Span span = locate(slot);
-  if (!s.packed) {
-    attend(span, slot, head, batchHead);
-  } else { // Spare slots of a packed batch have no rows.
-    Value used = compare(arith::CmpIPredicate::slt, mul(span.unit, s.blockQ),
-                         span.qLength);
-    auto some = scf::IfOp::create(b, used, /*withElseRegion=*/false);
-    OpBuilder::InsertionGuard inner(b);
-    b.setInsertionPointToStart(some.thenBlock());
-    attend(span, slot, head, batchHead);
+  page.kernel()->setAttr("nvvm.minctasm", page.b.getI32IntegerAttr(1));
+  Attend attend(op, schedule, page);
+  Value lq = host.dim(op.getQ(), 2), lk = host.dim(op.getK(), 2);
+  Value batch = host.dim(op.getQ(), 0);
+  auto resultOf = [&](Type type) {
+    return host.result(type, {batch, {}, lq, {}});
+  };
+  attend.q = page.take(host.tokens(op.getQ()));
+  attend.k = page.take(host.tokens(op.getK()));
+  attend.v = page.take(host.tokens(op.getV()));
+  SmallVector<Value> results{resultOf(op.getO().getType())};
+  attend.o = page.take(host.address(results[0]));
+  if (op.getLse()) {
+    results.push_back(resultOf(op.getLse().getType()));
+    attend.lse = page.take(host.address(results[1]));
   }
-  b.setInsertionPointToEnd(&kernel.getBody().front());
-  gpu::ReturnOp::create(b);
-  return kernel;
-}
-
-} // namespace
-
-gpu::GPUFuncOp unisparse::buildAttendKernel(OpBuilder &builder, Location loc,
-                                            StringRef name,
-                                            const AttendSpec &spec) {
-  return Page(builder, loc, spec).build(name);
+  page.takeLengths(host.i32(lq), host.i32(lk),
+                   host.packing(op.getCuSeqlensQ(), op.getCuSeqlensK()));
+  int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey();
+  Value slots = host.slots(lq, op.getCuSeqlensQ(), bq);
+  attend.slots = page.take(host.i32(slots));
+  if (op.getCounts()) {
+    attend.counts = page.take(host.address(op.getCounts()));
+    attend.indices = page.take(host.address(op.getIndices()));
+    attend.keyBlocks = page.take(host.i32(host.ceilDiv(lk, bk)));
+  }
+  attend.build();
+  page.finish();
+  int64_t rowTiles = llvm::divideCeil(bq, schedule.getRows());
+  Value x = host.b.createOrFold<arith::MulIOp>(slots, host.index(rowTiles));
+  int64_t heads = op.getQ().getType().getDimSize(1);
+  host.launch(page.kernel(), {x, host.index(heads), batch}, 32 * page.warps(),
+              page.sharedBytes(), page.launchOperands());
+  return results;
 }

@@ -2,17 +2,22 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "AttendKernel.h"
+#include "Kernels.h"
+#include "Schedule.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
-#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/SymbolTable.h"
 #include "unisparse/Conversion/Passes.h"
-#include "unisparse/Dialect/UniTile/IR/UniTile.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include <cmath>
 
 namespace unisparse {
 #define GEN_PASS_DEF_CONVERTUNISPARSETOUNITILE
@@ -22,119 +27,137 @@ namespace unisparse {
 using namespace mlir;
 using namespace unisparse;
 
+LogicalResult unisparse::checkHeadDim(Operation *op, StringRef what,
+                                      RankedTensorType type, int64_t most) {
+  Type element = type.getElementType();
+  int64_t piece = 128 / element.getIntOrFloatBitWidth();
+  for (int64_t i : {1, 3})
+    if (type.isDynamicDim(i))
+      return op->emitOpError("expected a static ")
+             << (i == 1 ? StringRef("number of heads") : what)
+             << " at the tile level, got " << type;
+  int64_t size = type.getDimSize(3);
+  if (size % piece == 0 && size > 0 && size <= most)
+    return success();
+  return op->emitOpError("expected a ")
+         << what << " that is a multiple of " << piece << " up to " << most
+         << " at the tile level, got " << size;
+}
+
+double unisparse::scaleInBase2(std::optional<APFloat> scale, double alpha,
+                               int64_t headDim) {
+  double natural = scale ? scale->convertToDouble()
+                         : 1.0 / std::sqrt(static_cast<double>(headDim));
+  return natural * alpha * M_LOG2E;
+}
+
 namespace {
 
-/// Emits the launch of one kernel in an op's place.
-class Launch {
-public:
-  Launch(OpBuilder &builder, BlockSparseAttentionOp op, const AttendSpec &spec)
-      : b(op.getLoc(), builder), op(op), s(spec) {}
-
-  /// Returns the op's results as tensors of new device buffers.
-  SmallVector<Value> emit(gpu::GPUFuncOp kernel);
-
-private:
-  Value buffer(Value tensor) {
-    auto type = cast<RankedTensorType>(tensor.getType());
-    return bufferization::ToBufferOp::create(
-        b, MemRefType::get(type.getShape(), type.getElementType()), tensor,
-        /*read_only=*/true);
-  }
-  /// The address of a contiguous buffer, in global memory.
-  Value pointer(Value buffer) {
-    Value address =
-        memref::ExtractAlignedPointerAsIndexOp::create(b, buffer);
-    address = arith::IndexCastOp::create(b, b.getI64Type(), address);
-    return LLVM::IntToPtrOp::create(
-        b, LLVM::LLVMPointerType::get(b.getContext(), 1), address);
-  }
-  Value dim(Value buffer, int64_t i) {
-    return b.createOrFold<memref::DimOp>(buffer, i);
-  }
-  Value index(int64_t i) { return arith::ConstantIndexOp::create(b, i); }
-  Value i32(Value index) {
-    return arith::IndexCastOp::create(b, b.getI32Type(), index);
-  }
-  Value ceilDiv(Value x, int64_t y) {
-    return b.createOrFold<arith::CeilDivUIOp>(x, index(y));
-  }
-  Value result(Type tensorType, Value q);
-
-  ImplicitLocOpBuilder b;
-  BlockSparseAttentionOp op;
-  const AttendSpec &s;
-};
-
-/// A device buffer for a result; what is dynamic of it is q's batch or length.
-Value Launch::result(Type tensorType, Value q) {
-  auto type = cast<RankedTensorType>(tensorType);
-  SmallVector<Value> sizes;
-  for (int64_t i : {0, 2})
-    if (type.isDynamicDim(i))
-      sizes.push_back(dim(q, i));
-  return gpu::AllocOp::create(
-             b, MemRefType::get(type.getShape(), type.getElementType()),
-             /*asyncToken=*/Type(), ValueRange{}, sizes, ValueRange{})
-      .getMemref();
-}
-
-SmallVector<Value> Launch::emit(gpu::GPUFuncOp kernel) {
-  Value q = buffer(op.getQ()), k = buffer(op.getK()), v = buffer(op.getV());
-  SmallVector<Value> results{result(op.getO().getType(), q)};
-  SmallVector<Value> arguments{pointer(q), pointer(k), pointer(v),
-                               pointer(results[0])};
-  if (op.getLse()) {
-    results.push_back(result(op.getLse().getType(), q));
-    arguments.push_back(pointer(results[1]));
-  }
-  for (Value tensor : {op.getCounts(), op.getIndices()})
-    if (tensor)
-      arguments.push_back(pointer(buffer(tensor)));
-  Value slots = ceilDiv(dim(q, 2), s.blockQ), sequences = index(0);
-  if (s.packed) {
-    Value cuQ = buffer(op.getCuSeqlensQ());
-    arguments.append({pointer(cuQ), pointer(buffer(op.getCuSeqlensK()))});
-    sequences = b.createOrFold<arith::SubIOp>(dim(cuQ, 0), index(1));
-    Value whole = b.createOrFold<arith::DivUIOp>(dim(q, 2), index(s.blockQ));
-    slots = b.createOrFold<arith::AddIOp>(whole, sequences);
-  }
-  arguments.append({i32(dim(q, 2)), i32(dim(k, 2)), i32(slots),
-                    i32(ceilDiv(dim(k, 2), s.blockK)), i32(sequences)});
-  Value one = index(1);
-  Value shared = arith::ConstantIntOp::create(b, s.sharedBytes(), 32);
-  gpu::LaunchFuncOp::create(
-      b, kernel, gpu::KernelDim3{slots, index(s.heads), dim(q, 0)},
-      gpu::KernelDim3{index(32 * s.warps()), one, one}, shared, arguments);
-  SmallVector<Value> tensors;
-  for (auto [memref, type] : llvm::zip_equal(results, op->getResultTypes()))
-    tensors.push_back(bufferization::ToTensorOp::create(b, type, memref,
-                                                        /*restrict=*/true));
-  return tensors;
-}
-
 struct ConvertUniSparseToUniTile
-    : unisparse::impl::ConvertUniSparseToUniTileBase<ConvertUniSparseToUniTile> {
+    : unisparse::impl::ConvertUniSparseToUniTileBase<
+          ConvertUniSparseToUniTile> {
   void runOnOperation() override {
-    SmallVector<BlockSparseAttentionOp> ops;
-    getOperation().walk([&](BlockSparseAttentionOp op) { ops.push_back(op); });
+    SmallVector<Operation *> ops;
+    getOperation().walk([&](Operation *op) {
+      if (isa<PoolOp, BlockScoreOp, BlockSelectOp, BlockSparseAttentionOp>(op))
+        ops.push_back(op);
+    });
     if (ops.empty())
       return;
     gpu::GPUModuleOp kernels = kernelModule();
     IRRewriter rewriter(&getContext());
-    for (BlockSparseAttentionOp op : ops) {
-      FailureOr<AttendSpec> spec = attendSpecOf(op);
-      if (failed(spec))
-        return signalPassFailure();
-      rewriter.setInsertionPointToEnd(kernels.getBody());
-      gpu::GPUFuncOp kernel =
-          buildAttendKernel(rewriter, op.getLoc(), "attend", *spec);
-      // A second kernel of the name gets another one.
-      SymbolTable table(kernels);
-      kernel->remove();
-      table.insert(kernel, kernels.getBody()->end());
+    for (Operation *op : ops) {
       rewriter.setInsertionPoint(op);
-      rewriter.replaceOp(op, Launch(rewriter, op, *spec).emit(kernel));
+      HostSide host(rewriter, op->getLoc());
+      FailureOr<SmallVector<Value>> results = lower(host, kernels, op);
+      if (failed(results))
+        return signalPassFailure();
+      rewriter.replaceOp(op, *results);
     }
+  }
+
+  static FailureOr<SmallVector<Value>>
+  lower(HostSide &host, gpu::GPUModuleOp kernels, Operation *op) {
+    if (failed(checkElement(op)))
+      return failure();
+    checkLengths(host, op);
+    // What unisparse-select-schedule left open is chosen for the least chip.
+    const NvidiaChip &chip = nvidiaChips().front();
+    auto scheduled = [&](auto typed) -> FailureOr<SmallVector<Value>> {
+      FailureOr<unitile::ScheduleAttr> schedule = scheduleOf(typed, chip);
+      if (failed(schedule))
+        return failure();
+      return lowerToKernel(host, kernels, typed, *schedule);
+    };
+    return llvm::TypeSwitch<Operation *, FailureOr<SmallVector<Value>>>(op)
+        .Case<PoolOp, BlockSelectOp>(
+            [&](auto typed) { return lowerToKernel(host, kernels, typed); })
+        .Case<BlockScoreOp, BlockSparseAttentionOp>(scheduled);
+  }
+
+  /// Products have atoms for 16-bit operands.
+  static LogicalResult checkElement(Operation *op) {
+    if (!isa<BlockScoreOp, BlockSparseAttentionOp>(op))
+      return success();
+    Type element = getElementTypeOrSelf(op->getOperand(0).getType());
+    if (element.isF16() || element.isBF16())
+      return success();
+    return op->emitOpError("expected f16 or bf16 at the tile level, got ")
+           << element;
+  }
+
+  /// What types could not say of dynamic sizes (I2, I4, I7, I8, A4).
+  static void checkLengths(HostSide &host, Operation *op) {
+    if (auto score = dyn_cast<BlockScoreOp>(op)) {
+      Value lq = host.length(score.getStaticLengths(), score.getLengths(), 0),
+            lk = host.length(score.getStaticLengths(), score.getLengths(), 1);
+      checkSame(host, "I2", score.getQ(), "q", 0, score.getK(), "k", 0);
+      checkCausal(host, score.getCausal(), score.getCuSeqlensQ(), lq, lk);
+    }
+    if (auto attend = dyn_cast<BlockSparseAttentionOp>(op)) {
+      Value q = attend.getQ(), k = attend.getK(), v = attend.getV();
+      checkSame(host, "I2", q, "q", 0, k, "k", 0);
+      checkSame(host, "I2", q, "q", 0, v, "v", 0);
+      checkSame(host, "I4", k, "k", 2, v, "v", 2);
+      Value lq = host.dim(q, 2), lk = host.dim(k, 2);
+      Value cuQ = attend.getCuSeqlensQ(), cuK = attend.getCuSeqlensK();
+      checkCausal(host, attend.getCausal(), cuQ, lq, lk);
+      if (cuQ)
+        checkSame(host, "I8", cuQ, "cu_seqlens_q", 0, cuK, "cu_seqlens_k", 0);
+      if (attend.getCounts())
+        checkSelection(host, attend, lq, lk);
+    }
+  }
+
+  static void checkSelection(HostSide &host, BlockSparseAttentionOp op,
+                             Value lq, Value lk) {
+    Value counts = op.getCounts(), indices = op.getIndices();
+    checkSame(host, "A4", op.getQ(), "q", 0, counts, "counts", 0);
+    checkSame(host, "A4", counts, "counts", 0, indices, "indices", 0);
+    Value rows = host.slots(lq, op.getCuSeqlensQ(), op.getBlock().getQuery());
+    Value keyBlocks = host.ceilDiv(lk, op.getBlock().getKey());
+    host.require("A4", host.dim(counts, 2), "rows of counts", "==", rows,
+                 "query blocks");
+    host.require("A4", host.dim(indices, 2), "rows of indices", "==", rows,
+                 "query blocks");
+    host.require("A4", host.dim(indices, 3), "columns of indices",
+                 "==", keyBlocks, "key blocks");
+  }
+
+  static void checkCausal(HostSide &host, bool causal, Value cuSeqlens,
+                          Value lq, Value lk) {
+    if (causal && !cuSeqlens)
+      host.require("I7", lq, "the length of q", "<=", lk, "the length of k");
+  }
+
+  static void checkSame(HostSide &host, StringRef label, Value x,
+                        StringRef xName, int64_t i, Value y, StringRef yName,
+                        int64_t j) {
+    auto name = [](StringRef tensor, int64_t dim) {
+      return (tensor + ".size(" + Twine(dim) + ")").str();
+    };
+    host.require(label, host.dim(x, i), name(xName, i), "==", host.dim(y, j),
+                 name(yName, j));
   }
 
   gpu::GPUModuleOp kernelModule() {

@@ -76,6 +76,7 @@ struct ReducePattern : TilePattern<ReduceOp> {
   matchAndRewrite(ReduceOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
+    Thread t(rewriter, loc, warps);
     FragmentType type = op.getFragment().getType();
     int64_t perPiece = type.getColumns() / 2;
     SmallVector<Value> elements = unpack(rewriter, loc, adaptor.getFragment());
@@ -85,29 +86,15 @@ struct ReducePattern : TilePattern<ReduceOp> {
       Value all;
       for (int64_t i = first; i < entry / 2 * perPiece + perPiece; i += 4)
         for (int64_t pair : {0, 1})
-          all = all ? combine(rewriter, op, all, elements[i + pair])
+          all = all ? t.combine(op.getCombine(), all, elements[i + pair])
                     : elements[i + pair];
       // The four lanes of a quad hold the row's other columns.
       for (int64_t distance : {1, 2})
-        all = combine(rewriter, op, all, shuffle(rewriter, loc, all, distance));
-      results.push_back(combine(rewriter, op, init[entry], all));
+        all = t.combine(op.getCombine(), all, t.shuffle(all, distance));
+      results.push_back(t.combine(op.getCombine(), init[entry], all));
     }
     rewriter.replaceOp(op, pack(rewriter, loc, results));
     return success();
-  }
-
-  Value combine(OpBuilder &b, ReduceOp op, Value x, Value y) const {
-    if (op.getCombine() == Combine::Max)
-      return arith::MaxNumFOp::create(b, op.getLoc(), x, y);
-    return arith::AddFOp::create(b, op.getLoc(), x, y);
-  }
-
-  Value shuffle(OpBuilder &b, Location loc, Value x, int64_t distance) const {
-    auto i32 = [&](int64_t v) {
-      return arith::ConstantIntOp::create(b, loc, v, 32);
-    };
-    return NVVM::ShflOp::create(b, loc, x.getType(), i32(-1), x, i32(distance),
-                                i32(31), NVVM::ShflKind::bfly, UnitAttr());
   }
 };
 
@@ -135,10 +122,22 @@ struct StorePattern : TilePattern<StoreOp> {
         continue;
       }
       int64_t first = entry / 2 * (columns / 2) + (entry % 2) * 2;
+      int64_t width = op.getWidth().value_or(columns);
       for (int64_t i = first; i < entry / 2 * (columns / 2) + columns / 2;
-           i += 4)
-        storeAt(t, op, adaptor, row, t.column(i, columns),
-                pack(t.b, loc, {elements[i], elements[i + 1]}));
+           i += 4) {
+        Value column = t.column(i, columns);
+        Value pair = pack(t.b, loc, {elements[i], elements[i + 1]});
+        int64_t eight = (i / 4) % (columns / 8) * 8;
+        if (eight + 8 <= width) {
+          storeAt(t, op, adaptor, row, column, pair);
+        } else if (eight < width) {
+          auto some =
+              scf::IfOp::create(t.b, t.less(column, t.i32(width)), false);
+          OpBuilder::InsertionGuard inner(t.b);
+          t.b.setInsertionPointToStart(some.thenBlock());
+          storeAt(t, op, adaptor, row, column, pair);
+        }
+      }
     }
     rewriter.eraseOp(op);
     return success();

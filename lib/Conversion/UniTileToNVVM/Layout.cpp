@@ -52,6 +52,17 @@ Value Thread::rowOfRows(int64_t i) {
              (i / 2) * 16 * warps + (i % 2) * 8);
 }
 
+Value Thread::shuffle(Value x, int64_t distance) {
+  return NVVM::ShflOp::create(b, x.getType(), i32(-1), x, i32(distance),
+                              i32(31), NVVM::ShflKind::bfly, UnitAttr());
+}
+
+Value Thread::combine(Combine how, Value x, Value y) {
+  if (how == Combine::Max)
+    return arith::MaxNumFOp::create(b, x, y);
+  return arith::AddFOp::create(b, x, y);
+}
+
 Value Thread::advance(Value base, Value bytes) {
   return LLVM::GEPOp::create(b, base.getType(), b.getI8Type(), base,
                              ArrayRef<LLVM::GEPArg>{bytes});

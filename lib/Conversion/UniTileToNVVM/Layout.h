@@ -44,6 +44,10 @@ struct Thread {
   /// Row of entry `i` of rows.
   Value rowOfRows(int64_t i);
 
+  /// The value of the lane whose number differs by the bits of `distance`.
+  Value shuffle(Value x, int64_t distance);
+  Value combine(Combine how, Value x, Value y);
+
   /// `base` moved by so many bytes.
   Value advance(Value base, Value bytes);
   /// Address of stage `stage` of a tile at `base`.
@@ -77,6 +81,8 @@ void populateSharedPatterns(const TypeConverter &converter,
                             RewritePatternSet &patterns, int64_t warps);
 void populateFragmentPatterns(const TypeConverter &converter,
                               RewritePatternSet &patterns, int64_t warps);
+void populateBlockPatterns(const TypeConverter &converter,
+                           RewritePatternSet &patterns, int64_t warps);
 void populateMmaPatterns(const TypeConverter &converter,
                          RewritePatternSet &patterns, int64_t warps);
 

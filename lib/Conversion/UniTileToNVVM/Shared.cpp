@@ -55,14 +55,27 @@ struct CopyAsyncPattern : TilePattern<CopyAsyncOp> {
     return success();
   }
 
-  /// 16 bytes of one row, zeros at or past the limit.
+  /// 16 bytes of one row, zeros where the source has none.
   void copyPiece(Thread &t, CopyAsyncOp op, OpAdaptor adaptor, Value base,
                  Value number, int64_t pieces) const {
     SharedType tile = op.getTile().getType();
     Value r = t.div(number, pieces), piece = t.rem(number, pieces);
-    Value row = t.add(adaptor.getRow(), r);
-    Value bytes = arith::SelectOp::create(t.b, t.less(row, adaptor.getLimit()),
-                                          t.i32(16), t.i32(0));
+    int64_t take = op.getTake().value_or(1), of = op.getOf().value_or(1);
+    Value from = r, within;
+    if (take != of) {
+      within = t.rem(r, of);
+      from = t.add(t.mul(t.div(r, of), take), within);
+    }
+    Value row = t.add(adaptor.getRow(), from);
+    Value exists = t.less(row, adaptor.getLimit());
+    auto also = [&](Value condition) {
+      exists = arith::AndIOp::create(t.b, exists, condition);
+    };
+    if (within)
+      also(t.less(within, t.i32(take)));
+    if (op.getWidth() && *op.getWidth() < tile.getColumns())
+      also(t.less(piece, t.i32(*op.getWidth() / 8)));
+    Value bytes = arith::SelectOp::create(t.b, exists, t.i32(16), t.i32(0));
     Type i64 = t.b.getI64Type();
     Value element = arith::MulIOp::create(
         t.b, arith::ExtSIOp::create(t.b, i64, row), adaptor.getStride());

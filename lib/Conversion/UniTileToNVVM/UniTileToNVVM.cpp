@@ -97,6 +97,7 @@ struct ConvertUniTileToNVVM
                                                          target);
     populateSharedPatterns(converter, patterns, warps);
     populateFragmentPatterns(converter, patterns, warps);
+    populateBlockPatterns(converter, patterns, warps);
     populateMmaPatterns(converter, patterns, warps);
     return applyPartialConversion(kernel, target, std::move(patterns));
   }

@@ -8,6 +8,26 @@
 using namespace mlir;
 using namespace unisparse::unitile;
 
+/// Rows and columns as `16x8`: one word, as in a type.
+static ParseResult parseBlockShape(OpAsmParser &parser, IntegerAttr &rows,
+                                   IntegerAttr &columns) {
+  SmallVector<int64_t, 2> sizes;
+  llvm::SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseDimensionList(sizes, /*allowDynamic=*/false,
+                                /*withTrailingX=*/false))
+    return failure();
+  if (sizes.size() != 2)
+    return parser.emitError(loc, "expected rows and columns, as in 16x8");
+  rows = parser.getBuilder().getI64IntegerAttr(sizes[0]);
+  columns = parser.getBuilder().getI64IntegerAttr(sizes[1]);
+  return success();
+}
+
+static void printBlockShape(OpAsmPrinter &printer, Operation *,
+                            IntegerAttr rows, IntegerAttr columns) {
+  printer << rows.getInt() << 'x' << columns.getInt();
+}
+
 #define GET_OP_CLASSES
 #include "unisparse/Dialect/UniTile/IR/UniTileOps.cpp.inc"
 
@@ -115,5 +135,57 @@ LogicalResult ReduceOp::verify() {
   if (!fragment.getElementType().isF32())
     return emitOpError("expected an f32 fragment, got ")
            << fragment.getElementType();
+  return success();
+}
+
+LogicalResult CopyAsyncOp::verify() { // [U10]
+  SharedType tile = getTile().getType();
+  int64_t piece = 128 / tile.getElementType().getIntOrFloatBitWidth();
+  if (std::optional<int64_t> width = getWidth())
+    if (*width <= 0 || *width % piece || *width > tile.getColumns())
+      return emitOpError("[U10] expected a width that is a multiple of ")
+             << piece << " up to " << tile.getColumns() << ", got " << *width;
+  if (getTake().has_value() != getOf().has_value())
+    return emitOpError("[U10] expected take and of together");
+  if (getTake() && (*getTake() <= 0 || *getTake() > *getOf() ||
+                    tile.getRows() % *getOf() != 0))
+    return emitOpError("[U10] expected 0 < take <= of, and of to divide ")
+           << tile.getRows() << " rows, got take " << *getTake() << " of "
+           << *getOf();
+  return success();
+}
+
+LogicalResult StoreOp::verify() { // [U10]
+  std::optional<int64_t> width = getWidth();
+  if (!width)
+    return success();
+  auto fragment = dyn_cast<FragmentType>(getValue().getType());
+  if (!fragment)
+    return emitOpError("[U10] expected a width with a fragment only");
+  if (*width <= 0 || *width % 2 || *width > fragment.getColumns())
+    return emitOpError("[U10] expected an even width up to ")
+           << fragment.getColumns() << ", got " << *width;
+  return success();
+}
+
+LogicalResult StoreBlocksOp::verify() {
+  FragmentType type = getFragment().getType();
+  int64_t rows = getBlockRows(), columns = getBlockColumns();
+  if (!type.getElementType().isF32()) // [U11]
+    return emitOpError("[U11] expected an f32 fragment, got ") << type;
+  bool shaped = (rows == 8 || (rows > 0 && rows % 16 == 0)) && columns > 0 &&
+                columns % 8 == 0;
+  if (!shaped || type.getRows() % rows || type.getColumns() % columns) // [U11]
+    return emitOpError("[U11] expected blocks of 8 or a multiple of 16 rows "
+                       "and a multiple of 8 columns that divide ")
+           << type << ", got " << rows << "x" << columns;
+  if ((rows > 16) != static_cast<bool>(getScratch())) // [U12]
+    return emitOpError("[U12] expected a scratch tile ")
+           << (rows > 16 ? "for" : "only for")
+           << " blocks of more than 16 rows";
+  int64_t bytes = type.getRows() / 16 * (type.getColumns() / columns) * 4;
+  if (getScratch() && getScratch().getType().getBytes() < bytes) // [U12]
+    return emitOpError("[U12] expected a scratch tile of at least ")
+           << bytes << " bytes, got " << getScratch().getType();
   return success();
 }

@@ -151,3 +151,17 @@ Type RowsType::parse(AsmParser &parser) {
 void RowsType::print(AsmPrinter &printer) const {
   printer << '<' << getRows() << 'x' << getElementType() << '>';
 }
+
+LogicalResult ScheduleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                   int64_t rows,
+                                   int64_t keys) { // [U13]
+  if (rows <= 0 || rows % 16 || rows > 128)
+    return emitError() << "[U13] expected rows that are a multiple of 16 up to "
+                          "128, got "
+                       << rows;
+  if (keys <= 0 || keys % 16 || keys > 256)
+    return emitError() << "[U13] expected keys that are a multiple of 16 up to "
+                          "256, got "
+                       << keys;
+  return success();
+}

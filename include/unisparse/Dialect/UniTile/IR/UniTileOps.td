@@ -52,8 +52,16 @@ def UniTile_CopyAsyncOp : UniTile_Op<"copy_async",
     the group that the next `unitile.commit` closes and may be read after a
     `unitile.wait` for that group and a `unitile.barrier`.
 
-    Rows are copied in pieces of 16 bytes: `source` and `stride` are multiples
-    of 8 elements.
+    Under `width n` the source's rows have n elements, and the tile's columns
+    behind them are zero. Under `take n of p` each p rows of the tile take n
+    rows of the source, and zeros behind them: blocks of an awkward size get
+    the rows that fragments want.
+
+    Rows are copied in pieces of 16 bytes: `source`, `stride` and the width are
+    multiples of 8 elements.
+
+    Constraint U10: the width is a multiple of 16 bytes up to the tile's
+    columns; `0 < n <= p`, and p divides the tile's rows.
 
     ```mlir
     func.func @copy(%p: !llvm.ptr<1>, %row: i32, %limit: i32, %stride: i64, %stage: i32) {
@@ -67,11 +75,15 @@ def UniTile_CopyAsyncOp : UniTile_Op<"copy_async",
     ```
   }];
   let arguments = (ins UniTile_GlobalPtr:$source, I32:$row, I32:$limit,
-                       I64:$stride, UniTile_SharedType:$tile, I32:$stage);
+                       I64:$stride, UniTile_SharedType:$tile, I32:$stage,
+                       OptionalAttr<I64Attr>:$width,
+                       OptionalAttr<I64Attr>:$take, OptionalAttr<I64Attr>:$of);
   let assemblyFormat = [{
-    $source `row` $row `limit` $limit `stride` $stride `to` $tile `[` $stage `]`
+    $source `row` $row `limit` $limit `stride` $stride (`width` $width^)?
+    (`take` $take^ `of` $of)? `to` $tile `[` $stage `]`
     attr-dict `:` qualified(type($tile))
   }];
+  let hasVerifier = 1;
 }
 
 def UniTile_CommitOp : UniTile_Op<"commit", [MemoryEffects<[MemWrite]>]> {
@@ -293,7 +305,9 @@ def UniTile_StoreOp : UniTile_Op<"store", [MemoryEffects<[MemWrite]>]> {
   let description = [{
     Row `r` goes to row `row + r` of the row-major matrix at `target`, whose
     rows are `stride` elements apart (rows: element `row + r`); rows at or past
-    `limit` are not written.
+    `limit`, and under `width n` columns from n on, are not written.
+
+    Constraint U10: the width is even, up to the fragment's columns.
 
     ```mlir
     func.func @store(%x: !unitile.fragment<128x64xf32>, %o: !llvm.ptr<1>, %row: i32, %limit: i32, %stride: i64) {
@@ -303,11 +317,54 @@ def UniTile_StoreOp : UniTile_Op<"store", [MemoryEffects<[MemWrite]>]> {
     ```
   }];
   let arguments = (ins UniTile_FragmentOrRows:$value, UniTile_GlobalPtr:$target,
-                       I32:$row, I32:$limit, I64:$stride);
+                       I32:$row, I32:$limit, I64:$stride,
+                       OptionalAttr<I64Attr>:$width);
   let assemblyFormat = [{
-    $value `to` $target `row` $row `limit` $limit `stride` $stride attr-dict
-    `:` qualified(type($value))
+    $value `to` $target `row` $row `limit` $limit `stride` $stride
+    (`width` $width^)? attr-dict `:` qualified(type($value))
   }];
+  let hasVerifier = 1;
+}
+
+def UniTile_StoreBlocksOp : UniTile_Op<"store_blocks",
+    [AttrSizedOperandSegments, MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "Write one number for each block of a fragment";
+  let description = [{
+    A block's number is the sum over its columns, combined over its rows. Block
+    (i, j) goes to element `(row + i) * stride + column + j` of `target`, unless
+    its row is at or past `row_limit` or its column at or past `column_limit`;
+    where `accumulate` is given and true it is added to what is there.
+
+    Blocks of more than 16 rows lie in several warps: these meet in `scratch`, a
+    tile whose content is then lost, at barriers of their own. Calls that use one
+    scratch, and other uses of the tile, are apart by a `unitile.barrier`.
+
+    Constraints
+    - U11: the fragment is f32; blocks have 8 rows or a multiple of 16, and a
+      multiple of 8 columns; they divide the fragment.
+    - U12: scratch comes with blocks of more than 16 rows and only with them,
+      and holds 4 bytes for each warp (16 rows) and column of blocks.
+
+    ```mlir
+    func.func @masses(%p: !unitile.fragment<64x128xf32>, %m: !llvm.ptr<1>, %row: i32, %rows: i32, %column: i32, %columns: i32, %stride: i64) {
+      unitile.store_blocks max %p blocks 16x16 to %m rows %row, %rows columns %column, %columns stride %stride : !unitile.fragment<64x128xf32>
+      return
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_CombineAttr:$combine, UniTile_FragmentType:$fragment,
+                       I64Attr:$block_rows, I64Attr:$block_columns,
+                       UniTile_GlobalPtr:$target, I32:$row, I32:$row_limit,
+                       I32:$column, I32:$column_limit, I64:$stride,
+                       Optional<I1>:$accumulate,
+                       Optional<UniTile_SharedType>:$scratch);
+  let assemblyFormat = [{
+    $combine $fragment `blocks` custom<BlockShape>($block_rows, $block_columns)
+    `to` $target `rows` $row `,` $row_limit `columns` $column `,` $column_limit
+    `stride` $stride (`accumulate` $accumulate^)?
+    (`scratch` $scratch^ `as` qualified(type($scratch)))? attr-dict `:` qualified(type($fragment))
+  }];
+  let hasVerifier = 1;
 }
 
 #endif // UNISPARSE_DIALECT_UNITILE_IR_UNITILEOPS_TD

@@ -62,4 +62,21 @@ def UniTile_Combine : I32EnumAttr<"Combine", "how values of a row are combined",
 }
 def UniTile_CombineAttr : EnumAttr<UniTile_Dialect, UniTile_Combine, "combine">;
 
+def UniTile_ScheduleAttr : AttrDef<UniTile_Dialect, "Schedule"> {
+  let mnemonic = "schedule";
+  let summary = "How a product kernel cuts its work into tiles";
+  let description = [{
+    `#unitile.schedule<rows = 128, keys = 64>`: a block of threads computes tiles
+    of 128 rows, 16 a warp, and takes 64 keys (composite keys, when scoring) at
+    a time. As the attribute `unitile.schedule` of `unisparse.block_score` or
+    `unisparse.block_sparse_attention` it overrides what
+    `unisparse-select-schedule` would choose.
+
+    Constraint U13: both are multiples of 16, up to 128 (rows) and 256 (keys).
+  }];
+  let parameters = (ins "int64_t":$rows, "int64_t":$keys);
+  let assemblyFormat = "`<` `rows` `=` $rows `,` `keys` `=` $keys `>`";
+  let genVerifyDecl = 1;
+}
+
 #endif // UNISPARSE_DIALECT_UNITILE_IR_UNITILETYPES_TD

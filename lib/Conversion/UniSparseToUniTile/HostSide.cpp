@@ -1,0 +1,176 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "HostSide.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
+
+using namespace unisparse;
+
+Value HostSide::index(int64_t i) {
+  return arith::ConstantIndexOp::create(b, i);
+}
+Value HostSide::ceilDiv(Value x, int64_t y) {
+  return b.createOrFold<arith::CeilDivUIOp>(x, index(y));
+}
+Value HostSide::floorDiv(Value x, int64_t y) {
+  return b.createOrFold<arith::DivUIOp>(x, index(y));
+}
+Value HostSide::add(Value x, Value y) {
+  return b.createOrFold<arith::AddIOp>(x, y);
+}
+Value HostSide::sub(Value x, Value y) {
+  return b.createOrFold<arith::SubIOp>(x, y);
+}
+
+/// The buffer that one of our own results stands for, null for other tensors.
+static Value ownBuffer(Value tensor) {
+  auto op = tensor.getDefiningOp<bufferization::ToTensorOp>();
+  return op ? op.getBuffer() : Value();
+}
+
+Value HostSide::dim(Value tensor, int64_t i) {
+  if (auto empty = tensor.getDefiningOp<tensor::EmptyOp>())
+    if (empty.getType().isDynamicDim(i))
+      return empty.getDynamicSize(i);
+  if (Value memref = ownBuffer(tensor))
+    return b.createOrFold<memref::DimOp>(memref, i);
+  return b.createOrFold<tensor::DimOp>(tensor, i);
+}
+
+Value HostSide::slots(Value length, Value cuSeqlens, int64_t by) {
+  if (!cuSeqlens)
+    return ceilDiv(length, by);
+  return add(floorDiv(length, by), sub(dim(cuSeqlens, 0), index(1)));
+}
+
+Value HostSide::i32(Value index) {
+  return b.createOrFold<arith::IndexCastOp>(b.getI32Type(), index);
+}
+
+/// What bufferization is told about a function's argument, so that it is passed
+/// as it is: rows are contiguous, other strides free.
+static void askForLayout(Value tensor, MemRefLayoutAttrInterface layout) {
+  auto argument = dyn_cast<BlockArgument>(tensor);
+  if (!argument)
+    return;
+  auto function =
+      dyn_cast<FunctionOpInterface>(argument.getOwner()->getParentOp());
+  if (function && argument.getOwner()->isEntryBlock())
+    function.setArgAttr(
+        argument.getArgNumber(),
+        bufferization::BufferizationDialect::kBufferLayoutAttrName, layout);
+}
+
+Value HostSide::buffer(Value tensor, bool strided) {
+  if (Value memref = ownBuffer(tensor))
+    return memref;
+  auto type = cast<RankedTensorType>(tensor.getType());
+  MemRefLayoutAttrInterface layout;
+  if (strided) {
+    SmallVector<int64_t> strides(type.getRank(), ShapedType::kDynamic);
+    strides.back() = 1;
+    layout =
+        StridedLayoutAttr::get(b.getContext(), ShapedType::kDynamic, strides);
+  } else {
+    layout = AffineMapAttr::get(
+        AffineMap::getMultiDimIdentityMap(type.getRank(), b.getContext()));
+  }
+  askForLayout(tensor, layout);
+  return bufferization::ToBufferOp::create(
+      b, MemRefType::get(type.getShape(), type.getElementType(), layout),
+      tensor, /*read_only=*/true);
+}
+
+Value HostSide::pointerOf(Value memref, Value offset, Type element) {
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, memref);
+  if (offset) {
+    Value bytes = b.createOrFold<arith::MulIOp>(
+        offset, index(element.getIntOrFloatBitWidth() / 8));
+    address = add(address, bytes);
+  }
+  address = arith::IndexCastOp::create(b, b.getI64Type(), address);
+  return LLVM::IntToPtrOp::create(
+      b, LLVM::LLVMPointerType::get(b.getContext(), 1), address);
+}
+
+Value HostSide::address(Value tensor) {
+  return pointerOf(buffer(tensor, /*strided=*/false), Value(), Type());
+}
+
+HostTokens HostSide::tokens(Value tensor) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  auto toI64 = [&](Value index) {
+    return b.createOrFold<arith::IndexCastOp>(b.getI64Type(), index);
+  };
+  Value memref = buffer(tensor, /*strided=*/true);
+  if (ownBuffer(tensor)) { // Contiguous.
+    Value row = index(type.getDimSize(3));
+    Value head = b.createOrFold<arith::MulIOp>(dim(tensor, 2), row);
+    Value batch = b.createOrFold<arith::MulIOp>(dim(tensor, 1), head);
+    return {pointerOf(memref, Value(), Type()), toI64(batch), toI64(head),
+            toI64(row)};
+  }
+  auto metadata = memref::ExtractStridedMetadataOp::create(b, memref);
+  auto stride = [&](int64_t i) { return toI64(metadata.getStrides()[i]); };
+  return {pointerOf(memref, metadata.getOffset(), type.getElementType()),
+          stride(0), stride(1), stride(2)};
+}
+
+HostPacking HostSide::packing(Value cuQ, Value cuK) {
+  if (!cuQ)
+    return {};
+  Value q = address(cuQ);
+  return {q, cuK == cuQ ? q : address(cuK), i32(sub(dim(cuQ, 0), index(1)))};
+}
+
+Value HostSide::length(ArrayRef<int64_t> statics, ValueRange dynamics,
+                       size_t i) {
+  size_t dynamic = 0;
+  for (int64_t size : statics.take_front(i))
+    dynamic += ShapedType::isDynamic(size);
+  return ShapedType::isDynamic(statics[i]) ? dynamics[dynamic]
+                                           : index(statics[i]);
+}
+
+Value HostSide::result(Type resultType, ArrayRef<Value> sizes) {
+  auto type = cast<RankedTensorType>(resultType);
+  SmallVector<Value> dynamic;
+  for (int64_t i = 0; i < type.getRank(); ++i)
+    if (type.isDynamicDim(i))
+      dynamic.push_back(sizes[i]);
+  auto memref = MemRefType::get(type.getShape(), type.getElementType());
+  Value buffer = gpu::AllocOp::create(b, memref, /*asyncToken=*/Type(),
+                                      ValueRange{}, dynamic, ValueRange{})
+                     .getMemref();
+  return bufferization::ToTensorOp::create(b, type, buffer, /*restrict=*/true);
+}
+
+void HostSide::require(StringRef label, Value x, StringRef xName,
+                       StringRef relation, Value y, StringRef yName) {
+  auto predicate =
+      relation == "==" ? arith::CmpIPredicate::eq : arith::CmpIPredicate::ule;
+  Value holds = b.createOrFold<arith::CmpIOp>(predicate, x, y);
+  if (auto constant = holds.getDefiningOp<arith::ConstantIntOp>())
+    if (constant.value() != 0)
+      return;
+  cf::AssertOp::create(
+      b, holds, (label + ": " + xName + " " + relation + " " + yName).str());
+}
+
+void HostSide::launch(gpu::GPUFuncOp kernel, std::array<Value, 3> grid,
+                      int64_t threads, int64_t sharedBytes,
+                      ValueRange operands) {
+  Value one = index(1);
+  Value shared = arith::ConstantIntOp::create(b, sharedBytes, 32);
+  gpu::LaunchFuncOp::create(
+      b, kernel, gpu::KernelDim3{grid[0], grid[1], grid[2]},
+      gpu::KernelDim3{index(threads), one, one}, shared, operands);
+}

@@ -1,0 +1,72 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// The host's part of a kernel: buffers, addresses, sizes and strides as launch
+// operands, and the length rules that hold before anything is launched.
+#ifndef UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOSTSIDE_H
+#define UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOSTSIDE_H
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "llvm/ADT/SetVector.h"
+
+namespace unisparse {
+using namespace mlir;
+
+/// A [B, H, L, D] tensor: its address (!llvm.ptr<1>), the strides of its rows,
+/// heads and batches (i64, in elements; elements of a row are neighbours).
+struct HostTokens {
+  Value pointer, batchStride, headStride, rowStride;
+};
+
+/// Addresses of cu_seqlens and i32 number of sequences; null where not packed.
+struct HostPacking {
+  Value cuQ, cuK, sequences;
+};
+
+/// Emits host code in front of one op.
+class HostSide {
+public:
+  HostSide(OpBuilder &builder, Location loc) : b(loc, builder) {}
+  ImplicitLocOpBuilder b;
+
+  // Sizes, as index values.
+  Value index(int64_t i);
+  Value dim(Value tensor, int64_t i);
+  Value ceilDiv(Value x, int64_t y);
+  Value floorDiv(Value x, int64_t y);
+  Value add(Value x, Value y);
+  Value sub(Value x, Value y);
+  /// Length `i` of an op's mixed `lengths`.
+  Value length(ArrayRef<int64_t> statics, ValueRange dynamics, size_t i);
+  /// ceil(length / by), or the packed slots of `cuSeqlens`.
+  Value slots(Value length, Value cuSeqlens, int64_t by);
+
+  // Launch operands.
+  Value i32(Value index);
+  HostTokens tokens(Value tensor);
+  /// The address of a contiguous buffer of `tensor`.
+  Value address(Value tensor);
+  HostPacking packing(Value cuQ, Value cuK);
+
+  /// A new device buffer as a tensor; `sizes` are its sizes where dynamic, null
+  /// ones known to be static.
+  Value result(Type type, ArrayRef<Value> sizes);
+
+  /// Asserts a rule about lengths: `x` and `y` are index values, relation one
+  /// of "==" and "<=".
+  void require(StringRef label, Value x, StringRef xName, StringRef relation,
+               Value y, StringRef yName);
+
+  void launch(gpu::GPUFuncOp kernel, std::array<Value, 3> grid, int64_t threads,
+              int64_t sharedBytes, ValueRange operands);
+
+private:
+  Value buffer(Value tensor, bool strided);
+  Value pointerOf(Value memref, Value offset, Type element);
+};
+
+} // namespace unisparse
+
+#endif // UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOSTSIDE_H

@@ -1,0 +1,230 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "KernelPage.h"
+#include "mlir/IR/SymbolTable.h"
+
+using namespace unisparse;
+using namespace unisparse::unitile;
+
+KernelPage::KernelPage(gpu::GPUModuleOp module, Location loc, StringRef name,
+                       int64_t warps)
+    : b(loc, OpBuilder::atBlockEnd(module.getBody())), warpCount(warps) {
+  function = gpu::GPUFuncOp::create(
+      b, name, b.getFunctionType(TypeRange{}, TypeRange{}));
+  function->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
+  function.setKnownBlockSize(
+      ArrayRef<int32_t>{static_cast<int32_t>(32 * warps), 1, 1});
+  // A second kernel of the name gets another one.
+  SymbolTable table(module);
+  function->remove();
+  table.insert(function, module.getBody()->end());
+  b.setInsertionPointToStart(&function.getBody().front());
+}
+
+void KernelPage::finish() {
+  Block &entry = function.getBody().front();
+  b.setInsertionPointToEnd(&entry);
+  gpu::ReturnOp::create(b);
+  function.setFunctionType(
+      b.getFunctionType(entry.getArgumentTypes(), TypeRange{}));
+}
+
+//===----------------------------------------------------------------------===//
+// Arguments
+//===----------------------------------------------------------------------===//
+
+Value KernelPage::take(Value host) {
+  operands.push_back(host);
+  return function.getBody().front().addArgument(host.getType(), b.getLoc());
+}
+
+TokensArgument KernelPage::take(const HostTokens &host) {
+  TokensArgument x;
+  x.pointer = take(host.pointer);
+  x.batchStride = take(host.batchStride);
+  x.headStride = take(host.headStride);
+  x.rowStride = take(host.rowStride);
+  return x;
+}
+
+void KernelPage::takeLengths(Value hostLq, Value hostLk, HostPacking packing) {
+  lq = take(hostLq);
+  lk = hostLk == hostLq ? lq : take(hostLk);
+  if (!packing.cuQ)
+    return;
+  cuQ = take(packing.cuQ);
+  cuK = packing.cuK == packing.cuQ ? cuQ : take(packing.cuK);
+  sequences = take(packing.sequences);
+}
+
+//===----------------------------------------------------------------------===//
+// Control flow
+//===----------------------------------------------------------------------===//
+
+Value KernelPage::blockId(gpu::Dimension dimension) {
+  return arith::IndexCastOp::create(b, b.getI32Type(),
+                                    gpu::BlockIdOp::create(b, dimension));
+}
+
+Value KernelPage::threadId() {
+  return arith::IndexCastOp::create(
+      b, b.getI32Type(), gpu::ThreadIdOp::create(b, gpu::Dimension::x));
+}
+
+void KernelPage::ifThen(Value condition, function_ref<void()> body) {
+  auto op = scf::IfOp::create(b, condition, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(op.thenBlock());
+  body();
+}
+
+SmallVector<Value> KernelPage::ifElse(Value condition,
+                                      function_ref<SmallVector<Value>()> yes,
+                                      function_ref<SmallVector<Value>()> no) {
+  auto emit = [&](function_ref<SmallVector<Value>()> body) {
+    return [this, body](OpBuilder &inner, Location) {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPoint(inner.getInsertionBlock(), inner.getInsertionPoint());
+      scf::YieldOp::create(b, body());
+    };
+  };
+  return scf::IfOp::create(b, condition, emit(yes), emit(no)).getResults();
+}
+
+SmallVector<Value>
+KernelPage::forEach(Value lo, Value hi, int64_t step, ValueRange inits,
+                    function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  return scf::ForOp::create(
+             b, lo, hi, i32(step), inits,
+             [&](OpBuilder &inner, Location, Value i, ValueRange carried) {
+               OpBuilder::InsertionGuard guard(b);
+               b.setInsertionPoint(inner.getInsertionBlock(),
+                                   inner.getInsertionPoint());
+               scf::YieldOp::create(b, body(i, carried));
+             })
+      .getResults();
+}
+
+SmallVector<Value>
+KernelPage::whileLoop(ValueRange inits,
+                      function_ref<Value(ValueRange)> condition,
+                      function_ref<SmallVector<Value>(ValueRange)> body) {
+  auto at = [&](OpBuilder &inner) {
+    b.setInsertionPoint(inner.getInsertionBlock(), inner.getInsertionPoint());
+  };
+  OpBuilder::InsertionGuard guard(b);
+  auto loop = scf::WhileOp::create(
+      b, inits.getTypes(), inits,
+      [&](OpBuilder &inner, Location, ValueRange carried) {
+        at(inner);
+        scf::ConditionOp::create(b, condition(carried), carried);
+      },
+      [&](OpBuilder &inner, Location, ValueRange carried) {
+        at(inner);
+        scf::YieldOp::create(b, body(carried));
+      });
+  return loop.getResults();
+}
+
+//===----------------------------------------------------------------------===//
+// Memory and tiles
+//===----------------------------------------------------------------------===//
+
+Value KernelPage::row(const TokensArgument &x, Type element, Value batch,
+                      Value head, Value row) {
+  auto times = [&](Value index, Value stride) {
+    return arith::MulIOp::create(b, i64(index), stride);
+  };
+  Value offset = arith::AddIOp::create(b, times(batch, x.batchStride),
+                                       times(head, x.headStride));
+  offset = arith::AddIOp::create(b, offset, times(row, x.rowStride));
+  return at(x.pointer, element, offset);
+}
+
+Value KernelPage::flatRow(Value batchHead, Value slots, Value slot) {
+  return arith::AddIOp::create(
+      b, arith::MulIOp::create(b, i64(batchHead), i64(slots)), i64(slot));
+}
+
+FragmentType KernelPage::fragment(int64_t rows, int64_t columns, Type element) {
+  return FragmentType::get(b.getContext(), rows, columns, element);
+}
+
+RowsType KernelPage::rows(int64_t rows) {
+  return RowsType::get(b.getContext(), rows, b.getF32Type());
+}
+
+Value KernelPage::tile(int64_t rows, int64_t columns, Type element,
+                       int64_t stages) {
+  auto type = SharedType::get(b.getContext(), rows, columns, element, stages);
+  shared += llvm::alignTo(type.getBytes(), 1024);
+  return AllocOp::create(b, type, IntegerAttr());
+}
+
+Value KernelPage::map(Type type, ValueRange inputs,
+                      function_ref<Value(ValueRange)> body, bool indices) {
+  auto op = MapOp::create(b, type, inputs, indices);
+  Block &block = op.getBody().emplaceBlock();
+  if (indices)
+    block.addArgument(b.getI32Type(), b.getLoc());
+  if (indices && isa<FragmentType>(type))
+    block.addArgument(b.getI32Type(), b.getLoc());
+  for (Value input : inputs) {
+    Type element = b.getF32Type();
+    if (auto f = dyn_cast<FragmentType>(input.getType()))
+      element = f.getElementType();
+    block.addArgument(element, b.getLoc());
+  }
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(&block);
+  YieldOp::create(b, body(block.getArguments()));
+  return op;
+}
+
+//===----------------------------------------------------------------------===//
+// Sequences
+//===----------------------------------------------------------------------===//
+
+/// Packed: the last sequence whose first slot is at or before `slot`, by
+/// bisection (the dialect's packed slots).
+Span KernelPage::locate(Value slot, int64_t by, bool ofKeys) {
+  Value zero = i32(0);
+  if (!isPacked())
+    return {zero, lq, zero, lk, zero, slot};
+  Value cu = ofKeys ? cuK : cuQ;
+  auto start = [&](Value n) { return add(div(loadI32(cu, n), by), n); };
+  Value n = whileLoop(
+      {zero, sub(sequences, 1)},
+      [&](ValueRange range) { return less(range[0], range[1]); },
+      [&](ValueRange range) -> SmallVector<Value> {
+        Value middle = ceilDiv(add(range[0], range[1]), 2);
+        Value behind = less(slot, start(middle));
+        return {select(behind, range[0], middle),
+                select(behind, sub(middle, 1), range[1])};
+      })[0];
+  Value next = add(n, 1);
+  Span span;
+  span.number = n;
+  span.qStart = loadI32(cuQ, n);
+  span.qLength = sub(loadI32(cuQ, next), span.qStart);
+  span.kStart = loadI32(cuK, n);
+  span.kLength = sub(loadI32(cuK, next), span.kStart);
+  span.unit = sub(slot, start(n));
+  span.isPacked = true;
+  return span;
+}
+
+Value KernelPage::firstSlot(const Span &span, Value start, int64_t by) {
+  return span.isPacked ? add(div(start, by), span.number) : i32(0);
+}
+
+Value KernelPage::candidates(const Span &span, int64_t bq, int64_t bk,
+                             bool causal) {
+  Value all = ceilDiv(span.kLength, bk);
+  if (!causal)
+    return all;
+  Value end = min(mul(add(span.unit, 1), bq), span.qLength);
+  return min(ceilDiv(add(delta(span), end), bk), all);
+}

@@ -1,0 +1,40 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// The stages' kernels as pages of tile code.
+#ifndef UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_KERNELS_H
+#define UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_KERNELS_H
+
+#include "HostSide.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
+
+namespace unisparse {
+
+/// Each builds the op's kernel in `kernels`, emits what the host does in front
+/// of the op and returns tensors for its results; or a diagnostic that says
+/// what the tile level has no kernel for.
+mlir::FailureOr<mlir::SmallVector<mlir::Value>>
+lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, PoolOp op);
+mlir::FailureOr<mlir::SmallVector<mlir::Value>>
+lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockScoreOp op,
+              unitile::ScheduleAttr schedule);
+mlir::FailureOr<mlir::SmallVector<mlir::Value>>
+lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockSelectOp op);
+mlir::FailureOr<mlir::SmallVector<mlir::Value>>
+lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels,
+              BlockSparseAttentionOp op, unitile::ScheduleAttr schedule);
+
+/// Rows of head_dim elements are copied in pieces of 16 bytes, and a row's
+/// fragments stay in registers.
+mlir::LogicalResult checkHeadDim(mlir::Operation *op, mlir::StringRef what,
+                                 mlir::RankedTensorType type, int64_t most);
+
+/// The op's scale times log2(e): exponentials are powers of two.
+double scaleInBase2(std::optional<mlir::APFloat> scale, double alpha,
+                    int64_t headDim);
+
+} // namespace unisparse
+
+#endif // UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_KERNELS_H

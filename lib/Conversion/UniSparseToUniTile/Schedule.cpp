@@ -1,0 +1,118 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "Schedule.h"
+
+using namespace mlir;
+using namespace unisparse;
+using namespace unisparse::unitile;
+
+namespace {
+
+/// What a tile shape asks for.
+struct Cost {
+  int64_t sharedBytes = 0;
+  int64_t registers = 0; ///< Of a thread, fragments only.
+
+  void tile(int64_t rows, int64_t columns, Type element, int64_t stages = 1) {
+    auto type =
+        SharedType::get(element.getContext(), rows, columns, element, stages);
+    sharedBytes += llvm::alignTo(type.getBytes(), 1024);
+  }
+  /// A fragment with 16 rows a warp.
+  void fragment(int64_t columns, int64_t bits) {
+    registers += columns / 2 * bits / 32;
+  }
+  bool fits(const NvidiaChip &chip) const {
+    return sharedBytes <= chip.sharedBytes &&
+           registers <= chip.plannedRegisters;
+  }
+};
+
+} // namespace
+
+template <typename OpTy>
+static FailureOr<ScheduleAttr>
+givenOr(OpTy op, function_ref<Cost(int64_t, int64_t)> costOf,
+        ArrayRef<std::pair<int64_t, int64_t>> shapes, const NvidiaChip &chip) {
+  Attribute given = op->getAttr(kScheduleName);
+  if (given && !isa<ScheduleAttr>(given))
+    return op.emitOpError("expected ")
+           << kScheduleName << " to be a #unitile.schedule, got " << given;
+  if (given)
+    return cast<ScheduleAttr>(given);
+  for (auto [rows, keys] : shapes)
+    if (costOf(rows, keys).fits(chip))
+      return ScheduleAttr::get(op.getContext(), rows, keys);
+  return op.emitOpError("expected tiles that fit ")
+         << chip.name << ", with " << chip.sharedBytes
+         << " bytes of shared memory and " << chip.plannedRegisters
+         << " registers a thread, got head_dim "
+         << op.getQ().getType().getDimSize(3);
+}
+
+FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockSparseAttentionOp op,
+                                              const NvidiaChip &chip) {
+  Type element = op.getQ().getType().getElementType();
+  int64_t bits = element.getIntOrFloatBitWidth();
+  int64_t depth = tileColumns(op.getQ().getType().getDimSize(3)),
+          width = tileColumns(op.getV().getType().getDimSize(3));
+  auto costOf = [&](int64_t rows, int64_t keys) {
+    Cost cost;
+    cost.tile(rows, depth, element);
+    cost.tile(keys, depth, element);
+    cost.tile(keys, width, element);
+    if (holdsQueries(depth))
+      cost.fragment(depth, bits);
+    cost.fragment(width, 32);
+    cost.fragment(keys, 32);
+    cost.fragment(keys, bits);
+    return cost;
+  };
+  // Tiles no larger than what a block fills; the widest first.
+  SmallVector<std::pair<int64_t, int64_t>> shapes;
+  int64_t mostRows = llvm::alignTo(op.getBlock().getQuery(), 16),
+          mostKeys = llvm::alignTo(op.getBlock().getKey(), 16);
+  for (int64_t keys : {128, 64, 32, 16})
+    for (int64_t rows : {128, 64, 32, 16})
+      shapes.push_back({std::min(rows, mostRows), std::min(keys, mostKeys)});
+  return givenOr(op, costOf, shapes, chip);
+}
+
+FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockScoreOp op,
+                                              const NvidiaChip &chip) {
+  Type element = op.getQ().getType().getElementType();
+  int64_t bits = element.getIntOrFloatBitWidth();
+  int64_t depth = tileColumns(op.getQ().getType().getDimSize(3));
+  BlockRows q(op.getBlock().getQuery() / op.getPooling().getQuery()),
+      k(op.getBlock().getKey() / op.getPooling().getKey());
+  if (q.padded > 128)
+    return op.emitOpError("expected at most 128 composites in a query block at "
+                          "the tile level, got ")
+           << q.composites;
+  if (k.padded > 256)
+    return op.emitOpError("expected at most 256 composites in a key block at "
+                          "the tile level, got ")
+           << k.composites;
+  auto costOf = [&](int64_t rows, int64_t keys) {
+    Cost cost;
+    cost.tile(rows, depth, element);
+    cost.tile(keys, depth, element, /*stages=*/2);
+    cost.sharedBytes += 1024; // Scratch.
+    if (holdsQueries(depth))
+      cost.fragment(depth, bits);
+    cost.fragment(keys, 32);
+    return cost;
+  };
+  // Whole blocks, in sixteens of rows and keys.
+  auto whole = [](int64_t about, int64_t block) {
+    int64_t unit = block % 16 ? 2 * block : block;
+    return std::max<int64_t>(1, about / unit) * unit;
+  };
+  SmallVector<std::pair<int64_t, int64_t>> shapes;
+  for (int64_t keys : {128, 64, 32, 16})
+    for (int64_t rows : {128, 64, 32, 16})
+      shapes.push_back({whole(rows, q.padded), whole(keys, k.padded)});
+  return givenOr(op, costOf, shapes, chip);
+}

@@ -1,0 +1,60 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// From the unisparse dialect to kernels and their launches, one sentence of why
+// a pass.
+#include "ChipPipeline.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Transforms/Passes.h"
+#include "unisparse/Conversion/Passes.h"
+#include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
+
+using namespace mlir;
+using namespace unisparse;
+
+LogicalResult
+unisparse::buildGPUPipeline(OpPassManager &pm,
+                            const GPUPipelineOptions &options,
+                            function_ref<InFlightDiagnostic()> emitError) {
+  // The whole operator becomes its four stages; a rule that takes everything
+  // loses its estimate.
+  pm.addPass(createUniSparseDecomposeAttention());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  // Heads and head_dims have to be known from here on.
+  pm.addPass(createUniSparseVerifyTensorContract());
+  // The only place where the chip decides about tiles.
+  UniSparseSelectScheduleOptions schedule;
+  schedule.chip = options.chip;
+  pm.addPass(createUniSparseSelectSchedule(schedule));
+  // Stages become kernels of tile code; what is left launches them.
+  pm.addPass(createConvertUniSparseToUniTile());
+  // Tensors of the host code become buffers: arguments as they come, strides
+  // and all, results as the kernels write them.
+  bufferization::OneShotBufferizePassOptions bufferize;
+  bufferize.bufferizeFunctionBoundaries = true;
+  pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  // Length rules that hold for every length fold away once equal sizes are one
+  // value.
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createCanonicalizerPass());
+  TilePipelineOptions tile;
+  tile.chip = options.chip;
+  tile.format = options.format;
+  return buildTilePipeline(pm, tile, emitError);
+}
+
+namespace {
+struct GPUPipeline
+    : ChipPipeline<GPUPipeline, GPUPipelineOptions, buildGPUPipeline> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(GPUPipeline)
+  StringRef getArgument() const override { return "unisparse-to-gpu-pipeline"; }
+  StringRef getDescription() const override {
+    return "lower unisparse ops to kernels for a GPU and their launches";
+  }
+};
+} // namespace
+
+void unisparse::registerGPUPipeline() { PassRegistration<GPUPipeline>(); }
