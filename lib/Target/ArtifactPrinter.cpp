@@ -179,6 +179,13 @@ private:
                                        : a.outputs[b.index].name;
   }
 
+  /// As many digits as tell one float from the next.
+  static std::string floatText(uint32_t bits) {
+    std::string text;
+    raw_string_ostream(text) << llvm::format("%.9g", bit_cast<float>(bits));
+    return text;
+  }
+
   std::string argumentText(const Argument &argument) {
     switch (argument.kind) {
     case Argument::Kind::Address:
@@ -188,7 +195,7 @@ private:
     case Argument::Kind::I64:
       return "i64      " + artifact::format(a, argument.expr);
     case Argument::Kind::F32:
-      return formatv("f32      {0}", bit_cast<float>(argument.bits)).str();
+      return "f32      " + floatText(argument.bits);
     case Argument::Kind::Map:
       return mapText(argument.map);
     }

@@ -205,6 +205,16 @@ LogicalResult PlanBuilder::addImage() {
 // Buffers and checks
 //===----------------------------------------------------------------------===//
 
+/// What is constant comes first, as one factor.
+Expr productOf(ArrayRef<Expr> sizes, int64_t factor = 1) {
+  Expr product = constant(factor);
+  for (bool isConstant : {true, false})
+    for (const Expr &size : sizes)
+      if (constantOf(size).has_value() == isConstant)
+        product = combine(TermOp::Mul, product, size);
+  return product;
+}
+
 LogicalResult PlanBuilder::visitAlloc(gpu::AllocOp op) {
   auto type = op.getType();
   if (op.getAsyncToken() || op.getHostShared() ||
@@ -214,16 +224,17 @@ LogicalResult PlanBuilder::visitAlloc(gpu::AllocOp op) {
                           "device memory");
   SmallVector<Expr> sizes;
   auto dynamic = op.getDynamicSizes().begin();
-  Expr bytes = constant(type.getElementTypeBitWidth() / 8);
   for (int64_t size : type.getShape()) {
-    FailureOr<Expr> expr = ShapedType::isDynamic(size)
-                               ? values.exprOf(*dynamic++, op)
-                               : FailureOr<Expr>(constant(size));
+    if (!ShapedType::isDynamic(size)) {
+      sizes.push_back(constant(size));
+      continue;
+    }
+    FailureOr<Expr> expr = values.exprOf(*dynamic++, op);
     if (failed(expr))
       return failure();
-    bytes = combine(TermOp::Mul, bytes, *expr);
     sizes.push_back(std::move(*expr));
   }
+  Expr bytes = productOf(sizes, type.getElementTypeBitWidth() / 8);
   if (bytes.size() > kMaxTerms)
     return op.emitOpError("expected a formula of at most ")
            << kMaxTerms << " terms for its bytes, got " << bytes.size();
@@ -264,9 +275,7 @@ LogicalResult PlanBuilder::visitMemset(gpu::MemsetOp op) {
   step.kind = Step::Kind::Fill;
   step.buffer = *buffer;
   step.word = *word;
-  step.words = constant(1);
-  for (const Expr &size : values.sizesOf(op.getDst()))
-    step.words = combine(TermOp::Mul, step.words, size);
+  step.words = productOf(values.sizesOf(op.getDst()));
   if (step.words.size() > kMaxTerms)
     return op.emitOpError("expected a formula of at most ")
            << kMaxTerms << " terms, got " << step.words.size();

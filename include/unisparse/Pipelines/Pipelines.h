@@ -50,6 +50,17 @@ mlir::LogicalResult
 buildTilePipeline(mlir::OpPassManager &pm, const TilePipelineOptions &options,
                   llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
 
+struct GPUPipelineOptions {
+  std::string chip = "sm_80";
+  TileFormat format = TileFormat::Isa;
+};
+
+/// unisparse ops on tensors to a host function over device buffers and kernels
+/// as PTX or machine code. Fails like buildTilePipeline.
+mlir::LogicalResult
+buildGPUPipeline(mlir::OpPassManager &pm, const GPUPipelineOptions &options,
+                 llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
+
 void registerCPUPipeline();
 void registerTilePipeline();
 
