@@ -62,6 +62,9 @@ Expr artifact::combine(TermOp op, const Expr &left, const Expr &right) {
     return left;
   if ((a == 0 && isSum) || (a == 1 && isProduct))
     return right;
+  // x + -1 reads x - 1.
+  if (isSum && b && *b < 0 && *b != INT64_MIN)
+    return combine(TermOp::Sub, left, constant(-*b));
   Expr result = left;
   append_range(result, right);
   result.push_back({op, 0});
