@@ -18,6 +18,10 @@ using namespace unisparse::artifact;
 namespace {
 constexpr size_t kHeaderBytes = 24;
 
+uint32_t bytesOf(Element element) {
+  return element == Element::F32 || element == Element::I32 ? 4 : 2;
+}
+
 /// Reads records off the front of a body. The first thing that is wrong is kept
 /// and everything behind it reads as empty, so that records read straight
 /// through and one look at the end suffices.
@@ -29,18 +33,19 @@ public:
     Artifact a;
     a.producer = string("producer");
     a.entry = string("entry");
-    list(a.symbols, 4, [&] { return string("size name"); });
+    list(a.symbols, 4, kMaxTensors * kMaxRank,
+         [&] { return string("size name"); });
     symbols = a.symbols.size();
-    list(a.inputs, 16, [&] { return input(); });
+    list(a.inputs, 16, kMaxTensors, [&] { return input(); });
     for (const Input &i : a.inputs)
       ranks.push_back(i.dims.size());
     checkSymbolsOccur(a);
-    list(a.outputs, 12, [&] { return output(); });
+    list(a.outputs, 12, kMaxTensors, [&] { return output(); });
     outputs = a.outputs.size();
     allowDevice = false;
-    list(a.checks, 16, [&] { return check(); });
+    list(a.checks, 16, kMaxChecks, [&] { return check(); });
     allowDevice = true;
-    list(a.variants, 40, [&] { return variant(); });
+    list(a.variants, 40, kMaxVariants, [&] { return variant(); });
     expect(!a.variants.empty(), "at least one variant", "none");
     expect(at == body.size(), "the body to end here",
            formatv("{0} bytes more", body.size() - at));
@@ -78,14 +83,18 @@ private:
   }
   uint32_t u32(const Twine &what) { return number<uint32_t>(what); }
 
+  uint32_t within(uint32_t least, uint32_t most, const Twine &what) {
+    uint32_t value = u32(what);
+    expect(value >= least && value <= most,
+           what + " of " + Twine(least) + " to " + Twine(most), Twine(value));
+    return value;
+  }
+
   /// An enum whose last member is `last`.
   template <typename E>
   E choice(E last, const Twine &what) {
-    uint32_t value = u32(what);
-    uint32_t most = static_cast<uint32_t>(last);
-    return expect(value <= most, what + " up to " + Twine(most), Twine(value))
-               ? static_cast<E>(value)
-               : E();
+    uint32_t value = within(0, static_cast<uint32_t>(last), what);
+    return failed() ? E() : static_cast<E>(value);
   }
 
   std::string string(const Twine &what) {
@@ -98,9 +107,9 @@ private:
 
   /// A count and that many records of at least `least` bytes each.
   template <typename T, typename Read>
-  void list(std::vector<T> &records, uint64_t least, Read read) {
+  void list(std::vector<T> &records, uint64_t least, uint64_t most, Read read) {
     uint32_t count = u32("count");
-    uint64_t room = (body.size() - at) / least;
+    uint64_t room = std::min<uint64_t>(most, (body.size() - at) / least);
     if (!expect(count <= room, "a count of at most " + Twine(room),
                 Twine(count)))
       return;
@@ -159,19 +168,13 @@ private:
     Input i;
     i.name = string("input name");
     i.element = choice(Element::I32, "element");
-    list(i.dims, 8, [&] {
+    list(i.dims, 8, kMaxRank, [&] {
       int64_t dim = number<int64_t>("dim");
       expect(dim >= -symbols, "a size or a symbol", Twine(dim));
       return dim;
     });
-    checkRank(i.dims.size());
     i.layout = choice(Layout::Rows, "layout");
     return i;
-  }
-
-  void checkRank(size_t rank) {
-    expect(rank <= kMaxRank, formatv("a rank of at most {0}", kMaxRank),
-           Twine(rank));
   }
 
   void checkSymbolsOccur(const Artifact &a) {
@@ -186,8 +189,7 @@ private:
     Output o;
     o.name = string("output name");
     o.element = choice(Element::I32, "element");
-    list(o.sizes, 16, [&] { return expr(); });
-    checkRank(o.sizes.size());
+    list(o.sizes, 16, kMaxRank, [&] { return expr(); });
     return o;
   }
 
@@ -218,16 +220,28 @@ private:
     TensorMap m;
     m.buffer = buffer();
     m.element = choice(Element::I32, "element");
-    list(m.sizes, 16, [&] { return expr(); });
+    list(m.sizes, 16, kMaxMapRank, [&] { return expr(); });
     size_t rank = m.sizes.size();
-    expect(rank >= 1 && rank <= kMaxMapRank,
-           formatv("a map of rank 1 to {0}", kMaxMapRank), Twine(rank));
+    expect(rank >= 1, "a map of at least one dimension", "none");
     for (size_t i = 1; i < rank && !failed(); ++i)
       m.strides.push_back(expr());
     for (size_t i = 0; i < rank && !failed(); ++i)
-      m.box.push_back(u32("box"));
+      m.box.push_back(within(1, 256, "box"));
     m.swizzle = choice(Swizzle::B128, "swizzle");
+    if (!failed())
+      checkBox(m);
     return m;
+  }
+
+  /// The rules of cuTensorMapEncodeTiled that sizes do not decide.
+  void checkBox(const TensorMap &m) {
+    uint32_t row = m.box[0] * bytesOf(m.element);
+    expect(row % 16 == 0, "a box with rows of a multiple of 16 bytes",
+           Twine(row));
+    uint32_t span = 16u << static_cast<uint32_t>(m.swizzle);
+    expect(m.swizzle == Swizzle::None || row <= span,
+           "a box with rows of at most the swizzle's " + Twine(span) + " bytes",
+           Twine(row));
   }
 
   Argument argument() {
@@ -256,6 +270,8 @@ private:
     s.kind = choice(Step::Kind::Fill, "kind of step");
     if (s.kind == Step::Kind::Fill) {
       s.buffer = buffer();
+      expect(s.buffer.kind != BufferKind::Input,
+             "to fill an output or workspace", "an input");
       s.word = u32("word");
       s.words = expr();
       return s;
@@ -263,28 +279,34 @@ private:
     s.kernel = string("kernel");
     for (Expr &e : s.grid)
       e = expr();
-    for (uint32_t &size : s.block) {
-      size = u32("block");
-      expect(size >= 1, "a block of at least one thread", "none");
-    }
-    s.sharedBytes = u32("shared memory");
-    list(s.arguments, 8, [&] { return argument(); });
+    for (uint32_t &size : s.block)
+      size = within(1, &size == &s.block[2] ? kMaxThreadsZ : kMaxThreads,
+                    "threads");
+    uint32_t threads = s.block[0] * s.block[1] * s.block[2];
+    expect(threads <= kMaxThreads,
+           "at most " + Twine(kMaxThreads) + " threads in a block",
+           Twine(threads));
+    s.sharedBytes = within(0, INT32_MAX, "shared memory");
+    list(s.arguments, 8, kMaxArguments, [&] { return argument(); });
+    size_t maps = count_if(s.arguments, [](const Argument &a) {
+      return a.kind == Argument::Kind::Map;
+    });
+    expect(maps <= kMaxMaps, "at most " + Twine(kMaxMaps) + " tensor maps",
+           Twine(maps));
     return s;
   }
 
   Variant variant() {
     Variant v;
     v.chip = string("chip");
-    v.capability = u32("capability");
-    uint32_t exact = u32("exact");
-    expect(exact <= 1, "exact of 0 or 1", Twine(exact));
-    v.exact = exact;
+    v.capability = within(10, 9999, "capability");
+    v.exact = within(0, 1, "exact");
     v.kind = choice(ImageKind::MachineCode, "kind of image");
-    v.leastDriver = u32("driver version");
+    v.leastDriver = within(0, INT32_MAX, "driver version");
     v.image = take(number<uint64_t>("image size"), "image").str();
-    list(v.workspace, 16, [&] { return expr(); });
+    list(v.workspace, 16, kMaxBuffers, [&] { return expr(); });
     workspaces = v.workspace.size();
-    list(v.steps, 16, [&] { return step(); });
+    list(v.steps, 16, kMaxSteps, [&] { return step(); });
     return v;
   }
 

@@ -383,22 +383,32 @@ FailureOr<Argument> PlanBuilder::argumentOf(Value value, Operation *op) {
 
 LogicalResult PlanBuilder::setThreads(gpu::LaunchFuncOp op, Step &step) {
   gpu::KernelDim3 threads = op.getBlockSizeOperandValues();
-  for (auto [size, value] :
-       llvm::zip_equal(step.block, ArrayRef{threads.x, threads.y, threads.z})) {
+  const Value sizes[] = {threads.x, threads.y, threads.z};
+  uint64_t all = 1;
+  for (auto [size, value] : llvm::zip_equal(step.block, sizes)) {
     APInt number;
     if (!matchPattern(value, m_ConstantInt(&number)) || number.isZero() ||
-        number.getActiveBits() > 16)
-      return op.emitOpError("expected constant numbers of threads");
+        number.ugt(kMaxThreads))
+      return op.emitOpError("expected constant numbers of threads, 1 to ")
+             << kMaxThreads;
     size = number.getZExtValue();
+    all *= size;
   }
-  step.sharedBytes = 0;
+  if (all > kMaxThreads || step.block[2] > kMaxThreadsZ)
+    return op.emitOpError("expected at most ")
+           << kMaxThreads << " threads in a block, and " << kMaxThreadsZ
+           << " in its third dimension, got " << step.block[0] << 'x'
+           << step.block[1] << 'x' << step.block[2];
+  Value shared = op.getDynamicSharedMemorySize();
+  if (!shared)
+    return success();
   APInt bytes;
-  if (Value shared = op.getDynamicSharedMemorySize()) {
-    if (!matchPattern(shared, m_ConstantInt(&bytes)) || bytes.isNegative())
-      return op.emitOpError(
-          "expected a constant size of dynamic shared memory");
-    step.sharedBytes = bytes.getZExtValue();
-  }
+  int64_t limit = findNvidiaChip(variant.chip)->sharedBytes;
+  if (!matchPattern(shared, m_ConstantInt(&bytes)) || bytes.ugt(limit))
+    return op.emitOpError("expected a constant size of dynamic shared memory "
+                          "of at most ")
+           << limit << " bytes on " << variant.chip;
+  step.sharedBytes = bytes.getZExtValue();
   return success();
 }
 
@@ -412,8 +422,8 @@ LogicalResult PlanBuilder::visitLaunch(gpu::LaunchFuncOp op) {
   step.kind = Step::Kind::Launch;
   step.kernel = op.getKernelName().str();
   gpu::KernelDim3 grid = op.getGridSizeOperandValues();
-  for (auto [expr, value] :
-       llvm::zip_equal(step.grid, ArrayRef{grid.x, grid.y, grid.z})) {
+  const Value sizes[] = {grid.x, grid.y, grid.z};
+  for (auto [expr, value] : llvm::zip_equal(step.grid, sizes)) {
     FailureOr<Expr> size = values.exprOf(value, op);
     if (failed(size))
       return failure();
@@ -421,6 +431,10 @@ LogicalResult PlanBuilder::visitLaunch(gpu::LaunchFuncOp op) {
   }
   if (failed(setThreads(op, step)))
     return failure();
+  if (op.getKernelOperands().size() > kMaxArguments)
+    return op.emitOpError("expected at most ")
+           << kMaxArguments << " arguments, got "
+           << op.getKernelOperands().size();
   for (Value value : op.getKernelOperands()) {
     FailureOr<Argument> argument = argumentOf(value, op);
     if (failed(argument))

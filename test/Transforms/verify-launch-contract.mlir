@@ -608,7 +608,7 @@ module attributes {gpu.container_module} {
     %c0 = arith.constant 0 : index
     %c1 = arith.constant 1 : index
     %n = memref.dim %x, %c0 : memref<?xf32>
-    // expected-error@+1 {{expected constant numbers of threads}}
+    // expected-error@+1 {{expected constant numbers of threads, 1 to 1024}}
     gpu.launch_func @unisparse_kernels::@f blocks in (%c1, %c1, %c1) threads in (%n, %c1, %c1)
     return
   }
@@ -621,7 +621,7 @@ module attributes {gpu.container_module} {
   func.func @main(%x: memref<?xf32>) {
     %c0 = arith.constant 0 : index
     %c1 = arith.constant 1 : index
-    // expected-error@+1 {{expected constant numbers of threads}}
+    // expected-error@+1 {{expected constant numbers of threads, 1 to 1024}}
     gpu.launch_func @unisparse_kernels::@f blocks in (%c1, %c1, %c1) threads in (%c0, %c1, %c1)
     return
   }
@@ -636,7 +636,7 @@ module attributes {gpu.container_module} {
     %c1 = arith.constant 1 : index
     %n = memref.dim %x, %c0 : memref<?xf32>
     %bytes = arith.index_cast %n : index to i32
-    // expected-error@+1 {{expected a constant size of dynamic shared memory}}
+    // expected-error@+1 {{expected a constant size of dynamic shared memory of at most 166912 bytes on sm_80}}
     gpu.launch_func @unisparse_kernels::@f blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) dynamic_shared_memory_size %bytes
     return
   }
@@ -694,6 +694,45 @@ module attributes {gpu.container_module} {
     %c1 = arith.constant 1 : index
     // expected-error@+1 {{expected a kernel of @unisparse_kernels, got @others::@f}}
     gpu.launch_func @others::@f blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+    return
+  }
+}
+
+// -----
+
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main() {
+    %c1 = arith.constant 1 : index
+    %c64 = arith.constant 64 : index
+    // expected-error@+1 {{expected at most 1024 threads in a block, and 64 in its third dimension, got 64x64x1}}
+    gpu.launch_func @unisparse_kernels::@f blocks in (%c1, %c1, %c1) threads in (%c64, %c64, %c1) 
+    return
+  }
+}
+
+// -----
+
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main() {
+    %c1 = arith.constant 1 : index
+    %c65 = arith.constant 65 : index
+    // expected-error@+1 {{expected at most 1024 threads in a block, and 64 in its third dimension, got 1x1x65}}
+    gpu.launch_func @unisparse_kernels::@f blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c65) 
+    return
+  }
+}
+
+// -----
+
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main() {
+    %c1 = arith.constant 1 : index
+    %bytes = arith.constant 200000 : i32
+    // expected-error@+1 {{expected a constant size of dynamic shared memory of at most 166912 bytes on sm_80}}
+    gpu.launch_func @unisparse_kernels::@f blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) dynamic_shared_memory_size %bytes
     return
   }
 }

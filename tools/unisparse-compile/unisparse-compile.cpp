@@ -148,7 +148,11 @@ llvm::Error runAll(const Options &o) {
   llvm::Expected<artifact::Artifact> all = compileAll(context, o);
   if (!all)
     return all.takeError();
-  return writeFileAtomically(o.output, {artifact::write(*all)});
+  std::string bytes = artifact::write(*all);
+  // What would be refused is not written.
+  if (llvm::Error e = artifact::read(bytes).takeError())
+    return e;
+  return writeFileAtomically(o.output, {bytes});
 }
 
 } // namespace

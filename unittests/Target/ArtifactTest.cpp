@@ -4,6 +4,7 @@
 
 // The artifact's format: what is written reads back, and nothing else does.
 #include "unisparse/Target/Artifact.h"
+#include "unisparse-rt/unisparse.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CRC.h"
 #include "llvm/Support/Endian.h"
@@ -194,6 +195,29 @@ TEST(Artifact, Changed) {
   EXPECT_GT(refused, bytes.size());
 }
 
+// The runtime has a reader of its own, in C: what is taken here, it takes.
+TEST(Artifact, RuntimeAgrees) {
+  auto runtimeTakes = [](StringRef bytes) {
+    unisparse_artifact *a = nullptr;
+    bool ok =
+        unisparse_artifact_read(bytes.data(), bytes.size(), &a) == UNISPARSE_OK;
+    unisparse_artifact_free(a);
+    return ok;
+  };
+  std::string bytes = write(everything());
+  ASSERT_TRUE(runtimeTakes(bytes)) << unisparse_last_message();
+  for (size_t i = kHeader; i < bytes.size(); ++i)
+    for (int change = 1; change < 256; change += 2) {
+      std::string body = bytes.substr(kHeader);
+      body[i - kHeader] ^= static_cast<char>(change);
+      std::string file = fileOf(body);
+      bool taken = errorOf(file).empty();
+      EXPECT_TRUE(!taken || runtimeTakes(file))
+          << "byte " << i << " changed by " << change << ": "
+          << unisparse_last_message();
+    }
+}
+
 TEST(Artifact, Header) {
   std::string bytes = write(everything());
   EXPECT_TRUE(has(errorOf(StringRef("UNISPARS")), "got 8 bytes"));
@@ -220,22 +244,38 @@ TEST(Artifact, Records) {
          [](Artifact &a) { a.symbols.push_back("x"); });
   expect("expected a size or a symbol, got -4",
          [](Artifact &a) { a.inputs[0].dims[1] = -4; });
-  expect("expected a rank of at most 4, got 5",
+  expect("expected a count of at most 4, got 5",
          [](Artifact &a) { a.inputs[0].dims.push_back(1); });
-  expect("expected element up to 3, got 4",
+  expect("expected element of 0 to 3, got 4",
          [](Artifact &a) { a.outputs[0].element = Element(4); });
-  expect("expected layout up to 1, got 2",
+  expect("expected layout of 0 to 1, got 2",
          [](Artifact &a) { a.inputs[0].layout = Layout(2); });
-  expect("expected relation up to 2, got 3",
+  expect("expected relation of 0 to 2, got 3",
          [](Artifact &a) { a.checks[0].relation = Relation(3); });
   expect("expected at least one variant, got none",
          [](Artifact &a) { a.variants.clear(); });
   expect("expected a buffer below 1, got 1", [](Artifact &a) {
     a.variants[0].steps[1].arguments[0].buffer.index = 1;
   });
-  expect("expected a block of at least one thread, got none",
+  expect("expected threads of 1 to 64, got 0",
          [](Artifact &a) { a.variants[0].steps[1].block[2] = 0; });
-  expect("expected a map of rank 1 to 5, got 0", [](Artifact &a) {
+  expect("expected threads of 1 to 1024, got 1025",
+         [](Artifact &a) { a.variants[0].steps[1].block[0] = 1025; });
+  expect("expected at most 1024 threads in a block, got 2048", [](Artifact &a) {
+    a.variants[0].steps[1].block = {512, 4, 1};
+  });
+  expect("expected to fill an output or workspace, got an input",
+         [](Artifact &a) { a.variants[0].steps[0].buffer.kind = {}; });
+  expect("expected at most 16 tensor maps, got 17", [](Artifact &a) {
+    a.variants[0].steps[1].arguments.assign(17, map());
+  });
+  expect(
+      "expected a box with rows of a multiple of 16 bytes, got 6",
+      [](Artifact &a) { a.variants[0].steps[1].arguments[4].map.box[0] = 3; });
+  expect("rows of at most the swizzle's 128 bytes, got 256", [](Artifact &a) {
+    a.variants[0].steps[1].arguments[4].map.box[0] = 128;
+  });
+  expect("expected a map of at least one dimension, got none", [](Artifact &a) {
     TensorMap &map = a.variants[0].steps[1].arguments[4].map;
     map.sizes.clear();
     map.strides.clear();
@@ -250,7 +290,7 @@ TEST(Artifact, Formulas) {
   };
   expect("expected 1 to 64 terms, got 0", {});
   expect("expected 1 to 64 terms, got 65", Expr(65, {TermOp::Constant, 1}));
-  expect("expected operator up to 10, got 11", {{TermOp(11), 0}});
+  expect("expected operator of 0 to 10, got 11", {{TermOp(11), 0}});
   expect("expected two operands, got 1",
          {{TermOp::Constant, 1}, {TermOp::Add, 0}});
   expect("expected a formula of one value, got 2",

@@ -25,6 +25,13 @@ namespace unisparse::artifact {
 inline constexpr llvm::StringLiteral kMagic = "UNISPARS";
 inline constexpr uint32_t kVersion = 1;
 inline constexpr size_t kMaxRank = 4, kMaxMapRank = 5, kMaxTerms = 64;
+/// What the runtime has room for: inputs, and outputs; of a variant, buffers
+/// and steps; of a launch, arguments and tensor maps among them.
+inline constexpr size_t kMaxTensors = 32, kMaxChecks = 1024, kMaxVariants = 64,
+                        kMaxBuffers = 128, kMaxSteps = 1024,
+                        kMaxArguments = 128, kMaxMaps = 16;
+/// What every chip has: threads of a block, and in its third dimension.
+inline constexpr uint32_t kMaxThreads = 1024, kMaxThreadsZ = 64;
 
 /// The numbers of these enums are the format's.
 enum class Element : uint32_t { F32, F16, BF16, I32 };
