@@ -8,6 +8,7 @@ lit's own (%s, %t, ...):
 
   %unisparse_opt, unisparse-opt      the built tools, by absolute path
   %unisparse_run, unisparse-run
+  unisparse-compile
   unisparse-lsp-server
   mlir-opt-22, %plugin               the installed mlir-opt and the plugin it loads
   %python                            Debian's Python, with NumPy
@@ -58,6 +59,7 @@ llvm_config.add_tool_substitutions(
     [
         ToolSubst("unisparse-opt", unresolved="fatal"),
         ToolSubst("unisparse-run", unresolved="fatal"),
+        ToolSubst("unisparse-compile", unresolved="fatal"),
         ToolSubst("unisparse-lsp-server", unresolved="fatal"),
         ToolSubst("mlir-opt-22", command=config.mlir_opt),
     ],

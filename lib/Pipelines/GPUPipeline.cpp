@@ -17,6 +17,8 @@ LogicalResult
 unisparse::buildGPUPipeline(OpPassManager &pm,
                             const GPUPipelineOptions &options,
                             function_ref<InFlightDiagnostic()> emitError) {
+  // Dense rules and unread LSEs are only seen while attention is one op.
+  pm.addPass(createCanonicalizerPass());
   // The whole operator becomes its four stages; a rule that takes everything
   // loses its estimate.
   pm.addPass(createUniSparseDecomposeAttention());

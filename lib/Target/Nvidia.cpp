@@ -19,6 +19,25 @@ static constexpr NvidiaChip kChips[] = {
     {"sm_120", "+ptx87", 99 * kKiB, 176, false},
 };
 
+int64_t NvidiaChip::capability() const {
+  llvm::StringRef digits = name.drop_front(llvm::StringRef("sm_").size());
+  int64_t number = 0;
+  digits.consumeInteger(10, number);
+  return number;
+}
+
+/// PTX ISA, "Release Notes": the release table.
+static constexpr std::pair<int64_t, int64_t> kDrivers[] = {
+    {80, 12000}, {81, 12010}, {82, 12020}, {83, 12030}, {84, 12040},
+    {85, 12050}, {86, 12070}, {87, 12080}, {88, 12090}, {90, 13000},
+};
+
+int64_t unisparse::leastDriverOf(int64_t ptxVersion) {
+  const auto *row = llvm::find_if(
+      kDrivers, [&](const auto &r) { return r.first == ptxVersion; });
+  return row == std::end(kDrivers) ? 0 : row->second;
+}
+
 llvm::ArrayRef<NvidiaChip> unisparse::nvidiaChips() { return kChips; }
 
 const NvidiaChip *unisparse::findNvidiaChip(llvm::StringRef name) {

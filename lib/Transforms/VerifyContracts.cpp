@@ -4,11 +4,13 @@
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "unisparse/Target/LaunchPlan.h"
 #include "unisparse/Transforms/Passes.h"
 
 namespace unisparse {
 #define GEN_PASS_DEF_UNISPARSEVERIFYLOOPSCONTRACT
 #define GEN_PASS_DEF_UNISPARSEVERIFYLLVMCONTRACT
+#define GEN_PASS_DEF_UNISPARSEVERIFYLAUNCHCONTRACT
 #include "unisparse/Transforms/Passes.h.inc"
 } // namespace unisparse
 
@@ -61,6 +63,18 @@ struct VerifyLLVMContract
     : unisparse::impl::UniSparseVerifyLLVMContractBase<VerifyLLVMContract> {
   void runOnOperation() override {
     if (failed(checkAll(getOperation(), checkLLVM)))
+      return signalPassFailure();
+    markAllAnalysesPreserved();
+  }
+};
+
+struct VerifyLaunchContract
+    : unisparse::impl::UniSparseVerifyLaunchContractBase<VerifyLaunchContract> {
+  using UniSparseVerifyLaunchContractBase::UniSparseVerifyLaunchContractBase;
+
+  void runOnOperation() override {
+    // What translates is in the contract: there is no second description of it.
+    if (failed(unisparse::translateToArtifact(getOperation(), entry)))
       return signalPassFailure();
     markAllAnalysesPreserved();
   }

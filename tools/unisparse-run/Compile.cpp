@@ -3,19 +3,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "Compile.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "../common/Program.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/ExecutionEngine/OptUtils.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/Pipelines/Pipelines.h"
-#include "unisparse/Support/AtomicFile.h"
 #include "llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h"
-#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/TargetSelect.h"
@@ -25,6 +22,7 @@
 using namespace mlir;
 using namespace unisparse;
 using namespace unisparse::run;
+using namespace unisparse::tools;
 
 StageTimes *unisparse::run::currentStages = nullptr;
 
@@ -60,101 +58,26 @@ RankedTensorType typeOf(MLIRContext *context, const Tensor &t) {
   return RankedTensorType::get(t.shape, elementType(context, t.dtype));
 }
 
-/// Inputs are not to be written in place: they serve every repetition.
-void protectArguments(func::FuncOp function) {
-  for (unsigned i = 0; i < function.getNumArguments(); ++i)
-    function.setArgAttr(i, "bufferization.writable",
-                        BoolAttr::get(function.getContext(), false));
+TensorTypes typesOf(MLIRContext *context, const Inputs &in) {
+  auto type = [&](const Tensor &t) {
+    return t ? typeOf(context, t) : RankedTensorType();
+  };
+  return {type(in.q),   type(in.k),      type(in.v),      type(in.cuQ),
+          type(in.cuK), type(in.counts), type(in.indices)};
 }
 
-struct ProgramBuilder {
-  ProgramBuilder(MLIRContext *context, const Options &options, const Inputs &in)
-      : b(UnknownLoc::get(context), context), o(options), in(in) {}
-
-  void build(ModuleOp module) {
-    b.setInsertionPointToEnd(module.getBody());
-    addFunction(kMain,
-                [&] { return o.selection.empty() ? select() : given(); });
-    if (o.compareDense)
-      addFunction(kDense, [&] { return attend(Value(), Value()); });
-  }
-
-private:
-  /// A function of all inputs that returns what `body` makes of them.
-  void addFunction(StringRef name, function_ref<Operation *()> body) {
-    SmallVector<Type> types;
-    for (const Tensor *t :
-         {&in.q, &in.k, &in.v, &in.cuQ, &in.cuK, &in.counts, &in.indices})
-      if (*t)
-        types.push_back(typeOf(b.getContext(), *t));
-    auto function = func::FuncOp::create(b, name, b.getFunctionType(types, {}));
-    function->setAttr("llvm.emit_c_interface", b.getUnitAttr());
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(function.addEntryBlock());
-    protectArguments(function);
-    auto next = function.getArguments().begin();
-    for (auto [value, t] : {std::pair{&q, &in.q},
-                            {&k, &in.k},
-                            {&v, &in.v},
-                            {&cuQ, &in.cuQ},
-                            {&cuK, &in.cuK},
-                            {&counts, &in.counts},
-                            {&indices, &in.indices}})
-      *value = *t ? Value(*next++) : Value();
-    Operation *result = body();
-    func::ReturnOp::create(b, result->getResults());
-    function.setType(b.getFunctionType(types, result->getResultTypes()));
-  }
-
-  BlockAttr block() {
-    return BlockAttr::get(b.getContext(), o.blockQ, o.blockK);
-  }
-  FloatAttr scale() {
-    return o.scale ? b.getF64FloatAttr(*o.scale) : FloatAttr();
-  }
-
-  RuleAttr rule() {
-    MLIRContext *context = b.getContext();
-    if (o.dense)
-      return RuleAttr::getAll(context);
-    FloatAttr share =
-        o.p.size() == 1 && !o.topK ? b.getF64FloatAttr(o.p[0]) : FloatAttr();
-    return RuleAttr::get(context, o.topK ? RuleKind::TopK : RuleKind::TopP,
-                         share, o.topK.value_or(0), o.sink, o.local,
-                         o.minBlocks, o.maxBlocks, o.denseBelow);
-  }
-
-  Operation *select() {
-    Value shares;
-    if (o.p.size() > 1 && !o.topK && !o.dense) {
-      SmallVector<float> values(o.p.begin(), o.p.end());
-      auto type = RankedTensorType::get({static_cast<int64_t>(values.size())},
-                                        b.getF32Type());
-      shares = arith::ConstantOp::create(
-          b, DenseElementsAttr::get(type, ArrayRef<float>(values)));
-    }
-    return AttentionOp::create(
-        b, q, k, v, shares, cuQ, cuK, block(),
-        PoolingAttr::get(b.getContext(), o.poolQ, o.poolK, o.headPool), rule(),
-        AggAttr::get(b.getContext(), o.agg),
-        ShareAttr::get(b.getContext(), o.share),
-        o.causal ? b.getUnitAttr() : UnitAttr(), b.getUnitAttr(), scale(),
-        b.getF64FloatAttr(o.alpha));
-  }
-
-  Operation *given() { return attend(counts, indices); }
-
-  Operation *attend(Value counts, Value indices) {
-    return BlockSparseAttentionOp::create(b, q, k, v, counts, indices, cuQ, cuK,
-                                          block(), o.causal,
-                                          /*return_lse=*/true, scale());
-  }
-
-  ImplicitLocOpBuilder b;
-  const Options &o;
-  const Inputs &in;
-  Value q, k, v, cuQ, cuK, counts, indices;
-};
+/// The function of the options, and dense attention to compare with.
+void buildProgram(ModuleOp module, const Options &o, const Inputs &in) {
+  TensorTypes types = typesOf(module.getContext(), in);
+  Stage stage = o.selection.empty() ? Stage::Attention : Stage::Selected;
+  auto add = [&](StringRef name, Stage stage) {
+    addFunction(module, name, o, types, stage, Returns(), /*named=*/false)
+        ->setAttr("llvm.emit_c_interface", UnitAttr::get(module.getContext()));
+  };
+  add(kMain, stage);
+  if (o.compareDense)
+    add(kDense, Stage::Dense);
+}
 
 //===----------------------------------------------------------------------===//
 // A program of the user's
@@ -329,58 +252,19 @@ VectorBits hostVectors() {
   return features.lookup("avx2") ? VectorBits::V256 : VectorBits::V128;
 }
 
-/// Writes the module after every pass that changed it: 00-input.mlir,
-/// 01-canonicalize.mlir, ... (MLIR's own file tree scatters the passes of one
-/// pipeline over folders by the op they ran on.)
-class DumpIR : public PassInstrumentation {
-public:
-  explicit DumpIR(std::string folder) : folder(std::move(folder)) {}
-
-  llvm::Error write(StringRef pass, Operation *op) {
-    while (Operation *parent = op->getParentOp())
-      op = parent;
-    std::string text;
-    llvm::raw_string_ostream(text) << *op << '\n';
-    if (text == last)
-      return llvm::Error::success();
-    last = text;
-    std::string path =
-        llvm::formatv("{0}/{1,0+2}-{2}.mlir", folder, count++, pass);
-    return writeFileAtomically(path, {StringRef(text)});
-  }
-
-  void runAfterPass(Pass *pass, Operation *op) override {
-    StringRef name = pass->getArgument();
-    if (!name.empty())
-      if (llvm::Error e = write(name, op))
-        op->emitError(llvm::toString(std::move(e)));
-  }
-
-private:
-  std::string folder, last;
-  int count = 0;
-};
-
 llvm::Error runPipeline(ModuleOp module, const Options &o,
-                        std::string &diagnostics) {
+                        const FirstError &said) {
   PassManager pm(module.getContext());
   if (!o.dumpIR.empty()) {
-    if (std::error_code error = llvm::sys::fs::create_directories(o.dumpIR))
-      return failure(o.dumpIR, "cannot create: " + error.message());
-    // One module, one file a pass, in order: no threads beside one another.
-    module.getContext()->disableMultithreading();
-    auto dump = std::make_unique<DumpIR>(o.dumpIR);
-    if (llvm::Error e = dump->write("input", module))
+    if (llvm::Error e = dumpIR(pm, o.dumpIR, module))
       return e;
-    pm.addInstrumentation(std::move(dump));
   }
   CPUPipelineOptions options;
   options.vectorBits = hostVectors();
   options.instrument = true;
   buildCPUPipeline(pm, options);
   if (failed(pm.run(module)))
-    return llvm::createStringError(
-        diagnostics.empty() ? "the CPU pipeline failed" : diagnostics);
+    return said.orElse(llvm::createStringError("the CPU pipeline failed"));
   return llvm::Error::success();
 }
 
@@ -420,25 +304,7 @@ llvm::Expected<std::unique_ptr<ExecutionEngine>> jit(ModuleOp module) {
 llvm::Expected<Compiled> run::compile(MLIRContext &context, Options &options,
                                       const Inputs &in) {
   auto start = Clock::now();
-  // The first error in full is what the user is told, in one line.
-  std::string diagnostics;
-  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &d) {
-    if (d.getSeverity() == DiagnosticSeverity::Error && diagnostics.empty()) {
-      llvm::raw_string_ostream os(diagnostics);
-      if (auto at = dyn_cast<FileLineColLoc>(d.getLocation()))
-        os << at.getFilename().getValue() << ':' << at.getLine() << ':'
-           << at.getColumn() << ": ";
-      os << d;
-      std::replace(diagnostics.begin(), diagnostics.end(), '\n', ' ');
-    }
-    return mlir::success();
-  });
-  auto said = [&](llvm::Error e) -> llvm::Error {
-    if (diagnostics.empty())
-      return e;
-    llvm::consumeError(std::move(e));
-    return llvm::createStringError(diagnostics);
-  };
+  FirstError said(&context);
   OwningOpRef<ModuleOp> owner;
   ModuleOp module;
   func::FuncOp entry;
@@ -446,7 +312,7 @@ llvm::Expected<Compiled> run::compile(MLIRContext &context, Options &options,
     llvm::Expected<func::FuncOp> found =
         readProgram(module, owner, context, options, in);
     if (!found)
-      return said(found.takeError());
+      return said.orElse(found.takeError());
     entry = *found;
     readBlocks(module, options);
     if (llvm::Error e = checkResults(entry, in, options, options.program))
@@ -456,16 +322,17 @@ llvm::Expected<Compiled> run::compile(MLIRContext &context, Options &options,
   } else {
     owner = ModuleOp::create(UnknownLoc::get(&context));
     module = *owner;
-    ProgramBuilder(&context, options, in).build(module);
+    buildProgram(module, options, in);
     if (failed(mlir::verify(module)))
-      return said(llvm::createStringError("the options make no valid program"));
+      return said.orElse(
+          llvm::createStringError("the options make no valid program"));
     entry = module.lookupSymbol<func::FuncOp>(kMain);
   }
   Compiled compiled;
   compiled.main = signatureOf(entry);
   if (options.compareDense)
     compiled.dense = signatureOf(module.lookupSymbol<func::FuncOp>(kDense));
-  if (llvm::Error e = runPipeline(module, options, diagnostics))
+  if (llvm::Error e = runPipeline(module, options, said))
     return std::move(e);
   llvm::Expected<std::unique_ptr<ExecutionEngine>> engine = jit(module);
   if (!engine)

@@ -76,7 +76,8 @@ static Result takeResult(mlir::RankedTensorType type, const int64_t *words,
     r.storage = {reinterpret_cast<void *>(words[0]), std::free};
     return r;
   }
-  char *copy = static_cast<char *>(std::malloc(std::max<size_t>(1, r.numBytes())));
+  char *copy =
+      static_cast<char *>(std::malloc(std::max<size_t>(1, r.numBytes())));
   if (!copy)
     report_bad_alloc_error("result");
   std::memcpy(copy, r.data, r.numBytes());

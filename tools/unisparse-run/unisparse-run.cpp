@@ -21,6 +21,7 @@
 using namespace llvm;
 using namespace unisparse;
 using namespace unisparse::run;
+using tools::checkWritable;
 
 namespace {
 
@@ -75,20 +76,6 @@ Expected<Comparison> compareWithDense(const Options &o,
   c.denseSeconds = medianOf(runs).total;
   c.speedup = c.denseSeconds / seconds;
   return c;
-}
-
-/// What cannot be written is said before any work, not behind it.
-Error checkWritable(StringRef option, StringRef path) {
-  if (path.empty())
-    return Error::success();
-  if (sys::fs::is_directory(path))
-    return failure(option, "expected a file, got the folder " + path);
-  StringRef folder = sys::path::parent_path(path);
-  if (std::error_code error = sys::fs::access(folder.empty() ? "." : folder,
-                                              sys::fs::AccessMode::Write))
-    return failure(option, "expected a folder to write " + path +
-                               " into, got " + error.message());
-  return Error::success();
 }
 
 /// Memory that the system can give, or no bound where it does not say.

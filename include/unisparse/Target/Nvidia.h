@@ -29,7 +29,17 @@ struct NvidiaChip {
   int64_t plannedRegisters;
   /// wgmma, TMA and setmaxnreg.
   bool hasWgmma;
+
+  /// 10 * major + minor: 90 of sm_90a.
+  int64_t capability() const;
+  /// Whether code for it runs on that capability alone, as its "a" says.
+  bool isExact() const { return name.ends_with("a"); }
 };
+
+/// The least CUDA version of a driver that takes PTX of a version, both as the
+/// driver and LLVM write them: 12000 of 80 for CUDA 12.0 and PTX 8.0. 0 where
+/// the table does not have the version.
+int64_t leastDriverOf(int64_t ptxVersion);
 
 /// All chips that kernels are compiled for.
 llvm::ArrayRef<NvidiaChip> nvidiaChips();

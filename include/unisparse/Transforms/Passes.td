@@ -188,4 +188,19 @@ def UniSparseVerifyLLVMContract : Pass<"unisparse-verify-llvm-contract"> {
   }];
 }
 
+def UniSparseVerifyLaunchContract
+    : Pass<"unisparse-verify-launch-contract", "::mlir::ModuleOp"> {
+  let summary = "Check that a host function is no more than a launch plan";
+  let description = [{
+    Closes the GPU pipeline: the host function is one block of sizes, buffers,
+    fills and launches of kernels in the module's one gpu.binary, which an
+    artifact holds as data. Names the first op that would need code on the host.
+    Changes nothing.
+  }];
+  let options = [
+    Option<"entry", "entry", "std::string", "",
+           "the host function; by default the one public function">,
+  ];
+}
+
 #endif // UNISPARSE_TRANSFORMS_PASSES_TD

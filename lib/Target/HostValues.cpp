@@ -1,0 +1,274 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "HostValues.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace unisparse;
+using artifact::Buffer;
+using artifact::Expr;
+using artifact::Term;
+using artifact::TermOp;
+
+//===----------------------------------------------------------------------===//
+// Looking up
+//===----------------------------------------------------------------------===//
+
+static StringRef nameOfDef(Value value) {
+  Operation *op = value.getDefiningOp();
+  return op ? op->getName().getStringRef() : "an argument";
+}
+
+FailureOr<Expr> HostValues::exprOf(Value value, Operation *user) const {
+  if (auto found = exprs.find(value); found != exprs.end())
+    return found->second;
+  user->emitOpError("expected operands that are formulas of sizes, got the "
+                    "result of '")
+      << nameOfDef(value) << "'";
+  return failure();
+}
+
+FailureOr<Buffer> HostValues::bufferOf(Value memref, Operation *user) const {
+  if (auto found = memrefs.find(memref); found != memrefs.end())
+    return found->second.buffer;
+  user->emitOpError("expected a whole buffer, got the result of '")
+      << nameOfDef(memref) << "'";
+  return failure();
+}
+
+const Buffer *HostValues::addressOf(Value value) const {
+  auto found = addresses.find(value);
+  return found == addresses.end() ? nullptr : &found->second;
+}
+
+//===----------------------------------------------------------------------===//
+// Buffers
+//===----------------------------------------------------------------------===//
+
+/// Strides of a contiguous buffer.
+static SmallVector<Expr> contiguousStrides(ArrayRef<Expr> sizes) {
+  SmallVector<Expr> strides(sizes.size());
+  Expr stride = artifact::constant(1);
+  for (size_t i = sizes.size(); i-- > 0;) {
+    strides[i] = stride;
+    stride = artifact::combine(TermOp::Mul, stride, sizes[i]);
+  }
+  return strides;
+}
+
+void HostValues::defineBuffer(Value memref, Buffer buffer,
+                              ArrayRef<Expr> sizes) {
+  memrefs[memref] = {buffer, SmallVector<Expr>(sizes),
+                     contiguousStrides(sizes)};
+}
+
+LogicalResult HostValues::defineInput(BlockArgument memref, uint32_t index,
+                                      ArrayRef<Expr> sizes) {
+  auto type = cast<MemRefType>(memref.getType());
+  defineBuffer(memref, {artifact::BufferKind::Input, index}, sizes);
+  int64_t offset;
+  SmallVector<int64_t> strides;
+  if (type.getLayout().isIdentity() || type.getRank() == 0)
+    return success();
+  if (failed(type.getStridesAndOffset(strides, offset)))
+    return emitError(memref.getLoc(), "expected a strided layout, got ")
+           << type;
+  bool isOwn = ShapedType::isDynamic(strides.back()) || strides.back() == 1;
+  for (int64_t stride : ArrayRef(strides).drop_back())
+    isOwn &= ShapedType::isDynamic(stride);
+  if (!isOwn && !type.areTrailingDimsContiguous(type.getRank()))
+    return emitError(memref.getLoc(),
+                     "expected contiguous rows and otherwise dynamic strides, "
+                     "or a contiguous layout, got ")
+           << type;
+  if (!isOwn)
+    return success();
+  // The last stride of an input is always 1.
+  Memref &entry = memrefs[memref];
+  entry.hasOwnStrides = true;
+  for (int64_t i = 0; i + 1 < type.getRank(); ++i)
+    entry.strides[i] = {{TermOp::Stride, 8 * int64_t(index) + i}};
+  return success();
+}
+
+LogicalResult HostValues::visitDim(Operation *op) {
+  auto dim = cast<memref::DimOp>(op);
+  if (failed(bufferOf(dim.getSource(), op)))
+    return failure();
+  std::optional<int64_t> index = dim.getConstantIndex();
+  ArrayRef<Expr> sizes = sizesOf(dim.getSource());
+  if (!index || *index < 0 || *index >= int64_t(sizes.size()))
+    return op->emitOpError("expected a constant dimension of the buffer");
+  return define(dim.getResult(), sizes[*index]);
+}
+
+LogicalResult HostValues::visitMetadata(Operation *op) {
+  auto metadata = cast<memref::ExtractStridedMetadataOp>(op);
+  FailureOr<Buffer> buffer = bufferOf(metadata.getSource(), op);
+  if (failed(buffer))
+    return failure();
+  Memref source = memrefs[metadata.getSource()];
+  defineBuffer(metadata.getBaseBuffer(), *buffer, {});
+  // Addresses that a caller gives point at the first element.
+  if (failed(define(metadata.getOffset(), artifact::constant(0))))
+    return failure();
+  for (auto [value, size] : llvm::zip_equal(metadata.getSizes(), source.sizes))
+    if (failed(define(value, size)))
+      return failure();
+  for (auto [value, stride] :
+       llvm::zip_equal(metadata.getStrides(), source.strides)) {
+    if (failed(define(value, stride)))
+      return failure();
+    if (source.hasOwnStrides && !value.use_empty())
+      strided.push_back(buffer->index);
+  }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Numbers
+//===----------------------------------------------------------------------===//
+
+LogicalResult HostValues::define(Value value, Expr expr) {
+  if (expr.size() > artifact::kMaxTerms)
+    return value.getDefiningOp()->emitOpError("expected a formula of at most ")
+           << artifact::kMaxTerms << " terms, got " << expr.size();
+  exprs[value] = std::move(expr);
+  return success();
+}
+
+/// Sizes, strides and facts of a device are never negative; of what is computed
+/// from them only differences may be.
+static bool isNeverNegative(const Expr &expr) {
+  SmallVector<bool> stack;
+  for (const Term &t : expr) {
+    if (artifact::isLeaf(t.op)) {
+      stack.push_back(t.op != TermOp::Constant || t.value >= 0);
+      continue;
+    }
+    bool right = stack.pop_back_val(), left = stack.pop_back_val();
+    stack.push_back(t.op == TermOp::Max   ? left || right
+                    : t.op == TermOp::Sub ? false
+                                          : left && right);
+  }
+  return stack.back();
+}
+
+LogicalResult HostValues::visitConstant(Operation *op) {
+  auto value = dyn_cast<IntegerAttr>(cast<arith::ConstantOp>(op).getValue());
+  // Constants of other types have a meaning where a launch or a fill takes
+  // them.
+  if (!value || value.getValue().getBitWidth() > 64)
+    return success();
+  return define(op->getResult(0),
+                artifact::constant(value.getValue().getSExtValue()));
+}
+
+/// Index casts, extensions and truncations: formulas are evaluated in 64 bits,
+/// and an i32 argument that does not fit is refused when it is passed.
+LogicalResult HostValues::visitCast(Operation *op) {
+  if (const Buffer *address = addressOf(op->getOperand(0))) {
+    Buffer buffer = *address;
+    addresses[op->getResult(0)] = buffer;
+    return success();
+  }
+  FailureOr<Expr> expr = exprOf(op->getOperand(0), op);
+  return failed(expr) ? failure() : define(op->getResult(0), *expr);
+}
+
+LogicalResult HostValues::visitBinary(Operation *op, TermOp kind) {
+  const Buffer *left = addressOf(op->getOperand(0)),
+               *right = addressOf(op->getOperand(1));
+  if (left || right) {
+    // An address may be moved by an offset, which is 0 (see visitMetadata).
+    Value offset = op->getOperand(left ? 1 : 0);
+    auto found = exprs.find(offset);
+    if (kind != TermOp::Add || found == exprs.end() ||
+        artifact::constantOf(found->second) != 0)
+      return op->emitOpError("expected the address of a whole buffer, got one "
+                             "that is computed");
+    Buffer buffer = left ? *left : *right;
+    addresses[op->getResult(0)] = buffer;
+    return success();
+  }
+  FailureOr<Expr> a = exprOf(op->getOperand(0), op);
+  FailureOr<Expr> b = failed(a) ? a : exprOf(op->getOperand(1), op);
+  if (failed(b))
+    return failure();
+  bool isDivision = kind == TermOp::FloorDiv || kind == TermOp::CeilDiv;
+  if (std::optional<int64_t> divisor = artifact::constantOf(*b);
+      isDivision && divisor && *divisor < 1)
+    return op->emitOpError("expected a divisor above 0, got ") << *divisor;
+  return define(op->getResult(0), artifact::combine(kind, *a, *b));
+}
+
+/// Towards zero: floored and ceiled, whichever is nearer, where the dividend
+/// may be negative. Unsigned divisions promise by their name that it is not.
+LogicalResult HostValues::visitDivSI(Operation *op) {
+  if (failed(visitBinary(op, TermOp::FloorDiv)))
+    return failure();
+  FailureOr<Expr> dividend = exprOf(op->getOperand(0), op);
+  if (failed(dividend) || isNeverNegative(*dividend))
+    return success(succeeded(dividend));
+  Expr floored = exprs[op->getResult(0)], zero = artifact::constant(0);
+  if (failed(visitBinary(op, TermOp::CeilDiv)))
+    return failure();
+  Expr ceiled = exprs[op->getResult(0)];
+  return define(op->getResult(0),
+                artifact::combine(
+                    TermOp::Add, artifact::combine(TermOp::Max, floored, zero),
+                    artifact::combine(TermOp::Min, ceiled, zero)));
+}
+
+LogicalResult HostValues::visit(Operation *op) {
+  auto binary = [&](TermOp kind) {
+    return [this, op, kind](auto) { return visitBinary(op, kind); };
+  };
+  return TypeSwitch<Operation *, LogicalResult>(op)
+      .Case([&](memref::DimOp) { return visitDim(op); })
+      .Case([&](memref::ExtractStridedMetadataOp) { return visitMetadata(op); })
+      .Case([&](memref::CastOp cast) {
+        if (failed(bufferOf(cast.getSource(), op)))
+          return failure();
+        Memref source = memrefs[cast.getSource()];
+        memrefs[cast.getResult()] = source;
+        return success();
+      })
+      .Case([&](memref::ExtractAlignedPointerAsIndexOp pointer) {
+        FailureOr<Buffer> buffer = bufferOf(pointer.getSource(), op);
+        if (succeeded(buffer))
+          addresses[pointer.getResult()] = *buffer;
+        return success(succeeded(buffer));
+      })
+      .Case([&](LLVM::IntToPtrOp pointer) -> LogicalResult {
+        const Buffer *address = addressOf(pointer.getArg());
+        if (!address)
+          return op->emitOpError("expected a buffer's address, got the result "
+                                 "of '")
+                 << nameOfDef(pointer.getArg()) << "'";
+        Buffer buffer = *address;
+        addresses[pointer.getResult()] = buffer;
+        return success();
+      })
+      .Case([&](arith::ConstantOp) { return visitConstant(op); })
+      .Case<arith::IndexCastOp, arith::IndexCastUIOp, arith::ExtSIOp,
+            arith::ExtUIOp, arith::TruncIOp>(
+          [&](auto) { return visitCast(op); })
+      .Case<arith::AddIOp>(binary(TermOp::Add))
+      .Case<arith::SubIOp>(binary(TermOp::Sub))
+      .Case<arith::MulIOp>(binary(TermOp::Mul))
+      .Case<arith::DivUIOp, arith::FloorDivSIOp>(binary(TermOp::FloorDiv))
+      .Case<arith::CeilDivUIOp, arith::CeilDivSIOp>(binary(TermOp::CeilDiv))
+      .Case<arith::MinSIOp, arith::MinUIOp>(binary(TermOp::Min))
+      .Case<arith::MaxSIOp, arith::MaxUIOp>(binary(TermOp::Max))
+      .Case([&](arith::DivSIOp) { return visitDivSI(op); })
+      .Default([](Operation *op) {
+        return op->emitError("expected sizes, buffers, fills and launches in a "
+                             "compiled program, got '")
+               << op->getName() << "', which would need code on the host";
+      });
+}

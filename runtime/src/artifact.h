@@ -1,0 +1,195 @@
+/* Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+ * See LICENSE for license information.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ */
+
+/* What docs/Artifact.md describes, in memory. Whoever holds one of these knows
+ * that every index, operation and count in it is valid. */
+#ifndef UNISPARSE_RT_SRC_ARTIFACT_H
+#define UNISPARSE_RT_SRC_ARTIFACT_H
+
+#include "reader.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* Most that an artifact may have. They bound the stack of a launch, which
+ * allocates nothing; docs/Artifact.md lists them. */
+enum {
+  USRT_MAX_TENSORS = 32, /* inputs, and as many outputs */
+  USRT_MAX_SYMBOLS = USRT_MAX_TENSORS * UNISPARSE_MAX_RANK,
+  USRT_MAX_CHECKS = 1024,
+  USRT_MAX_VARIANTS = 64,
+  USRT_MAX_BUFFERS = 128,
+  USRT_MAX_STEPS = 1024,
+  USRT_MAX_ARGUMENTS = 128,
+  USRT_MAX_MAPS = 16, /* of one launch */
+  USRT_MAX_OPS = 64,
+  USRT_MAX_MAP_RANK = 5
+};
+
+typedef enum usrt_op_code {
+  USRT_CONSTANT = 0,
+  USRT_SYMBOL = 1,
+  USRT_STRIDE = 2,
+  USRT_FACT = 3,
+  USRT_ADD = 4,
+  USRT_SUB = 5,
+  USRT_MUL = 6,
+  USRT_FLOORDIV = 7,
+  USRT_CEILDIV = 8,
+  USRT_MIN = 9,
+  USRT_MAX = 10
+} usrt_op_code;
+
+typedef struct usrt_op {
+  usrt_op_code code;
+  int64_t value;
+} usrt_op;
+
+/* Postfix; leaves one value. */
+typedef struct usrt_expression {
+  uint32_t count;
+  const usrt_op *ops;
+} usrt_expression;
+
+typedef struct usrt_input {
+  const char *name;
+  unisparse_element element;
+  int32_t rank;
+  int64_t dims[UNISPARSE_MAX_RANK]; /* -1 - s: symbol s */
+  bool strided;                     /* only rows are contiguous */
+} usrt_input;
+
+typedef struct usrt_output {
+  const char *name;
+  unisparse_element element;
+  int32_t rank;
+  usrt_expression sizes[UNISPARSE_MAX_RANK];
+} usrt_output;
+
+typedef enum usrt_relation {
+  USRT_EQUAL = 0,
+  USRT_AT_MOST = 1,
+  USRT_MULTIPLE_OF = 2
+} usrt_relation;
+
+typedef struct usrt_check {
+  const char *label;
+  usrt_expression left, right;
+  usrt_relation relation;
+  const char *left_name, *right_name;
+} usrt_check;
+
+typedef enum usrt_buffer_kind {
+  USRT_INPUT = 0,
+  USRT_OUTPUT = 1,
+  USRT_WORKSPACE = 2
+} usrt_buffer_kind;
+
+typedef struct usrt_buffer {
+  usrt_buffer_kind kind;
+  uint32_t index;
+} usrt_buffer;
+
+/* The arguments of cuTensorMapEncodeTiled. */
+typedef struct usrt_map {
+  usrt_buffer buffer;
+  unisparse_element element;
+  uint32_t rank;
+  usrt_expression sizes[USRT_MAX_MAP_RANK];
+  usrt_expression strides[USRT_MAX_MAP_RANK - 1];
+  uint32_t box[USRT_MAX_MAP_RANK];
+  uint32_t swizzle;
+} usrt_map;
+
+typedef enum usrt_argument_kind {
+  USRT_ADDRESS = 0,
+  USRT_I32 = 1,
+  USRT_I64 = 2,
+  USRT_BITS = 3, /* of an f32 */
+  USRT_TENSOR_MAP = 4
+} usrt_argument_kind;
+
+typedef struct usrt_argument {
+  usrt_argument_kind kind;
+  union {
+    usrt_buffer buffer;
+    usrt_expression expression;
+    uint32_t bits;
+    const usrt_map *map;
+  };
+} usrt_argument;
+
+typedef struct usrt_launch {
+  const char *kernel;
+  usrt_expression grid[3];
+  uint32_t block[3];
+  uint32_t shared_bytes;
+  uint32_t argument_count;
+  const usrt_argument *arguments;
+} usrt_launch;
+
+typedef struct usrt_fill {
+  usrt_buffer buffer;
+  uint32_t word;
+  usrt_expression words;
+} usrt_fill;
+
+typedef struct usrt_step {
+  bool is_fill;
+  union {
+    usrt_launch launch;
+    usrt_fill fill;
+  };
+} usrt_step;
+
+typedef struct usrt_variant {
+  const char *chip;
+  uint32_t capability; /* 10 * major + minor */
+  bool exact;
+  bool machine_code;
+  uint32_t driver_version; /* least, 12000 for 12.0 */
+  const void *image;       /* NUL behind it, as the driver wants of PTX */
+  size_t image_bytes;
+  uint32_t buffer_count;
+  const usrt_expression *buffers; /* bytes */
+  uint32_t step_count;
+  const usrt_step *steps;
+  bool has_maps;
+} usrt_variant;
+
+struct unisparse_artifact {
+  atomic_int references; /* the caller's and each program's */
+  usrt_arena arena;
+  const char *producer, *entry;
+  uint32_t symbol_count;
+  const char **symbols;
+  uint32_t input_count;
+  usrt_input *inputs;
+  uint32_t output_count;
+  usrt_output *outputs;
+  uint32_t check_count;
+  usrt_check *checks;
+  uint32_t variant_count;
+  usrt_variant *variants;
+};
+
+/* What parsing carries along. */
+typedef struct usrt_parser {
+  usrt_reader reader;
+  struct unisparse_artifact *artifact;
+} usrt_parser;
+
+unisparse_status usrt_parse_body(usrt_parser *parser);
+unisparse_status usrt_parse_variant(usrt_parser *parser, usrt_variant *variant);
+
+/* `facts`: whether it may use facts of a device. */
+unisparse_status usrt_parse_expression(usrt_parser *parser, const char *what,
+                                       bool facts, usrt_expression *expression);
+
+int64_t usrt_element_bytes(unisparse_element element);
+const char *usrt_element_name(unisparse_element element);
+
+unisparse_artifact *usrt_artifact_retain(const unisparse_artifact *artifact);
+
+#endif /* UNISPARSE_RT_SRC_ARTIFACT_H */

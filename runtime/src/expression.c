@@ -1,0 +1,67 @@
+/* Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+ * See LICENSE for license information.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ */
+
+#include "program.h"
+
+/* Whether a operation b overflows; *result is the value where it does not. */
+static bool overflows(usrt_op_code code, int64_t a, int64_t b,
+                      int64_t *result) {
+  switch (code) {
+  case USRT_ADD:
+    return __builtin_add_overflow(a, b, result);
+  case USRT_SUB:
+    return __builtin_sub_overflow(a, b, result);
+  case USRT_MUL:
+    return __builtin_mul_overflow(a, b, result);
+  case USRT_FLOORDIV: /* of a divisor above 0, as C rounds towards 0 */
+    *result = a / b - (a % b < 0);
+    return false;
+  case USRT_CEILDIV:
+    *result = a / b + (a % b > 0);
+    return false;
+  case USRT_MIN:
+    *result = a < b ? a : b;
+    return false;
+  case USRT_MAX:
+    *result = a > b ? a : b;
+    return false;
+  default:
+    return true;
+  }
+}
+
+static int64_t leaf(const usrt_op *op, const usrt_frame *frame) {
+  switch (op->code) {
+  case USRT_SYMBOL:
+    return frame->symbols[op->value];
+  case USRT_STRIDE:
+    return frame->inputs[op->value / 8].strides[op->value % 8];
+  case USRT_FACT:
+    return frame->multiprocessors;
+  default:
+    return op->value;
+  }
+}
+
+const char *usrt_evaluate(const usrt_expression *expression,
+                          const usrt_frame *frame, int64_t *value) {
+  int64_t stack[USRT_MAX_OPS];
+  uint32_t depth = 0; /* loading the artifact checked that it stays in range */
+  for (uint32_t i = 0; i < expression->count; ++i) {
+    const usrt_op *op = &expression->ops[i];
+    if (op->code < USRT_ADD) {
+      stack[depth++] = leaf(op, frame);
+      continue;
+    }
+    int64_t right = stack[--depth], left = stack[depth - 1];
+    bool divides = op->code == USRT_FLOORDIV || op->code == USRT_CEILDIV;
+    if (divides && right <= 0)
+      return right == 0 ? "divides by 0" : "divides by a negative number";
+    if (overflows(op->code, left, right, &stack[depth - 1]))
+      return "overflows 64 bits";
+  }
+  *value = stack[0];
+  return NULL;
+}

@@ -1,0 +1,219 @@
+/* Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+ * See LICENSE for license information.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ */
+
+#include "program.h"
+#include <inttypes.h>
+#include <string.h>
+
+static unisparse_status check_output_count(const unisparse_artifact *artifact,
+                                           const unisparse_tensor *outputs,
+                                           int32_t output_count) {
+  if (output_count < 0 || (uint32_t)output_count != artifact->output_count)
+    return usrt_fail(UNISPARSE_BAD_ARGUMENT,
+                     "outputs: expected %" PRIu32 " tensors, got %" PRId32,
+                     artifact->output_count, output_count);
+  if (!outputs && output_count != 0)
+    return usrt_fail(UNISPARSE_BAD_ARGUMENT,
+                     "outputs: expected %" PRIu32
+                     " tensors, got a null pointer",
+                     artifact->output_count);
+  return UNISPARSE_OK;
+}
+
+unisparse_status unisparse_program_prepare(const unisparse_program *program,
+                                           const unisparse_tensor *inputs,
+                                           int32_t input_count,
+                                           unisparse_tensor *outputs,
+                                           int32_t output_count,
+                                           size_t *workspace) {
+  if (!program)
+    return usrt_fail(UNISPARSE_BAD_ARGUMENT,
+                     "program: expected one, got a null pointer");
+  const unisparse_artifact *artifact = program->artifact;
+  if (outputs)
+    USRT_TRY(check_output_count(artifact, outputs, output_count));
+  usrt_frame frame;
+  USRT_TRY(usrt_prepare(program, inputs, input_count, &frame));
+  for (uint32_t i = 0; outputs && i < artifact->output_count; ++i) {
+    const usrt_output *output = &artifact->outputs[i];
+    outputs[i].element = output->element;
+    outputs[i].rank = output->rank;
+    for (int32_t d = 0; d < UNISPARSE_MAX_RANK; ++d) {
+      bool used = d < output->rank;
+      outputs[i].sizes[d] = used ? frame.outputs[i].sizes[d] : 0;
+      outputs[i].strides[d] = used ? frame.outputs[i].strides[d] : 0;
+    }
+  }
+  if (workspace)
+    *workspace = (size_t)frame.workspace;
+  return UNISPARSE_OK;
+}
+
+/* What one call has, beside what follows from its sizes. */
+typedef struct usrt_call {
+  const unisparse_program *program;
+  const usrt_frame *frame;
+  const unisparse_tensor *inputs, *outputs;
+  char *workspace;
+  CUstream stream;
+} usrt_call;
+
+/* What cuLaunchKernel reads before it returns. */
+typedef struct usrt_arguments {
+  CUtensorMap maps[USRT_MAX_MAPS];
+  uint64_t values[USRT_MAX_ARGUMENTS];
+  void *pointers[USRT_MAX_ARGUMENTS];
+} usrt_arguments;
+
+static void *address_of(const usrt_call *call, usrt_buffer buffer) {
+  switch (buffer.kind) {
+  case USRT_INPUT:
+    return call->inputs[buffer.index].data;
+  case USRT_OUTPUT:
+    return call->outputs[buffer.index].data;
+  case USRT_WORKSPACE:
+    break;
+  }
+  /* Null where the whole workspace may be: then no buffer has a byte. */
+  return call->workspace
+             ? call->workspace + call->frame->buffer_offsets[buffer.index]
+             : NULL;
+}
+
+static int map_type(unisparse_element element) {
+  switch (element) {
+  case UNISPARSE_F16:
+    return CU_TENSOR_MAP_DATA_TYPE_FLOAT16;
+  case UNISPARSE_BF16:
+    return CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
+  case UNISPARSE_I32:
+    return CU_TENSOR_MAP_DATA_TYPE_INT32;
+  case UNISPARSE_F32:
+    break;
+  }
+  return CU_TENSOR_MAP_DATA_TYPE_FLOAT32;
+}
+
+static unisparse_status encode_map(const usrt_call *call,
+                                   const usrt_launch *launch, uint32_t index,
+                                   CUtensorMap *encoded) {
+  static const uint32_t ones[USRT_MAX_MAP_RANK] = {1, 1, 1, 1, 1};
+  const usrt_map *map = launch->arguments[index].map;
+  uint64_t sizes[USRT_MAX_MAP_RANK], strides[USRT_MAX_MAP_RANK];
+  USRT_TRY(usrt_map_shape(launch, map, call->frame, sizes, strides));
+  /* Boxes are blocks of keys and values, read once for many rows of queries:
+   * whole lines of the L2 are worth fetching. */
+  CUresult error = call->program->encode(
+      encoded, map_type(map->element), map->rank, address_of(call, map->buffer),
+      sizes, strides, map->box, ones, CU_TENSOR_MAP_INTERLEAVE_NONE,
+      (int)map->swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
+      CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  return usrt_driver_check(call->program->driver, "cuTensorMapEncodeTiled",
+                           error, "kernel \"%s\": argument %" PRIu32,
+                           launch->kernel, index);
+}
+
+static unisparse_status set_arguments(const usrt_call *call,
+                                      const usrt_launch *launch,
+                                      usrt_arguments *arguments) {
+  uint32_t maps = 0;
+  for (uint32_t i = 0; i < launch->argument_count; ++i) {
+    const usrt_argument *argument = &launch->arguments[i];
+    uint64_t *value = &arguments->values[i];
+    arguments->pointers[i] = value;
+    int64_t integer;
+    int32_t narrow;
+    switch (argument->kind) {
+    case USRT_ADDRESS:
+      *value = (uintptr_t)address_of(call, argument->buffer);
+      break;
+    case USRT_I32:
+      USRT_TRY(usrt_integer(launch, i, call->frame, &integer));
+      narrow = (int32_t)integer;
+      memcpy(value, &narrow, sizeof narrow);
+      break;
+    case USRT_I64:
+      USRT_TRY(usrt_integer(launch, i, call->frame, &integer));
+      *value = (uint64_t)integer;
+      break;
+    case USRT_BITS:
+      memcpy(value, &argument->bits, sizeof argument->bits);
+      break;
+    case USRT_TENSOR_MAP:
+      arguments->pointers[i] = &arguments->maps[maps];
+      USRT_TRY(encode_map(call, launch, i, &arguments->maps[maps++]));
+      break;
+    }
+  }
+  return UNISPARSE_OK;
+}
+
+static unisparse_status run_launch(const usrt_call *call,
+                                   const usrt_launch *launch,
+                                   CUfunction function) {
+  uint32_t grid[3];
+  bool empty;
+  USRT_TRY(usrt_grid(launch, call->frame, grid, &empty));
+  if (empty)
+    return UNISPARSE_OK;
+  usrt_arguments arguments;
+  USRT_TRY(set_arguments(call, launch, &arguments));
+  CUresult error = call->program->driver->launch_kernel(
+      function, grid[0], grid[1], grid[2], launch->block[0], launch->block[1],
+      launch->block[2], launch->shared_bytes, call->stream, arguments.pointers,
+      NULL);
+  return usrt_driver_check(call->program->driver, "cuLaunchKernel", error,
+                           "kernel \"%s\" on a grid of %" PRIu32 "x%" PRIu32
+                           "x%" PRIu32,
+                           launch->kernel, grid[0], grid[1], grid[2]);
+}
+
+static unisparse_status run_fill(const usrt_call *call, const usrt_fill *fill) {
+  size_t words;
+  USRT_TRY(usrt_fill_words(fill, call->frame, &words));
+  if (words == 0)
+    return UNISPARSE_OK;
+  CUresult error = call->program->driver->memset_d32(
+      (CUdeviceptr)(uintptr_t)address_of(call, fill->buffer), fill->word, words,
+      call->stream);
+  return usrt_driver_check(
+      call->program->driver, "cuMemsetD32Async", error, "fill of %s %" PRIu32,
+      fill->buffer.kind == USRT_OUTPUT ? "output" : "workspace buffer",
+      fill->buffer.index);
+}
+
+static unisparse_status run_steps(const usrt_call *call) {
+  const unisparse_program *program = call->program;
+  USRT_TRY(usrt_check_memory(program, call->inputs, call->outputs,
+                             call->workspace, call->frame));
+  for (uint32_t i = 0; i < program->variant->step_count; ++i) {
+    const usrt_step *step = &program->variant->steps[i];
+    USRT_TRY(step->is_fill
+                 ? run_fill(call, &step->fill)
+                 : run_launch(call, &step->launch, program->functions[i]));
+  }
+  return UNISPARSE_OK;
+}
+
+unisparse_status unisparse_program_launch(
+    const unisparse_program *program, const unisparse_tensor *inputs,
+    int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
+    void *workspace, size_t workspace_bytes, void *stream) {
+  if (!program)
+    return usrt_fail(UNISPARSE_BAD_ARGUMENT,
+                     "program: expected one, got a null pointer");
+  USRT_TRY(check_output_count(program->artifact, outputs, output_count));
+  usrt_frame frame;
+  USRT_TRY(usrt_prepare(program, inputs, input_count, &frame));
+  USRT_TRY(usrt_check_outputs(program, outputs, &frame));
+  if (workspace_bytes < (uint64_t)frame.workspace)
+    return usrt_fail(UNISPARSE_SMALL_WORKSPACE,
+                     "workspace: expected at least %" PRId64 " bytes, got %zu",
+                     frame.workspace, workspace_bytes);
+  USRT_TRY(usrt_check_addresses(program, inputs, outputs, workspace, &frame));
+  usrt_call call = {program, &frame, inputs, outputs, workspace, stream};
+  USRT_TRY(usrt_enter(program));
+  return usrt_leave(program, run_steps(&call));
+}

@@ -1,0 +1,210 @@
+/* Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+ * See LICENSE for license information.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ */
+
+/* Tensors, expressions and checks of an artifact; see docs/Artifact.md. */
+#include "artifact.h"
+#include <inttypes.h>
+
+/* Bytes of the smallest record of each kind. */
+enum { STRING = 4, OP = 12, EXPRESSION = 4 + OP, TENSOR = STRING + 8 };
+
+unisparse_status usrt_parse_expression(usrt_parser *parser, const char *what,
+                                       bool facts,
+                                       usrt_expression *expression) {
+  usrt_reader *reader = &parser->reader;
+  const unisparse_artifact *artifact = parser->artifact;
+  uint32_t count;
+  USRT_TRY(usrt_take_range(reader, what, 1, USRT_MAX_OPS, &count));
+  usrt_op *ops = usrt_allocate(&parser->artifact->arena, count, sizeof *ops);
+  if (!ops)
+    return UNISPARSE_NO_MEMORY;
+  uint32_t depth = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    uint32_t code;
+    int64_t value;
+    USRT_TRY(usrt_take_range(reader, what, 0, USRT_MAX, &code));
+    USRT_TRY(usrt_take_i64(reader, what, &value));
+    if (code == USRT_SYMBOL && (value < 0 || value >= artifact->symbol_count))
+      return usrt_bad(reader,
+                      "%s: expected a symbol below %" PRIu32 ", got %" PRId64,
+                      what, artifact->symbol_count, value);
+    if (code == USRT_STRIDE &&
+        (value < 0 || value / 8 >= artifact->input_count ||
+         value % 8 >= artifact->inputs[value / 8].rank))
+      return usrt_bad(reader,
+                      "%s: expected a stride of an input, got number %" PRId64,
+                      what, value);
+    if (code == USRT_FACT && (!facts || value != 0))
+      return usrt_bad(reader, "%s: expected %s, got fact %" PRId64, what,
+                      facts ? "fact 0 of a device" : "no fact of a device",
+                      value);
+    if (code >= USRT_ADD && depth < 2)
+      return usrt_bad(reader, "%s: expected 2 operands, got %" PRIu32, what,
+                      depth);
+    depth = code >= USRT_ADD ? depth - 1 : depth + 1;
+    ops[i].code = (usrt_op_code)code;
+    ops[i].value = value;
+  }
+  if (depth != 1)
+    return usrt_bad(reader, "%s: expected 1 value, got %" PRIu32, what, depth);
+  expression->count = count;
+  expression->ops = ops;
+  return UNISPARSE_OK;
+}
+
+/* What inputs and outputs have in common. */
+static unisparse_status parse_tensor(usrt_parser *parser, const char **name,
+                                     unisparse_element *element,
+                                     int32_t *rank) {
+  uint32_t element_number, rank_number;
+  USRT_TRY(usrt_take_string(&parser->reader, "name of a tensor",
+                            &parser->artifact->arena, name));
+  USRT_TRY(usrt_take_range(&parser->reader, "element", 0, UNISPARSE_I32,
+                           &element_number));
+  USRT_TRY(usrt_take_range(&parser->reader, "rank", 0, UNISPARSE_MAX_RANK,
+                           &rank_number));
+  *element = (unisparse_element)element_number;
+  *rank = (int32_t)rank_number;
+  return UNISPARSE_OK;
+}
+
+static unisparse_status parse_input(usrt_parser *parser, usrt_input *input,
+                                    bool *bound) {
+  usrt_reader *reader = &parser->reader;
+  USRT_TRY(parse_tensor(parser, &input->name, &input->element, &input->rank));
+  for (int32_t i = 0; i < input->rank; ++i) {
+    USRT_TRY(usrt_take_i64(reader, "size of an input", &input->dims[i]));
+    /* -1 - dim does not overflow. */
+    if (input->dims[i] >= 0)
+      continue;
+    int64_t symbol = -1 - input->dims[i];
+    if (symbol >= parser->artifact->symbol_count)
+      return usrt_bad(reader,
+                      "input \"%s\": expected a symbol below %" PRIu32
+                      ", got %" PRId64,
+                      input->name, parser->artifact->symbol_count, symbol);
+    bound[symbol] = true;
+  }
+  uint32_t layout;
+  USRT_TRY(usrt_take_range(reader, "layout", 0, 1, &layout));
+  input->strided = layout == 1;
+  return UNISPARSE_OK;
+}
+
+static unisparse_status parse_inputs(usrt_parser *parser) {
+  unisparse_artifact *artifact = parser->artifact;
+  bool bound[USRT_MAX_SYMBOLS] = {false};
+  USRT_TRY(usrt_take_count(&parser->reader, "number of inputs",
+                           USRT_MAX_TENSORS, TENSOR + 4,
+                           &artifact->input_count));
+  artifact->inputs = usrt_allocate(&artifact->arena, artifact->input_count,
+                                   sizeof *artifact->inputs);
+  if (!artifact->inputs)
+    return UNISPARSE_NO_MEMORY;
+  for (uint32_t i = 0; i < artifact->input_count; ++i)
+    USRT_TRY(parse_input(parser, &artifact->inputs[i], bound));
+  for (uint32_t i = 0; i < artifact->symbol_count; ++i)
+    if (!bound[i])
+      return usrt_bad(&parser->reader,
+                      "symbol \"%s\": expected to be a size of an input, got "
+                      "none",
+                      artifact->symbols[i]);
+  return UNISPARSE_OK;
+}
+
+static unisparse_status parse_outputs(usrt_parser *parser) {
+  unisparse_artifact *artifact = parser->artifact;
+  USRT_TRY(usrt_take_count(&parser->reader, "number of outputs",
+                           USRT_MAX_TENSORS, TENSOR, &artifact->output_count));
+  artifact->outputs = usrt_allocate(&artifact->arena, artifact->output_count,
+                                    sizeof *artifact->outputs);
+  if (!artifact->outputs)
+    return UNISPARSE_NO_MEMORY;
+  for (uint32_t i = 0; i < artifact->output_count; ++i) {
+    usrt_output *output = &artifact->outputs[i];
+    USRT_TRY(
+        parse_tensor(parser, &output->name, &output->element, &output->rank));
+    for (int32_t d = 0; d < output->rank; ++d)
+      USRT_TRY(usrt_parse_expression(parser, "size of an output", true,
+                                     &output->sizes[d]));
+  }
+  return UNISPARSE_OK;
+}
+
+static unisparse_status parse_checks(usrt_parser *parser) {
+  unisparse_artifact *artifact = parser->artifact;
+  usrt_reader *reader = &parser->reader;
+  usrt_arena *arena = &artifact->arena;
+  USRT_TRY(usrt_take_count(reader, "number of checks", USRT_MAX_CHECKS,
+                           3 * STRING + 2 * EXPRESSION + 4,
+                           &artifact->check_count));
+  artifact->checks =
+      usrt_allocate(arena, artifact->check_count, sizeof *artifact->checks);
+  if (!artifact->checks)
+    return UNISPARSE_NO_MEMORY;
+  for (uint32_t i = 0; i < artifact->check_count; ++i) {
+    usrt_check *check = &artifact->checks[i];
+    uint32_t relation;
+    USRT_TRY(
+        usrt_take_string(reader, "label of a check", arena, &check->label));
+    USRT_TRY(usrt_parse_expression(parser, "left side of a check", false,
+                                   &check->left));
+    USRT_TRY(
+        usrt_take_range(reader, "relation", 0, USRT_MULTIPLE_OF, &relation));
+    check->relation = (usrt_relation)relation;
+    USRT_TRY(usrt_parse_expression(parser, "right side of a check", false,
+                                   &check->right));
+    USRT_TRY(usrt_take_string(reader, "left name of a check", arena,
+                              &check->left_name));
+    USRT_TRY(usrt_take_string(reader, "right name of a check", arena,
+                              &check->right_name));
+  }
+  return UNISPARSE_OK;
+}
+
+static unisparse_status parse_symbols(usrt_parser *parser) {
+  unisparse_artifact *artifact = parser->artifact;
+  USRT_TRY(usrt_take_count(&parser->reader, "number of size names",
+                           USRT_MAX_SYMBOLS, STRING, &artifact->symbol_count));
+  artifact->symbols = usrt_allocate(&artifact->arena, artifact->symbol_count,
+                                    sizeof *artifact->symbols);
+  if (!artifact->symbols)
+    return UNISPARSE_NO_MEMORY;
+  for (uint32_t i = 0; i < artifact->symbol_count; ++i)
+    USRT_TRY(usrt_take_string(&parser->reader, "name of a size",
+                              &artifact->arena, &artifact->symbols[i]));
+  return UNISPARSE_OK;
+}
+
+unisparse_status usrt_parse_body(usrt_parser *parser) {
+  unisparse_artifact *artifact = parser->artifact;
+  usrt_reader *reader = &parser->reader;
+  USRT_TRY(usrt_take_string(reader, "producer", &artifact->arena,
+                            &artifact->producer));
+  USRT_TRY(
+      usrt_take_string(reader, "entry", &artifact->arena, &artifact->entry));
+  USRT_TRY(parse_symbols(parser));
+  USRT_TRY(parse_inputs(parser));
+  USRT_TRY(parse_outputs(parser));
+  USRT_TRY(parse_checks(parser));
+  /* Chip, four numbers, an empty blob, two counts. */
+  USRT_TRY(usrt_take_count(reader, "number of variants", USRT_MAX_VARIANTS,
+                           STRING + 4 * 4 + 8 + 2 * 4,
+                           &artifact->variant_count));
+  if (artifact->variant_count == 0)
+    return usrt_bad(reader, "expected at least 1 variant, got 0");
+  artifact->variants = usrt_allocate(&artifact->arena, artifact->variant_count,
+                                     sizeof *artifact->variants);
+  if (!artifact->variants)
+    return UNISPARSE_NO_MEMORY;
+  for (uint32_t i = 0; i < artifact->variant_count; ++i)
+    USRT_TRY(usrt_parse_variant(parser, &artifact->variants[i]));
+  if (reader->at != reader->end)
+    return usrt_bad(reader,
+                    "expected the end behind the last variant, got "
+                    "%td bytes more",
+                    reader->end - reader->at);
+  return UNISPARSE_OK;
+}

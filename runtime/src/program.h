@@ -1,0 +1,102 @@
+/* Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+ * See LICENSE for license information.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ */
+
+/* A loaded program, and what one call works out of the sizes it is given. */
+#ifndef UNISPARSE_RT_SRC_PROGRAM_H
+#define UNISPARSE_RT_SRC_PROGRAM_H
+
+#include "artifact.h"
+#include "driver.h"
+
+struct unisparse_program {
+  unisparse_artifact *artifact;
+  const usrt_variant *variant;
+  const usrt_driver *driver;
+  usrt_encode_tiled *encode; /* null where no launch has a tensor map */
+  int32_t ordinal;
+  CUdevice device;
+  CUcontext context; /* the device's primary one, retained */
+  CUmodule module;
+  CUfunction *functions; /* one for each step; null for fills */
+  int64_t multiprocessors;
+};
+
+/* A tensor that passed its checks. */
+typedef struct usrt_shape {
+  int64_t sizes[UNISPARSE_MAX_RANK];
+  /* Where a size is 1, or any size 0, as if rows followed one another: callers'
+   * strides do not matter there. */
+  int64_t strides[UNISPARSE_MAX_RANK];
+  int64_t bytes; /* from the first element to the end of the last */
+} usrt_shape;
+
+/* All that follows from the sizes of inputs; lives on the stack of a call. */
+typedef struct usrt_frame {
+  int64_t multiprocessors;
+  int64_t symbols[USRT_MAX_SYMBOLS];
+  usrt_shape inputs[USRT_MAX_TENSORS];
+  usrt_shape outputs[USRT_MAX_TENSORS];
+  int64_t buffer_offsets[USRT_MAX_BUFFERS];
+  int64_t buffer_bytes[USRT_MAX_BUFFERS];
+  int64_t workspace; /* bytes in all */
+} usrt_frame;
+
+/* Null, or what is wrong, as in "overflows 64 bits". */
+const char *usrt_evaluate(const usrt_expression *expression,
+                          const usrt_frame *frame, int64_t *value);
+
+/* Fills in the frame; fails with UNISPARSE_BAD_SHAPE where sizes, strides,
+ * checks or anything that a launch computes of them are out of range. */
+unisparse_status usrt_prepare(const unisparse_program *program,
+                              const unisparse_tensor *inputs,
+                              int32_t input_count, usrt_frame *frame);
+
+/* Sizes and strides of `tensor` against what is expected of it. */
+unisparse_status usrt_check_outputs(const unisparse_program *program,
+                                    const unisparse_tensor *outputs,
+                                    const usrt_frame *frame);
+
+/* Checks grids, arguments, tensor maps and fills without enqueuing anything, so
+ * that a launch enqueues all or nothing as far as sizes go. */
+unisparse_status usrt_check_steps(const unisparse_program *program,
+                                  const usrt_frame *frame);
+
+/* The grid of a launch; *empty where it has a size 0. */
+unisparse_status usrt_grid(const usrt_launch *launch, const usrt_frame *frame,
+                           uint32_t grid[3], bool *empty);
+
+/* An i32 or i64 argument. */
+unisparse_status usrt_integer(const usrt_launch *launch, uint32_t index,
+                              const usrt_frame *frame, int64_t *value);
+
+/* Sizes and strides of a tensor map, within the driver's limits. */
+unisparse_status usrt_map_shape(const usrt_launch *launch, const usrt_map *map,
+                                const usrt_frame *frame,
+                                uint64_t sizes[USRT_MAX_MAP_RANK],
+                                uint64_t strides[USRT_MAX_MAP_RANK]);
+
+/* The 32-bit words that a fill sets, within its buffer. */
+unisparse_status usrt_fill_words(const usrt_fill *fill, const usrt_frame *frame,
+                                 size_t *words);
+
+/* Addresses: alignment and overlap. Host side only. */
+unisparse_status usrt_check_addresses(const unisparse_program *program,
+                                      const unisparse_tensor *inputs,
+                                      const unisparse_tensor *outputs,
+                                      void *workspace, const usrt_frame *frame);
+
+/* Addresses: memory of the program's device. Its context is current. */
+unisparse_status usrt_check_memory(const unisparse_program *program,
+                                   const unisparse_tensor *inputs,
+                                   const unisparse_tensor *outputs,
+                                   void *workspace, const usrt_frame *frame);
+
+/* Makes the program's context current, and the one before it again. Leaving
+ * returns `status`, or where that is none what went wrong on leaving. */
+unisparse_status usrt_enter(const unisparse_program *program);
+unisparse_status usrt_leave(const unisparse_program *program,
+                            unisparse_status status);
+
+#endif /* UNISPARSE_RT_SRC_PROGRAM_H */

@@ -1,0 +1,212 @@
+/* Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+ * See LICENSE for license information.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ */
+
+/* Variants and their steps; see docs/Artifact.md. */
+#include "artifact.h"
+#include <inttypes.h>
+
+/* Bytes of the smallest record of each kind. */
+enum { STRING = 4, EXPRESSION = 16, BUFFER = 8, STEP = 4 + BUFFER + 4 };
+
+/* What CUDA allows of a block. */
+enum { MAX_BLOCK = 1024, MAX_BLOCK_Z = 64 };
+
+static unisparse_status parse_buffer(usrt_parser *parser,
+                                     const usrt_variant *variant,
+                                     usrt_buffer *buffer) {
+  static const char *const kinds[] = {"input", "output", "workspace buffer"};
+  uint32_t counts[] = {parser->artifact->input_count,
+                       parser->artifact->output_count, variant->buffer_count};
+  uint32_t kind;
+  USRT_TRY(usrt_take_range(&parser->reader, "kind of a buffer", 0,
+                           USRT_WORKSPACE, &kind));
+  USRT_TRY(
+      usrt_take_u32(&parser->reader, "number of a buffer", &buffer->index));
+  if (buffer->index >= counts[kind])
+    return usrt_bad(&parser->reader,
+                    "%s: expected a number below %" PRIu32 ", got %" PRIu32,
+                    kinds[kind], counts[kind], buffer->index);
+  buffer->kind = (usrt_buffer_kind)kind;
+  return UNISPARSE_OK;
+}
+
+/* The rules of cuTensorMapEncodeTiled that sizes do not decide. */
+static unisparse_status check_box(usrt_parser *parser, const usrt_map *map) {
+  int64_t row = map->box[0] * usrt_element_bytes(map->element);
+  if (row % 16 != 0)
+    return usrt_bad(&parser->reader,
+                    "box of a tensor map: expected rows of a multiple of 16 "
+                    "bytes, got %" PRId64,
+                    row);
+  int64_t span = (int64_t)16 << map->swizzle;
+  if (map->swizzle != 0 && row > span)
+    return usrt_bad(&parser->reader,
+                    "box of a tensor map: expected rows of at most the "
+                    "swizzle's %" PRId64 " bytes, got %" PRId64,
+                    span, row);
+  return UNISPARSE_OK;
+}
+
+static unisparse_status parse_map(usrt_parser *parser,
+                                  const usrt_variant *variant,
+                                  const usrt_map **parsed) {
+  usrt_reader *reader = &parser->reader;
+  usrt_map *map = usrt_allocate(&parser->artifact->arena, 1, sizeof *map);
+  if (!map)
+    return UNISPARSE_NO_MEMORY;
+  uint32_t element;
+  USRT_TRY(parse_buffer(parser, variant, &map->buffer));
+  USRT_TRY(usrt_take_range(reader, "element of a tensor map", 0, UNISPARSE_I32,
+                           &element));
+  map->element = (unisparse_element)element;
+  USRT_TRY(usrt_take_range(reader, "rank of a tensor map", 1, USRT_MAX_MAP_RANK,
+                           &map->rank));
+  for (uint32_t i = 0; i < map->rank; ++i)
+    USRT_TRY(usrt_parse_expression(parser, "size of a tensor map", true,
+                                   &map->sizes[i]));
+  for (uint32_t i = 0; i + 1 < map->rank; ++i)
+    USRT_TRY(usrt_parse_expression(parser, "stride of a tensor map", true,
+                                   &map->strides[i]));
+  for (uint32_t i = 0; i < map->rank; ++i)
+    USRT_TRY(
+        usrt_take_range(reader, "box of a tensor map", 1, 256, &map->box[i]));
+  USRT_TRY(
+      usrt_take_range(reader, "swizzle of a tensor map", 0, 3, &map->swizzle));
+  *parsed = map;
+  return check_box(parser, map);
+}
+
+static unisparse_status parse_argument(usrt_parser *parser,
+                                       const usrt_variant *variant,
+                                       usrt_argument *argument) {
+  uint32_t kind;
+  USRT_TRY(usrt_take_range(&parser->reader, "kind of an argument", 0,
+                           USRT_TENSOR_MAP, &kind));
+  argument->kind = (usrt_argument_kind)kind;
+  switch (argument->kind) {
+  case USRT_ADDRESS:
+    return parse_buffer(parser, variant, &argument->buffer);
+  case USRT_I32:
+  case USRT_I64:
+    return usrt_parse_expression(parser, "argument", true,
+                                 &argument->expression);
+  case USRT_BITS:
+    return usrt_take_u32(&parser->reader, "f32 argument", &argument->bits);
+  case USRT_TENSOR_MAP:
+    return parse_map(parser, variant, &argument->map);
+  }
+  return UNISPARSE_OK;
+}
+
+static unisparse_status parse_arguments(usrt_parser *parser,
+                                        usrt_variant *variant,
+                                        usrt_launch *launch) {
+  USRT_TRY(usrt_take_count(&parser->reader, "number of arguments",
+                           USRT_MAX_ARGUMENTS, 8, &launch->argument_count));
+  usrt_argument *arguments = usrt_allocate(
+      &parser->artifact->arena, launch->argument_count, sizeof *arguments);
+  if (!arguments)
+    return UNISPARSE_NO_MEMORY;
+  uint32_t maps = 0;
+  for (uint32_t i = 0; i < launch->argument_count; ++i) {
+    USRT_TRY(parse_argument(parser, variant, &arguments[i]));
+    maps += arguments[i].kind == USRT_TENSOR_MAP;
+  }
+  if (maps > USRT_MAX_MAPS)
+    return usrt_bad(&parser->reader,
+                    "kernel \"%s\": expected at most %d tensor maps, got "
+                    "%" PRIu32,
+                    launch->kernel, USRT_MAX_MAPS, maps);
+  variant->has_maps |= maps != 0;
+  launch->arguments = arguments;
+  return UNISPARSE_OK;
+}
+
+static unisparse_status parse_launch(usrt_parser *parser, usrt_variant *variant,
+                                     usrt_launch *launch) {
+  usrt_reader *reader = &parser->reader;
+  USRT_TRY(usrt_take_string(reader, "name of a kernel",
+                            &parser->artifact->arena, &launch->kernel));
+  for (int i = 0; i < 3; ++i)
+    USRT_TRY(usrt_parse_expression(parser, "grid", true, &launch->grid[i]));
+  uint32_t threads = 1;
+  for (int i = 0; i < 3; ++i) {
+    USRT_TRY(usrt_take_range(reader, "block", 1,
+                             i == 2 ? MAX_BLOCK_Z : MAX_BLOCK,
+                             &launch->block[i]));
+    threads *= launch->block[i]; /* below 2^27 */
+  }
+  if (threads > MAX_BLOCK)
+    return usrt_bad(reader,
+                    "kernel \"%s\": expected at most %d threads in a block, "
+                    "got %" PRIu32,
+                    launch->kernel, MAX_BLOCK, threads);
+  USRT_TRY(usrt_take_range(reader, "dynamic shared memory", 0, INT32_MAX,
+                           &launch->shared_bytes));
+  return parse_arguments(parser, variant, launch);
+}
+
+static unisparse_status
+parse_fill(usrt_parser *parser, const usrt_variant *variant, usrt_fill *fill) {
+  USRT_TRY(parse_buffer(parser, variant, &fill->buffer));
+  if (fill->buffer.kind == USRT_INPUT)
+    return usrt_bad(&parser->reader,
+                    "fill: expected an output or a workspace buffer, got input "
+                    "%" PRIu32,
+                    fill->buffer.index);
+  USRT_TRY(usrt_take_u32(&parser->reader, "word of a fill", &fill->word));
+  return usrt_parse_expression(parser, "words of a fill", true, &fill->words);
+}
+
+static unisparse_status parse_steps(usrt_parser *parser,
+                                    usrt_variant *variant) {
+  USRT_TRY(usrt_take_count(&parser->reader, "number of steps", USRT_MAX_STEPS,
+                           STEP, &variant->step_count));
+  usrt_step *steps = usrt_allocate(&parser->artifact->arena,
+                                   variant->step_count, sizeof *steps);
+  if (!steps)
+    return UNISPARSE_NO_MEMORY;
+  for (uint32_t i = 0; i < variant->step_count; ++i) {
+    uint32_t kind;
+    USRT_TRY(usrt_take_range(&parser->reader, "kind of a step", 0, 1, &kind));
+    steps[i].is_fill = kind == 1;
+    if (steps[i].is_fill)
+      USRT_TRY(parse_fill(parser, variant, &steps[i].fill));
+    else
+      USRT_TRY(parse_launch(parser, variant, &steps[i].launch));
+  }
+  variant->steps = steps;
+  return UNISPARSE_OK;
+}
+
+unisparse_status usrt_parse_variant(usrt_parser *parser,
+                                    usrt_variant *variant) {
+  usrt_reader *reader = &parser->reader;
+  usrt_arena *arena = &parser->artifact->arena;
+  uint32_t exact, machine_code;
+  USRT_TRY(usrt_take_string(reader, "chip", arena, &variant->chip));
+  USRT_TRY(
+      usrt_take_range(reader, "capability", 10, 9999, &variant->capability));
+  USRT_TRY(usrt_take_range(reader, "exact", 0, 1, &exact));
+  USRT_TRY(usrt_take_range(reader, "kind of code", 0, 1, &machine_code));
+  variant->exact = exact;
+  variant->machine_code = machine_code;
+  USRT_TRY(usrt_take_range(reader, "version of the driver", 0, INT32_MAX,
+                           &variant->driver_version));
+  USRT_TRY(usrt_take_blob(reader, "image", arena, &variant->image,
+                          &variant->image_bytes));
+  USRT_TRY(usrt_take_count(reader, "number of workspace buffers",
+                           USRT_MAX_BUFFERS, EXPRESSION,
+                           &variant->buffer_count));
+  usrt_expression *buffers =
+      usrt_allocate(arena, variant->buffer_count, sizeof *buffers);
+  if (!buffers)
+    return UNISPARSE_NO_MEMORY;
+  for (uint32_t i = 0; i < variant->buffer_count; ++i)
+    USRT_TRY(usrt_parse_expression(parser, "bytes of a workspace buffer", true,
+                                   &buffers[i]));
+  variant->buffers = buffers;
+  return parse_steps(parser, variant);
+}

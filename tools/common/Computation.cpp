@@ -1,0 +1,127 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "Computation.h"
+#include <cmath>
+
+using namespace llvm;
+using namespace unisparse;
+using namespace unisparse::tools;
+
+/// `128x64`
+static Error parsePair(StringRef option, StringRef text, int64_t &first,
+                       int64_t &second) {
+  auto [a, b] = text.split('x');
+  if (a.getAsInteger(10, first) || b.getAsInteger(10, second))
+    return usage(option, "two sizes like 128x128", text);
+  return Error::success();
+}
+
+static Error parseShares(StringRef text, std::vector<double> &shares) {
+  SmallVector<StringRef> parts;
+  text.split(parts, ',');
+  shares.clear();
+  for (StringRef part : parts) {
+    double value;
+    if (part.trim().empty() || part.trim().getAsDouble(value))
+      return usage("--p", "a number or numbers like 0.9,0.8", text);
+    shares.push_back(value);
+  }
+  return Error::success();
+}
+
+Error ComputationOptions::expectNone(ArrayRef<cl::Option *> others) {
+  SmallVector<cl::Option *> options{
+      &block,      &noCausal, &pool,  &headPool, &agg,       &share,
+      &p,          &topK,     &sink,  &local,    &minBlocks, &maxBlocks,
+      &denseBelow, &scale,    &alpha, &dense};
+  append_range(options, others);
+  for (cl::Option *option : options)
+    if (option->getNumOccurrences())
+      return createStringError("--" + option->ArgStr +
+                               ": expected no option about the computation "
+                               "beside --program, which says it all");
+  return Error::success();
+}
+
+Error ComputationOptions::convert(Computation &c) {
+  if (Error e = parsePair("--block", block, c.blockQ, c.blockK))
+    return e;
+  if (Error e = parsePair("--pool", pool, c.poolQ, c.poolK))
+    return e;
+  if (Error e = parseShares(p, c.p))
+    return e;
+  if (Error e = parseNumber("--alpha", alpha, c.alpha))
+    return e;
+  if (scale.getNumOccurrences())
+    if (Error e = parseNumber("--scale", scale, c.scale.emplace()))
+      return e;
+  for (auto [option, value] : {std::pair{&headPool, &c.headPool},
+                               {&sink, &c.sink},
+                               {&local, &c.local},
+                               {&minBlocks, &c.minBlocks},
+                               {&denseBelow, &c.denseBelow}})
+    if (Error e = parseInteger(*option, *value))
+      return e;
+  for (auto [option, value] :
+       {std::pair{&topK, &c.topK}, {&maxBlocks, &c.maxBlocks}})
+    if (Error e = parseInteger(*option, *value))
+      return e;
+  if (Error e = parseKeyword(
+          agg, "max or sum", [](StringRef t) { return symbolizeAgg(t); },
+          c.agg))
+    return e;
+  if (Error e = parseKeyword(
+          share, "none or group", [](StringRef t) { return symbolizeShare(t); },
+          c.share))
+    return e;
+  c.causal = !noCausal;
+  c.dense = dense;
+  return Error::success();
+}
+
+Error tools::checkComputation(const Computation &o) {
+  // [I5], [P1], [P4]
+  for (auto [option, first, second] :
+       {std::tuple{"--block", o.blockQ, o.blockK},
+        {"--pool", o.poolQ, o.poolK}})
+    if (first < 1 || second < 1)
+      return failure(option, "expected sizes of at least 1, got " +
+                                 Twine(first) + "x" + Twine(second));
+  for (auto [what, factor, block] :
+       {std::tuple{"query", o.poolQ, o.blockQ}, {"key", o.poolK, o.blockK}})
+    if (block % factor)
+      return failure("--pool", Twine("[I5] expected a ") + what +
+                                   " factor that divides the " + what +
+                                   " block " + Twine(block) + ", got " +
+                                   Twine(factor));
+  // A tile of a block, in f32, has to fit memory many times over.
+  if (o.blockQ > 4096 || o.blockK > 4096)
+    return failure("--block", "expected sizes of at most 4096, got " +
+                                  Twine(o.blockQ) + "x" + Twine(o.blockK));
+  for (auto [option, least, got] :
+       {std::tuple{"--head-pool", int64_t(1), o.headPool},
+        {"--sink", int64_t(0), o.sink},
+        {"--local", int64_t(0), o.local},
+        {"--min-blocks", int64_t(0), o.minBlocks},
+        {"--max-blocks", int64_t(0), o.maxBlocks.value_or(0)},
+        {"--top-k", int64_t(1), o.topK.value_or(1)},
+        {"--dense-below", int64_t(0), o.denseBelow}})
+    if (Error e = expectAtLeast(option, least, got))
+      return e;
+  for (double share : o.p) // [L3] NaN fails both comparisons.
+    if (!(share >= 0.0 && share <= 1.0))
+      return failure("--p",
+                     "[L3] expected shares in [0, 1], got " + number(share));
+  // Logits are f32: a factor that is infinite there is none.
+  double scale = o.scale.value_or(1.0);
+  for (auto [option, factor] : {std::pair{"--scale", scale},
+                                {"--alpha", o.alpha},
+                                {"--alpha times --scale", o.alpha * scale}})
+    if (!std::isfinite(static_cast<float>(factor)))
+      return failure(option,
+                     "[S1] expected a number that is finite in f32, got " +
+                         number(factor));
+  return Error::success();
+}

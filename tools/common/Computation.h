@@ -1,0 +1,99 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// What is computed, as options of a command line: shared by the tools, so that
+// an option means the same to each.
+#ifndef UNISPARSE_TOOLS_COMMON_COMPUTATION_H
+#define UNISPARSE_TOOLS_COMMON_COMPUTATION_H
+
+#include "CommandLine.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+
+namespace unisparse::tools {
+
+struct Computation {
+  int64_t blockQ = 128, blockK = 128, poolQ = 8, poolK = 8, headPool = 1;
+  Agg agg = Agg::Max;
+  Share share = Share::None;
+  std::vector<double> p{0.9};
+  std::optional<int64_t> topK, maxBlocks;
+  int64_t sink = 1, local = 1, minBlocks = 0, denseBelow = 0;
+  bool causal = true, dense = false;
+  std::optional<double> scale;
+  double alpha = 1.0;
+};
+
+/// What can be said against it without a look at tensors.
+llvm::Error checkComputation(const Computation &computation);
+
+/// The options themselves.
+class ComputationOptions {
+public:
+  explicit ComputationOptions(llvm::cl::OptionCategory &category)
+      : category(category) {}
+
+  llvm::Error convert(Computation &computation);
+  /// Error where one of them is given, beside a program that says it all.
+  llvm::Error expectNone(llvm::ArrayRef<llvm::cl::Option *> others = {});
+
+private:
+  llvm::cl::OptionCategory &category;
+
+  Text block{"block", llvm::cl::init("128x128"), llvm::cl::value_desc("BQxBK"),
+             llvm::cl::desc("Queries by keys of a block"),
+             llvm::cl::cat(category)};
+  Text pool{"pool", llvm::cl::init("8x8"), llvm::cl::value_desc("CQxCK"),
+            llvm::cl::desc("Queries and keys in a composite token"),
+            llvm::cl::cat(category)};
+  Text headPool{"head-pool", llvm::cl::init("1"), llvm::cl::value_desc("N"),
+                llvm::cl::desc("Query heads in a composite token"),
+                llvm::cl::cat(category)};
+  Text agg{
+      "agg", llvm::cl::init("max"), llvm::cl::value_desc("max|sum"),
+      llvm::cl::desc("Block mass: the largest composite row's, or their mean"),
+      llvm::cl::cat(category)};
+  Text share{
+      "share", llvm::cl::init("none"), llvm::cl::value_desc("none|group"),
+      llvm::cl::desc("Whether the query heads of a KV head share a selection"),
+      llvm::cl::cat(category)};
+  Text p{
+      "p", llvm::cl::init("0.9"), llvm::cl::value_desc("P[,P...]"),
+      llvm::cl::desc("Share of attention mass to select, one or one per head"),
+      llvm::cl::cat(category)};
+  Text topK{"top-k", llvm::cl::value_desc("N"),
+            llvm::cl::desc("Select this many blocks, whatever --p says"),
+            llvm::cl::cat(category)};
+  Text sink{"sink", llvm::cl::init("1"), llvm::cl::value_desc("N"),
+            llvm::cl::desc("First blocks always selected"),
+            llvm::cl::cat(category)};
+  Text local{"local", llvm::cl::init("1"), llvm::cl::value_desc("N"),
+             llvm::cl::desc("Blocks up to the diagonal always selected"),
+             llvm::cl::cat(category)};
+  Text minBlocks{"min-blocks", llvm::cl::init("0"), llvm::cl::value_desc("N"),
+                 llvm::cl::desc("Least blocks in a row"),
+                 llvm::cl::cat(category)};
+  Text maxBlocks{"max-blocks", llvm::cl::value_desc("N"),
+                 llvm::cl::desc("Most blocks beside the forced"),
+                 llvm::cl::cat(category)};
+  Text denseBelow{"dense-below", llvm::cl::init("0"), llvm::cl::value_desc("N"),
+                  llvm::cl::desc("Sequences of so few keys are dense"),
+                  llvm::cl::cat(category)};
+  llvm::cl::opt<bool> noCausal{"no-causal",
+                               llvm::cl::desc("Every query sees every key"),
+                               llvm::cl::cat(category)};
+  Text scale{"scale", llvm::cl::value_desc("X"),
+             llvm::cl::desc("Factor of the logits (default head_dim ** -0.5)"),
+             llvm::cl::cat(category)};
+  Text alpha{"alpha", llvm::cl::init("1"), llvm::cl::value_desc("X"),
+             llvm::cl::desc("Further factor of the estimate's logits"),
+             llvm::cl::cat(category)};
+  llvm::cl::opt<bool> dense{
+      "dense",
+      llvm::cl::desc("Select every block, whatever --p and --top-k say"),
+      llvm::cl::cat(category)};
+};
+
+} // namespace unisparse::tools
+
+#endif // UNISPARSE_TOOLS_COMMON_COMPUTATION_H

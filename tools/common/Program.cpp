@@ -1,0 +1,210 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "Program.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/Pass/PassInstrumentation.h"
+#include "unisparse/Support/AtomicFile.h"
+#include "unisparse/Target/LaunchPlan.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace mlir;
+using namespace unisparse;
+using namespace unisparse::tools;
+
+//===----------------------------------------------------------------------===//
+// Functions
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// The arguments of a function, and the ops on them.
+struct FunctionBuilder {
+  FunctionBuilder(OpBuilder &builder, const Computation &computation)
+      : b(UnknownLoc::get(builder.getContext()), builder), c(computation) {}
+
+  BlockAttr block() {
+    return BlockAttr::get(b.getContext(), c.blockQ, c.blockK);
+  }
+  FloatAttr scale() {
+    return c.scale ? b.getF64FloatAttr(*c.scale) : FloatAttr();
+  }
+  UnitAttr unitIf(bool holds) { return holds ? b.getUnitAttr() : UnitAttr(); }
+
+  RuleAttr rule() {
+    MLIRContext *context = b.getContext();
+    if (c.dense)
+      return RuleAttr::getAll(context);
+    FloatAttr share =
+        c.p.size() == 1 && !c.topK ? b.getF64FloatAttr(c.p[0]) : FloatAttr();
+    return RuleAttr::get(context, c.topK ? RuleKind::TopK : RuleKind::TopP,
+                         share, c.topK.value_or(0), c.sink, c.local,
+                         c.minBlocks, c.maxBlocks, c.denseBelow);
+  }
+
+  AttentionOp attention(bool returnLse) {
+    Value shares;
+    if (c.p.size() > 1 && !c.topK && !c.dense) {
+      SmallVector<float> values(c.p.begin(), c.p.end());
+      auto type = RankedTensorType::get({static_cast<int64_t>(values.size())},
+                                        b.getF32Type());
+      shares = arith::ConstantOp::create(
+          b, DenseElementsAttr::get(type, ArrayRef<float>(values)));
+    }
+    return AttentionOp::create(
+        b, q, k, v, shares, cuQ, cuK, block(),
+        PoolingAttr::get(b.getContext(), c.poolQ, c.poolK, c.headPool), rule(),
+        AggAttr::get(b.getContext(), c.agg),
+        ShareAttr::get(b.getContext(), c.share), unitIf(c.causal),
+        unitIf(returnLse), scale(), b.getF64FloatAttr(c.alpha));
+  }
+
+  BlockSparseAttentionOp attend(bool dense, bool returnLse) {
+    return BlockSparseAttentionOp::create(
+        b, q, k, v, dense ? Value() : counts, dense ? Value() : indices, cuQ,
+        cuK, block(), c.causal, returnLse, scale());
+  }
+
+  ImplicitLocOpBuilder b;
+  const Computation &c;
+  Value q, k, v, cuQ, cuK, counts, indices;
+};
+
+using Named = std::pair<StringRef, Value>;
+
+SmallVector<Named> resultsOf(FunctionBuilder &f, Stage stage,
+                             const Returns &returns) {
+  if (stage != Stage::Attention) {
+    BlockSparseAttentionOp op = f.attend(stage == Stage::Dense, returns.lse);
+    return {{"o", op.getO()}, {"lse", op.getLse()}};
+  }
+  AttentionOp op = f.attention(returns.lse);
+  SmallVector<Named> results{{"o", op.getO()}, {"lse", op.getLse()}};
+  if (returns.selection)
+    results.append({{"counts", op.getCounts()}, {"indices", op.getIndices()}});
+  if (returns.density)
+    results.push_back({"density", op.getDensity()});
+  return results;
+}
+} // namespace
+
+void tools::protectArguments(func::FuncOp function) {
+  for (unsigned i = 0; i < function.getNumArguments(); ++i)
+    function.setArgAttr(i, "bufferization.writable",
+                        BoolAttr::get(function.getContext(), false));
+}
+
+func::FuncOp tools::addFunction(ModuleOp module, StringRef name,
+                                const Computation &computation,
+                                const TensorTypes &t, Stage stage,
+                                const Returns &returns, bool named) {
+  OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
+  FunctionBuilder f(builder, computation);
+  std::tuple<StringRef, RankedTensorType, Value *> arguments[] = {
+      {"q", t.q, &f.q},
+      {"k", t.k, &f.k},
+      {"v", t.v, &f.v},
+      {"cu_seqlens_q", t.cuQ, &f.cuQ},
+      {"cu_seqlens_k", t.cuK, &f.cuK},
+      {"counts", t.counts, &f.counts},
+      {"indices", t.indices, &f.indices}};
+  SmallVector<Type> types;
+  for (auto &[what, type, value] : arguments)
+    if (type)
+      types.push_back(type);
+  auto function =
+      func::FuncOp::create(f.b, name, f.b.getFunctionType(types, {}));
+  f.b.setInsertionPointToStart(function.addEntryBlock());
+  unsigned next = 0;
+  for (auto &[what, type, value] : arguments)
+    if (type) {
+      if (named)
+        function.setArgAttr(next, kNameAttr, f.b.getStringAttr(what));
+      *value = function.getArgument(next++);
+    }
+  protectArguments(function);
+  SmallVector<Value> values;
+  SmallVector<StringRef> names;
+  for (auto [what, value] : resultsOf(f, stage, returns))
+    if (value) {
+      values.push_back(value);
+      names.push_back(what);
+    }
+  func::ReturnOp::create(f.b, values);
+  function.setType(f.b.getFunctionType(types, TypeRange(values)));
+  if (named)
+    for (auto [i, what] : llvm::enumerate(names))
+      function.setResultAttr(i, kNameAttr, f.b.getStringAttr(what));
+  return function;
+}
+
+//===----------------------------------------------------------------------===//
+// Around a pipeline
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// MLIR's own file tree scatters the passes of one pipeline over folders by the
+/// op they ran on.
+class DumpIR : public PassInstrumentation {
+public:
+  explicit DumpIR(StringRef folder) : folder(folder) {}
+
+  llvm::Error write(StringRef pass, Operation *op) {
+    while (Operation *parent = op->getParentOp())
+      op = parent;
+    std::string text;
+    llvm::raw_string_ostream(text) << *op << '\n';
+    if (text == last)
+      return llvm::Error::success();
+    last = text;
+    std::string path =
+        llvm::formatv("{0}/{1,0+2}-{2}.mlir", folder, count++, pass);
+    return writeFileAtomically(path, {StringRef(text)});
+  }
+
+  void runAfterPass(Pass *pass, Operation *op) override {
+    StringRef name = pass->getArgument();
+    if (!name.empty())
+      if (llvm::Error e = write(name, op))
+        op->emitError(llvm::toString(std::move(e)));
+  }
+
+private:
+  std::string folder, last;
+  int count = 0;
+};
+} // namespace
+
+llvm::Error tools::dumpIR(PassManager &pm, StringRef folder, ModuleOp module) {
+  if (std::error_code error = llvm::sys::fs::create_directories(folder))
+    return failure(folder, "cannot create: " + error.message());
+  // One module, one file a pass, in order: no threads beside one another.
+  module.getContext()->disableMultithreading();
+  auto dump = std::make_unique<DumpIR>(folder);
+  if (llvm::Error e = dump->write("input", module))
+    return e;
+  pm.addInstrumentation(std::move(dump));
+  return llvm::Error::success();
+}
+
+FirstError::FirstError(MLIRContext *context)
+    : handler(context, [this](Diagnostic &d) {
+        if (d.getSeverity() == DiagnosticSeverity::Error && text.empty()) {
+          llvm::raw_string_ostream os(text);
+          if (auto at = dyn_cast<FileLineColLoc>(d.getLocation()))
+            os << at.getFilename().getValue() << ':' << at.getLine() << ':'
+               << at.getColumn() << ": ";
+          os << d;
+          std::replace(text.begin(), text.end(), '\n', ' ');
+        }
+        return success();
+      }) {}
+
+llvm::Error FirstError::orElse(llvm::Error error) const {
+  if (text.empty())
+    return error;
+  llvm::consumeError(std::move(error));
+  return llvm::createStringError(text);
+}

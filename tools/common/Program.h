@@ -1,0 +1,66 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// From a computation to a program in the unisparse dialect, and what tools need
+// around a pipeline: the IR after every pass, the first error in one line.
+#ifndef UNISPARSE_TOOLS_COMMON_PROGRAM_H
+#define UNISPARSE_TOOLS_COMMON_PROGRAM_H
+
+#include "Computation.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/Pass/PassManager.h"
+
+namespace unisparse::tools {
+
+/// What a function of a program takes, in the order of its arguments; null
+/// where it does not take it.
+struct TensorTypes {
+  mlir::RankedTensorType q, k, v, cuQ, cuK, counts, indices;
+};
+
+/// Which ops a function consists of.
+enum class Stage {
+  Attention, ///< Selects and attends.
+  Selected,  ///< Attends to the given selection.
+  Dense,     ///< Attends to everything, whatever selection it takes.
+};
+
+/// Which results a function returns, of those that its stage has.
+struct Returns {
+  bool lse = true, selection = true, density = true;
+};
+
+/// Adds a function of `types` to the module. Arguments and results carry their
+/// names (`unisparse.name`) where `named`, and no argument may be written.
+mlir::func::FuncOp addFunction(mlir::ModuleOp module, llvm::StringRef name,
+                               const Computation &computation,
+                               const TensorTypes &types, Stage stage,
+                               const Returns &returns, bool named);
+
+/// Inputs are not to be written in place.
+void protectArguments(mlir::func::FuncOp function);
+
+/// Writes the module, now and after every pass that changes it, to `folder`:
+/// 00-input.mlir, 01-canonicalize.mlir, ...
+llvm::Error dumpIR(mlir::PassManager &pm, llvm::StringRef folder,
+                   mlir::ModuleOp module);
+
+/// Keeps the first error of a context in full, for one line to the user, and
+/// all other diagnostics quiet.
+class FirstError {
+public:
+  explicit FirstError(mlir::MLIRContext *context);
+
+  /// What was said, or else `error`.
+  llvm::Error orElse(llvm::Error error) const;
+
+private:
+  std::string text;
+  mlir::ScopedDiagnosticHandler handler;
+};
+
+} // namespace unisparse::tools
+
+#endif // UNISPARSE_TOOLS_COMMON_PROGRAM_H

@@ -1,0 +1,223 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "Options.h"
+#include "unisparse/Target/Nvidia.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/StringSwitch.h"
+
+using namespace llvm;
+using namespace unisparse;
+using namespace unisparse::compile;
+using namespace unisparse::tools;
+
+namespace {
+
+using Flag = cl::opt<bool>;
+
+struct CommandLine {
+  cl::OptionCategory category{"unisparse-compile options"};
+
+  cl::list<std::string> programs{cl::Positional, cl::desc("[PROGRAM.mlir]"),
+                                 cl::cat(category)};
+  Text output{"o", cl::value_desc("FILE.usp"),
+              cl::desc("Write the artifact to this file"), cl::cat(category)};
+  cl::list<std::string> chips{
+      "chip", cl::value_desc("sm_NN"),
+      cl::desc("Compile for this chip; may be given several times"),
+      cl::cat(category)};
+  Text format{"format", cl::init("isa"), cl::value_desc("isa|bin"),
+              cl::desc("PTX, or machine code by ptxas"), cl::cat(category)};
+  Text entry{"entry", cl::value_desc("NAME"),
+             cl::desc("The program's function to compile (default: the one "
+                      "that is public)"),
+             cl::cat(category)};
+  Text show{"show", cl::value_desc("FILE.usp"),
+            cl::desc("Print what an artifact holds"), cl::cat(category)};
+  Text dumpIR{"dump-ir", cl::value_desc("DIR"),
+              cl::desc("Write the IR after every pass, a folder a chip"),
+              cl::cat(category)};
+
+  Text stage{"stage", cl::init("attention"),
+             cl::value_desc("attention|block_sparse_attention"),
+             cl::desc("Select and attend, or attend to counts and indices that "
+                      "are inputs"),
+             cl::cat(category)};
+  Text heads{"heads", cl::value_desc("N"), cl::desc("Heads of q"),
+             cl::cat(category)};
+  Text kvHeads{"kv-heads", cl::value_desc("N"),
+               cl::desc("Heads of k and v (default: as many as q)"),
+               cl::cat(category)};
+  Text headDim{"head-dim", cl::value_desc("N"),
+               cl::desc("Head size of q and k"), cl::cat(category)};
+  Text valueDim{"value-dim", cl::value_desc("N"),
+                cl::desc("Head size of v (default: --head-dim)"),
+                cl::cat(category)};
+  Text dtype{"dtype", cl::init("bf16"), cl::value_desc("f16|bf16|f32"),
+             cl::desc("Elements of q, k and v"), cl::cat(category)};
+  Flag packed{"packed", cl::desc("A packed variable-length batch"),
+              cl::cat(category)};
+  Flag returnLse{"return-lse", cl::desc("Return the log-sum-exp too"),
+                 cl::cat(category)};
+  Flag returnSelection{"return-selection",
+                       cl::desc("Return counts and indices too"),
+                       cl::cat(category)};
+  ComputationOptions computation{category};
+};
+
+/// The one command line; made on first use, when the names are free.
+CommandLine &commandLine() {
+  static CommandLine *line = [] {
+    dropForeignOptions();
+    return new CommandLine;
+  }();
+  return *line;
+}
+
+Error expectOneTask(CommandLine &c) {
+  if (c.show.getNumOccurrences()) {
+    if (c.show.empty())
+      return usage("--show", "a path", "");
+    if (!c.programs.empty() || c.output.getNumOccurrences())
+      return usage("--show", "no program and no -o beside it",
+                   c.programs.empty() ? c.output : c.programs.front());
+    return Error::success();
+  }
+  if (c.programs.size() > 1)
+    return usage("input", "one PROGRAM.mlir at most", join(c.programs, " "));
+  if (c.output.empty())
+    return usage("-o", "a path", "");
+  return Error::success();
+}
+
+/// A program is read or built, not both.
+Error convertProgram(CommandLine &c, Options &o) {
+  if (!c.programs.empty()) {
+    o.program = c.programs.front();
+    return c.computation.expectNone({&c.stage, &c.heads, &c.kvHeads, &c.headDim,
+                                     &c.valueDim, &c.dtype, &c.packed,
+                                     &c.returnLse, &c.returnSelection});
+  }
+  for (Text *option : {&c.heads, &c.headDim})
+    if (!option->getNumOccurrences())
+      return usage("--" + option->ArgStr,
+                   "a number where no PROGRAM.mlir is given", "");
+  if (c.entry.getNumOccurrences())
+    return usage("--entry", "a PROGRAM.mlir beside it", c.entry);
+  for (auto [option, value] :
+       {std::pair{&c.heads, &o.heads}, {&c.headDim, &o.headDim}})
+    if (Error e = parseInteger(*option, *value))
+      return e;
+  o.kvHeads = o.heads;
+  o.valueDim = o.headDim;
+  for (auto [option, value] :
+       {std::pair{&c.kvHeads, &o.kvHeads}, {&c.valueDim, &o.valueDim}})
+    if (option->getNumOccurrences())
+      if (Error e = parseInteger(*option, *value))
+        return e;
+  return Error::success();
+}
+
+Error convertKeywords(CommandLine &c, Options &o) {
+  auto formats = [](StringRef text) {
+    return StringSwitch<std::optional<TileFormat>>(text)
+        .Case("isa", TileFormat::Isa)
+        .Case("bin", TileFormat::Bin)
+        .Default(std::nullopt);
+  };
+  if (Error e = parseKeyword(c.format, "isa or bin", formats, o.format))
+    return e;
+  auto stages = [](StringRef text) {
+    return StringSwitch<std::optional<Stage>>(text)
+        .Case("attention", Stage::Attention)
+        .Case("block_sparse_attention", Stage::Selected)
+        .Default(std::nullopt);
+  };
+  if (Error e = parseKeyword(c.stage, "attention or block_sparse_attention",
+                             stages, o.stage))
+    return e;
+  auto dtypes = [](StringRef text) {
+    bool known = text == "f16" || text == "bf16" || text == "f32";
+    return known ? std::optional(text.str()) : std::nullopt;
+  };
+  return parseKeyword(c.dtype, "f16, bf16 or f32", dtypes, o.dtype);
+}
+
+Error convert(CommandLine &c, Options &o) {
+  if (Error e = expectOneTask(c))
+    return e;
+  o.show = c.show;
+  if (!o.show.empty())
+    return Error::success();
+  if (Error e = convertProgram(c, o))
+    return e;
+  if (Error e = convertKeywords(c, o))
+    return e;
+  if (Error e = c.computation.convert(o))
+    return e;
+  if (c.dumpIR.getNumOccurrences() && c.dumpIR.empty())
+    return usage("--dump-ir", "a path", "");
+  o.output = c.output;
+  o.entry = c.entry;
+  o.dumpIR = c.dumpIR;
+  o.chips.assign(c.chips.begin(), c.chips.end());
+  o.packed = c.packed;
+  o.returnLse = c.returnLse;
+  o.returnSelection = c.returnSelection;
+  return Error::success();
+}
+
+} // namespace
+
+std::optional<int> compile::parseOptions(int argc, char **argv,
+                                         Options &options) {
+  CommandLine &line = commandLine();
+  if (std::optional<int> status = parseCommandLine(
+          argc, argv, "unisparse-compile",
+          "Compiles a program of the unisparse dialect, or the attention that "
+          "the\noptions describe, for GPUs: one file with kernels and a launch "
+          "plan.\n"))
+    return status;
+  if (Error e = convert(line, options)) {
+    errs() << "unisparse-compile: " << toString(std::move(e)) << '\n';
+    return 2;
+  }
+  return std::nullopt;
+}
+
+Error compile::checkOptions(const Options &o) {
+  if (Error e = checkComputation(o))
+    return e;
+  StringSet<> seen;
+  for (StringRef chip : o.chips) {
+    if (!findNvidiaChip(chip))
+      return failure("--chip",
+                     "expected one of " +
+                         join(map_range(nvidiaChips(),
+                                        [](auto &c) { return c.name.str(); }),
+                              ", ") +
+                         ", got " + chip);
+    if (!seen.insert(chip).second)
+      return failure("--chip",
+                     "expected every chip once, got " + chip + " twice");
+  }
+  if (!o.program.empty())
+    return Error::success();
+  for (auto [option, got] : {std::pair{"--heads", o.heads},
+                             {"--kv-heads", o.kvHeads},
+                             {"--head-dim", o.headDim},
+                             {"--value-dim", o.valueDim}})
+    if (Error e = expectAtLeast(option, 1, got))
+      return e;
+  if (o.heads % o.kvHeads)
+    return failure("--kv-heads",
+                   "[I3] expected a number that divides --heads " +
+                       Twine(o.heads) + ", got " + Twine(o.kvHeads));
+  if (o.stage == Stage::Selected && o.returnSelection)
+    return failure("--return-selection",
+                   "expected --stage=attention, which has a selection to "
+                   "return, got block_sparse_attention");
+  return Error::success();
+}

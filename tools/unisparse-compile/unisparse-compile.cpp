@@ -1,0 +1,170 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// unisparse-compile: a program, or options, to an artifact that the runtime
+// takes.
+#include "Options.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include "unisparse/InitAll.h"
+#include "unisparse/Support/AtomicFile.h"
+#include "unisparse/Target/LaunchPlan.h"
+#include "llvm/Support/MemoryBuffer.h"
+
+using namespace mlir;
+using namespace unisparse;
+using namespace unisparse::compile;
+using namespace unisparse::tools;
+
+namespace {
+
+TensorTypes typesOf(MLIRContext *context, const Options &o) {
+  constexpr int64_t any = ShapedType::kDynamic;
+  Builder b(context);
+  int64_t batch = o.packed ? 1 : any;
+  int64_t selectionHeads = o.share == Share::Group ? o.kvHeads : o.heads;
+  Type element = llvm::StringSwitch<Type>(o.dtype)
+                     .Case("f16", b.getF16Type())
+                     .Case("bf16", b.getBF16Type())
+                     .Default(b.getF32Type());
+  auto tensor = [](ArrayRef<int64_t> shape, Type type) {
+    return RankedTensorType::get(shape, type);
+  };
+  TensorTypes types;
+  types.q = tensor({batch, o.heads, any, o.headDim}, element);
+  types.k = tensor({batch, o.kvHeads, any, o.headDim}, element);
+  types.v = tensor({batch, o.kvHeads, any, o.valueDim}, element);
+  if (o.packed)
+    types.cuQ = types.cuK = tensor({any}, b.getI32Type());
+  if (o.stage == Stage::Selected) {
+    types.counts = tensor({batch, selectionHeads, any}, b.getI32Type());
+    types.indices = tensor({batch, selectionHeads, any, any}, b.getI32Type());
+  }
+  return types;
+}
+
+llvm::Expected<OwningOpRef<ModuleOp>>
+readOrBuild(MLIRContext &context, const Options &o, const FirstError &said) {
+  OwningOpRef<ModuleOp> module;
+  if (!o.program.empty()) {
+    module = parseSourceFile<ModuleOp>(o.program, &context);
+    if (!module)
+      return said.orElse(failure(o.program, "expected a module of MLIR"));
+    return std::move(module);
+  }
+  module = ModuleOp::create(UnknownLoc::get(&context));
+  Returns returns;
+  returns.lse = o.returnLse;
+  returns.selection = o.returnSelection;
+  returns.density = false;
+  addFunction(*module, "main", o, typesOf(&context, o), o.stage, returns,
+              /*named=*/true);
+  if (failed(verify(*module)))
+    return said.orElse(
+        llvm::createStringError("the options make no valid program"));
+  return std::move(module);
+}
+
+/// The artifact of one chip; the module is used up.
+llvm::Expected<artifact::Artifact> compileFor(StringRef chip, ModuleOp module,
+                                              const Options &o,
+                                              const FirstError &said) {
+  PassManager pm(module.getContext());
+  if (!o.dumpIR.empty())
+    if (llvm::Error e = dumpIR(pm, (o.dumpIR + "/" + chip).str(), module))
+      return std::move(e);
+  GPUPipelineOptions options;
+  options.chip = chip.str();
+  options.format = o.format;
+  auto emitError = [&] { return module.emitError(); };
+  if (failed(buildGPUPipeline(pm, options, emitError)) ||
+      failed(pm.run(module)))
+    return said.orElse(failure(chip, "the GPU pipeline failed"));
+  FailureOr<artifact::Artifact> plan = translateToArtifact(module, o.entry);
+  if (failed(plan))
+    return said.orElse(failure(chip, "no launch plan"));
+  return std::move(*plan);
+}
+
+llvm::Expected<artifact::Artifact> compileAll(MLIRContext &context,
+                                              const Options &o) {
+  FirstError said(&context);
+  llvm::Expected<OwningOpRef<ModuleOp>> module = readOrBuild(context, o, said);
+  if (!module)
+    return module.takeError();
+  // What has its kernels compiled has been through the pipeline.
+  bool isCompiled = !(*module)->getOps<gpu::BinaryOp>().empty();
+  if (isCompiled == !o.chips.empty())
+    return failure("--chip", isCompiled ? "expected none beside a program that "
+                                          "is compiled, got " +
+                                              o.chips.front()
+                                        : "expected at least one, got none");
+  if (isCompiled) {
+    FailureOr<artifact::Artifact> plan = translateToArtifact(**module, o.entry);
+    if (failed(plan))
+      return said.orElse(failure(o.program, "no launch plan"));
+    return std::move(*plan);
+  }
+  artifact::Artifact all;
+  for (StringRef chip : o.chips) {
+    OwningOpRef<ModuleOp> clone = (*module)->clone();
+    llvm::Expected<artifact::Artifact> one = compileFor(chip, *clone, o, said);
+    if (!one)
+      return one.takeError();
+    if (all.variants.empty())
+      all = std::move(*one);
+    else if (llvm::Error e = artifact::merge(all, std::move(*one)))
+      return std::move(e);
+  }
+  return std::move(all);
+}
+
+llvm::Error show(const Options &o) {
+  auto file = llvm::MemoryBuffer::getFile(o.show, /*IsText=*/false,
+                                          /*RequiresNullTerminator=*/false);
+  if (!file)
+    return failure("--show", "expected a file, got " + o.show + ": " +
+                                 file.getError().message());
+  llvm::Expected<artifact::Artifact> all = artifact::read((*file)->getBuffer());
+  if (!all)
+    return failure(o.show, llvm::toString(all.takeError()));
+  artifact::print(*all, llvm::outs());
+  return llvm::Error::success();
+}
+
+llvm::Error runAll(const Options &o) {
+  if (!o.show.empty())
+    return show(o);
+  if (llvm::Error e = checkOptions(o))
+    return e;
+  if (llvm::Error e = checkWritable("-o", o.output))
+    return e;
+  DialectRegistry registry;
+  registerAllDialects(registry);
+  MLIRContext context(registry);
+  context.loadAllAvailableDialects();
+  llvm::Expected<artifact::Artifact> all = compileAll(context, o);
+  if (!all)
+    return all.takeError();
+  std::string bytes = artifact::write(*all);
+  // What would be refused is not written.
+  if (llvm::Error e = artifact::read(bytes).takeError())
+    return e;
+  return writeFileAtomically(o.output, {bytes});
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  Options options;
+  if (std::optional<int> status = parseOptions(argc, argv, options))
+    return *status;
+  if (llvm::Error e = runAll(options)) {
+    llvm::errs() << "unisparse-compile: " << llvm::toString(std::move(e))
+                 << '\n';
+    return 1;
+  }
+  return 0;
+}
