@@ -19,6 +19,7 @@ lit's own (%s, %t, ...):
 with ninja or lit itself the variable is lit's own, LIT_FILTER.
 """
 import os
+import shutil
 
 import lit.formats
 from lit.llvm import llvm_config
@@ -42,6 +43,9 @@ else:
 llvm_config.with_environment("PATH", config.llvm_tools_dir, append_path=True)
 # OpenBLAS's are for NumPy: some processors need them for correct results.
 llvm_config.with_system_environment(["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "CUDA_VISIBLE_DEVICES"])
+# gpu-module-to-binary looks for ptxas in PATH.
+if shutil.which("ptxas"):
+    config.available_features.add("ptxas")
 config.environment["PYTHONDONTWRITEBYTECODE"] = "1"
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope --allow-unused-prefixes=false"
 # lit runs one test per core already; two threads each still exercise OpenMP.

@@ -194,11 +194,7 @@ Error compile::checkOptions(const Options &o) {
   for (StringRef chip : o.chips) {
     if (!findNvidiaChip(chip))
       return failure("--chip",
-                     "expected one of " +
-                         join(map_range(nvidiaChips(),
-                                        [](auto &c) { return c.name.str(); }),
-                              ", ") +
-                         ", got " + chip);
+                     "expected one of " + nvidiaChipNames() + ", got " + chip);
     if (!seen.insert(chip).second)
       return failure("--chip",
                      "expected every chip once, got " + chip + " twice");
