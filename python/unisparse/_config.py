@@ -36,10 +36,11 @@ class Rule:
     alpha: float = 1.0
 
     def options(self):
-        """As unisparse-compile and unisparse-run both name them, less the pooling, which they do not."""
         size = [f"--top-k={self.top_k}"] if self.top_k is not None else [f"--p={','.join(map(repr, self.p))}"]
         most = [f"--max-blocks={self.max_blocks}"] if self.max_blocks is not None else []
         return [
+            "--pool={}x{}".format(*self.pooling),
+            f"--head-pool={self.pooling[2]}",
             f"--agg={self.agg}",
             f"--share={self.share}",
             *size,
@@ -84,25 +85,29 @@ class Config:
     def stage(self):
         return "attention" if self.rule else "block_sparse_attention"
 
+    def computation(self):
+        """The options that unisparse-compile and unisparse-run share. Defaults are said aloud: they may change."""
+        return [
+            "--block={}x{}".format(*self.block),
+            *(self.rule.options() if self.rule else []),
+            *([] if self.causal else ["--no-causal"]),
+            *([] if self.scale is None else [f"--scale={self.scale!r}"]),
+        ]
+
     def options(self):
-        """Everything that unisparse-compile has to know, defaults said aloud: they may change, an artifact does not."""
-        result = [
+        """Everything that unisparse-compile has to know."""
+        switches = ("packed", "return_lse", "return_selection")
+        return [
             f"--stage={self.stage}",
             f"--heads={self.heads}",
             f"--kv-heads={self.kv_heads}",
             f"--head-dim={self.head_dim}",
             f"--value-dim={self.value_dim}",
             f"--dtype={self.dtype}",
-            "--block={}x{}".format(*self.block),
+            *([] if self.rule else [f"--selection-heads={self.selections}"]),
+            *self.computation(),
+            *("--" + switch.replace("_", "-") for switch in switches if getattr(self, switch)),
         ]
-        if self.rule:
-            result += ["--pooling={}x{}x{}".format(*self.rule.pooling), *self.rule.options()]
-        else:
-            result.append(f"--selection-heads={self.selections}")
-        if self.scale is not None:
-            result.append(f"--scale={self.scale!r}")
-        switches = ("causal", "packed", "return_lse", "return_selection")
-        return result + ["--" + switch.replace("_", "-") for switch in switches if getattr(self, switch)]
 
     def digest(self):
         text = "\n".join([f"format {FORMAT_VERSION}", *self.options()])

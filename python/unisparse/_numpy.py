@@ -68,14 +68,10 @@ def run(config, tensors):
     with tempfile.TemporaryDirectory(prefix="unisparse-") as folder:
         files = {name: f"{folder}/{name}.safetensors" for name in ("in", "selection", "out")}
         write(files["in"], {name: x for name, x in tensors.items() if name not in ("counts", "indices")})
-        options = ["--block={}x{}".format(*config.block)]
-        if config.rule:
-            options += ["--pool={}x{}".format(*config.rule.pooling), f"--head-pool={config.rule.pooling[2]}", *config.rule.options()]
-        else:
+        options = config.computation()
+        if not config.rule:
             write(files["selection"], slots.to_file({name: tensors[name] for name in ("counts", "indices")}))
             options.append(f"--selection={files['selection']}")
-        options += [] if config.causal else ["--no-causal"]
-        options += [] if config.scale is None else [f"--scale={config.scale!r}"]
         _artifacts.run([program, files["in"], *options, f"--output={files['out']}", "--json"], "CPU")
         return slots.from_file(read(files["out"], tensors["q"].dtype))
 
