@@ -16,7 +16,7 @@ import numpy
 import oracle
 import torch
 
-import checks
+import compare
 import inputs
 import reference
 import unisparse
@@ -81,7 +81,7 @@ class Run:
         self.seed = zlib.crc32(f"{case.name} {lengths}".encode()) % (1 << 31)
         self.dtype = reference.DTYPES[case.entry["dtype"]]
         self.q, self.k, self.v, self.backing = inputs.make(case, lengths, self.seed, self.dtype, maker.device)
-        self.sequences = checks.sequences(case, lengths)
+        self.sequences = compare.sequences(case, lengths)
         self.ends = inputs.ends(lengths, maker.device) if case.packed else None
         scale = case.option("scale", None)
         self.scale = case.entry["head_dim"] ** -0.5 if scale is None else scale
@@ -90,7 +90,7 @@ class Run:
     def draw(self):
         """Counts and indices that satisfy L6 and no rule; -7 behind the counts, which nobody may look at."""
         rng, (density, empty) = numpy.random.default_rng(self.seed), self.case.fill
-        rows, columns = checks.shape_of_selection(self.case, self.lengths)
+        rows, columns = compare.shape_of_selection(self.case, self.lengths)
         heads = self.case.entry["selection_heads"]
         counts = numpy.zeros((self.case.batch, heads, rows), numpy.int32)
         indices = numpy.full((*counts.shape, columns), -7, numpy.int32)
@@ -140,16 +140,16 @@ class Run:
         counts, indices = (x.cpu().numpy() for x in (self.selection or (whole["counts"], whole["indices"])))
         if self.case.given:
             indices = numpy.where(numpy.arange(indices.shape[-1]) < counts[..., None], indices, 0)
-        wrong, masks = checks.masks(self.case, self.sequences, counts, indices, self.lengths)
+        wrong, masks = compare.masks(self.case, self.sequences, counts, indices, self.lengths)
         if not masks:
             return wrong or ["nothing to compare"], 0, {}
-        outputs = checks.Outputs(self.case.entry["dtype"])
+        outputs = compare.Outputs(self.case.entry["dtype"])
         if tuple(got["o"].shape) != (*self.q.shape[:3], self.v.shape[3]) or got["o"].dtype != self.dtype:
             return wrong + [f"o: expected {[*self.q.shape[:3], self.v.shape[3]]} {self.dtype}, got {list(got['o'].shape)} {got['o'].dtype}"], 0, {}
         for s, mask in zip(self.sequences, masks):
             q, k, v = self.q[s.batch, :, s.queries].double(), self.k[s.batch, :, s.keys].double(), self.v[s.batch, :, s.keys].double()
             if not self.case.given:
-                wrong += checks.selection(self.case, oracle, s, mask, q, k, self.scale)
+                wrong += compare.selection(self.case, oracle, s, mask, q, k, self.scale)
             keep = reference.visible(torch.from_numpy(mask).to(q.device), s.lq, s.lk, self.case.block, self.case.causal)
             lse = got["lse"][s.batch, :, s.queries] if "lse" in got else None
             outputs.add(s, q, k, v, keep, self.scale, got["o"][s.batch, :, s.queries], lse)

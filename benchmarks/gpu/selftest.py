@@ -11,7 +11,7 @@ import oracle
 import torch
 
 import cases
-import checks
+import compare
 import inputs
 import matrix
 import reference
@@ -35,10 +35,10 @@ class StandIn:
         case = cases.Case("stand-in", entry, [], q.shape[0])
         config = ahead.configuration(entry)
         lengths = self.lengths(q, k, options)
-        rows, columns = checks.shape_of_selection(case, lengths)
+        rows, columns = compare.shape_of_selection(case, lengths)
         mask = torch.zeros(q.shape[0], q.shape[1], rows, columns, dtype=torch.bool)
         p = oracle.head_shares(config.rule.p if len(config.rule.p) > 1 else config.rule.p[0], config.heads, config.kv_heads, config.rule.share)
-        for s in checks.sequences(case, lengths):
+        for s in compare.sequences(case, lengths):
             m = reference.masses(q[s.batch, :, s.queries].double(), k[s.batch, :, s.keys].double(), config.rule.pooling, config.block,
                                  self.scale(q, options), config.causal, config.rule.alpha, config.rule.agg, config.rule.share, self.dtype(q))
             for h in range(config.heads):
@@ -86,7 +86,7 @@ class StandIn:
     def attend(self, case, lengths, q, k, v, mask, scale):
         mask = mask.repeat_interleave(q.shape[1] // mask.shape[1], 1)
         o, lse = torch.zeros(*q.shape[:3], v.shape[3]), torch.zeros(q.shape[:3])
-        for s in checks.sequences(case, lengths):
+        for s in compare.sequences(case, lengths):
             keep = reference.visible(mask[s.batch, :, s.rows, : s.columns], s.lq, s.lk, case.block, case.causal)
             part = reference.attend(q[s.batch, :, s.queries].double(), k[s.batch, :, s.keys].double(), v[s.batch, :, s.keys].double(), keep, scale)
             o[s.batch, :, s.queries], lse[s.batch, :, s.queries] = (x.float() for x in part)
