@@ -61,7 +61,7 @@ def prepare(arguments):
     wanted = entries(cases.matrix() + cases.sanitize())
     configs = {ahead.configuration(json.loads(key)): required for key, required in wanted.items()}
     for chip in arguments.chips.split(","):
-        failures = ahead.prepare(configs, folder / chip, chip, arguments.jobs)
+        failures = ahead.prepare(configs, folder / chip, [chip], arguments.jobs)
         (folder / chip).mkdir(exist_ok=True)
         (folder / chip / "refused.json").write_text(json.dumps(failures, indent=1))
         required = {config.file_name() for config, needed in configs.items() if needed}

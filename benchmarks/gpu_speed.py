@@ -49,7 +49,7 @@ def prepare(arguments):
     shutil.copy(arguments.runtime, folder / "libunisparse-rt.so")
     for chip in arguments.chips.split(","):
         place = folder / chip
-        failed += len(ahead.prepare(map(ahead.configuration, (programs.ATTEND, programs.WHOLE)), place, chip))
+        failed += len(ahead.prepare(map(ahead.configuration, (programs.ATTEND, programs.WHOLE)), place, [chip]))
         for n in numbers(arguments.lengths, int):
             for stage, text in programs.stages(n).items():
                 source = place / f"{stage}-{n}.mlir"

@@ -204,7 +204,7 @@ def given(m):
     for t, dtype in enumerate(("bf16", "f16", "f32")):
         for dim in (64, 128):
             for causal in (True, False):
-                m.add(f"given {dtype} d{dim}" + " full" * (not causal), "4:2", dim, dtype, selection_heads=(4, 2, 1)[t], causal=causal, long=6, batch=2, required=dtype != "f32")
+                m.add(f"given {dtype} d{dim}" + " full" * (not causal), "4:2", dim, dtype, selection_heads=(4, 2, 4)[t], causal=causal, long=6, batch=2, required=dtype != "f32")
     for block in ((64, 64), (64, 128), (128, 64), (16, 16), (48, 80)):
         m.add("given {}x{}".format(*block), "8:2", 64, selection_heads=8, block=block, long=8, fill=(0.3, 0.3))
     m.add("given sparse", "8:2", selection_heads=8, fill=(0.1, 0.0), long=10)
@@ -213,7 +213,7 @@ def given(m):
     m.add("given no lse", "4:2", 64, selection_heads=4, return_lse=False)
     m.add("given dv", "4:2", (128, 64), selection_heads=4)
     m.add("given packed", "4:2", selection_heads=4, packed=True)
-    m.add("given packed full", "4:2", 64, selection_heads=1, block=(64, 64), packed=True, causal=False)
+    m.add("given packed full", "4:2", 64, selection_heads=2, block=(64, 64), packed=True, causal=False)
     for layout in ("blhd", "padded"):
         m.add(f"given layout {layout}", "4:2", selection_heads=4, layout=layout, batch=2)
 

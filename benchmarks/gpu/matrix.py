@@ -4,10 +4,7 @@
 """The cases of the matrix on a device: makes inputs, calls unisparse twice, compares. Needs torch."""
 
 import concurrent.futures
-import datetime
 import json
-import platform
-import subprocess
 import sys
 import time
 import zlib
@@ -17,6 +14,7 @@ import oracle
 import torch
 
 import compare
+import device
 import inputs
 import reference
 import unisparse
@@ -26,29 +24,6 @@ from unisparse import prepare as ahead
 
 def say(event, **more):
     print(json.dumps({"event": event, **more}), flush=True)
-
-
-def alive(device):
-    """Does the device still answer? After a fault in a kernel no call of the process works any more."""
-    try:
-        return torch.ones(1, device=device).item() == 1
-    except RuntimeError:
-        return False
-
-
-def device_facts():
-    smi = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True, text=True)
-    return dict(
-        device=torch.cuda.get_device_name(),
-        capability=torch.cuda.get_device_capability(),
-        driver=smi.stdout.strip(),
-        date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        torch=torch.__version__,
-        cuda=torch.version.cuda,
-        numpy=numpy.__version__,
-        python=platform.python_version(),
-        unisparse=unisparse.__version__,
-    )
 
 
 class Cuda:
@@ -167,7 +142,7 @@ def run_case(case, maker):
         result["rows"] += rows
         result["failures"] += [f"{lengths}: {w}" for w in wrong[:3]]
         result["share"] = {n: max(share.get(n, 0.0), result["share"].get(n, 0.0)) for n in {*share, *result["share"]}}
-        if wrong and not alive(maker.device):
+        if wrong and not device.alive(maker.device):
             break
     result["seconds"] = round(time.monotonic() - begin, 2)
     return result
@@ -195,7 +170,7 @@ def load(some):
 def run_all(some, refused):
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.zeros(1, device="cuda")
-    facts = device_facts()
+    facts = device.facts()
     facts["reference_agrees_with_oracle"] = reference.against_oracle(oracle)
     maker, left = Cuda(), []
     for case in some:
@@ -212,5 +187,5 @@ def run_all(some, refused):
         say("start", case=case.name)
         result = run_case(case, maker)
         say("done", case=case.name, result=result)
-        if result["failures"] and not alive(maker.device):
+        if result["failures"] and not device.alive(maker.device):
             sys.exit(3)  # The supervisor goes on with a new process.

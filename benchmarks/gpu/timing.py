@@ -11,6 +11,7 @@ import traceback
 
 import torch
 
+import device
 import inputs
 import masks
 import programs as P
@@ -27,9 +28,7 @@ class Report:
     """Figures by name, printed and written as they come: a later failure costs none of them."""
 
     def __init__(self, path, chip):
-        import matrix
-
-        self.path, self.data = path, dict(chip=chip, device=matrix.device_facts(), figures=[], failures=[])
+        self.path, self.data = path, dict(chip=chip, device=device.facts(), figures=[], failures=[])
         print(json.dumps(self.data["device"]), flush=True)
 
     def add(self, name, n, times, **more):

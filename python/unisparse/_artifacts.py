@@ -13,6 +13,15 @@ import tempfile
 from ._errors import Error, Status
 
 
+# PTX of sm_80 runs on every later GPU; sm_90a is Hopper's own.
+DEFAULT_CHIPS = "sm_80,sm_90a"
+
+
+def chips():
+    """What artifacts are compiled for unless a caller says it."""
+    return (os.environ.get("UNISPARSE_CHIPS") or DEFAULT_CHIPS).split(",")
+
+
 def cache_folder():
     return pathlib.Path(os.environ.get("UNISPARSE_CACHE") or pathlib.Path.home() / ".cache" / "unisparse")
 
@@ -44,18 +53,18 @@ def run(command, failure):
     return done
 
 
-def command(program, config, path, chip=None):
-    """The command line that compiles a configuration. chip: as unisparse-compile's --chip; None for its default."""
-    return [program, *config.options(), *([f"--chip={chip}"] if chip else []), "-o", str(path)]
+def command(program, config, path, chips):
+    """The command line that compiles a configuration."""
+    return [program, *config.options(), *(f"--chip={chip}" for chip in chips), "-o", str(path)]
 
 
-def compile(config, path, chip=None):
+def compile(config, path, chips):
     """Compiles into `path`, which appears whole or not at all: several processes may want it at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".usp")
     os.close(handle)
     try:
-        run(command(compiler(), config, partial, chip), path.name)
+        run(command(compiler(), config, partial, chips), path.name)
         os.replace(partial, path)
     finally:
         if os.path.exists(partial):
@@ -65,17 +74,17 @@ def compile(config, path, chip=None):
 
 def find(config):
     """The file of a configuration, compiled now if need be."""
-    name, prepared, program = config.file_name(), prepared_folder(), compiler()
+    name, prepared, program, targets = config.file_name(), prepared_folder(), compiler(), chips()
     if prepared and (prepared / name).exists():
         return prepared / name
-    cached = cache_folder() / name
+    cached = cache_folder() / "+".join(targets) / name
     # As make has it: what an older compiler wrote is compiled anew.
     if cached.exists() and not (program and os.path.getmtime(program) > os.path.getmtime(cached)):
         return cached
     if program:
-        return compile(config, cached)
-    wanted = shlex.join(command("unisparse-compile", config, name))
-    places = f"{prepared} or {cache_folder()}" if prepared else cache_folder()
+        return compile(config, cached, targets)
+    wanted = shlex.join(command("unisparse-compile", config, name, targets))
+    places = f"{prepared} or {cached.parent}" if prepared else cached.parent
     raise Error(
         f"artifact: expected {name} in {places}, or unisparse-compile in PATH, got neither; "
         f"where the compiler is, run\n  {wanted}\nand put the file into a folder that UNISPARSE_ARTIFACTS names",

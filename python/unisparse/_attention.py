@@ -83,7 +83,7 @@ def block_sparse_attention(q, k, v, counts, indices, *, block=(128, 128), causal
     """Exact attention over key blocks that the caller selected (A1 to A4).
 
     Row r of head h attends to the blocks indices[b, h, r, : counts[b, h, r]], ascending. counts [B, H, R] and indices
-    [B, H, R, J] are laid out as `attention` returns them; H is any divisor of Hq. Returns o, with return_lse (o, lse).
+    [B, H, R, J] are laid out as `attention` returns them, H being Hq or Hkv. Returns o, with return_lse (o, lse).
     """
     tensors = {"q": q, "k": k, "v": v}
     door, dtype = _check_tensors(tensors)
@@ -92,8 +92,8 @@ def block_sparse_attention(q, k, v, counts, indices, *, block=(128, 128), causal
     door.expect_integers(selection)
     for (name, x), rank in zip(selection.items(), (3, 4)):
         _expect_rank(name, x, rank)
-    if not counts.shape[1] or q.shape[1] % counts.shape[1]:
-        raise unexpected("counts", f"[A4] heads that divide the {q.shape[1]} of q", counts.shape[1], Status.BAD_SHAPE)
+    if counts.shape[1] not in (q.shape[1], k.shape[1]):
+        raise unexpected("counts", f"[A4] as many heads as q, {q.shape[1]}, or as k, {k.shape[1]} (repeat those that are shared)", counts.shape[1], Status.BAD_SHAPE)
     if tuple(counts.shape) != tuple(indices.shape[:3]):
         raise unexpected("indices", f"[A4] sizes that start with those of counts, {list(counts.shape)}", list(indices.shape), Status.BAD_SHAPE)
     ends = _check_ends(door, cu_seqlens)

@@ -65,7 +65,7 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """One artifact. `rule` is None where the selection is given; `selections` is then the number of its heads."""
+    """One artifact. `rule` is None where the selection is given. `selections`: how many heads a selection has."""
 
     heads: int
     kv_heads: int
@@ -89,7 +89,7 @@ class Config:
         """The options that unisparse-compile and unisparse-run share. Defaults are said aloud: they may change."""
         return [
             "--block={}x{}".format(*self.block),
-            *(self.rule.options() if self.rule else []),
+            *(self.rule.options() if self.rule else [f"--share={'none' if self.selections == self.heads else 'group'}"]),
             *([] if self.causal else ["--no-causal"]),
             *([] if self.scale is None else [f"--scale={self.scale!r}"]),
         ]
@@ -104,7 +104,6 @@ class Config:
             f"--head-dim={self.head_dim}",
             f"--value-dim={self.value_dim}",
             f"--dtype={self.dtype}",
-            *([] if self.rule else [f"--selection-heads={self.selections}"]),
             *self.computation(),
             *("--" + switch.replace("_", "-") for switch in switches if getattr(self, switch)),
         ]
@@ -143,8 +142,8 @@ def number(argument, value):
 
 def choice(argument, value, choices):
     for one in choices:
-        if value is one or isinstance(value, str) and value == one:
-            return value
+        if type(value) is type(one) and value == one:
+            return one
     raise unexpected(argument, " or ".join(map(repr, choices)), repr(value))
 
 

@@ -3,11 +3,12 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Compiles artifacts ahead of time, for machines without the compiler.
 
-    python -m unisparse.prepare --list SPEC.json --out DIR [--chip sm_90a] [--jobs 2]
+    python -m unisparse.prepare --list SPEC.json --out DIR [--chips sm_80,sm_90a] [--jobs 2]
 
 SPEC.json is a list of objects. Each has heads, kv_heads, head_dim and dtype ("f32", "f16", "bf16"), may have value_dim
 (head_dim unless given) and packed (true for cu_seqlens), and the options of unisparse.attention by their names. With
-selection_heads it is a program of unisparse.block_sparse_attention instead. DIR then serves as UNISPARSE_ARTIFACTS.
+selection_heads (heads or kv_heads) it is a program of unisparse.block_sparse_attention instead. DIR then serves as
+UNISPARSE_ARTIFACTS.
 """
 
 import argparse
@@ -38,11 +39,11 @@ def configuration(entry):
             raise unexpected(name, f"an option of {function.__name__}: {', '.join(options)}", "none")
     options.update(entry)
     if selections is not None:
-        options["selections"] = _config.integer("selection_heads", selections, 1)
+        options["selections"] = _config.choice("selection_heads", selections, (shape["heads"], shape["kv_heads"]))
     return _config.make(*shape.values(), value_dim, dtype, packed, **options)
 
 
-def prepare(configs, folder, chip=None, jobs=1, report=print):
+def prepare(configs, folder, chips, jobs=1, report=print):
     """Compiles each configuration into folder, those already there left out -> {file name: what went wrong}."""
 
     def one(config):
@@ -50,7 +51,7 @@ def prepare(configs, folder, chip=None, jobs=1, report=print):
         if path.exists():
             return path.name, None
         try:
-            _artifacts.compile(config, path, chip)
+            _artifacts.compile(config, path, chips)
             return path.name, None
         except Error as error:
             return path.name, str(error)
@@ -70,12 +71,12 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m unisparse.prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--list", required=True, type=pathlib.Path, help="configurations, JSON")
     parser.add_argument("--out", required=True, type=pathlib.Path, help="folder for the artifacts")
-    parser.add_argument("--chip", help="as unisparse-compile's option")
+    parser.add_argument("--chips", default=",".join(_artifacts.chips()), help="what unisparse-compile's --chip takes, one or more")
     parser.add_argument("--jobs", type=int, default=1, help="compilers at a time")
     arguments = parser.parse_args()
     try:
         entries = json.loads(arguments.list.read_text())
-        failures = prepare(map(configuration, entries), arguments.out, arguments.chip, max(1, arguments.jobs))
+        failures = prepare(map(configuration, entries), arguments.out, arguments.chips.split(","), max(1, arguments.jobs))
     except (Error, OSError, ValueError) as error:
         sys.exit(f"prepare: {error}")
     sys.exit(1 if failures else 0)
