@@ -53,7 +53,7 @@ def lengths(block, causal=True, long=0):
         shapes += [(2 * b + 1, bk - 1), (5, 1), (3 * bq, 2)]
     if long:
         shapes += [(long * b + 3, long * b + 3), (3 * b, long * b + 5)]
-    return [[s] for s in shapes]
+    return [[(lq, lk)] for lq, lk in shapes if not causal or lq <= lk]  # I7
 
 
 PACKED = [

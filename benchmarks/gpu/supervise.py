@@ -28,10 +28,16 @@ class _Child:
         self.process.stdin.write(json.dumps(names))
         self.process.stdin.close()
         self.events = queue.Queue()
-        threading.Thread(target=_lines, args=(self.process.stdout, self.events), daemon=True).start()
+        self.reader = threading.Thread(target=_lines, args=(self.process.stdout, self.events), daemon=True)
+        self.reader.start()
 
     def read(self, silence):
         """Its events; then, as the last one, how it ended: "" for well."""
+        with self.errors, self.process.stdout:
+            yield from self._read(silence)
+            self.reader.join()
+
+    def _read(self, silence):
         while True:
             try:
                 line = self.events.get(timeout=silence)
