@@ -84,9 +84,9 @@ def library():
 
 
 def check(status):
+    """A failure as an exception; call it right behind what failed, on the same thread."""
     if status != Status.OK:
-        message = library().unisparse_last_message() or b""
-        raise Error(message.decode(errors="replace") or f"unisparse-rt: {status}", Status(status) if status in list(Status) else status)
+        raise Error(library().unisparse_last_message().decode(errors="replace"), Status(status))
 
 
 class Loaded:
