@@ -1,0 +1,36 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What device this is, and whether it is still well. Needs torch."""
+
+import datetime
+import platform
+import subprocess
+
+import numpy
+import torch
+
+import unisparse
+
+
+def alive(device):
+    """Does the device still answer? After a fault in a kernel no call of the process works any more."""
+    try:
+        return torch.ones(1, device=device).item() == 1
+    except RuntimeError:
+        return False
+
+
+def facts():
+    smi = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True, text=True)
+    return dict(
+        device=torch.cuda.get_device_name(),
+        capability=torch.cuda.get_device_capability(),
+        driver=smi.stdout.strip(),
+        date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        torch=torch.__version__,
+        cuda=torch.version.cuda,
+        numpy=numpy.__version__,
+        python=platform.python_version(),
+        unisparse=unisparse.__version__,
+    )

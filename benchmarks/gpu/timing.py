@@ -1,0 +1,187 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What gpu_speed.py times. Needs torch and a GPU. Every figure goes into the report as soon as it is known."""
+
+import json
+import pathlib
+import statistics
+import time
+import traceback
+
+import torch
+
+import device
+import inputs
+import masks
+import programs as P
+import unisparse
+from unisparse import _program
+from unisparse import prepare as ahead
+
+DEVICE = "cuda"
+BLOCK_FLOPS = 4 * P.BLOCK * P.BLOCK * P.DIM
+REST_SECONDS = 0.5
+
+
+class Report:
+    """Figures by name, printed and written as they come: a later failure costs none of them."""
+
+    def __init__(self, path, chip):
+        self.path, self.data = path, dict(chip=chip, device=device.facts(), figures=[], failures=[])
+        print(json.dumps(self.data["device"]), flush=True)
+
+    def add(self, name, n, times, **more):
+        """times: {"rested": ms, "queued": ms}; a rate's numerator in `flops` or `bytes` becomes a rate for each."""
+        figure = dict(name=name, n=n, **{f"{mode}_ms": round(ms, 5) for mode, ms in times.items()})
+        for unit, rate, scale in (("flops", "tflops", 1e9), ("bytes", "gb_per_s", 1e6)):
+            if unit in more:
+                amount = more.pop(unit)
+                figure.update({f"{mode}_{rate}": round(amount / ms / scale, 1) for mode, ms in times.items()})
+        figure.update(more)
+        self.data["figures"].append(figure)
+        print(json.dumps(figure), flush=True)
+        self.write()
+        return figure
+
+    def attempt(self, what, function, *arguments):
+        try:
+            function(*arguments)
+        except Exception as error:  # Whatever it is: the other figures are still wanted.
+            self.data["failures"].append(dict(what=what, error=f"{type(error).__name__}: {error}"[:1000], trace=traceback.format_exc()[-1500:]))
+            print(f"FAIL  {what}: {type(error).__name__}: {str(error)[:500]}", flush=True)
+            self.write()
+        torch.cuda.empty_cache()
+
+    def write(self):
+        if self.path:
+            pathlib.Path(self.path).write_text(json.dumps(self.data, indent=1))
+
+
+def between_events(call, times=1, ahead_cycles=0):
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    if ahead_cycles:
+        torch.cuda._sleep(ahead_cycles)
+    begin.record()
+    for _ in range(times):
+        call()
+    end.record()
+    torch.cuda.synchronize()
+    return begin.elapsed_time(end) / times
+
+
+def measure(call):
+    """{"rested": ms, "queued": ms} of a call."""
+    torch.cuda.synchronize()
+    time.sleep(REST_SECONDS)
+    for _ in range(3):
+        call()
+    torch.cuda.synchronize()
+    rested = statistics.median(between_events(call) for _ in range(12))
+    times = max(1, min(50, int(4 / rested)))
+    # The device sleeps for longer than the host takes to enqueue: about 50 us a call at 2 GHz, and some.
+    queued = statistics.median(between_events(call, times, 2000 * (100 * times + 200)) for _ in range(7))
+    return dict(rested=rested, queued=queued)
+
+
+def random_tokens(n, seed=0):
+    generator = torch.Generator(device=DEVICE).manual_seed(seed)
+    return [torch.randn(1, heads, n, P.DIM, generator=generator, device=DEVICE, dtype=torch.bfloat16) for heads in (P.HEADS, P.KV_HEADS, P.KV_HEADS)]
+
+
+def topical_tokens(n, seed=0):
+    """q and k with topics that last, as a text's do, so that p = 0.9 leaves much out."""
+    generator = torch.Generator(device=DEVICE).manual_seed(seed)
+    topics = torch.randn(64, P.DIM, generator=generator, device=DEVICE)
+    topics /= topics.norm(dim=1, keepdim=True)
+    made = []
+    for heads in (P.HEADS, P.KV_HEADS):
+        # A head at a time: 128K tokens of all of them in float32 are large.
+        parts = [inputs.tokens(generator, 1, 1, n, P.DIM, topics, DEVICE).to(torch.bfloat16) for _ in range(heads)]
+        made.append(torch.cat(parts, 1))
+    return [*made, torch.randn(1, P.KV_HEADS, n, P.DIM, generator=generator, device=DEVICE, dtype=torch.bfloat16)]
+
+
+def copy_bandwidth(report):
+    """What the memory gives: a copy, bytes read and written."""
+    for n in (8192, 32768, 131072):
+        source = torch.empty(1, P.HEADS, n, P.DIM, device=DEVICE, dtype=torch.bfloat16).normal_()
+        target = torch.empty_like(source)
+        report.add("copy", n, measure(lambda: target.copy_(source)), bytes=2 * source.numel() * 2)
+
+
+def attend(report, n, densities):
+    q, k, v = random_tokens(n)
+    program = _program.program_for(ahead.configuration(P.ATTEND))
+    for rho in densities:
+        counts, indices = (x[None].to(DEVICE) for x in masks.selection(masks.block_rows(n, rho, P.HEADS)))
+        blocks = int(counts.sum())
+        times = measure(program.bind(q, k, v, counts, indices))
+        report.add("attend", n, times, rho=rho, blocks=blocks, flops=BLOCK_FLOPS * blocks, loaded_for=program.loaded(0).chip)
+
+
+def stages(report, n, folder):
+    """pool, score and select on one another's results, then attend on these, then the whole."""
+    programs = {stage: unisparse.Program(folder / f"{stage}-{n}.usp") for stage in P.stages(n)}
+    q, k, v = topical_tokens(n)
+    last = {}
+
+    def time_stage(stage, *tensors, **more):
+        call = programs[stage].bind(*tensors)
+        last[stage] = call()
+        return report.add(stage, n, measure(call), **more)
+
+    def moved(x):
+        return (x.numel() + x.numel() // P.FACTOR) * 2
+
+    for stage, x in (("pool_q", q), ("pool_k", k)):
+        figure = time_stage(stage, x, bytes=moved(x))
+        copies = [f for f in report.data["figures"] if f["name"] == "copy" and f["n"] == n]
+        if copies:
+            figure["share_of_copy"] = {mode: round(figure[f"{mode}_gb_per_s"] / copies[0][f"{mode}_gb_per_s"], 3) for mode in ("rested", "queued")}
+            print(json.dumps(dict(name=stage, n=n, share_of_copy=figure["share_of_copy"])), flush=True)
+    composites = n // P.FACTOR
+    time_stage("score", *last["pool_q"], *last["pool_k"], flops=P.HEADS * P.DIM * composites * composites)  # The causal half.
+    (mass,) = last["score"]
+    time_stage("select", mass, bytes=mass.numel() * 4)
+    counts, indices, *_ = last["select"]
+    candidates = P.HEADS * (n // P.BLOCK) * (n // P.BLOCK + 1) // 2
+    blocks = int(counts.sum())
+    program = _program.program_for(ahead.configuration(P.ATTEND))
+    report.add("attend selected", n, measure(program.bind(q, k, v, counts, indices)), density=blocks / candidates, flops=BLOCK_FLOPS * blocks)
+    whole = _program.program_for(ahead.configuration(P.WHOLE)).bind(q, k, v)
+    chosen = int(next(x for x in whole() if x.dtype == torch.int32 and x.dim() == 3).sum())
+    report.add("whole p=0.9", n, measure(whole), density=chosen / candidates, flops=BLOCK_FLOPS * chosen)
+    time_stage("dense", q, k, v, flops=2 * n * n * P.DIM * P.HEADS)
+
+
+def dense_peers(report, n):
+    """torch's dense attention; flops of the causal half."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    q, k, v = random_tokens(n)
+    k, v = (x.repeat_interleave(P.HEADS // P.KV_HEADS, 1) for x in (k, v))
+    for name, backend in (("torch flash dense", SDPBackend.FLASH_ATTENTION), ("torch cudnn dense", SDPBackend.CUDNN_ATTENTION)):
+        def one(name=name, backend=backend):
+            with sdpa_kernel(backend):
+                times = measure(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True))
+            report.add(name, n, times, flops=2 * n * n * P.DIM * P.HEADS)
+
+        report.attempt(f"{name} {n}", one)
+
+
+_compiled = []
+
+
+def flex(report, n, densities):
+    """FlexAttention on the masks of `attend`."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    if not _compiled:
+        _compiled.append(torch.compile(flex_attention, dynamic=False))
+    q, k, v = random_tokens(n)
+    for rho in densities:
+        rows = masks.block_rows(n, rho, P.HEADS)
+        mask, blocks = masks.flex_mask(rows, n), sum(len(row) for head in rows for row in head)
+        times = measure(lambda: _compiled[0](q, k, v, block_mask=mask, enable_gqa=True))
+        report.add("torch flexattention", n, times, rho=rho, blocks=blocks, flops=BLOCK_FLOPS * blocks)

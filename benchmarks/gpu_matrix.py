@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Checks the GPU path's numbers on a device, through the Python API: the matrix of benchmarks/gpu/cases.py.
+
+    gpu_matrix.py prepare DIR [--chips sm_90a,sm_90,sm_80] [--jobs 2] [--zip]
+        needs unisparse-compile (PATH or UNISPARSE_COMPILE), no GPU: one folder of artifacts for each chip, and the runtime
+    gpu_matrix.py run DIR --json OUT [--chips ...] [--only TEXT]
+        needs torch and a GPU, this checkout, and DIR (or DIR.zip); no compiler
+    gpu_matrix.py run DIR --sanitize [--chips sm_90a]
+        a few small runs and hardly any kernel of torch's own, for compute-sanitizer
+    gpu_matrix.py selftest
+        needs torch, no GPU: the checks on results made by the reference, and on wrong ones
+
+Every run has NaN around its inputs, every byte of outputs and workspace set before (to one value, then another: both
+runs must give the same bits) and guards around them. Results are held against float64: L6, L7, A1 to A3 of docs/SPEC.md.
+The cases run in a process of their own: one that dies or hangs costs its case and no other.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+for folder in ("test/Execution/lib", "test/Oracle", "python", "benchmarks/gpu"):
+    sys.path.insert(0, str(ROOT / folder))
+sys.dont_write_bytecode = True
+
+import cases
+
+CHIPS = "sm_90a,sm_90,sm_80"
+
+
+def entries(some):
+    """Every program of some cases -> is one required?"""
+    result = {}
+    for case in some:
+        for entry in filter(None, (case.entry, case.whole)):
+            key = json.dumps(entry, sort_keys=True)
+            result[key] = result.get(key, False) or case.required
+    return {key: required for key, required in result.items()}
+
+
+def copy_runtime(folder, named):
+    """Puts libunisparse-rt.so beside the artifacts."""
+    if not named or not pathlib.Path(named).exists():
+        sys.exit(f"--runtime: expected libunisparse-rt.so (or UNISPARSE_RT that names it), got {named or 'none'}")
+    shutil.copy(named, folder / "libunisparse-rt.so")
+
+
+def prepare(arguments):
+    from unisparse import prepare as ahead
+
+    folder, failed = arguments.folder, 0
+    folder.mkdir(parents=True, exist_ok=True)
+    copy_runtime(folder, arguments.runtime)
+    wanted = entries(cases.matrix() + cases.sanitize())
+    configs = {ahead.configuration(json.loads(key)): required for key, required in wanted.items()}
+    for chip in arguments.chips.split(","):
+        failures = ahead.prepare(configs, folder / chip, [chip], arguments.jobs)
+        (folder / chip).mkdir(exist_ok=True)
+        (folder / chip / "refused.json").write_text(json.dumps(failures, indent=1))
+        required = {config.file_name() for config, needed in configs.items() if needed}
+        failed += len(required & set(failures))
+        print(f"{chip}: {len(configs) - len(failures)} of {len(configs)} programs, {len(failures)} refused, {len(required & set(failures))} of these required")
+    if arguments.zip:
+        shutil.make_archive(str(folder), "zip", folder)
+    sys.exit(1 if failed else 0)
+
+
+def environment(folder, chip):
+    """What points the Python API to the prepared files: nothing else may be found."""
+    return dict(os.environ, UNISPARSE_ARTIFACTS=str(folder / chip), UNISPARSE_RT=str(folder / "libunisparse-rt.so"),
+                UNISPARSE_CACHE=str(folder / "no-cache"), UNISPARSE_COMPILE="", PYTHONDONTWRITEBYTECODE="1")
+
+
+def run(arguments):
+    import supervise
+
+    folder = arguments.folder.resolve()
+    with tempfile.TemporaryDirectory() as unpacked:
+        if folder.suffix == ".zip":
+            shutil.unpack_archive(folder, unpacked)
+            folder = pathlib.Path(unpacked)
+        chips = [c for c in arguments.chips.split(",") if (folder / c).is_dir()]
+        if not chips:
+            sys.exit(f"{folder}: expected folders {arguments.chips}, got none of them")
+        if arguments.sanitize:
+            os.environ.update(environment(folder, chips[0]), PYTORCH_NO_CUDA_MEMORY_CACHING="1")
+            import sanitize
+
+            sys.exit(sanitize.run(cases.sanitize()))
+        names = [c.name for c in cases.matrix() if arguments.only in c.name]
+        command = [sys.executable, str(pathlib.Path(__file__).resolve()), "child", str(folder)]
+        report = {chip: supervise.run(command, names, environment(folder, chip)) for chip in chips}
+    finish(report, arguments.json)
+
+
+def finish(report, path):
+    """Writes the report, prints what failed, exits."""
+    failed = runs = 0
+    for chip, result in report.items():
+        done = [c for c in result["cases"].values() if c["runs"]]
+        wrong = {name: c for name, c in result["cases"].items() if c["failures"]}
+        refused = sorted(name for name, c in result["cases"].items() if c.get("refused"))
+        result["totals"] = dict(cases=len(done), runs=sum(c["runs"] for c in done), rows=sum(c["rows"] for c in done), failed_cases=len(wrong), refused=refused)
+        for name, c in wrong.items():
+            print(f"FAIL  {chip}: {name}")
+            for line in c["failures"][:4]:
+                print(f"      {line[:600]}")
+        print(f"{chip}: {result['totals']}")
+        failed, runs = failed + len(wrong), runs + result["totals"]["runs"]
+    if path:
+        pathlib.Path(path).write_text(json.dumps(report, indent=1))
+    if not runs:
+        print("FAIL  nothing was compared")
+    sys.exit(1 if failed or not runs else 0)
+
+
+def child(arguments):
+    """Reads names of cases from stdin, writes one JSON line for each event."""
+    import matrix
+
+    wanted = json.loads(sys.stdin.read())
+    by_name = {c.name: c for c in cases.matrix()}
+    refused = pathlib.Path(os.environ["UNISPARSE_ARTIFACTS"], "refused.json")
+    matrix.run_all([by_name[name] for name in wanted], json.loads(refused.read_text()) if refused.exists() else {})
+
+
+def selftest(_):
+    import selftest as tests
+
+    sys.exit(tests.run())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["prepare", "run", "child", "selftest"])
+    parser.add_argument("folder", nargs="?", type=pathlib.Path)
+    parser.add_argument("--chips", default=CHIPS)
+    parser.add_argument("--runtime", default=os.environ.get("UNISPARSE_RT"), help="libunisparse-rt.so, for prepare")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--zip", action="store_true", help="also write DIR.zip")
+    parser.add_argument("--json", help="where run writes its report")
+    parser.add_argument("--only", default="", help="only cases whose name has this in it")
+    parser.add_argument("--sanitize", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.action != "selftest" and arguments.folder is None:
+        parser.error("DIR is missing")
+    {"prepare": prepare, "run": run, "child": child, "selftest": selftest}[arguments.action](arguments)
+
+
+if __name__ == "__main__":
+    main()
