@@ -57,6 +57,7 @@ mlir::FailureOr<const NvidiaChip *> unisparse::requireNvidiaChip(
   for (const NvidiaChip &known : kChips)
     error << ' ' << known.name;
   return error << ", got '" << name << "'";
+}
 
 std::string unisparse::nvidiaChipNames() {
   return llvm::join(
