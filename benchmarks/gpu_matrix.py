@@ -21,9 +21,8 @@ import argparse
 import json
 import os
 import pathlib
-import shutil
 import sys
-import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 for folder in ("test/Execution/lib", "test/Oracle", "python", "benchmarks/gpu"):
@@ -31,6 +30,7 @@ for folder in ("test/Execution/lib", "test/Oracle", "python", "benchmarks/gpu"):
 sys.dont_write_bytecode = True
 
 import cases
+import parcel
 
 CHIPS = "sm_90a,sm_90,sm_80"
 
@@ -45,19 +45,11 @@ def entries(some):
     return {key: required for key, required in result.items()}
 
 
-def copy_runtime(folder, named):
-    """Puts libunisparse-rt.so beside the artifacts."""
-    if not named or not pathlib.Path(named).exists():
-        sys.exit(f"--runtime: expected libunisparse-rt.so (or UNISPARSE_RT that names it), got {named or 'none'}")
-    shutil.copy(named, folder / "libunisparse-rt.so")
-
-
 def prepare(arguments):
     from unisparse import prepare as ahead
 
     folder, failed = arguments.folder, 0
-    folder.mkdir(parents=True, exist_ok=True)
-    copy_runtime(folder, arguments.runtime)
+    parcel.begin(folder, arguments.runtime)
     wanted = entries(cases.matrix() + cases.sanitize())
     configs = {ahead.configuration(json.loads(key)): required for key, required in wanted.items()}
     for chip in arguments.chips.split(","):
@@ -67,37 +59,33 @@ def prepare(arguments):
         required = {config.file_name() for config, needed in configs.items() if needed}
         failed += len(required & set(failures))
         print(f"{chip}: {len(configs) - len(failures)} of {len(configs)} programs, {len(failures)} refused, {len(required & set(failures))} of these required")
-    if arguments.zip:
-        shutil.make_archive(str(folder), "zip", folder)
+    parcel.finish(folder, arguments.zip)
     sys.exit(1 if failed else 0)
-
-
-def environment(folder, chip):
-    """What points the Python API to the prepared files: nothing else may be found."""
-    return dict(os.environ, UNISPARSE_ARTIFACTS=str(folder / chip), UNISPARSE_RT=str(folder / "libunisparse-rt.so"),
-                UNISPARSE_CACHE=str(folder / "no-cache"), UNISPARSE_COMPILE="", PYTHONDONTWRITEBYTECODE="1")
 
 
 def run(arguments):
     import supervise
 
-    folder = arguments.folder.resolve()
-    with tempfile.TemporaryDirectory() as unpacked:
-        if folder.suffix == ".zip":
-            shutil.unpack_archive(folder, unpacked)
-            folder = pathlib.Path(unpacked)
-        chips = [c for c in arguments.chips.split(",") if (folder / c).is_dir()]
-        if not chips:
-            sys.exit(f"{folder}: expected folders {arguments.chips}, got none of them")
+    deadline = time.monotonic() + arguments.seconds
+    with parcel.opened(arguments.folder) as folder:
+        chips = parcel.chips(folder, arguments.chips)
         if arguments.sanitize:
-            os.environ.update(environment(folder, chips[0]), PYTORCH_NO_CUDA_MEMORY_CACHING="1")
+            os.environ.update(parcel.environment(folder, chips[0]), PYTORCH_NO_CUDA_MEMORY_CACHING="1")
             import sanitize
 
             sys.exit(sanitize.run(cases.sanitize()))
         names = [c.name for c in cases.matrix() if arguments.only in c.name]
         command = [sys.executable, str(pathlib.Path(__file__).resolve()), "child", str(folder)]
-        report = {chip: supervise.run(command, names, environment(folder, chip)) for chip in chips}
+        report = {}
+        for chip in chips:
+            report[chip] = supervise.run(command, names, parcel.environment(folder, chip), deadline)
+            write(report, arguments.json)
     finish(report, arguments.json)
+
+
+def write(report, path):
+    if path:
+        pathlib.Path(path).write_text(json.dumps(report, indent=1))
 
 
 def finish(report, path):
@@ -114,8 +102,7 @@ def finish(report, path):
                 print(f"      {line[:600]}")
         print(f"{chip}: {result['totals']}")
         failed, runs = failed + len(wrong), runs + result["totals"]["runs"]
-    if path:
-        pathlib.Path(path).write_text(json.dumps(report, indent=1))
+    write(report, path)
     if not runs:
         print("FAIL  nothing was compared")
     sys.exit(1 if failed or not runs else 0)
@@ -142,10 +129,8 @@ def main():
     parser.add_argument("action", choices=["prepare", "run", "child", "selftest"])
     parser.add_argument("folder", nargs="?", type=pathlib.Path)
     parser.add_argument("--chips", default=CHIPS)
-    parser.add_argument("--runtime", default=os.environ.get("UNISPARSE_RT"), help="libunisparse-rt.so, for prepare")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--zip", action="store_true", help="also write DIR.zip")
-    parser.add_argument("--json", help="where run writes its report")
+    parcel.options(parser)
+    parser.add_argument("--seconds", type=float, default=540, help="run ends after so long, and reports what it has")
     parser.add_argument("--only", default="", help="only cases whose name has this in it")
     parser.add_argument("--sanitize", action="store_true")
     arguments = parser.parse_args()

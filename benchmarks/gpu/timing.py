@@ -102,9 +102,9 @@ def topical_tokens(n, seed=0):
     return [*made, torch.randn(1, P.KV_HEADS, n, P.DIM, generator=generator, device=DEVICE, dtype=torch.bfloat16)]
 
 
-def copy_bandwidth(report):
+def copy_bandwidth(report, lengths):
     """What the memory gives: a copy, bytes read and written."""
-    for n in (8192, 32768, 131072):
+    for n in lengths:
         source = torch.empty(1, P.HEADS, n, P.DIM, device=DEVICE, dtype=torch.bfloat16).normal_()
         target = torch.empty_like(source)
         report.add("copy", n, measure(lambda: target.copy_(source)), bytes=2 * source.numel() * 2)
@@ -121,38 +121,47 @@ def attend(report, n, densities):
 
 
 def stages(report, n, folder):
-    """pool, score and select on one another's results, then attend on these, then the whole."""
-    programs = {stage: unisparse.Program(folder / f"{stage}-{n}.usp") for stage in P.stages(n)}
+    """pool, score and select on one another's results, then attend on these, then the whole. Where a stage fails, the next
+    ones run on something of the same form."""
     q, k, v = topical_tokens(n)
     last = {}
 
     def time_stage(stage, *tensors, **more):
-        call = programs[stage].bind(*tensors)
+        call = unisparse.Program(folder / f"{stage}-{n}.usp").bind(*tensors)
         last[stage] = call()
-        return report.add(stage, n, measure(call), **more)
+        report.add(stage, n, measure(call), **more)
 
-    def moved(x):
-        return (x.numel() + x.numel() // P.FACTOR) * 2
+    def time_program(name, entry, *tensors):
+        call = _program.program_for(ahead.configuration(entry)).bind(*tensors)
+        chosen = [x for x in (*tensors, *call()) if x.dtype == torch.int32 and x.dim() == 3]
+        blocks, candidates = int(chosen[0].sum()), P.HEADS * (n // P.BLOCK) * (n // P.BLOCK + 1) // 2
+        report.add(name, n, measure(call), density=round(blocks / candidates, 4), flops=BLOCK_FLOPS * blocks)
 
     for stage, x in (("pool_q", q), ("pool_k", k)):
-        figure = time_stage(stage, x, bytes=moved(x))
-        copies = [f for f in report.data["figures"] if f["name"] == "copy" and f["n"] == n]
-        if copies:
-            figure["share_of_copy"] = {mode: round(figure[f"{mode}_gb_per_s"] / copies[0][f"{mode}_gb_per_s"], 3) for mode in ("rested", "queued")}
-            print(json.dumps(dict(name=stage, n=n, share_of_copy=figure["share_of_copy"])), flush=True)
-    composites = n // P.FACTOR
-    time_stage("score", *last["pool_q"], *last["pool_k"], flops=P.HEADS * P.DIM * composites * composites)  # The causal half.
+        last[stage] = [x[:, :, :: P.FACTOR].contiguous()]
+        report.attempt(f"{stage} {n}", lambda: time_stage(stage, x, bytes=(x.numel() + x.numel() // P.FACTOR) * 2))
+    composites, rows = n // P.FACTOR, n // P.BLOCK
+    last["score"] = [torch.rand(1, P.HEADS, rows, rows, device=DEVICE)]
+    # The causal half of the products.
+    report.attempt(f"score {n}", lambda: time_stage("score", *last["pool_q"], *last["pool_k"], flops=P.HEADS * P.DIM * composites * composites))
     (mass,) = last["score"]
-    time_stage("select", mass, bytes=mass.numel() * 4)
-    counts, indices, *_ = last["select"]
-    candidates = P.HEADS * (n // P.BLOCK) * (n // P.BLOCK + 1) // 2
-    blocks = int(counts.sum())
-    program = _program.program_for(ahead.configuration(P.ATTEND))
-    report.add("attend selected", n, measure(program.bind(q, k, v, counts, indices)), density=blocks / candidates, flops=BLOCK_FLOPS * blocks)
-    whole = _program.program_for(ahead.configuration(P.WHOLE)).bind(q, k, v)
-    chosen = int(next(x for x in whole() if x.dtype == torch.int32 and x.dim() == 3).sum())
-    report.add("whole p=0.9", n, measure(whole), density=chosen / candidates, flops=BLOCK_FLOPS * chosen)
-    time_stage("dense", q, k, v, flops=2 * n * n * P.DIM * P.HEADS)
+    last["select"] = [x[None].to(DEVICE) for x in masks.selection(masks.block_rows(n, 0.25, P.HEADS))]
+    report.attempt(f"select {n}", lambda: time_stage("select", mass, bytes=mass.numel() * 4))
+    report.attempt(f"attend selected {n}", time_program, "attend selected", P.ATTEND, q, k, v, *last["select"][:2])
+    report.attempt(f"whole {n}", time_program, "whole p=0.9", P.WHOLE, q, k, v)
+    report.attempt(f"dense {n}", lambda: time_stage("dense", q, k, v, flops=2 * n * n * P.DIM * P.HEADS))
+    shares(report, n)
+
+
+def shares(report, n):
+    """Pool's bandwidth as a share of a copy's."""
+    by_name = {f["name"]: f for f in report.data["figures"] if f["n"] == n}
+    for stage in ("pool_q", "pool_k"):
+        if stage in by_name and "copy" in by_name:
+            share = {mode: round(by_name[stage][f"{mode}_gb_per_s"] / by_name["copy"][f"{mode}_gb_per_s"], 3) for mode in ("rested", "queued")}
+            by_name[stage]["share_of_copy"] = share
+            print(json.dumps(dict(name=stage, n=n, share_of_copy=share)), flush=True)
+    report.write()
 
 
 def dense_peers(report, n):
