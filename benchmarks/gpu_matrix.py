@@ -17,6 +17,7 @@ Every run has NaN around its inputs, every byte of outputs and workspace set bef
 runs must give the same bits) and guards around them. Results are held against float64: L6, L7, A1 to A3 of docs/SPEC.md.
 The cases run in a process of their own: one that dies or hangs costs its case and no other.
 """
+
 import argparse
 import json
 import os
@@ -57,8 +58,9 @@ def prepare(arguments):
         (folder / chip).mkdir(exist_ok=True)
         (folder / chip / "refused.json").write_text(json.dumps(failures, indent=1))
         required = {config.file_name() for config, needed in configs.items() if needed}
-        failed += len(required & set(failures))
-        print(f"{chip}: {len(configs) - len(failures)} of {len(configs)} programs, {len(failures)} refused, {len(required & set(failures))} of these required")
+        missing = len(required & set(failures))
+        failed += missing
+        print(f"{chip}: {len(configs) - len(failures)} of {len(configs)} programs, {len(failures)} refused, {missing} of these required")
     parcel.finish(folder, arguments.zip)
     sys.exit(1 if failed else 0)
 
@@ -95,7 +97,9 @@ def finish(report, path):
         done = [c for c in result["cases"].values() if c["runs"]]
         wrong = {name: c for name, c in result["cases"].items() if c["failures"]}
         refused = sorted(name for name, c in result["cases"].items() if c.get("refused"))
-        result["totals"] = dict(cases=len(done), runs=sum(c["runs"] for c in done), rows=sum(c["rows"] for c in done), failed_cases=len(wrong), refused=refused)
+        result["totals"] = dict(
+            cases=len(done), runs=sum(c["runs"] for c in done), rows=sum(c["rows"] for c in done), failed_cases=len(wrong), refused=refused
+        )
         for name, c in wrong.items():
             print(f"FAIL  {chip}: {name}")
             for line in c["failures"][:4]:

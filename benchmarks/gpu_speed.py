@@ -16,9 +16,9 @@ of their own and run on one another's results; the whole is one program with p =
 Figures are medians. "rested": 12 calls after 3, each between two events, which includes what the host needs to launch.
 "queued": as many calls between two events as take a few milliseconds, enqueued while the device is kept busy.
 """
+
 import argparse
 import datetime
-import json
 import os
 import pathlib
 import subprocess
@@ -50,7 +50,11 @@ def prepare(arguments):
             for stage, text in programs.stages(n).items():
                 source = place / f"{stage}-{n}.mlir"
                 source.write_text(text)
-                done = subprocess.run([_artifacts.compiler(), str(source), f"--chip={chip}", "-o", str(source.with_suffix(".usp"))], capture_output=True, text=True)
+                done = subprocess.run(
+                    [_artifacts.compiler(), str(source), f"--chip={chip}", "-o", str(source.with_suffix(".usp"))],
+                    capture_output=True,
+                    text=True,
+                )
                 failed += done.returncode != 0
                 print(f"{chip}: {source.stem}: {done.stderr.strip() or 'compiled'}"[:300])
     parcel.finish(folder, arguments.zip)

@@ -58,6 +58,6 @@ def environment(folder, chip):
         UNISPARSE_ARTIFACTS=str(folder / chip),
         UNISPARSE_RT=str(folder / LIBRARY),
         UNISPARSE_CACHE=str(folder / "no-cache"),
-        UNISPARSE_COMPILE=os.devnull,
+        UNISPARSE_COMPILE="",
         PYTHONDONTWRITEBYTECODE="1",
     )

@@ -24,7 +24,9 @@ def _lines(stream, into):
 class _Child:
     def __init__(self, command, names, environment):
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env=environment, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env=environment, text=True
+        )
         self.process.stdin.write(json.dumps(names))
         self.process.stdin.close()
         self.events = queue.Queue()

@@ -8,9 +8,11 @@ import pathlib
 import statistics
 import time
 import traceback
+import types
 
 import torch
 
+import compare
 import device
 import inputs
 import masks
@@ -48,7 +50,9 @@ class Report:
         try:
             function(*arguments)
         except Exception as error:  # Whatever it is: the other figures are still wanted.
-            self.data["failures"].append(dict(what=what, error=f"{type(error).__name__}: {error}"[:1000], trace=traceback.format_exc()[-1500:]))
+            self.data["failures"].append(
+                dict(what=what, error=f"{type(error).__name__}: {error}"[:1000], trace=traceback.format_exc()[-1500:])
+            )
             print(f"FAIL  {what}: {type(error).__name__}: {str(error)[:500]}", flush=True)
             self.write()
         torch.cuda.empty_cache()
@@ -86,7 +90,10 @@ def measure(call):
 
 def random_tokens(n, seed=0):
     generator = torch.Generator(device=DEVICE).manual_seed(seed)
-    return [torch.randn(1, heads, n, P.DIM, generator=generator, device=DEVICE, dtype=torch.bfloat16) for heads in (P.HEADS, P.KV_HEADS, P.KV_HEADS)]
+    return [
+        torch.randn(1, heads, n, P.DIM, generator=generator, device=DEVICE, dtype=torch.bfloat16)
+        for heads in (P.HEADS, P.KV_HEADS, P.KV_HEADS)
+    ]
 
 
 def topical_tokens(n, seed=0):
@@ -110,14 +117,37 @@ def copy_bandwidth(report, lengths):
         report.add("copy", n, measure(lambda: target.copy_(source)), bytes=2 * source.numel() * 2)
 
 
+def spot_check(q, k, v, counts, indices, o, lse):
+    """A1 to A3 on some rows of blocks, the first and the very last among them: sizes at which offsets outgrow 32 bits are
+    in no other check. -> what is wrong."""
+    generator, (heads, rows) = torch.Generator().manual_seed(1), counts.shape[1:]
+    picked = [(0, 0), (heads - 1, rows - 1)] + [
+        (int(torch.randint(heads, (1,), generator=generator)), int(torch.randint(rows, (1,), generator=generator))) for _ in range(6)
+    ]
+    outputs = compare.Outputs("bf16")
+    for h, r in picked:
+        blocks = indices[0, h, r, : int(counts[0, h, r])].long()
+        keys = (blocks[:, None] * P.BLOCK + torch.arange(P.BLOCK, device=q.device)).flatten()
+        queries = torch.arange(r * P.BLOCK, (r + 1) * P.BLOCK, device=q.device)
+        keep = (keys[None] <= queries[:, None])[None]
+        one = [
+            x[0, head][None, at].double()
+            for x, head, at in ((q, h, queries), (k, h * P.KV_HEADS // P.HEADS, keys), (v, h * P.KV_HEADS // P.HEADS, keys))
+        ]
+        where = types.SimpleNamespace(name=f"head {h}, row {r}", lq=P.BLOCK)
+        outputs.add(where, *one, keep, P.DIM**-0.5, o[0, h][None, queries], lse[0, h][None, queries])
+    return outputs.verdict()
+
+
 def attend(report, n, densities):
     q, k, v = random_tokens(n)
     program = _program.program_for(ahead.configuration(P.ATTEND))
     for rho in densities:
         counts, indices = (x[None].to(DEVICE) for x in masks.selection(masks.block_rows(n, rho, P.HEADS)))
-        blocks = int(counts.sum())
-        times = measure(program.bind(q, k, v, counts, indices))
-        report.add("attend", n, times, rho=rho, blocks=blocks, flops=BLOCK_FLOPS * blocks, loaded_for=program.loaded(0).chip)
+        blocks, call = int(counts.sum()), program.bind(q, k, v, counts, indices)
+        if wrong := spot_check(q, k, v, counts, indices, *call()):
+            raise AssertionError(f"rho {rho}: {wrong}")
+        report.add("attend", n, measure(call), rho=rho, blocks=blocks, flops=BLOCK_FLOPS * blocks, loaded_for=program.loaded(0).chip)
 
 
 def stages(report, n, folder):
@@ -143,7 +173,9 @@ def stages(report, n, folder):
     composites, rows = n // P.FACTOR, n // P.BLOCK
     last["score"] = [torch.rand(1, P.HEADS, rows, rows, device=DEVICE)]
     # The causal half of the products.
-    report.attempt(f"score {n}", lambda: time_stage("score", *last["pool_q"], *last["pool_k"], flops=P.HEADS * P.DIM * composites * composites))
+    report.attempt(
+        f"score {n}", lambda: time_stage("score", *last["pool_q"], *last["pool_k"], flops=P.HEADS * P.DIM * composites * composites)
+    )
     (mass,) = last["score"]
     last["select"] = [x[None].to(DEVICE) for x in masks.selection(masks.block_rows(n, 0.25, P.HEADS))]
     report.attempt(f"select {n}", lambda: time_stage("select", mass, bytes=mass.numel() * 4))
@@ -158,7 +190,9 @@ def shares(report, n):
     by_name = {f["name"]: f for f in report.data["figures"] if f["n"] == n}
     for stage in ("pool_q", "pool_k"):
         if stage in by_name and "copy" in by_name:
-            share = {mode: round(by_name[stage][f"{mode}_gb_per_s"] / by_name["copy"][f"{mode}_gb_per_s"], 3) for mode in ("rested", "queued")}
+            share = {
+                mode: round(by_name[stage][f"{mode}_gb_per_s"] / by_name["copy"][f"{mode}_gb_per_s"], 3) for mode in ("rested", "queued")
+            }
             by_name[stage]["share_of_copy"] = share
             print(json.dumps(dict(name=stage, n=n, share_of_copy=share)), flush=True)
     report.write()
@@ -171,6 +205,7 @@ def dense_peers(report, n):
     q, k, v = random_tokens(n)
     k, v = (x.repeat_interleave(P.HEADS // P.KV_HEADS, 1) for x in (k, v))
     for name, backend in (("torch flash dense", SDPBackend.FLASH_ATTENTION), ("torch cudnn dense", SDPBackend.CUDNN_ATTENTION)):
+
         def one(name=name, backend=backend):
             with sdpa_kernel(backend):
                 times = measure(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True))
