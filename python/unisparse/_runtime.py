@@ -62,7 +62,8 @@ def _places():
     if named := os.environ.get("UNISPARSE_RT"):
         return [named]
     here = pathlib.Path(__file__).resolve().parent
-    return [str(p) for folder in (here, here / "lib", here / "lib64") if (p := folder / name).exists()] + [name]
+    beside = [str(p) for folder in (here, here / "lib", here / "lib64") if (p := folder / name).exists()]
+    return [*beside, name + ".1", name]  # The version of the C interface; a build folder's link.
 
 
 @functools.lru_cache(maxsize=None)
