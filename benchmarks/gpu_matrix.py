@@ -17,13 +17,13 @@ Every run has NaN around its inputs, every byte of outputs and workspace set bef
 runs must give the same bits) and guards around them. Results are held against float64: L6, L7, A1 to A3 of docs/SPEC.md.
 The cases run in a process of their own: one that dies or hangs costs its case and no other.
 """
+
 import argparse
 import json
 import os
 import pathlib
-import shutil
 import sys
-import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 for folder in ("test/Execution/lib", "test/Oracle", "python", "benchmarks/gpu"):
@@ -31,6 +31,7 @@ for folder in ("test/Execution/lib", "test/Oracle", "python", "benchmarks/gpu"):
 sys.dont_write_bytecode = True
 
 import cases
+import parcel
 
 CHIPS = "sm_90a,sm_90,sm_80"
 
@@ -45,19 +46,11 @@ def entries(some):
     return {key: required for key, required in result.items()}
 
 
-def copy_runtime(folder, named):
-    """Puts libunisparse-rt.so beside the artifacts."""
-    if not named or not pathlib.Path(named).exists():
-        sys.exit(f"--runtime: expected libunisparse-rt.so (or UNISPARSE_RT that names it), got {named or 'none'}")
-    shutil.copy(named, folder / "libunisparse-rt.so")
-
-
 def prepare(arguments):
     from unisparse import prepare as ahead
 
     folder, failed = arguments.folder, 0
-    folder.mkdir(parents=True, exist_ok=True)
-    copy_runtime(folder, arguments.runtime)
+    parcel.begin(folder, arguments.runtime)
     wanted = entries(cases.matrix() + cases.sanitize())
     configs = {ahead.configuration(json.loads(key)): required for key, required in wanted.items()}
     for chip in arguments.chips.split(","):
@@ -65,39 +58,36 @@ def prepare(arguments):
         (folder / chip).mkdir(exist_ok=True)
         (folder / chip / "refused.json").write_text(json.dumps(failures, indent=1))
         required = {config.file_name() for config, needed in configs.items() if needed}
-        failed += len(required & set(failures))
-        print(f"{chip}: {len(configs) - len(failures)} of {len(configs)} programs, {len(failures)} refused, {len(required & set(failures))} of these required")
-    if arguments.zip:
-        shutil.make_archive(str(folder), "zip", folder)
+        missing = len(required & set(failures))
+        failed += missing
+        print(f"{chip}: {len(configs) - len(failures)} of {len(configs)} programs, {len(failures)} refused, {missing} of these required")
+    parcel.finish(folder, arguments.zip)
     sys.exit(1 if failed else 0)
-
-
-def environment(folder, chip):
-    """What points the Python API to the prepared files: nothing else may be found."""
-    return dict(os.environ, UNISPARSE_ARTIFACTS=str(folder / chip), UNISPARSE_RT=str(folder / "libunisparse-rt.so"),
-                UNISPARSE_CACHE=str(folder / "no-cache"), UNISPARSE_COMPILE="", PYTHONDONTWRITEBYTECODE="1")
 
 
 def run(arguments):
     import supervise
 
-    folder = arguments.folder.resolve()
-    with tempfile.TemporaryDirectory() as unpacked:
-        if folder.suffix == ".zip":
-            shutil.unpack_archive(folder, unpacked)
-            folder = pathlib.Path(unpacked)
-        chips = [c for c in arguments.chips.split(",") if (folder / c).is_dir()]
-        if not chips:
-            sys.exit(f"{folder}: expected folders {arguments.chips}, got none of them")
+    deadline = time.monotonic() + arguments.seconds
+    with parcel.opened(arguments.folder) as folder:
+        chips = parcel.chips(folder, arguments.chips)
         if arguments.sanitize:
-            os.environ.update(environment(folder, chips[0]), PYTORCH_NO_CUDA_MEMORY_CACHING="1")
+            os.environ.update(parcel.environment(folder, chips[0]), PYTORCH_NO_CUDA_MEMORY_CACHING="1")
             import sanitize
 
             sys.exit(sanitize.run(cases.sanitize()))
         names = [c.name for c in cases.matrix() if arguments.only in c.name]
         command = [sys.executable, str(pathlib.Path(__file__).resolve()), "child", str(folder)]
-        report = {chip: supervise.run(command, names, environment(folder, chip)) for chip in chips}
+        report = {}
+        for chip in chips:
+            report[chip] = supervise.run(command, names, parcel.environment(folder, chip), deadline)
+            write(report, arguments.json)
     finish(report, arguments.json)
+
+
+def write(report, path):
+    if path:
+        pathlib.Path(path).write_text(json.dumps(report, indent=1))
 
 
 def finish(report, path):
@@ -107,15 +97,16 @@ def finish(report, path):
         done = [c for c in result["cases"].values() if c["runs"]]
         wrong = {name: c for name, c in result["cases"].items() if c["failures"]}
         refused = sorted(name for name, c in result["cases"].items() if c.get("refused"))
-        result["totals"] = dict(cases=len(done), runs=sum(c["runs"] for c in done), rows=sum(c["rows"] for c in done), failed_cases=len(wrong), refused=refused)
+        result["totals"] = dict(
+            cases=len(done), runs=sum(c["runs"] for c in done), rows=sum(c["rows"] for c in done), failed_cases=len(wrong), refused=refused
+        )
         for name, c in wrong.items():
             print(f"FAIL  {chip}: {name}")
             for line in c["failures"][:4]:
                 print(f"      {line[:600]}")
         print(f"{chip}: {result['totals']}")
         failed, runs = failed + len(wrong), runs + result["totals"]["runs"]
-    if path:
-        pathlib.Path(path).write_text(json.dumps(report, indent=1))
+    write(report, path)
     if not runs:
         print("FAIL  nothing was compared")
     sys.exit(1 if failed or not runs else 0)
@@ -142,10 +133,8 @@ def main():
     parser.add_argument("action", choices=["prepare", "run", "child", "selftest"])
     parser.add_argument("folder", nargs="?", type=pathlib.Path)
     parser.add_argument("--chips", default=CHIPS)
-    parser.add_argument("--runtime", default=os.environ.get("UNISPARSE_RT"), help="libunisparse-rt.so, for prepare")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--zip", action="store_true", help="also write DIR.zip")
-    parser.add_argument("--json", help="where run writes its report")
+    parcel.options(parser)
+    parser.add_argument("--seconds", type=float, default=540, help="run ends after so long, and reports what it has")
     parser.add_argument("--only", default="", help="only cases whose name has this in it")
     parser.add_argument("--sanitize", action="store_true")
     arguments = parser.parse_args()

@@ -16,21 +16,20 @@ of their own and run on one another's results; the whole is one program with p =
 Figures are medians. "rested": 12 calls after 3, each between two events, which includes what the host needs to launch.
 "queued": as many calls between two events as take a few milliseconds, enqueued while the device is kept busy.
 """
+
 import argparse
 import datetime
-import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
-import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 for folder in ("python", "benchmarks/gpu"):
     sys.path.insert(0, str(ROOT / folder))
 sys.dont_write_bytecode = True
 
+import parcel
 import programs
 
 
@@ -43,40 +42,34 @@ def prepare(arguments):
     from unisparse import prepare as ahead
 
     folder, failed = arguments.folder, 0
-    folder.mkdir(parents=True, exist_ok=True)
-    if not arguments.runtime or not pathlib.Path(arguments.runtime).exists():
-        sys.exit(f"--runtime: expected libunisparse-rt.so (or UNISPARSE_RT that names it), got {arguments.runtime or 'none'}")
-    shutil.copy(arguments.runtime, folder / "libunisparse-rt.so")
+    parcel.begin(folder, arguments.runtime)
     for chip in arguments.chips.split(","):
         place = folder / chip
-        failed += len(ahead.prepare(map(ahead.configuration, (programs.ATTEND, programs.WHOLE)), place, [chip]))
+        failed += len(ahead.prepare(map(ahead.configuration, (programs.ATTEND, programs.WHOLE)), place, [chip], arguments.jobs))
         for n in numbers(arguments.lengths, int):
             for stage, text in programs.stages(n).items():
                 source = place / f"{stage}-{n}.mlir"
                 source.write_text(text)
-                done = subprocess.run([_artifacts.compiler(), str(source), f"--chip={chip}", "-o", str(source.with_suffix(".usp"))], capture_output=True, text=True)
+                done = subprocess.run(
+                    [_artifacts.compiler(), str(source), f"--chip={chip}", "-o", str(source.with_suffix(".usp"))],
+                    capture_output=True,
+                    text=True,
+                )
                 failed += done.returncode != 0
                 print(f"{chip}: {source.stem}: {done.stderr.strip() or 'compiled'}"[:300])
-    if arguments.zip:
-        shutil.make_archive(str(folder), "zip", folder)
+    parcel.finish(folder, arguments.zip)
     sys.exit(1 if failed else 0)
 
 
 def run(arguments):
-    folder = arguments.folder.resolve()
-    with tempfile.TemporaryDirectory() as unpacked:
-        if folder.suffix == ".zip":
-            shutil.unpack_archive(folder, unpacked)
-            folder = pathlib.Path(unpacked)
-        chip = next((c for c in arguments.chips.split(",") if (folder / c).is_dir()), None)
-        if chip is None:
-            sys.exit(f"{folder}: expected a folder of {arguments.chips}, got none")
-        os.environ.update(UNISPARSE_ARTIFACTS=str(folder / chip), UNISPARSE_RT=str(folder / "libunisparse-rt.so"), UNISPARSE_COMPILE="", UNISPARSE_CACHE=str(folder / "no-cache"))
+    with parcel.opened(arguments.folder) as folder:
+        chip = parcel.chips(folder, arguments.chips)[0]
+        os.environ.update(parcel.environment(folder, chip))
         import timing
 
         report = timing.Report(arguments.json, chip)
         lengths, rho = numbers(arguments.lengths, int), numbers(arguments.rho, float)
-        report.attempt("copy", timing.copy_bandwidth, report)
+        report.attempt("copy", timing.copy_bandwidth, report, lengths)
         for n in lengths:
             report.attempt(f"attend {n}", timing.attend, report, n, rho)
             report.attempt(f"stages {n}", timing.stages, report, n, folder / chip)
@@ -95,12 +88,10 @@ def main():
     parser.add_argument("action", choices=["prepare", "run"])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--chips", default="sm_90a", help="prepare: all of them; run: the first that is there")
-    parser.add_argument("--runtime", default=os.environ.get("UNISPARSE_RT"), help="libunisparse-rt.so, for prepare")
+    parcel.options(parser)
     parser.add_argument("--lengths", default="8192,32768,131072")
     parser.add_argument("--rho", default="0.1,0.25")
     parser.add_argument("--no-peers", dest="peers", action="store_false")
-    parser.add_argument("--zip", action="store_true")
-    parser.add_argument("--json", help="where run writes its report")
     arguments = parser.parse_args()
     {"prepare": prepare, "run": run}[arguments.action](arguments)
 

@@ -72,7 +72,21 @@ class Matrix:
     def __init__(self):
         self.cases = []
 
-    def add(self, name, heads="4:2", dim=128, dtype="bf16", shapes=None, long=0, batch=1, layout="contiguous", gain=1.0, required=True, fill=(0.5, 0.2), **options):
+    def add(
+        self,
+        name,
+        heads="4:2",
+        dim=128,
+        dtype="bf16",
+        shapes=None,
+        long=0,
+        batch=1,
+        layout="contiguous",
+        gain=1.0,
+        required=True,
+        fill=(0.5, 0.2),
+        **options,
+    ):
         hq, hkv = map(int, heads.split(":"))
         d, dv = dim if isinstance(dim, tuple) else (dim, dim)
         entry = dict(heads=hq, kv_heads=hkv, head_dim=d, value_dim=dv, dtype=dtype, return_lse=True)
@@ -82,7 +96,9 @@ class Matrix:
             if "top_k" in options:
                 del entry["p"]
         entry.update(options)
-        whole = None if given or entry["return_lse"] and entry["return_selection"] else {**entry, "return_lse": True, "return_selection": True}
+        whole = (
+            None if given or entry["return_lse"] and entry["return_selection"] else {**entry, "return_lse": True, "return_selection": True}
+        )
         case = Case(name, entry, shapes, batch, layout, gain, required, whole, fill)
         if shapes is None:
             case.shapes = (PACKED if case.causal else PACKED_FULL) if case.packed else lengths(case.block, case.causal, long)
@@ -161,7 +177,15 @@ def estimates(m):
         ("p 1 max 3", dict(p=1.0, max_blocks=3)),
     ):
         m.add(name, dim=64, block=(64, 64), long=12, **guards)
-    m.add("small blocks, many", "4:2", 64, block=(16, 16), pooling=(4, 4), p=0.9, shapes=[[(n, n)] for n in (500, 1023, 2050)] + [[(33, 4000)]])
+    m.add(
+        "small blocks, many",
+        "4:2",
+        64,
+        block=(16, 16),
+        pooling=(4, 4),
+        p=0.9,
+        shapes=[[(n, n)] for n in (500, 1023, 2050)] + [[(33, 4000)]],
+    )
     m.add("dense below 300", dense_below=300, p=0.2, shapes=[[(n, n)] for n in (1, 128, 299, 300, 301, 600)] + [[(5, 300)], [(5, 301)]])
     m.add("scale .3", dim=64, scale=0.3, shapes=few)
     m.add("scale negative", dim=64, scale=-0.05, shapes=few)
@@ -204,7 +228,17 @@ def given(m):
     for t, dtype in enumerate(("bf16", "f16", "f32")):
         for dim in (64, 128):
             for causal in (True, False):
-                m.add(f"given {dtype} d{dim}" + " full" * (not causal), "4:2", dim, dtype, selection_heads=(4, 2, 4)[t], causal=causal, long=6, batch=2, required=dtype != "f32")
+                m.add(
+                    f"given {dtype} d{dim}" + " full" * (not causal),
+                    "4:2",
+                    dim,
+                    dtype,
+                    selection_heads=(4, 2, 4)[t],
+                    causal=causal,
+                    long=6,
+                    batch=2,
+                    required=dtype != "f32",
+                )
     for block in ((64, 64), (64, 128), (128, 64), (16, 16), (48, 80)):
         m.add("given {}x{}".format(*block), "8:2", 64, selection_heads=8, block=block, long=8, fill=(0.3, 0.3))
     m.add("given sparse", "8:2", selection_heads=8, fill=(0.1, 0.0), long=10)

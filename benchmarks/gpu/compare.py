@@ -43,7 +43,12 @@ def shape_of_selection(case, lengths):
 def masks(case, seqs, counts, indices, lengths):
     """L6, on NumPy arrays -> what is wrong, and the masks [H, R, J] of each sequence, one for each query head."""
     rows, columns = shape_of_selection(case, lengths)
-    if counts.shape[0] != case.batch or counts.shape[2] != rows or indices.shape != (*counts.shape, columns) or case.entry["heads"] % counts.shape[1]:
+    if (
+        counts.shape[0] != case.batch
+        or counts.shape[2] != rows
+        or indices.shape != (*counts.shape, columns)
+        or case.entry["heads"] % counts.shape[1]
+    ):
         return [f"counts [L6]: expected [{case.batch}, H, {rows}] and J = {columns}, got {counts.shape} and {indices.shape}"], []
     wrong, spare = [], numpy.ones(counts.shape, bool)
     at = numpy.arange(columns)
@@ -62,7 +67,10 @@ def masks(case, seqs, counts, indices, lengths):
     ):
         if bad.any():
             b, h, r = map(int, numpy.argwhere(bad)[0])
-            wrong.append(f"{what}: at batch {b}, head {h}, row {r}: count {counts[b, h, r]}, indices {indices[b, h, r].tolist()[:40]}; {int(bad.sum())} such rows")
+            wrong.append(
+                f"{what}: at batch {b}, head {h}, row {r}: count {counts[b, h, r]}, "
+                f"indices {indices[b, h, r].tolist()[:40]}; {int(bad.sum())} such rows"
+            )
     if any("range" in w for w in wrong):
         return wrong, []
     whole = numpy.zeros((*counts.shape, columns + 1), bool)
@@ -77,7 +85,22 @@ def selection(case, oracle, s, mask, q, k, scale):
     if not s.lq or not s.lk:
         return []
     share = case.option("share", "none")
-    m64 = R.masses(q, k, (*case.option("pooling", (8, 8)), 1)[:3], case.block, scale, case.causal, case.option("alpha", 1.0), case.option("agg", "max"), share, e["dtype"]).cpu().numpy()
+    m64 = (
+        R.masses(
+            q,
+            k,
+            (*case.option("pooling", (8, 8)), 1)[:3],
+            case.block,
+            scale,
+            case.causal,
+            case.option("alpha", 1.0),
+            case.option("agg", "max"),
+            share,
+            e["dtype"],
+        )
+        .cpu()
+        .numpy()
+    )
     p = oracle.head_shares(case.option("p", 0.9), e["heads"], e["kv_heads"], share)
     rule = {name: e[name] for name in ("min_blocks", "max_blocks", "top_k", "dense_below") if name in e}
     rule.update(n_sink=case.option("sink", 1), n_local=case.option("local", 1))
@@ -86,7 +109,10 @@ def selection(case, oracle, s, mask, q, k, scale):
         said = oracle.selection_valid(mask[h], m64[h], s.lq, s.lk, *case.block, float(p[h]), case.causal, EPS[e["dtype"]], **rule)
         if said:
             row = int(said.split()[1].rstrip(":"))
-            found.append(f"selection [L7]: {s.name}, head {h}, {said}; took {numpy.flatnonzero(mask[h, row]).tolist()[:40]} of masses {numpy.round(m64[h, row], 4).tolist()[:40]}")
+            found.append(
+                f"selection [L7]: {s.name}, head {h}, {said}; took {numpy.flatnonzero(mask[h, row]).tolist()[:40]} "
+                f"of masses {numpy.round(m64[h, row], 4).tolist()[:40]}"
+            )
     return found
 
 
@@ -119,7 +145,10 @@ class Outputs:
             if largest > self.error[name]:
                 place = numpy.unravel_index(int(error.argmax()), tuple(error.shape))
                 self.error[name] = largest
-                self.where[name] = f"{s.name} at {tuple(map(int, place))}: expected {want[place].item():.7g}, got {hide(mine)[place].item():.7g}; {int((error > 0.1 * largest).sum())} elements off by a tenth of this"
+                self.where[name] = (
+                    f"{s.name} at {tuple(map(int, place))}: expected {want[place].item():.7g}, got {hide(mine)[place].item():.7g}; "
+                    f"{int((error > 0.1 * largest).sum())} elements off by a tenth of this"
+                )
             self.plain[name] = max([self.plain[name]] + [(hide(y[name]) - want).abs().max().item() for y in yardsticks])
             self.size[name] = max(self.size[name], want.abs().max().item())
 
@@ -133,7 +162,10 @@ class Outputs:
         said = list(self.wrong)
         for name in self.where:
             if not self.error[name] <= self.bound(name):
-                said.append(f"{name} [A3]: {self.where[name]}; error {self.error[name]:.3g}, bound {self.bound(name):.3g} (plain computation {self.plain[name]:.3g})")
+                said.append(
+                    f"{name} [A3]: {self.where[name]}; error {self.error[name]:.3g}, "
+                    f"bound {self.bound(name):.3g} (plain computation {self.plain[name]:.3g})"
+                )
         return said
 
     def share(self):

@@ -21,12 +21,19 @@ def alive(device):
         return False
 
 
+def driver():
+    try:
+        command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return "unknown: no nvidia-smi"
+
+
 def facts():
-    smi = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True, text=True)
     return dict(
         device=torch.cuda.get_device_name(),
         capability=torch.cuda.get_device_capability(),
-        driver=smi.stdout.strip(),
+        driver=driver(),
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         torch=torch.__version__,
         cuda=torch.version.cuda,

@@ -79,7 +79,10 @@ def make(case, sequences, seed, dtype, device):
 
 def ends(sequences, device):
     """cu_seqlens of queries and keys."""
-    return tuple(torch.tensor([sum(s[n] for s in sequences[:e]) for e in range(len(sequences) + 1)], dtype=torch.int32, device=device) for n in (0, 1))
+    return tuple(
+        torch.tensor([sum(s[n] for s in sequences[:e]) for e in range(len(sequences) + 1)], dtype=torch.int32, device=device)
+        for n in (0, 1)
+    )
 
 
 def bits(x):

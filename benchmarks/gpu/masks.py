@@ -42,4 +42,6 @@ def flex_mask(rows, n, block=128, device="cuda"):
     partial = torch.zeros(1, heads, blocks, blocks, dtype=torch.int32, device=device)
     partial[..., 0] = torch.arange(blocks, dtype=torch.int32, device=device)
     ones = torch.ones(1, heads, blocks, dtype=torch.int32, device=device)
-    return BlockMask.from_kv_blocks(ones, partial, full_counts, full, BLOCK_SIZE=block, mask_mod=lambda b, h, q, k: q >= k, seq_lengths=(n, n))
+    return BlockMask.from_kv_blocks(
+        ones, partial, full_counts, full, BLOCK_SIZE=block, mask_mod=lambda b, h, q, k: q >= k, seq_lengths=(n, n)
+    )

@@ -18,7 +18,7 @@ import device
 import inputs
 import reference
 import unisparse
-from unisparse import _artifacts, _program, _torch
+from unisparse import _program, _torch
 from unisparse import prepare as ahead
 
 
@@ -120,7 +120,11 @@ class Run:
             return wrong or ["nothing to compare"], 0, {}
         outputs = compare.Outputs(self.case.entry["dtype"])
         if tuple(got["o"].shape) != (*self.q.shape[:3], self.v.shape[3]) or got["o"].dtype != self.dtype:
-            return wrong + [f"o: expected {[*self.q.shape[:3], self.v.shape[3]]} {self.dtype}, got {list(got['o'].shape)} {got['o'].dtype}"], 0, {}
+            return (
+                wrong + [f"o: expected {[*self.q.shape[:3], self.v.shape[3]]} {self.dtype}, got {list(got['o'].shape)} {got['o'].dtype}"],
+                0,
+                {},
+            )
         for s, mask in zip(self.sequences, masks):
             q, k, v = self.q[s.batch, :, s.queries].double(), self.k[s.batch, :, s.keys].double(), self.v[s.batch, :, s.keys].double()
             if not self.case.given:

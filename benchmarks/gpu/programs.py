@@ -11,7 +11,9 @@ def _function(results, arguments, body):
     listed = ", ".join(f"%{name}: {kind}" for name, kind in arguments)
     types, names = ", ".join(results), ", ".join(f"%r{n}" for n in range(len(results)))
     operands = ", ".join(kind for _, kind in arguments)
-    return f"func.func @main({listed}) -> ({types}) {{\n  {names} = {body}\n    : ({operands}) -> ({types})\n  return {names} : {types}\n}}\n"
+    return (
+        f"func.func @main({listed}) -> ({types}) {{\n  {names} = {body}\n    : ({operands}) -> ({types})\n  return {names} : {types}\n}}\n"
+    )
 
 
 def _tokens(heads, length):
@@ -30,7 +32,11 @@ def stages(n):
         "pool_q": _function([pooled[0][1]], [("q", q)], f"unisparse.pool %q by {FACTOR}"),
         "pool_k": _function([pooled[1][1]], [("k", k)], f"unisparse.pool %k by {FACTOR}"),
         "score": _function([mass], pooled, f"unisparse.block_score %qc, %kc lengths [{n}, {n}] {block} {pooling} causal"),
-        "select": _function([*selection, f"tensor<1x{HEADS}xf32>"], [("mass", mass)], f"unisparse.block_select %mass lengths [{n}, {n}] {block} rule <top_p = 0.9> causal"),
+        "select": _function(
+            [*selection, f"tensor<1x{HEADS}xf32>"],
+            [("mass", mass)],
+            f"unisparse.block_select %mass lengths [{n}, {n}] {block} rule <top_p = 0.9> causal",
+        ),
         "dense": _function([q], [("q", q), ("k", k), ("v", k)], f"unisparse.block_sparse_attention %q, %k, %v {block} causal"),
     }
 

@@ -36,7 +36,9 @@ def make(case, lengths):
     options = Options(block=case.block, pool=pooling[:2], head_pool=pooling[2], **{n: e[n] for n in names if n in e})
     lq, lk = (sum(s[n] for s in lengths) for n in (0, 1))
     cu = tuple(ends([s[n] for s in lengths]) for n in (0, 1)) if case.packed else None
-    result = Case(case.name, *qkv(7, e["heads"], e["kv_heads"], lq, lk, e["head_dim"], e["value_dim"], batch=1), options, e["dtype"].upper(), cu)
+    result = Case(
+        case.name, *qkv(7, e["heads"], e["kv_heads"], lq, lk, e["head_dim"], e["value_dim"], batch=1), options, e["dtype"].upper(), cu
+    )
     if case.given:
         result.selection = random_selection(numpy.random.default_rng(3), result)
     return result
@@ -54,7 +56,11 @@ def call(case, made):
         return [to_host(x) for x in unisparse.block_sparse_attention(*tensors, *selection, **options)] + list(made.selection)
     o, lse, counts, indices = map(to_host, unisparse.attention(*tensors, **options))
     if made.cu is not None:
-        rows = [int(b) // case.block[0] + s + r for s, (b, end) in enumerate(zip(made.cu[0], made.cu[0][1:])) for r in range(-(-int(end - b) // case.block[0]))]
+        rows = [
+            int(b) // case.block[0] + s + r
+            for s, (b, end) in enumerate(zip(made.cu[0], made.cu[0][1:]))
+            for r in range(-(-int(end - b) // case.block[0]))
+        ]
         counts, indices = counts[:, :, rows], indices[:, :, rows]
     repeat = e["heads"] // counts.shape[1]
     return o, lse, numpy.repeat(counts, repeat, 1), numpy.repeat(indices, repeat, 1)
@@ -78,6 +84,11 @@ def run(some):
                     continue
                 wrong = [str(error)]
             done, failed = done + 1, failed + bool(wrong)
-            print(f"{'FAIL' if wrong else 'ok  '}  {case.name} {lengths}  {time.monotonic() - begin:.1f} s", *wrong[:3], sep="\n      " if wrong else "", flush=True)
+            print(
+                f"{'FAIL' if wrong else 'ok  '}  {case.name} {lengths}  {time.monotonic() - begin:.1f} s",
+                *wrong[:3],
+                sep="\n      " if wrong else "",
+                flush=True,
+            )
     print(f"{done} runs, {failed} failed")
     return 1 if failed or not done else 0

@@ -37,13 +37,38 @@ class StandIn:
         lengths = self.lengths(q, k, options)
         rows, columns = compare.shape_of_selection(case, lengths)
         mask = torch.zeros(q.shape[0], q.shape[1], rows, columns, dtype=torch.bool)
-        p = oracle.head_shares(config.rule.p if len(config.rule.p) > 1 else config.rule.p[0], config.heads, config.kv_heads, config.rule.share)
+        p = oracle.head_shares(
+            config.rule.p if len(config.rule.p) > 1 else config.rule.p[0], config.heads, config.kv_heads, config.rule.share
+        )
         for s in compare.sequences(case, lengths):
-            m = reference.masses(q[s.batch, :, s.queries].double(), k[s.batch, :, s.keys].double(), config.rule.pooling, config.block,
-                                 self.scale(q, options), config.causal, config.rule.alpha, config.rule.agg, config.rule.share, self.dtype(q))
+            m = reference.masses(
+                q[s.batch, :, s.queries].double(),
+                k[s.batch, :, s.keys].double(),
+                config.rule.pooling,
+                config.block,
+                self.scale(q, options),
+                config.causal,
+                config.rule.alpha,
+                config.rule.agg,
+                config.rule.share,
+                self.dtype(q),
+            )
             for h in range(config.heads):
                 r = config.rule
-                one = oracle.select(m[h].numpy(), s.lq, s.lk, *config.block, float(p[h]), config.causal, r.sink, r.local, r.min_blocks, r.max_blocks, r.top_k, r.dense_below)
+                one = oracle.select(
+                    m[h].numpy(),
+                    s.lq,
+                    s.lk,
+                    *config.block,
+                    float(p[h]),
+                    config.causal,
+                    r.sink,
+                    r.local,
+                    r.min_blocks,
+                    r.max_blocks,
+                    r.top_k,
+                    r.dense_below,
+                )
                 mask[s.batch, h, s.rows, : s.columns] = torch.from_numpy(one)
         mask = mask[:, :: config.heads // config.selections]
         counts = mask.sum(-1).int()
@@ -57,7 +82,15 @@ class StandIn:
         return tuple(self.place(out[name]) for name in names)
 
     def block_sparse_attention(self, q, k, v, counts, indices, **options):
-        entry = dict(heads=q.shape[1], kv_heads=k.shape[1], head_dim=q.shape[3], value_dim=v.shape[3], dtype=self.dtype(q), selection_heads=counts.shape[1], **options)
+        entry = dict(
+            heads=q.shape[1],
+            kv_heads=k.shape[1],
+            head_dim=q.shape[3],
+            value_dim=v.shape[3],
+            dtype=self.dtype(q),
+            selection_heads=counts.shape[1],
+            **options,
+        )
         entry["packed"] = entry.pop("cu_seqlens", None) is not None
         case = cases.Case("stand-in", entry, [], q.shape[0])
         inside = torch.arange(indices.shape[3]) < counts[..., None]
@@ -88,7 +121,9 @@ class StandIn:
         o, lse = torch.zeros(*q.shape[:3], v.shape[3]), torch.zeros(q.shape[:3])
         for s in compare.sequences(case, lengths):
             keep = reference.visible(mask[s.batch, :, s.rows, : s.columns], s.lq, s.lk, case.block, case.causal)
-            part = reference.attend(q[s.batch, :, s.queries].double(), k[s.batch, :, s.keys].double(), v[s.batch, :, s.keys].double(), keep, scale)
+            part = reference.attend(
+                q[s.batch, :, s.queries].double(), k[s.batch, :, s.keys].double(), v[s.batch, :, s.keys].double(), keep, scale
+            )
             o[s.batch, :, s.queries], lse[s.batch, :, s.queries] = (x.float() for x in part)
         return o.to(q.dtype), lse
 
@@ -147,8 +182,14 @@ def wrong_place(out, maker):
 
 
 SPOILS = {
-    wrong_value: "A3", wrong_nan: "A3", wrong_lse: "A3", wrong_order: "ascending", wrong_choice: "L7", wrong_count: "range",
-    wrong_bits: "bits", wrong_place: "outside",
+    wrong_value: "A3",
+    wrong_nan: "A3",
+    wrong_lse: "A3",
+    wrong_order: "ascending",
+    wrong_choice: "L7",
+    wrong_count: "range",
+    wrong_bits: "bits",
+    wrong_place: "outside",
 }
 
 

@@ -8,9 +8,11 @@ import pathlib
 import statistics
 import time
 import traceback
+import types
 
 import torch
 
+import compare
 import device
 import inputs
 import masks
@@ -48,10 +50,13 @@ class Report:
         try:
             function(*arguments)
         except Exception as error:  # Whatever it is: the other figures are still wanted.
-            self.data["failures"].append(dict(what=what, error=f"{type(error).__name__}: {error}"[:1000], trace=traceback.format_exc()[-1500:]))
-            print(f"FAIL  {what}: {type(error).__name__}: {str(error)[:500]}", flush=True)
-            self.write()
+            self.fail(what, f"{type(error).__name__}: {error}", trace=traceback.format_exc()[-1500:])
         torch.cuda.empty_cache()
+
+    def fail(self, what, error, **more):
+        self.data["failures"].append(dict(what=what, error=error[:1000], **more))
+        print(f"FAIL  {what}: {error[:500]}", flush=True)
+        self.write()
 
     def write(self):
         if self.path:
@@ -86,7 +91,10 @@ def measure(call):
 
 def random_tokens(n, seed=0):
     generator = torch.Generator(device=DEVICE).manual_seed(seed)
-    return [torch.randn(1, heads, n, P.DIM, generator=generator, device=DEVICE, dtype=torch.bfloat16) for heads in (P.HEADS, P.KV_HEADS, P.KV_HEADS)]
+    return [
+        torch.randn(1, heads, n, P.DIM, generator=generator, device=DEVICE, dtype=torch.bfloat16)
+        for heads in (P.HEADS, P.KV_HEADS, P.KV_HEADS)
+    ]
 
 
 def topical_tokens(n, seed=0):
@@ -102,12 +110,34 @@ def topical_tokens(n, seed=0):
     return [*made, torch.randn(1, P.KV_HEADS, n, P.DIM, generator=generator, device=DEVICE, dtype=torch.bfloat16)]
 
 
-def copy_bandwidth(report):
+def copy_bandwidth(report, lengths):
     """What the memory gives: a copy, bytes read and written."""
-    for n in (8192, 32768, 131072):
+    for n in lengths:
         source = torch.empty(1, P.HEADS, n, P.DIM, device=DEVICE, dtype=torch.bfloat16).normal_()
         target = torch.empty_like(source)
         report.add("copy", n, measure(lambda: target.copy_(source)), bytes=2 * source.numel() * 2)
+
+
+def spot_check(q, k, v, counts, indices, o, lse):
+    """A1 to A3 on some rows of blocks, the first and the very last among them: sizes at which offsets outgrow 32 bits are
+    in no other check. -> what is wrong."""
+    generator, (heads, rows) = torch.Generator().manual_seed(1), counts.shape[1:]
+    picked = [(0, 0), (heads - 1, rows - 1)] + [
+        (int(torch.randint(heads, (1,), generator=generator)), int(torch.randint(rows, (1,), generator=generator))) for _ in range(6)
+    ]
+    outputs = compare.Outputs("bf16")
+    for h, r in picked:
+        blocks = indices[0, h, r, : int(counts[0, h, r])].long()
+        keys = (blocks[:, None] * P.BLOCK + torch.arange(P.BLOCK, device=q.device)).flatten()
+        queries = torch.arange(r * P.BLOCK, (r + 1) * P.BLOCK, device=q.device)
+        keep = (keys[None] <= queries[:, None])[None]
+        one = [
+            x[0, head][None, at].double()
+            for x, head, at in ((q, h, queries), (k, h * P.KV_HEADS // P.HEADS, keys), (v, h * P.KV_HEADS // P.HEADS, keys))
+        ]
+        where = types.SimpleNamespace(name=f"head {h}, row {r}", lq=P.BLOCK)
+        outputs.add(where, *one, keep, P.DIM**-0.5, o[0, h][None, queries], lse[0, h][None, queries])
+    return outputs.verdict()
 
 
 def attend(report, n, densities):
@@ -115,44 +145,61 @@ def attend(report, n, densities):
     program = _program.program_for(ahead.configuration(P.ATTEND))
     for rho in densities:
         counts, indices = (x[None].to(DEVICE) for x in masks.selection(masks.block_rows(n, rho, P.HEADS)))
-        blocks = int(counts.sum())
-        times = measure(program.bind(q, k, v, counts, indices))
-        report.add("attend", n, times, rho=rho, blocks=blocks, flops=BLOCK_FLOPS * blocks, loaded_for=program.loaded(0).chip)
+        blocks, call = int(counts.sum()), program.bind(q, k, v, counts, indices)
+        wrong = spot_check(q, k, v, counts, indices, *call())
+        report.add(
+            "attend", n, measure(call), rho=rho, blocks=blocks, flops=BLOCK_FLOPS * blocks, loaded_for=program.loaded(0).chip, wrong=wrong
+        )
+        if wrong:
+            report.fail(f"attend {n} rho {rho}", "; ".join(wrong))
 
 
 def stages(report, n, folder):
-    """pool, score and select on one another's results, then attend on these, then the whole."""
-    programs = {stage: unisparse.Program(folder / f"{stage}-{n}.usp") for stage in P.stages(n)}
+    """pool, score and select on one another's results, then attend on these, then the whole. Where a stage fails, the next
+    ones run on something of the same form."""
     q, k, v = topical_tokens(n)
     last = {}
 
     def time_stage(stage, *tensors, **more):
-        call = programs[stage].bind(*tensors)
+        call = unisparse.Program(folder / f"{stage}-{n}.usp").bind(*tensors)
         last[stage] = call()
-        return report.add(stage, n, measure(call), **more)
+        report.add(stage, n, measure(call), **more)
 
-    def moved(x):
-        return (x.numel() + x.numel() // P.FACTOR) * 2
+    def time_program(name, entry, *tensors):
+        call = _program.program_for(ahead.configuration(entry)).bind(*tensors)
+        chosen = [x for x in (*tensors, *call()) if x.dtype == torch.int32 and x.dim() == 3]
+        blocks, candidates = int(chosen[0].sum()), P.HEADS * (n // P.BLOCK) * (n // P.BLOCK + 1) // 2
+        report.add(name, n, measure(call), density=round(blocks / candidates, 4), flops=BLOCK_FLOPS * blocks)
 
     for stage, x in (("pool_q", q), ("pool_k", k)):
-        figure = time_stage(stage, x, bytes=moved(x))
-        copies = [f for f in report.data["figures"] if f["name"] == "copy" and f["n"] == n]
-        if copies:
-            figure["share_of_copy"] = {mode: round(figure[f"{mode}_gb_per_s"] / copies[0][f"{mode}_gb_per_s"], 3) for mode in ("rested", "queued")}
-            print(json.dumps(dict(name=stage, n=n, share_of_copy=figure["share_of_copy"])), flush=True)
-    composites = n // P.FACTOR
-    time_stage("score", *last["pool_q"], *last["pool_k"], flops=P.HEADS * P.DIM * composites * composites)  # The causal half.
+        last[stage] = [x[:, :, :: P.FACTOR].contiguous()]
+        report.attempt(f"{stage} {n}", lambda: time_stage(stage, x, bytes=(x.numel() + x.numel() // P.FACTOR) * 2))
+    composites, rows = n // P.FACTOR, n // P.BLOCK
+    last["score"] = [torch.rand(1, P.HEADS, rows, rows, device=DEVICE)]
+    # The causal half of the products.
+    report.attempt(
+        f"score {n}", lambda: time_stage("score", *last["pool_q"], *last["pool_k"], flops=P.HEADS * P.DIM * composites * composites)
+    )
     (mass,) = last["score"]
-    time_stage("select", mass, bytes=mass.numel() * 4)
-    counts, indices, *_ = last["select"]
-    candidates = P.HEADS * (n // P.BLOCK) * (n // P.BLOCK + 1) // 2
-    blocks = int(counts.sum())
-    program = _program.program_for(ahead.configuration(P.ATTEND))
-    report.add("attend selected", n, measure(program.bind(q, k, v, counts, indices)), density=blocks / candidates, flops=BLOCK_FLOPS * blocks)
-    whole = _program.program_for(ahead.configuration(P.WHOLE)).bind(q, k, v)
-    chosen = int(next(x for x in whole() if x.dtype == torch.int32 and x.dim() == 3).sum())
-    report.add("whole p=0.9", n, measure(whole), density=chosen / candidates, flops=BLOCK_FLOPS * chosen)
-    time_stage("dense", q, k, v, flops=2 * n * n * P.DIM * P.HEADS)
+    last["select"] = [x[None].to(DEVICE) for x in masks.selection(masks.block_rows(n, 0.25, P.HEADS))]
+    report.attempt(f"select {n}", lambda: time_stage("select", mass, bytes=mass.numel() * 4))
+    report.attempt(f"attend selected {n}", time_program, "attend selected", P.ATTEND, q, k, v, *last["select"][:2])
+    report.attempt(f"whole {n}", time_program, "whole p=0.9", P.WHOLE, q, k, v)
+    report.attempt(f"dense {n}", lambda: time_stage("dense", q, k, v, flops=2 * n * n * P.DIM * P.HEADS))
+    shares(report, n)
+
+
+def shares(report, n):
+    """Pool's bandwidth as a share of a copy's."""
+    by_name = {f["name"]: f for f in report.data["figures"] if f["n"] == n}
+    for stage in ("pool_q", "pool_k"):
+        if stage in by_name and "copy" in by_name:
+            share = {
+                mode: round(by_name[stage][f"{mode}_gb_per_s"] / by_name["copy"][f"{mode}_gb_per_s"], 3) for mode in ("rested", "queued")
+            }
+            by_name[stage]["share_of_copy"] = share
+            print(json.dumps(dict(name=stage, n=n, share_of_copy=share)), flush=True)
+    report.write()
 
 
 def dense_peers(report, n):
@@ -162,6 +209,7 @@ def dense_peers(report, n):
     q, k, v = random_tokens(n)
     k, v = (x.repeat_interleave(P.HEADS // P.KV_HEADS, 1) for x in (k, v))
     for name, backend in (("torch flash dense", SDPBackend.FLASH_ATTENTION), ("torch cudnn dense", SDPBackend.CUDNN_ATTENTION)):
+
         def one(name=name, backend=backend):
             with sdpa_kernel(backend):
                 times = measure(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True))

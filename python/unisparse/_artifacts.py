@@ -12,7 +12,6 @@ import tempfile
 
 from ._errors import Error, Status
 
-
 # PTX of sm_80 runs on every later GPU; sm_90a is Hopper's own.
 DEFAULT_CHIPS = "sm_80,sm_90a"
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """The two functions that people call: they check, name the configuration, and hand over to the door of the tensors.
 
-A door is a module with element(x), expect(tensors), expect_integers(tensors) and run(config, tensors): _cuda or _numpy.
+A door is a module with element(x), expect(tensors) and run(config, tensors): _cuda or _numpy.
 """
 
 import numpy
@@ -89,13 +89,20 @@ def block_sparse_attention(q, k, v, counts, indices, *, block=(128, 128), causal
     door, dtype = _check_tensors(tensors)
     selection = {"counts": counts, "indices": indices}
     door.expect({"q": q, **selection})
-    door.expect_integers(selection)
+    _expect_integers(door, selection)
     for (name, x), rank in zip(selection.items(), (3, 4)):
         _expect_rank(name, x, rank)
     if counts.shape[1] not in (q.shape[1], k.shape[1]):
-        raise unexpected("counts", f"[A4] as many heads as q, {q.shape[1]}, or as k, {k.shape[1]} (repeat those that are shared)", counts.shape[1], Status.BAD_SHAPE)
+        raise unexpected(
+            "counts",
+            f"[A4] as many heads as q, {q.shape[1]}, or as k, {k.shape[1]} (repeat those that are shared)",
+            counts.shape[1],
+            Status.BAD_SHAPE,
+        )
     if tuple(counts.shape) != tuple(indices.shape[:3]):
-        raise unexpected("indices", f"[A4] sizes that start with those of counts, {list(counts.shape)}", list(indices.shape), Status.BAD_SHAPE)
+        raise unexpected(
+            "indices", f"[A4] sizes that start with those of counts, {list(counts.shape)}", list(indices.shape), Status.BAD_SHAPE
+        )
     ends = _check_ends(door, cu_seqlens)
     options = dict(block=block, causal=causal, scale=scale, return_lse=return_lse)
     config = _config.make(*_shape(tensors), dtype, bool(ends), selections=counts.shape[1], **options)
@@ -127,6 +134,12 @@ def _expect_rank(name, x, rank):
         raise unexpected(name, f"{rank} dimensions", f"{len(x.shape)}: {list(x.shape)}", Status.BAD_SHAPE)
 
 
+def _expect_integers(door, named):
+    for name, x in named.items():
+        if door.element(x) != "i32":
+            raise unexpected(name, "int32", x.dtype, Status.BAD_SHAPE)
+
+
 def _check_tensors(tensors):
     """I1 to I4: what decides which program it is. Lengths are the program's to check. -> the door and the element type."""
     door = _door("q", tensors["q"])
@@ -142,8 +155,13 @@ def _check_tensors(tensors):
     for name, x in (("k", k), ("v", v)):
         if x.dtype != q.dtype:
             raise unexpected(name, f"[I1] q's type {q.dtype}", x.dtype, Status.BAD_SHAPE)
-    for name, index, what, wanted in (("k", 0, "I2] q's batch of", q), ("k", 3, "I2] q's head_dim of", q), ("v", 0, "I2] q's batch of", q),
-                                      ("v", 1, "I4] k's number of heads", k), ("v", 2, "I4] k's length", k)):
+    for name, index, what, wanted in (
+        ("k", 0, "I2] q's batch of", q),
+        ("k", 3, "I2] q's head_dim of", q),
+        ("v", 0, "I2] q's batch of", q),
+        ("v", 1, "I4] k's number of heads", k),
+        ("v", 2, "I4] k's length", k),
+    ):
         if tensors[name].shape[index] != wanted.shape[index]:
             raise unexpected(name, f"[{what} {wanted.shape[index]}", tensors[name].shape[index], Status.BAD_SHAPE)
     if not k.shape[1] or not q.shape[1] or q.shape[1] % k.shape[1]:
@@ -167,5 +185,5 @@ def _check_ends(door, cu_seqlens):
             raise unexpected(name, "the kind of array that q is", type(x).__name__)
         _expect_rank(name, x, 1)
     door.expect(ends)
-    door.expect_integers(ends)
+    _expect_integers(door, ends)
     return ends

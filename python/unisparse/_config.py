@@ -114,7 +114,13 @@ class Config:
 
     def file_name(self):
         """Readable first, unique by the digest of every option."""
-        parts = [self.stage, self.dtype, f"h{self.heads}x{self.kv_heads}", f"d{self.head_dim}x{self.value_dim}", "b{}x{}".format(*self.block)]
+        parts = [
+            self.stage,
+            self.dtype,
+            f"h{self.heads}x{self.kv_heads}",
+            f"d{self.head_dim}x{self.value_dim}",
+            "b{}x{}".format(*self.block),
+        ]
         parts += [self.rule.describe()] if self.rule else []
         parts += [word for word, on in (("causal", self.causal), ("packed", self.packed)) if on]
         return "-".join([*parts, self.digest()]) + ".usp"
@@ -184,7 +190,11 @@ def make_rule(heads, kv_heads, block, *, p, top_k, pooling, agg, share, alpha, s
             raise unexpected("pooling", f"[I5] a {what} factor that divides the {what} block {size}", factor)
     group, pooled = heads // kv_heads, pooling[2]
     if heads % pooled or (group % pooled and pooled % group):
-        raise unexpected("pooling", f"[I6] pooled heads that divide the {heads} query heads, and divide or are a multiple of the {group} of a KV head", pooled)
+        raise unexpected(
+            "pooling",
+            f"[I6] pooled heads that divide the {heads} query heads, and divide or are a multiple of the {group} of a KV head",
+            pooled,
+        )
     share = choice("share", share, (None, "none", "group")) or "none"
     return Rule(
         pooling=pooling,
@@ -201,7 +211,9 @@ def make_rule(heads, kv_heads, block, *, p, top_k, pooling, agg, share, alpha, s
     )
 
 
-def make(heads, kv_heads, head_dim, value_dim, dtype, packed, *, block, causal, scale, return_lse, return_selection=False, selections=0, **rule):
+def make(
+    heads, kv_heads, head_dim, value_dim, dtype, packed, *, block, causal, scale, return_lse, return_selection=False, selections=0, **rule
+):
     """The configuration of a call: `rule` holds the options that choose blocks, or nothing where the selection is given."""
     block = sizes("block", block, (2,), "(queries, keys)")
     rule = make_rule(heads, kv_heads, block, **rule) if rule else None

@@ -4,16 +4,11 @@
 """The door of torch's CUDA tensors: an artifact for the configuration, launched on the current stream."""
 
 from . import _torch
-from ._errors import Error, Status, unexpected
+from ._errors import Error, Status
 from ._program import program_for
 
 element = _torch.element
 expect = _torch.expect_cuda
-
-def expect_integers(named):
-    for name, x in named.items():
-        if element(x) != "i32":
-            raise unexpected(name, "int32", x.dtype, Status.BAD_SHAPE)
 
 
 def run(config, tensors):

@@ -28,12 +28,6 @@ def expect(named):
             raise unexpected(name, "a NumPy array, as q is", type(x).__name__)
 
 
-def expect_integers(named):
-    for name, x in named.items():
-        if element(x) != "i32":
-            raise unexpected(name, "int32", x.dtype, Status.BAD_SHAPE)
-
-
 def write(path, tensors):
     """A safetensors file: the size of a JSON header, the header, the bytes."""
     header, data = {}, []
@@ -88,7 +82,9 @@ class _Slots:
         if ends is not None:
             ends = ends.astype(numpy.int64)
             self.slots = tensors["q"].shape[2] // bq + max(len(ends) - 1, 0)
-            self.rows = [int(begin // bq + s + r) for s, (begin, end) in enumerate(zip(ends, ends[1:])) for r in range(-((begin - end) // bq))]
+            self.rows = [
+                int(begin // bq + s + r) for s, (begin, end) in enumerate(zip(ends, ends[1:])) for r in range(-((begin - end) // bq))
+            ]
 
     def to_file(self, selection):
         result = {}

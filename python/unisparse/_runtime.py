@@ -62,7 +62,8 @@ def _places():
     if named := os.environ.get("UNISPARSE_RT"):
         return [named]
     here = pathlib.Path(__file__).resolve().parent
-    return [str(p) for folder in (here, here / "lib", here / "lib64") if (p := folder / name).exists()] + [name]
+    beside = [str(p) for folder in (here, here / "lib", here / "lib64") if (p := folder / name).exists()]
+    return [*beside, name + ".1", name]  # The version of the C interface; a build folder's link.
 
 
 @functools.lru_cache(maxsize=None)
@@ -76,7 +77,10 @@ def library():
         except OSError as error:
             failures.append(str(error))
     else:
-        raise Error(f"libunisparse-rt.so: expected the runtime in UNISPARSE_RT, beside the package or on the loader's path, got {'; '.join(failures)}", Status.BAD_FILE)
+        raise Error(
+            f"libunisparse-rt.so: expected the runtime in UNISPARSE_RT, beside the package or on the loader's path, got {'; '.join(failures)}",
+            Status.BAD_FILE,
+        )
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(lib, f"unisparse_{name}")
         function.restype, function.argtypes = result, arguments
@@ -86,7 +90,9 @@ def library():
 def check(status):
     """A failure as an exception; call it right behind what failed, on the same thread."""
     if status != Status.OK:
-        raise Error(library().unisparse_last_message().decode(errors="replace"), Status(status))
+        raise Error(
+            library().unisparse_last_message().decode(errors="replace"), Status(status) if status in Status._value2member_map_ else status
+        )
 
 
 class Loaded:

@@ -19,7 +19,7 @@ def torch_of(x):
 
 
 def element(x):
-    """"bf16" and so on; None for a type that no artifact takes."""
+    """ "bf16" and so on; None for a type that no artifact takes."""
     return _ELEMENTS.get(str(x.dtype))
 
 

@@ -68,7 +68,9 @@ def prepare(configs, folder, chips, jobs=1, report=print):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m unisparse.prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m unisparse.prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--list", required=True, type=pathlib.Path, help="configurations, JSON")
     parser.add_argument("--out", required=True, type=pathlib.Path, help="folder for the artifacts")
     parser.add_argument("--chips", default=",".join(_artifacts.chips()), help="what unisparse-compile's --chip takes, one or more")

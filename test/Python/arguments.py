@@ -67,9 +67,19 @@ class Arguments(unittest.TestCase):
                 self.refused(message, unisparse.attention, *tensors(), **options)
 
     def test_good_options_get_further(self):
-        for options in (dict(p=0), dict(p=np.float32(1)), dict(p=[0.1] * 4), dict(p=np.array([0.1, 0.2]), share="group"), dict(block=[64, 64]), dict(top_k=np.int64(3)), dict(pooling=(8, 8, 4))):
+        for options in (
+            dict(p=0),
+            dict(p=np.float32(1)),
+            dict(p=[0.1] * 4),
+            dict(p=np.array([0.1, 0.2]), share="group"),
+            dict(block=[64, 64]),
+            dict(top_k=np.int64(3)),
+            dict(pooling=(8, 8, 4)),
+        ):
             with self.subTest(**options):
-                self.refused("unisparse-run: expected the program in PATH or UNISPARSE_RUN, got neither", unisparse.attention, *tensors(), **options)
+                self.refused(
+                    "unisparse-run: expected the program in PATH or UNISPARSE_RUN, got neither", unisparse.attention, *tensors(), **options
+                )
 
     def test_tensors(self):
         q, k, v = tensors()
@@ -96,7 +106,11 @@ class Arguments(unittest.TestCase):
             (counts.astype(np.int64), indices, "counts: expected int32, got int64"),
             (counts[0], indices, "counts: expected 3 dimensions, got 2: [8, 1]"),
             (counts, counts, "indices: expected 4 dimensions, got 3: [1, 8, 1]"),
-            (counts[:, :4], indices[:, :4], "counts: expected [A4] as many heads as q, 8, or as k, 2 (repeat those that are shared), got 4"),
+            (
+                counts[:, :4],
+                indices[:, :4],
+                "counts: expected [A4] as many heads as q, 8, or as k, 2 (repeat those that are shared), got 4",
+            ),
             (counts, indices[:, :2], "indices: expected [A4] sizes that start with those of counts, [1, 8, 1], got [1, 2, 1, 1]"),
             (counts, indices.tolist(), "indices: expected a NumPy array, as q is, got list"),
         ):

@@ -34,10 +34,17 @@ class Artifacts(unittest.TestCase):
         shutil.rmtree(TMP, ignore_errors=True)
         TMP.mkdir(parents=True)
         self.log, self.compiler = TMP / "log", TMP / "unisparse-compile"
-        self.compiler.write_text(f"#!/bin/sh\nexec {sys.executable} {HERE}/Inputs/fake-compile.py \"$@\"\n")
+        self.compiler.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE}/Inputs/fake-compile.py "$@"\n')
         self.compiler.chmod(self.compiler.stat().st_mode | stat.S_IXUSR)
         os.utime(self.compiler, (1, 1))
-        os.environ.update(FAKE_COMPILE_LOG=str(self.log), UNISPARSE_CACHE=str(TMP / "cache"), UNISPARSE_COMPILE=str(self.compiler), PATH="/usr/bin:/bin", UNISPARSE_CHIPS="", UNISPARSE_ARTIFACTS="")
+        os.environ.update(
+            FAKE_COMPILE_LOG=str(self.log),
+            UNISPARSE_CACHE=str(TMP / "cache"),
+            UNISPARSE_COMPILE=str(self.compiler),
+            PATH="/usr/bin:/bin",
+            UNISPARSE_CHIPS="",
+            UNISPARSE_ARTIFACTS="",
+        )
 
     def compiled(self):
         return self.log.read_text().splitlines() if self.log.exists() else []
@@ -49,10 +56,38 @@ class Artifacts(unittest.TestCase):
 
     def test_every_option_counts(self):
         """No two configurations share a file, and what is the same configuration does."""
-        changes = [{}] + [{key: value} for key, value in dict(
-            heads=4, kv_heads=8, head_dim=64, value_dim=64, dtype="f16", packed=True, block=(64, 128), pooling=(4, 8), agg="sum", share="group", p=0.8,
-            top_k=3, sink=0, local=2, min_blocks=1, max_blocks=5, dense_below=7, causal=False, scale=0.25, alpha=0.5, return_lse=True, return_selection=True,
-            selection_heads=8).items()] + [dict(p=[0.1] * 8), dict(p=[0.1] * 7 + [0.2]), dict(selection_heads=2), dict(pooling=(8, 8, 2))]
+        changes = (
+            [{}]
+            + [
+                {key: value}
+                for key, value in dict(
+                    heads=4,
+                    kv_heads=8,
+                    head_dim=64,
+                    value_dim=64,
+                    dtype="f16",
+                    packed=True,
+                    block=(64, 128),
+                    pooling=(4, 8),
+                    agg="sum",
+                    share="group",
+                    p=0.8,
+                    top_k=3,
+                    sink=0,
+                    local=2,
+                    min_blocks=1,
+                    max_blocks=5,
+                    dense_below=7,
+                    causal=False,
+                    scale=0.25,
+                    alpha=0.5,
+                    return_lse=True,
+                    return_selection=True,
+                    selection_heads=8,
+                ).items()
+            ]
+            + [dict(p=[0.1] * 8), dict(p=[0.1] * 7 + [0.2]), dict(selection_heads=2), dict(pooling=(8, 8, 2))]
+        )
         names = {config(**change).file_name() for change in changes}
         self.assertEqual(len(names), len(changes))
         self.assertEqual(config().file_name(), config(p=0.9, value_dim=128, pooling=[8, 8], share="none", packed=False).file_name())
@@ -72,16 +107,57 @@ class Artifacts(unittest.TestCase):
         self.assertEqual(_artifacts.find(config()), first)
         self.assertEqual(first, TMP / "cache" / "sm_80+sm_90a" / config().file_name())
         (line,) = self.compiled()
-        for word in ("--stage=attention", "--heads=8", "--kv-heads=2", "--head-dim=128", "--value-dim=128", "--dtype=bf16", "--block=128x128", "--pool=8x8", "--head-pool=1",
-                     "--agg=max", "--share=none", "--p=0.9", "--sink=1", "--local=1", "--min-blocks=0", "--dense-below=0", "--alpha=1.0", "--chip=sm_80", "--chip=sm_90a"):
+        for word in (
+            "--stage=attention",
+            "--heads=8",
+            "--kv-heads=2",
+            "--head-dim=128",
+            "--value-dim=128",
+            "--dtype=bf16",
+            "--block=128x128",
+            "--pool=8x8",
+            "--head-pool=1",
+            "--agg=max",
+            "--share=none",
+            "--p=0.9",
+            "--sink=1",
+            "--local=1",
+            "--min-blocks=0",
+            "--dense-below=0",
+            "--alpha=1.0",
+            "--chip=sm_80",
+            "--chip=sm_90a",
+        ):
             self.assertIn(word, line.split())
         self.assertFalse([p for p in first.parent.iterdir() if p != first])
 
     def test_options_of_the_others(self):
-        _artifacts.find(config(top_k=3, max_blocks=2, causal=False, scale=0.5, packed=True, return_lse=True, return_selection=True, pooling=(4, 8, 2), p=[0.5] * 8))
+        _artifacts.find(
+            config(
+                top_k=3,
+                max_blocks=2,
+                causal=False,
+                scale=0.5,
+                packed=True,
+                return_lse=True,
+                return_selection=True,
+                pooling=(4, 8, 2),
+                p=[0.5] * 8,
+            )
+        )
         _artifacts.find(config(selection_heads=2))
         first, second = (line.split() for line in self.compiled())
-        for word in ("--top-k=3", "--max-blocks=2", "--no-causal", "--scale=0.5", "--packed", "--return-lse", "--return-selection", "--pool=4x8", "--head-pool=2"):
+        for word in (
+            "--top-k=3",
+            "--max-blocks=2",
+            "--no-causal",
+            "--scale=0.5",
+            "--packed",
+            "--return-lse",
+            "--return-selection",
+            "--pool=4x8",
+            "--head-pool=2",
+        ):
             self.assertIn(word, first)
         self.assertFalse([w for w in first if w.startswith("--p=")])
         self.assertIn("--stage=block_sparse_attention", second)
@@ -141,9 +217,15 @@ class Artifacts(unittest.TestCase):
         spec.write_text(json.dumps([BASE, {**BASE, "top_k": 3}, {**BASE, "selection_heads": 8}, BASE]))
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual({p.name for p in out.iterdir()}, {config().file_name(), config(top_k=3).file_name(), config(selection_heads=8).file_name()})
+        self.assertEqual(
+            {p.name for p in out.iterdir()}, {config().file_name(), config(top_k=3).file_name(), config(selection_heads=8).file_name()}
+        )
         self.assertTrue(all("--chip=sm_90a --chip=sm_80" in line for line in self.compiled()))
-        for entry, message in (({**BASE, "head_dim": 7}, "expected a multiple of 8"), ({**BASE, "blocks": 1}, "blocks: expected an option of attention"), ({"heads": 2}, "kv_heads: expected an integer")):
+        for entry, message in (
+            ({**BASE, "head_dim": 7}, "expected a multiple of 8"),
+            ({**BASE, "blocks": 1}, "blocks: expected an option of attention"),
+            ({"heads": 2}, "kv_heads: expected an integer"),
+        ):
             spec.write_text(json.dumps([entry]))
             done = subprocess.run(command, capture_output=True, text=True, env=environment)
             self.assertEqual(done.returncode, 1)

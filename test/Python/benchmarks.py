@@ -9,6 +9,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 import unittest
 
 sys.dont_write_bytecode = True
@@ -39,8 +40,8 @@ for name in names:
 
 
 class Benchmarks(unittest.TestCase):
-    def supervised(self, *names):
-        return supervise.run([sys.executable, "-c", CHILD], list(names), dict(os.environ), silence=6)
+    def supervised(self, *names, seconds=100):
+        return supervise.run([sys.executable, "-c", CHILD], list(names), dict(os.environ), time.monotonic() + seconds, silence=6)
 
     def test_goes_on(self):
         result = self.supervised("a", "dies", "b", "hangs", "wrong", "last words", "c")
@@ -58,6 +59,12 @@ class Benchmarks(unittest.TestCase):
         self.assertEqual(result["starts"], 1)
         self.assertEqual(set(result["cases"]), {"a", "never starts"})
         self.assertTrue(all("no GPU here" in c["failures"][0] for c in result["cases"].values()))
+
+    def test_out_of_time(self):
+        result = self.supervised("a", "hangs", "b", seconds=3)
+        self.assertEqual(result["cases"]["a"]["failures"], [])
+        for name in ("hangs", "b"):
+            self.assertIn("out of time", result["cases"][name]["failures"][0])
 
     def test_matrix(self):
         """Every entry is a configuration, every length set is one that its case may have."""

@@ -34,8 +34,22 @@ class Cpu(unittest.TestCase):
         found = unisparse.attention(q, k, v, block=block, cu_seqlens=cu, return_lse=True, return_selection=True, **options)
         o, lse, counts, indices = found
         self.assertEqual((o.dtype, lse.dtype, counts.dtype, indices.dtype), (q.dtype, np.float32, np.int32, np.int32))
-        again = unisparse.block_sparse_attention(q, k, v, counts, indices, block=block, cu_seqlens=cu, return_lse=True, causal=options.get("causal", True), scale=options.get("scale")) \
-            if counts.shape[1] in (q.shape[1], k.shape[1]) else found
+        again = (
+            unisparse.block_sparse_attention(
+                q,
+                k,
+                v,
+                counts,
+                indices,
+                block=block,
+                cu_seqlens=cu,
+                return_lse=True,
+                causal=options.get("causal", True),
+                scale=options.get("scale"),
+            )
+            if counts.shape[1] in (q.shape[1], k.shape[1])
+            else found
+        )
         self.assertTrue(np.array_equal(again[0], o) and np.array_equal(again[1], lse))
         pooling = (*options.pop("pooling", (8, 8)), 1)[:3]
         rule = {new: options.pop(old) for old, new in (("sink", "n_sink"), ("local", "n_local")) if old in options}
@@ -60,8 +74,19 @@ class Cpu(unittest.TestCase):
         self.assertFalse(counts[:, :, sorted(spare)].any())
 
     def test_options(self):
-        for options in (dict(), dict(p=0.5, causal=False), dict(top_k=2), dict(p=[0.1, 0.4, 0.7, 1.0]), dict(share="group", p=[0.3, 0.9], agg="sum"), dict(pooling=(4, 16, 2)),
-                        dict(sink=2, local=2, p=0.2), dict(p=0.1, min_blocks=3), dict(p=0.99, max_blocks=1), dict(scale=0.2, alpha=0.5), dict(dense_below=200, p=0.1)):
+        for options in (
+            dict(),
+            dict(p=0.5, causal=False),
+            dict(top_k=2),
+            dict(p=[0.1, 0.4, 0.7, 1.0]),
+            dict(share="group", p=[0.3, 0.9], agg="sum"),
+            dict(pooling=(4, 16, 2)),
+            dict(sink=2, local=2, p=0.2),
+            dict(p=0.1, min_blocks=3),
+            dict(p=0.99, max_blocks=1),
+            dict(scale=0.2, alpha=0.5),
+            dict(dense_below=200, p=0.1),
+        ):
             with self.subTest(**options):
                 self.compare(*qkv(1, 4, 2, 150, 200, 32, 48, batch=2), **dict(options))
 
@@ -72,7 +97,9 @@ class Cpu(unittest.TestCase):
             with self.subTest(**options):
                 self.compare(*data, cu=(ends(lq), ends(lk)), **dict(options))
         q, k, v = qkv(3, 2, 2, 90, 90, 32, batch=1)
-        one, pair = (unisparse.attention(q, k, v, cu_seqlens=cu, block=(32, 32)) for cu in (ends([50, 40]), (ends([50, 40]), ends([50, 40]))))
+        one, pair = (
+            unisparse.attention(q, k, v, cu_seqlens=cu, block=(32, 32)) for cu in (ends([50, 40]), (ends([50, 40]), ends([50, 40])))
+        )
         self.assertTrue(np.array_equal(one, pair))
 
     def test_strides_and_half(self):
@@ -84,7 +111,9 @@ class Cpu(unittest.TestCase):
         np.testing.assert_allclose(o[0], eo, atol=5e-3)
         np.testing.assert_allclose(lse[0], el, atol=1e-3)
 
-    @unittest.skipUnless("ml_dtypes" in sys.modules or __import__("importlib.util").util.find_spec("ml_dtypes"), "ml_dtypes is not installed")
+    @unittest.skipUnless(
+        "ml_dtypes" in sys.modules or __import__("importlib.util").util.find_spec("ml_dtypes"), "ml_dtypes is not installed"
+    )
     def test_bfloat16(self):
         import ml_dtypes
 

@@ -32,11 +32,21 @@ def setUpModule():
     TMP.mkdir(parents=True)
     compiler = next(filter(None, map(shutil.which, ("clang-22", "clang", "cc", "gcc"))))
     library = TMP / "libunisparse-rt.so"
-    subprocess.run([compiler, "-shared", "-fPIC", f"-I{ROOT}/runtime/include", str(HERE / "Inputs" / "stub-runtime.c"), "-o", str(library)], check=True)
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", f"-I{ROOT}/runtime/include", str(HERE / "Inputs" / "stub-runtime.c"), "-o", str(library)], check=True
+    )
     script = TMP / "unisparse-compile"
-    script.write_text(f"#!/bin/sh\nexec {sys.executable} {HERE}/Inputs/fake-compile.py \"$@\"\n")
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE}/Inputs/fake-compile.py "$@"\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    os.environ.update(UNISPARSE_RT=str(library), UNISPARSE_COMPILE=str(script), UNISPARSE_CACHE=str(TMP / "cache"), UNISPARSE_ARTIFACTS="", FAKE_COMPILE_LOG=str(TMP / "compile.log"), STUB_LOG=str(LOG), STUB_FAIL="")
+    os.environ.update(
+        UNISPARSE_RT=str(library),
+        UNISPARSE_COMPILE=str(script),
+        UNISPARSE_CACHE=str(TMP / "cache"),
+        UNISPARSE_ARTIFACTS="",
+        FAKE_COMPILE_LOG=str(TMP / "compile.log"),
+        STUB_LOG=str(LOG),
+        STUB_FAIL="",
+    )
     assert "torch" not in sys.modules
     global faketorch, torch
     import faketorch
@@ -86,7 +96,9 @@ class Cuda(unittest.TestCase):
         q, k, v = qkv(300, 400)
         o, lse, counts, indices = unisparse.attention(q, k, v, return_lse=True, return_selection=True)
         self.assertEqual([x.shape for x in (o, lse, counts, indices)], [(2, 8, 300, 64), (2, 8, 300), (2, 8, 3), (2, 8, 3, 4)])
-        self.assertEqual([str(x.dtype) for x in (o, lse, counts, indices)], ["torch.bfloat16", "torch.float32", "torch.int32", "torch.int32"])
+        self.assertEqual(
+            [str(x.dtype) for x in (o, lse, counts, indices)], ["torch.bfloat16", "torch.float32", "torch.int32", "torch.int32"]
+        )
         self.assertEqual(self.log("input"), [shown("input", x, 2) for x in (q, k, v)])
         self.assertEqual(self.log("output"), [shown("output", x, e) for x, e in zip((o, lse, counts, indices), (2, 0, 3, 3))])
         workspace = torch.allocated[-1]
@@ -118,8 +130,14 @@ class Cuda(unittest.TestCase):
         result = unisparse.block_sparse_attention(q, k, v, counts, indices, return_lse=True)
         self.assertEqual(len(result), 2)
         self.assertEqual(self.log("input"), [shown("input", x, e) for x, e in zip((q, k, v, counts, indices), (2, 2, 2, 3, 3))])
-        for wrong, message, status in ((tensor(2, 2, 3, dtype=torch.int64), "counts: expected int32, got torch.int64", Status.BAD_SHAPE),
-                                       (tensor(2, 2, 3, dtype=torch.int32, index=1), "counts: expected a tensor on cuda:0, as q, got one on cuda:1", Status.WRONG_DEVICE)):
+        for wrong, message, status in (
+            (tensor(2, 2, 3, dtype=torch.int64), "counts: expected int32, got torch.int64", Status.BAD_SHAPE),
+            (
+                tensor(2, 2, 3, dtype=torch.int32, index=1),
+                "counts: expected a tensor on cuda:0, as q, got one on cuda:1",
+                Status.WRONG_DEVICE,
+            ),
+        ):
             self.refused(message, status, unisparse.block_sparse_attention, q, k, v, wrong, indices)
 
     def test_packed(self):
@@ -129,7 +147,15 @@ class Cuda(unittest.TestCase):
             LOG.write_text("")
             unisparse.attention(q, k, v, cu_seqlens=given)
             self.assertEqual(self.log("input"), [shown("input", x, e) for x, e in zip((q, k, v, *wanted), (2, 2, 2, 3, 3))])
-        self.refused("cu_seqlens_k: expected a tensor on cuda:0", Status.WRONG_DEVICE, unisparse.attention, q, k, v, cu_seqlens=(ends, tensor(4, dtype=torch.int32, index=1)))
+        self.refused(
+            "cu_seqlens_k: expected a tensor on cuda:0",
+            Status.WRONG_DEVICE,
+            unisparse.attention,
+            q,
+            k,
+            v,
+            cu_seqlens=(ends, tensor(4, dtype=torch.int32, index=1)),
+        )
 
     def test_empty(self):
         q, k, v = qkv(0, 0)
@@ -147,13 +173,24 @@ class Cuda(unittest.TestCase):
         for arguments, message, status in (
             ((q, cpu, v), "k: expected a tensor on CUDA (for the CPU pass NumPy arrays), got one on cpu", Status.WRONG_DEVICE),
             ((q, tensor(2, 2, 300, 128, index=1), v), "k: expected a tensor on cuda:0, as q, got one on cuda:1", Status.WRONG_DEVICE),
-            ((q, k, tensor(2, 2, 300, 64, dtype=torch.float16)), "v: expected [I1] q's type torch.bfloat16, got torch.float16", Status.BAD_SHAPE),
+            (
+                (q, k, tensor(2, 2, 300, 64, dtype=torch.float16)),
+                "v: expected [I1] q's type torch.bfloat16, got torch.float16",
+                Status.BAD_SHAPE,
+            ),
             ((q, k, numpy.zeros((2, 2, 300, 64), "f2")), "v: expected a Tensor, as q is, got ndarray", Status.BAD_ARGUMENT),
         ):
             with self.subTest(message):
                 self.refused(message, status, unisparse.attention, *arguments)
         torch.grad = True
-        self.refused("v: expected a tensor without gradient, or torch.no_grad(): there is no backward pass, got requires_grad=True", Status.BAD_ARGUMENT, unisparse.attention, q, k, wanting)
+        self.refused(
+            "v: expected a tensor without gradient, or torch.no_grad(): there is no backward pass, got requires_grad=True",
+            Status.BAD_ARGUMENT,
+            unisparse.attention,
+            q,
+            k,
+            wanting,
+        )
         self.assertEqual(LOG.read_text(), "")
         torch.grad = False
         unisparse.attention(q, k, wanting)
@@ -163,7 +200,9 @@ class Cuda(unittest.TestCase):
             with self.subTest(function):
                 os.environ["STUB_FAIL"] = function
                 _program._programs.clear()
-                self.refused("q: expected an address that is a multiple of 16, got 8 more", Status.BAD_ALIGNMENT, unisparse.attention, *qkv())
+                self.refused(
+                    "q: expected an address that is a multiple of 16, got 8 more", Status.BAD_ALIGNMENT, unisparse.attention, *qkv()
+                )
         os.environ["STUB_FAIL"] = ""
         unisparse.attention(*qkv())
 
@@ -190,12 +229,25 @@ class Cuda(unittest.TestCase):
         self.assertEqual(self.log("stream"), ["stream 0x7000", "stream 0x7009"])
         self.assertEqual(len(self.log("prepare")), 3)
         self.refused("inputs: expected at least one tensor, got 0", Status.BAD_ARGUMENT, unisparse.Program(path))
-        self.refused("x: expected elements of float32, float16, bfloat16, int32, got torch.float64", Status.BAD_SHAPE, unisparse.Program(path).bind, tensor(1, dtype=torch.float64))
+        self.refused(
+            "x: expected elements of float32, float16, bfloat16, int32, got torch.float64",
+            Status.BAD_SHAPE,
+            unisparse.Program(path).bind,
+            tensor(1, dtype=torch.float64),
+        )
 
     def test_no_library(self):
         command = [sys.executable, "-c", "import unisparse._runtime as r\ntry: r.library()\nexcept r.Error as e: print(e.status.name, e)"]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT / "python"), "PYTHONDONTWRITEBYTECODE": "1", "UNISPARSE_RT": str(TMP / "none.so")})
-        self.assertIn("BAD_FILE libunisparse-rt.so: expected the runtime in UNISPARSE_RT, beside the package or on the loader's path, got", done.stdout)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "python"), "PYTHONDONTWRITEBYTECODE": "1", "UNISPARSE_RT": str(TMP / "none.so")},
+        )
+        self.assertIn(
+            "BAD_FILE libunisparse-rt.so: expected the runtime in UNISPARSE_RT, beside the package or on the loader's path, got",
+            done.stdout,
+        )
 
 
 if __name__ == "__main__":
