@@ -98,6 +98,7 @@ struct ConvertUniTileToNVVM
     populateSharedPatterns(converter, patterns, warps);
     populateFragmentPatterns(converter, patterns, warps);
     populateMmaPatterns(converter, patterns, warps);
+    populateMmaF32Patterns(converter, patterns, warps);
     return applyPartialConversion(kernel, target, std::move(patterns));
   }
 
