@@ -78,7 +78,7 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     (`gpu.alloc`); operands are expected contiguous. The other stages stay as
     they are.
 
-    Precondition: f16 or bf16; static heads and head_dims; blocks and head_dims
+    Precondition: static heads and head_dims; blocks and head_dims
     that are multiples of 16 up to 128. What does not fit is refused, op and
     size named.
 

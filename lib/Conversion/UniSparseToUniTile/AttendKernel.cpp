@@ -7,6 +7,7 @@
 // while S is multiplied, the next K while the softmax runs.
 #include "AttendKernel.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -40,9 +41,6 @@ FailureOr<AttendSpec> unisparse::attendSpecOf(BlockSparseAttentionOp op) {
     if (type.isDynamicDim(i))
       return op.emitOpError() << "expected a static " << what
                               << " at the tile level, got " << type;
-  if (!q.getElementType().isF16() && !q.getElementType().isBF16())
-    return op.emitOpError() << "expected f16 or bf16 at the tile level, got "
-                            << q.getElementType();
   AttendSpec s;
   s.blockQ = op.getBlock().getQuery();
   s.blockK = op.getBlock().getKey();
@@ -330,7 +328,7 @@ SmallVector<Value> Page::step(const Span &span, Value n, ValueRange state) {
   output = map(output.getType(), {output, shrink}, product);
   Value rounded = map(fragment(s.blockK, s.element), p,
                       [&](ValueRange e) -> Value {
-                        return arith::TruncFOp::create(b, s.element, e[0]);
+                        return convertScalarToDtype(b, b.getLoc(), e[0], s.element, false);
                       });
   WaitOp::create(b, 1);
   BarrierOp::create(b);
@@ -351,7 +349,7 @@ void Page::writeResults(const Span &span, Value batchHead, ValueRange state) {
                   [&](ValueRange e) -> Value {
                     Value sum = select(isBlind(e[1]), f32(1.0), e[1]);
                     Value x = arith::DivFOp::create(b, e[0], sum);
-                    return arith::TruncFOp::create(b, s.element, x);
+                    return convertScalarToDtype(b, b.getLoc(), x, s.element, false);
                   });
   Value target = matrixRow(o, s.element, batchHead, lq, span.qStart,
                            s.valueDim);

@@ -18,7 +18,7 @@ struct AttendSpec {
   int64_t heads;          ///< Of q.
   int64_t group;          ///< Query heads of a KV head.
   int64_t selectionGroup; ///< Query heads that share a selection.
-  mlir::Type element;     ///< f16 or bf16
+  mlir::Type element;     ///< f16, bf16 or f32
   double scale;
   bool causal, hasLse, hasSelection, packed;
 

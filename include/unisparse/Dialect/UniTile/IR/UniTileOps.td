@@ -189,7 +189,7 @@ def UniTile_MmaOp : UniTile_Op<"mma",
     Products of f32 are as good as those of f32 arithmetic. An element is a sum
     of two tf32, `big + small`, to within 2^-23 of itself, and a product is
     `big * big + big * small + small * big`; what is left out is at most 2^-22 of
-    it. Tensor cores cut off their sums, so they add up 32 columns alone, from
+    it. Tensor cores cut off their sums, so they add up 16 columns alone, from
     zero, and these sums are rounded into acc as in f32. What holds beyond
     ordinary numbers:
 
