@@ -126,15 +126,16 @@ def ConvertUniTileToNVVM : Pass<"convert-unitile-to-nvvm", "::mlir::gpu::GPUModu
     Fragments and rows become the vectors of the elements that one thread
     holds, in the dialect's fragment layout; shared tiles become pointers to
     shared memory. The atoms are those that every chip from sm_80 on has:
-    cp.async, ldmatrix, mma.sync m16n8k16.
+    cp.async, ldmatrix, mma.sync m16n8k16, and m16n8k8 on tf32 for f32.
 
     | tile level | each thread |
     |---|---|
     | `!unitile.fragment<128x64xf32>`, 8 warps | `vector<32xf32>` |
     | `!unitile.rows<128xf32>`, 8 warps | `vector<2xf32>` |
     | `unitile.copy_async` | `cp.async` of 16-byte pieces, zero-filled at the end |
-    | `unitile.load` | `ldmatrix.x4` |
+    | `unitile.load` | `ldmatrix.x4`; pairs of f32 |
     | `unitile.mma` | `ldmatrix.x4` of b (`.trans` under `by_rows`), `mma.sync` |
+    | `unitile.mma` of f32 | loads of b, `cvt.rna.tf32` of both parts, three `mma.sync`, sums rounded in f32 |
     | `unitile.reduce` | its own elements, then two shuffles in the quad |
 
     Precondition: kernels are `gpu.func`s with a `known_block_size` of whole
