@@ -35,8 +35,8 @@ struct CopyAsyncPattern : TilePattern<CopyAsyncOp> {
                   ConversionPatternRewriter &rewriter) const override {
     Thread t(rewriter, op.getLoc(), warps);
     SharedType tile = op.getTile().getType();
-    int64_t pieces = tile.getColumns() / 8, threads = 32 * warps,
-            all = tile.getRows() * pieces;
+    int64_t pieces = tile.getColumns() / tile.getPieceColumns(),
+            threads = 32 * warps, all = tile.getRows() * pieces;
     Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
     Value id = t.id();
     for (int64_t i = 0; i < all; i += threads) {
@@ -74,16 +74,17 @@ struct CopyAsyncPattern : TilePattern<CopyAsyncOp> {
     if (within)
       also(t.less(within, t.i32(take)));
     if (op.getWidth() && *op.getWidth() < tile.getColumns())
-      also(t.less(piece, t.i32(*op.getWidth() / 8)));
+      also(t.less(piece, t.i32(*op.getWidth() / tile.getPieceColumns())));
     Value bytes = arith::SelectOp::create(t.b, exists, t.i32(16), t.i32(0));
     Type i64 = t.b.getI64Type();
     Value element = arith::MulIOp::create(
         t.b, arith::ExtSIOp::create(t.b, i64, row), adaptor.getStride());
     element = arith::AddIOp::create(
-        t.b, element, arith::ExtSIOp::create(t.b, i64, t.mul(piece, 8)));
-    Value source = LLVM::GEPOp::create(t.b, adaptor.getSource().getType(),
-                                       t.b.getI16Type(), adaptor.getSource(),
-                                       ArrayRef<LLVM::GEPArg>{element});
+        t.b, element,
+        arith::ExtSIOp::create(t.b, i64, t.mul(piece, tile.getPieceColumns())));
+    Value source = LLVM::GEPOp::create(
+        t.b, adaptor.getSource().getType(), tile.getElementType(),
+        adaptor.getSource(), ArrayRef<LLVM::GEPArg>{element});
     Value swizzled = t.bitXor(t.rem(piece, 8), t.rem(r, 8));
     Value offset = t.add(t.add(t.mul(r, 128), t.mul(swizzled, 16)),
                          t.mul(t.div(piece, 8), tile.getRows() * 128));

@@ -42,3 +42,17 @@ func.func @fragments(%q: !unitile.fragment<64x64xbf16>, %k: !unitile.shared<128x
   unitile.store %on to %o row %stage limit %stage stride %stride : !unitile.fragment<64x64xf32>
   return
 }
+
+// f32 operands: P is the accumulator's own type.
+// CHECK-LABEL: func.func @f32(
+// CHECK:         unitile.load %{{.*}}[%{{.*}}] : !unitile.shared<64x32xf32> -> !unitile.fragment<64x32xf32>
+// CHECK:         unitile.mma %{{.*}}, %{{.*}}[%{{.*}}], %{{.*}} : !unitile.fragment<64x32xf32>, !unitile.shared<24x32xf32, 2>, !unitile.fragment<64x24xf32>
+// CHECK:         unitile.mma %{{.*}}, %{{.*}}[%{{.*}}], %{{.*}} by_rows : !unitile.fragment<64x24xf32>, !unitile.shared<24x32xf32, 2>, !unitile.fragment<64x32xf32>
+func.func @f32(%q: !unitile.shared<64x32xf32>, %k: !unitile.shared<24x32xf32, 2>, %stage: i32) -> !unitile.fragment<64x32xf32> {
+  %zero = arith.constant 0.0 : f32
+  %a = unitile.load %q[%stage] : !unitile.shared<64x32xf32> -> !unitile.fragment<64x32xf32>
+  %s0 = unitile.fill %zero : f32 -> !unitile.fragment<64x24xf32>
+  %s = unitile.mma %a, %k[%stage], %s0 : !unitile.fragment<64x32xf32>, !unitile.shared<24x32xf32, 2>, !unitile.fragment<64x24xf32>
+  %o = unitile.mma %s, %k[%stage], %a by_rows : !unitile.fragment<64x24xf32>, !unitile.shared<24x32xf32, 2>, !unitile.fragment<64x32xf32>
+  return %o : !unitile.fragment<64x32xf32>
+}
