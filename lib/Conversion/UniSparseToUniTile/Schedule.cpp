@@ -10,6 +10,9 @@ using namespace unisparse::unitile;
 
 namespace {
 
+/// Registers that the parts of f32 operands take; by assembling, as the chips'.
+constexpr int64_t kSplitRegisters = 96;
+
 /// What a tile shape asks for.
 struct Cost {
   int64_t sharedBytes = 0;
@@ -24,9 +27,11 @@ struct Cost {
   void fragment(int64_t columns, int64_t bits) {
     registers += columns / 2 * bits / 32;
   }
-  bool fits(const NvidiaChip &chip) const {
+  bool fits(const NvidiaChip &chip, Type element) const {
+    // f32 operands are split into two each as they are multiplied.
+    int64_t spare = element.isF32() ? kSplitRegisters : 0;
     return sharedBytes <= chip.sharedBytes &&
-           registers <= chip.plannedRegisters;
+           registers + spare <= chip.plannedRegisters;
   }
 };
 
@@ -43,7 +48,7 @@ givenOr(OpTy op, function_ref<Cost(int64_t, int64_t)> costOf,
   if (given)
     return cast<ScheduleAttr>(given);
   for (auto [rows, keys] : shapes)
-    if (costOf(rows, keys).fits(chip))
+    if (costOf(rows, keys).fits(chip, op.getQ().getType().getElementType()))
       return ScheduleAttr::get(op.getContext(), rows, keys);
   return op.emitOpError("expected tiles that fit ")
          << chip.name << ", with " << chip.sharedBytes
@@ -63,7 +68,7 @@ FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockSparseAttentionOp op,
     cost.tile(rows, depth, element);
     cost.tile(keys, depth, element);
     cost.tile(keys, width, element);
-    if (holdsQueries(depth))
+    if (holdsQueries(op.getQ().getType()))
       cost.fragment(depth, bits);
     cost.fragment(width, 32);
     cost.fragment(keys, 32);
@@ -100,7 +105,7 @@ FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockScoreOp op,
     cost.tile(rows, depth, element);
     cost.tile(keys, depth, element, /*stages=*/2);
     cost.sharedBytes += 1024; // Scratch.
-    if (holdsQueries(depth))
+    if (holdsQueries(op.getQ().getType()) || bits == 32)
       cost.fragment(depth, bits);
     cost.fragment(keys, 32);
     return cost;

@@ -33,7 +33,9 @@ mlir::FailureOr<unitile::ScheduleAttr> scheduleOf(BlockScoreOp op,
 
 /// Whether a row's queries stay in registers; longer ones are read again from
 /// their tile with every key block.
-inline bool holdsQueries(int64_t headDim) { return headDim <= 128; }
+inline bool holdsQueries(mlir::RankedTensorType type) {
+  return type.getDimSize(3) * type.getElementTypeBitWidth() <= 128 * 16;
+}
 
 /// Columns of a shared tile for rows of `width` elements: a product takes 16 at
 /// a time.
