@@ -165,6 +165,8 @@ LogicalResult PlanBuilder::checkKernel(gpu::LaunchFuncOp op) {
   return success();
 }
 
+/// What a kernel takes. Tensor maps join here once there is an op that makes
+/// one.
 FailureOr<Argument> PlanBuilder::argumentOf(Value value, Operation *op) {
   Argument argument;
   if (const Buffer *buffer = values.addressOf(value)) {

@@ -736,3 +736,36 @@ module attributes {gpu.container_module} {
     return
   }
 }
+
+// -----
+
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main(%x: memref<?x4xf32, strided<[?, ?], offset: ?>>) {
+    // expected-error@+1 {{expected sizes that the buffer is known to have, got 8 for a dynamic one}}
+    %y = memref.cast %x : memref<?x4xf32, strided<[?, ?], offset: ?>> to memref<8x4xf32, strided<[?, ?], offset: ?>>
+    return
+  }
+}
+
+// -----
+
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main(%x: memref<?x4xf32, strided<[?, ?], offset: ?>>) {
+    // expected-error@+1 {{expected strides that stay the caller's, got 4 for a dynamic one}}
+    %y = memref.cast %x : memref<?x4xf32, strided<[?, ?], offset: ?>> to memref<?x4xf32>
+    return
+  }
+}
+
+// -----
+
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main(%x: memref<?x4xf32, strided<[?, ?], offset: ?>>) {
+    // expected-error@+1 {{expected a ranked memref with strides}}
+    %y = memref.cast %x : memref<?x4xf32, strided<[?, ?], offset: ?>> to memref<*xf32>
+    return
+  }
+}
