@@ -11,6 +11,7 @@ lit's own (%s, %t, ...):
   unisparse-compile
   unisparse-lsp-server
   mlir-opt-22, %plugin               the installed mlir-opt and the plugin it loads
+  %fake_driver                       a libcuda of host memory, for UNISPARSE_LIBCUDA
   %python                            Debian's Python, with NumPy
   %src_root                          the root of the checkout
   FileCheck, not, split-file, count  LLVM's
@@ -56,6 +57,7 @@ config.substitutions += [
     ("%unisparse_opt", os.path.join(config.unisparse_tools_dir, "unisparse-opt")),
     ("%unisparse_run", os.path.join(config.unisparse_tools_dir, "unisparse-run")),
     ("%plugin", config.unisparse_plugin),
+    ("%fake_driver", config.fake_driver),
     ("%python", config.python),
     ("%src_root", config.unisparse_src_root),
 ]

@@ -57,7 +57,7 @@ CASES = [
     ([*OPTIONS, "--agg=mean"], 2, "--agg: expected max or sum, got 'mean'"),
     ([*OPTIONS, "--dump-ir="], 2, "--dump-ir: expected a path, got ''"),
     ([*OPTIONS, "--colour=red"], 2, "Unknown command line argument '--colour=red'"),
-    *(([P, OUT, CHIP, option], 2, f"{option.split('=')[0]}: expected no option about the computation beside --program")
+    *(([P, OUT, CHIP, option], 2, f"{option.split('=')[0]}: expected no option about the computation beside PROGRAM.mlir")
     for option in ("--block=64x64", "--heads=4", "--stage=attention", "--packed", "--return-lse", "--dtype=f16", "--p=0.5")),
     (["--show="], 2, "--show: expected a path, got ''"),
     ([f"--show={tmp}/text.usp", OUT], 2, "--show: expected no program and no -o beside it"),

@@ -5,6 +5,7 @@
 #include "Driver.h"
 #include "Options.h"
 #include "llvm/Support/DynamicLibrary.h"
+#include "llvm/Support/Process.h"
 
 using namespace llvm;
 using namespace unisparse;
@@ -43,8 +44,11 @@ static Error noDevice(const Twine &expected, const Twine &got) {
 
 static Error load(DriverCalls &c) {
   std::string error;
+  // As in the runtime: tests put a driver of their own there.
+  std::string name =
+      sys::Process::GetEnv("UNISPARSE_LIBCUDA").value_or("libcuda.so.1");
   auto library =
-      sys::DynamicLibrary::getPermanentLibrary("libcuda.so.1", &error);
+      sys::DynamicLibrary::getPermanentLibrary(name.c_str(), &error);
   if (!library.isValid())
     return noDevice("NVIDIA's driver on this machine", error);
   StringRef missing;

@@ -85,7 +85,8 @@ Error convertTarget(CommandLine &c, Options &o) {
     if (option->getNumOccurrences())
       return usage("--" + option->ArgStr,
                    "nothing to compile beside --artifact", *option);
-  return Error::success();
+  // Blocks and causality an artifact does not tell, and the report needs them.
+  return c.computation.expectNone("--artifact", {}, /*blocksToo=*/false);
 }
 
 Error convertNumbers(CommandLine &c, Options &o) {
@@ -112,7 +113,7 @@ Error convert(CommandLine &c, Options &o) {
   if (c.compare.getNumOccurrences() && c.compare != "dense")
     return usage("--compare", "dense", c.compare);
   if (c.program.getNumOccurrences())
-    if (Error e = c.computation.expectNone({&c.selection, &c.compare}))
+    if (Error e = c.computation.expectNone("--program", {&c.selection, &c.compare}))
       return e;
   o.input = c.inputs.front();
   o.program = c.program;

@@ -155,7 +155,7 @@ Error Session::openDevice() {
   if (Error e = Device::open(o.device).moveInto(device))
     return e;
   report.device = device->name();
-  if (!o.chip.empty())
+  if (!o.chip.empty() || !o.artifact.empty())
     return Error::success();
   const NvidiaChip *chip = nvidiaChipFor(device->capability());
   if (!chip)
