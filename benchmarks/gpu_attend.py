@@ -7,12 +7,14 @@
     gpu_attend.py compile DIR [--opt=build/bin/unisparse-opt] [--chip=sm_90]    needs no GPU
     gpu_attend.py run DIR                                                       needs torch and a GPU, no LLVM
 
-`compile` lowers one program for each case below to PTX; `run` launches them through libcuda, with NaN around every
+`compile` lowers one program for each case below to PTX, and writes beside it how to launch it: what unisparse-opt's
+own launch says of threads, shared memory and arguments. `run` launches them through libcuda, with NaN around every
 input and in every output, compares o and lse with float64 on the same selection (A1-A3), and times the first case at
 8K, 32K and 128K tokens. The two may be different machines.
 """
 import argparse
 import ctypes
+import json
 import math
 import pathlib
 import re
@@ -37,10 +39,12 @@ class Case:
     selection: bool = True
     packed: bool = False
 
-    def shared_bytes(self):
-        panel = 32 if self.dtype == "f32" else 64  # Columns in 128 bytes.
-        tile = lambda rows, columns: (rows * 128 * -(-columns // panel) + 1023) // 1024 * 1024
-        return tile(self.bq, self.dim) + tile(self.bk, self.dim) + tile(self.bk, self.value_dim)
+    def arguments(self):
+        """What the kernel takes, in order; a tensor of tokens is its address and three strides."""
+        names = [n for x in "qkv" for n in (x, f"{x}.batch_stride", f"{x}.head_stride", f"{x}.row_stride")]
+        names += ["o"] + ["lse"] * self.lse + ["lq", "lk"]
+        names += ["cu_q", "cu_k", "sequences"] * self.packed + ["slots"]
+        return names + ["counts", "indices", "key_blocks"] * self.selection
 
     def program(self):
         """The op on dynamic lengths."""
@@ -78,19 +82,44 @@ CASES = [
     Case("f32_dense_full", 4, 4, 4, 128, 80, 128, 64, "f32", causal=False, selection=False),
     Case("f32_odd_packed", 4, 1, 2, 48, 128, 48, 80, "f32", packed=True),
     Case("packed_dense", 4, 2, 4, 128, 128, 128, 128, "bf16", selection=False, packed=True),
+    Case("d40", 4, 2, 4, 40, 40, 64, 64, "bf16"),
+    Case("d72_uneven_blocks", 4, 2, 2, 72, 72, 100, 24, "f16"),
+    Case("d192_large_blocks", 4, 2, 4, 192, 128, 200, 256, "bf16"),
+    Case("d256", 4, 4, 4, 256, 256, 128, 128, "bf16"),
+    Case("d256_packed_uneven", 4, 2, 2, 256, 64, 100, 24, "f16", packed=True),
+    Case("large_blocks_packed", 4, 2, 4, 128, 128, 200, 256, "bf16", packed=True),
+    Case("small_blocks", 4, 4, 4, 64, 72, 16, 16, "f16", causal=False),
 ]
+
+
+def host_constant(text, name):
+    return int(re.search(rf"{re.escape(name)} = arith.constant (\d+) :", text)[1])
+
+
+def launch_of(case, text):
+    """Threads, dynamic shared bytes and tiles of queries in a block, as the host code has them."""
+    launch = re.search(r"gpu.launch_func @unisparse_kernels::@attend blocks in \((%[\w#]+), .*? threads in \((%\w+), .*?"
+                       r"dynamic_shared_memory_size (%\w+) args\((.*)\)", re.sub(" +", " ", text))
+    blocks, threads, shared, operands = launch.groups()
+    types = [o.rsplit(" : ", 1)[1] for o in operands.split(", ")]
+    expected = ["!llvm.ptr<1>" if n in ("q", "k", "v", "o", "lse", "cu_q", "cu_k", "counts", "indices") else "i64" if n.endswith("stride") else "i32"
+                for n in case.arguments()]
+    if types != expected:
+        sys.exit(f"{case.name}: expected a kernel of {case.arguments()}, got {types}")
+    tiles = re.search(rf"{re.escape(blocks)} = arith.muli %\w+, (%c\d+) : index", text)
+    return {"threads": host_constant(text, threads), "shared": host_constant(text, shared), "row_tiles": host_constant(text, tiles[1]) if tiles else 1}
 
 
 def compile_all(folder, opt, chip):
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline = f"builtin.module(convert-unisparse-to-unitile,canonicalize,cse,unitile-to-nvvm-pipeline{{chip={chip}}})"
     for case in CASES:
-        run = subprocess.run([opt, "-", f"--pass-pipeline={pipeline}"], input=case.program(), capture_output=True, text=True)
+        run = subprocess.run([opt, "-", f"--unisparse-to-gpu-pipeline=chip={chip}"], input=case.program(), capture_output=True, text=True)
         if run.returncode:
             sys.exit(f"{case.name}: {run.stderr}")
         assembly = re.search(r'assembly = "(.*?)"', run.stdout, re.S)[1]
         ptx = re.sub(r"\\([0-9A-F]{2})", lambda m: chr(int(m[1], 16)), assembly).rstrip("\0")
         (folder / f"{case.name}.ptx").write_text(ptx)
+        (folder / f"{case.name}.json").write_text(json.dumps(launch_of(case, run.stdout)))
     print(f"{len(CASES)} kernels in {folder}")
 
 
@@ -106,17 +135,28 @@ class Driver:
             self.cuda.cuGetErrorString(status, ctypes.byref(text))
             sys.exit(f"{what}: {status} {text.value}")
 
-    def load(self, path, shared):
+    def load(self, folder, case):
+        """The kernel of a case, and how to launch it."""
+        path, how = folder / f"{case.name}.ptx", json.loads((folder / f"{case.name}.json").read_text())
         module, function = ctypes.c_void_p(), ctypes.c_void_p()
         self.check(self.cuda.cuModuleLoadData(ctypes.byref(module), path.read_bytes() + b"\0"), path)
         self.check(self.cuda.cuModuleGetFunction(ctypes.byref(function), module, b"attend"), path)
-        self.check(self.cuda.cuFuncSetAttribute(function, 8, shared), "shared memory")
-        return function
+        self.check(self.cuda.cuFuncSetAttribute(function, 8, how["shared"]), "shared memory")
+        return function, how
 
-    def launch(self, function, case, tensors, numbers, grid, stream):
-        values = [ctypes.c_void_p(t.data_ptr()) for t in tensors] + [ctypes.c_int(n) for n in numbers]
+    def launch(self, kernel, case, tensors, numbers, stream):
+        """`tensors` and `numbers` by the names of Case.arguments(); strides are those of the tensors."""
+        function, how = kernel
+        values = dict(numbers)
+        for name, tensor in tensors.items():
+            values[name] = ctypes.c_void_p(tensor.data_ptr())
+            if name in "qkv":
+                for dimension, stride in enumerate(("batch", "head", "row")):
+                    values[f"{name}.{stride}_stride"] = ctypes.c_int64(tensor.stride(dimension))
+        values = [v if not isinstance(v, int) else ctypes.c_int(v) for v in (values[n] for n in case.arguments())]
         pointers = (ctypes.c_void_p * len(values))(*(ctypes.cast(ctypes.pointer(v), ctypes.c_void_p) for v in values))
-        self.check(self.cuda.cuLaunchKernel(function, *grid, case.bq * 2, 1, 1, case.shared_bytes(),
+        grid = numbers["slots"] * how["row_tiles"], case.heads, tensors["q"].shape[0]
+        self.check(self.cuda.cuLaunchKernel(function, *grid, how["threads"], 1, 1, how["shared"],
                                             ctypes.c_void_p(stream), pointers, None), case.name)
 
 
@@ -153,16 +193,17 @@ def draw_selection(torch, case, batch, sequences, slots, blocks, generator):
     return counts.cuda(), indices.cuda(), (keep & visible).cuda().repeat_interleave(case.heads // case.selections, 1)
 
 
-def check_case(torch, driver, case, function):
+def check_case(torch, driver, case, kernel):
     """Returns how many runs were compared and how many were wrong."""
     dtype = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}[case.dtype]
     generator = torch.Generator().manual_seed(1)
 
-    def guarded(*shape):  # NaN on both sides (P3)
-        n = math.prod(shape)
-        buffer = torch.full((n + 4096,), math.nan, device="cuda", dtype=dtype)
-        buffer[2048:2048 + n] = torch.randn(n, device="cuda").to(dtype)
-        return buffer[2048:2048 + n].view(shape)
+    def guarded(batch, heads, length, dim):
+        """NaN on both sides, and behind every sequence and row (P3): strides are not those of a contiguous tensor."""
+        buffer = torch.full((batch, heads, length + 24, dim + 16), math.nan, device="cuda", dtype=dtype)
+        tokens = buffer[:, :, 8:8 + length, 8:8 + dim]
+        tokens.copy_(torch.randn(tokens.shape, device="cuda"))
+        return tokens
 
     runs = wrong = 0
     for sequences in sequences_for(case):
@@ -188,9 +229,9 @@ def check_case(torch, driver, case, function):
         o = torch.full_like(expected, math.nan, dtype=dtype)
         lse = torch.full_like(expected_lse, math.nan, dtype=torch.float32)
         ends = [torch.tensor([sum(s[n] for s in sequences[:e]) for e in range(len(sequences) + 1)], dtype=torch.int32).cuda() for n in (0, 1)]
-        tensors = [q, k, v, o] + [lse] * case.lse + [counts, indices] * case.selection + ends * case.packed
-        driver.launch(function, case, tensors, [lq, lk, slots, blocks, len(sequences) * case.packed], (slots, case.heads, batch),
-                      torch.cuda.current_stream().cuda_stream)
+        tensors = {"q": q, "k": k, "v": v, "o": o, "lse": lse, "counts": counts, "indices": indices, "cu_q": ends[0], "cu_k": ends[1]}
+        numbers = {"lq": lq, "lk": lk, "slots": slots, "key_blocks": blocks, "sequences": len(sequences)}
+        driver.launch(kernel, case, tensors, numbers, torch.cuda.current_stream().cuda_stream)
         torch.cuda.synchronize()
         error = (o.double() - expected).abs().max().item()
         same_blind = not case.lse or bool((torch.isinf(lse) == torch.isinf(expected_lse)).all())
@@ -215,7 +256,7 @@ def block_rows(torch, n, rho, heads, block=128, seed=0):
     return out
 
 
-def time_headline(torch, driver, case, function):
+def time_headline(torch, driver, case, kernel):
     for n, rho in ((8192, .25), (32768, .1), (32768, .25), (131072, .1), (131072, .25)):
         shape = lambda heads: (1, heads, n, case.dim)
         q = torch.randn(shape(case.heads), device="cuda", dtype=torch.bfloat16)
@@ -228,12 +269,14 @@ def time_headline(torch, driver, case, function):
                 counts[0, h, i] = len(chosen)
                 indices[0, h, i, :len(chosen)] = torch.tensor(chosen)
         counts, indices = (t.repeat(1, case.heads // 4, *[1] * (t.dim() - 2)).cuda() for t in (counts, indices))
-        tensors = [q, k, v, torch.empty_like(q), torch.empty(1, case.heads, n, device="cuda"), counts, indices]
+        tensors = {"q": q, "k": k, "v": v, "o": torch.empty_like(q), "lse": torch.empty(1, case.heads, n, device="cuda"),
+                   "counts": counts, "indices": indices}
+        numbers = {"lq": n, "lk": n, "slots": r, "key_blocks": r}
         times = []
         for _ in range(15):
             begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
             begin.record()
-            driver.launch(function, case, tensors, [n, n, r, r, 0], (r, case.heads, 1), torch.cuda.current_stream().cuda_stream)
+            driver.launch(kernel, case, tensors, numbers, torch.cuda.current_stream().cuda_stream)
             end.record()
             torch.cuda.synchronize()
             times.append(begin.elapsed_time(end))
@@ -249,14 +292,14 @@ def run_all(folder):
     torch.backends.cuda.matmul.allow_tf32 = False  # The yardstick of f32 is f32.
     print(torch.cuda.get_device_name())
     runs = wrong = 0
-    functions = {case.name: driver.load(folder / f"{case.name}.ptx", case.shared_bytes()) for case in CASES}
+    kernels = {case.name: driver.load(folder, case) for case in CASES}
     for case in CASES:
-        r, w = check_case(torch, driver, case, functions[case.name])
+        r, w = check_case(torch, driver, case, kernels[case.name])
         runs, wrong = runs + r, wrong + w
     print(f"{runs} runs compared, {wrong} wrong")
     if wrong or not runs:
         sys.exit(1)
-    time_headline(torch, driver, CASES[0], functions[CASES[0].name])
+    time_headline(torch, driver, CASES[0], kernels[CASES[0].name])
 
 
 def main():

@@ -16,8 +16,8 @@ static constexpr NvidiaChip kChips[] = {
     {"sm_89", "+ptx80", 99 * kKiB, 208, false},
     {"sm_90", "+ptx80", 227 * kKiB, 208, false},
     {"sm_90a", "+ptx80", 227 * kKiB, 208, true},
-    {"sm_100a", "+ptx86", 227 * kKiB, 176, false},
-    {"sm_120", "+ptx87", 99 * kKiB, 176, false},
+    {"sm_100a", "+ptx86", 227 * kKiB, 172, false},
+    {"sm_120", "+ptx87", 99 * kKiB, 172, false},
 };
 
 int64_t NvidiaChip::capability() const {

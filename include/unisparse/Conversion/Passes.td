@@ -73,9 +73,9 @@ def UniSparseSelectSchedule : Pass<"unisparse-select-schedule"> {
   let summary = "Choose tiles that fit a chip";
   let description = [{
     Gives every `unisparse.block_score` and `unisparse.block_sparse_attention`
-    that has none a `unitile.schedule`: the largest tiles, key side first, whose
-    shared memory and registers fit what `Target/Nvidia.h` says of the chip. An
-    attribute that is there stays.
+    that has none a `unitile.schedule`: the largest tiles whose shared memory and
+    registers fit what `Target/Nvidia.h` says of the chip, rows before keys;
+    block_score stops at 64 by 64. An attribute that is there stays.
 
     Before:
     ```mlir

@@ -110,9 +110,15 @@ void Pool::makePiece(Value slot, Value number) {
 FailureOr<SmallVector<Value>>
 unisparse::lowerToKernel(HostSide &host, gpu::GPUModuleOp kernels, PoolOp op) {
   auto type = op.getComposites().getType();
-  if (failed(checkHeadDim(op, "head_dim", op.getX().getType(), 2048)))
+  // A block makes whole composites, 16 bytes a thread.
+  int64_t most =
+      32 * kWarps * 128 / type.getElementType().getIntOrFloatBitWidth();
+  if (failed(checkHeadDim(op, "head_dim", op.getX().getType(), most)))
     return failure();
   KernelPage page(kernels, op.getLoc(), "pool", kWarps);
+  // Half the threads of an SM leave each 64 registers: left to itself, ptxas
+  // spills to fit more.
+  page.kernel()->setAttr("nvvm.minctasm", page.b.getI32IntegerAttr(4));
   Pool pool{op, page, {}, {}, {}};
   pool.x = page.take(host.tokens(op.getX()));
   Value length = host.dim(op.getX(), 2);
@@ -125,7 +131,7 @@ unisparse::lowerToKernel(HostSide &host, gpu::GPUModuleOp kernels, PoolOp op) {
 
   // Threads that make one composite, and composites of a block.
   int64_t pieces = pool.columns / pool.lanes, threads = 32 * kWarps;
-  int64_t composites = std::max<int64_t>(1, threads / pieces);
+  int64_t composites = threads / pieces;
   Value id = page.threadId();
   Value slot = page.add(page.mul(page.blockId(gpu::Dimension::x), composites),
                         page.div(id, pieces));

@@ -10,28 +10,39 @@ using namespace unisparse::unitile;
 
 namespace {
 
-/// Registers that the parts of f32 operands take; by assembling, as the chips'.
-constexpr int64_t kSplitRegisters = 96;
+/// What a schedule may plan with where f32 operands are split as they are
+/// multiplied; by assembling, for all chips.
+constexpr int64_t kSplitRegisters = 84;
 
 /// What a tile shape asks for.
 struct Cost {
+  explicit Cost(int64_t rows) : threads(rows / 16 * 32) {}
+
+  int64_t threads;
   int64_t sharedBytes = 0;
-  int64_t registers = 0; ///< Of a thread, fragments only.
+  int64_t registers = 0; ///< Of a thread: fragments, and what copies take.
 
   void tile(int64_t rows, int64_t columns, Type element, int64_t stages = 1) {
     auto type =
         SharedType::get(element.getContext(), rows, columns, element, stages);
     sharedBytes += llvm::alignTo(type.getBytes(), 1024);
   }
+  /// A tile that is copied while fragments live. Half a register for each 16
+  /// bytes of a thread: found by assembling.
+  void streamed(int64_t rows, int64_t columns, Type element,
+                int64_t stages = 1) {
+    tile(rows, columns, element, stages);
+    registers +=
+        rows * columns * element.getIntOrFloatBitWidth() / 128 / threads / 2;
+  }
   /// A fragment with 16 rows a warp.
   void fragment(int64_t columns, int64_t bits) {
     registers += columns / 2 * bits / 32;
   }
   bool fits(const NvidiaChip &chip, Type element) const {
-    // f32 operands are split into two each as they are multiplied.
-    int64_t spare = element.isF32() ? kSplitRegisters : 0;
     return sharedBytes <= chip.sharedBytes &&
-           registers + spare <= chip.plannedRegisters;
+           registers <=
+               (element.isF32() ? kSplitRegisters : chip.plannedRegisters);
   }
 };
 
@@ -64,10 +75,10 @@ FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockSparseAttentionOp op,
   int64_t depth = tileColumns(op.getQ().getType().getDimSize(3)),
           width = tileColumns(op.getV().getType().getDimSize(3));
   auto costOf = [&](int64_t rows, int64_t keys) {
-    Cost cost;
+    Cost cost(rows);
     cost.tile(rows, depth, element);
-    cost.tile(keys, depth, element);
-    cost.tile(keys, width, element);
+    cost.streamed(keys, depth, element);
+    cost.streamed(keys, width, element);
     if (holdsQueries(op.getQ().getType()))
       cost.fragment(depth, bits);
     cost.fragment(width, 32);
@@ -75,13 +86,19 @@ FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockSparseAttentionOp op,
     cost.fragment(keys, bits);
     return cost;
   };
-  // Tiles no larger than what a block fills; the widest first.
+  // Tiles no larger than what a block fills. Rows are warps, and what K and V
+  // are read for: they shrink last, but for steps of 16 keys.
   SmallVector<std::pair<int64_t, int64_t>> shapes;
   int64_t mostRows = llvm::alignTo(op.getBlock().getQuery(), 16),
           mostKeys = llvm::alignTo(op.getBlock().getKey(), 16);
-  for (int64_t keys : {128, 64, 32, 16})
-    for (int64_t rows : {128, 64, 32, 16})
-      shapes.push_back({std::min(rows, mostRows), std::min(keys, mostKeys)});
+  auto consider = [&](int64_t rows, int64_t keys) {
+    shapes.push_back({std::min(rows, mostRows), std::min(keys, mostKeys)});
+  };
+  for (int64_t rows : {128, 64, 32, 16})
+    for (int64_t keys : {128, 64, 32})
+      consider(rows, keys);
+  for (int64_t rows : {128, 64, 32, 16})
+    consider(rows, 16);
   return givenOr(op, costOf, shapes, chip);
 }
 
@@ -101,11 +118,11 @@ FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockScoreOp op,
                           "the tile level, got ")
            << k.composites;
   auto costOf = [&](int64_t rows, int64_t keys) {
-    Cost cost;
+    Cost cost(rows);
     cost.tile(rows, depth, element);
-    cost.tile(keys, depth, element, /*stages=*/2);
+    cost.streamed(keys, depth, element, /*stages=*/2);
     cost.sharedBytes += 1024; // Scratch.
-    if (holdsQueries(op.getQ().getType()) || bits == 32)
+    if (holdsQueries(op.getQ().getType()))
       cost.fragment(depth, bits);
     cost.fragment(keys, 32);
     return cost;

@@ -31,10 +31,11 @@ mlir::FailureOr<unitile::ScheduleAttr> scheduleOf(BlockSparseAttentionOp op,
 mlir::FailureOr<unitile::ScheduleAttr> scheduleOf(BlockScoreOp op,
                                                   const NvidiaChip &chip);
 
-/// Whether a row's queries stay in registers; longer ones are read again from
-/// their tile with every key block.
+/// Whether a row's queries stay in registers. Longer ones are read again from
+/// their tile with every key block; so are f32, whose parts LLVM would hoist out
+/// of the loop, twice the registers.
 inline bool holdsQueries(mlir::RankedTensorType type) {
-  return type.getDimSize(3) * type.getElementTypeBitWidth() <= 128 * 16;
+  return !type.getElementType().isF32() && type.getDimSize(3) <= 128;
 }
 
 /// Columns of a shared tile for rows of `width` elements: a product takes 16 at

@@ -6,6 +6,8 @@
 // read.
 #include "Layout.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace unisparse::unitile;
@@ -35,61 +37,127 @@ struct CopyAsyncPattern : TilePattern<CopyAsyncOp> {
                   ConversionPatternRewriter &rewriter) const override {
     Thread t(rewriter, op.getLoc(), warps);
     SharedType tile = op.getTile().getType();
-    int64_t pieces = tile.getColumns() / tile.getPieceColumns(),
-            threads = 32 * warps, all = tile.getRows() * pieces;
     Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
-    Value id = t.id();
-    for (int64_t i = 0; i < all; i += threads) {
-      Value number = t.add(id, i);
-      if (i + threads <= all) {
-        copyPiece(t, op, adaptor, base, number, pieces);
-        continue;
-      }
-      // The last round has fewer pieces than threads.
-      auto some = scf::IfOp::create(t.b, t.less(number, t.i32(all)), false);
-      OpBuilder::InsertionGuard guard(t.b);
-      t.b.setInsertionPointToStart(some.thenBlock());
-      copyPiece(t, op, adaptor, base, number, pieces);
-    }
+    for (int64_t panel = 0; panel < tile.getPanels(); ++panel)
+      copyPanel(t, op, adaptor, base, panel);
     rewriter.eraseOp(op);
     return success();
   }
 
-  /// 16 bytes of one row, zeros where the source has none.
-  void copyPiece(Thread &t, CopyAsyncOp op, OpAdaptor adaptor, Value base,
-                 Value number, int64_t pieces) const {
+  /// What the threads know of the panel they are copying.
+  struct Panel {
+    int64_t firstPiece, pieces; ///< Of 16 bytes.
+    Value r, piece;             ///< Of the thread's first copy.
+    Value base;                 ///< The panel's row 0.
+  };
+
+  /// A thread's pieces of a panel lie whole rows apart: their addresses differ
+  /// by constants in the tile, by a multiple of the stride in the source, and
+  /// do not take a register each.
+  void copyPanel(Thread &t, CopyAsyncOp op, OpAdaptor adaptor, Value base,
+                 int64_t number) const {
     SharedType tile = op.getTile().getType();
-    Value r = t.div(number, pieces), piece = t.rem(number, pieces);
-    int64_t take = op.getTake().value_or(1), of = op.getOf().value_or(1);
-    Value from = r, within;
-    if (take != of) {
-      within = t.rem(r, of);
-      from = t.add(t.mul(t.div(r, of), take), within);
+    Panel panel;
+    panel.firstPiece = 8 * number;
+    panel.pieces = std::min<int64_t>(
+        8, tile.getColumns() / tile.getPieceColumns() - 8 * number);
+    int64_t across = llvm::PowerOf2Ceil(panel.pieces),
+            step = 32 * warps / across;
+    panel.r = t.div(t.id(), across);
+    panel.piece = t.rem(t.id(), across);
+    panel.base = t.advance(base, t.i32(number * tile.getRows() * 128));
+    llvm::SmallDenseMap<int64_t, Value> places;
+    Value source;
+    for (int64_t i = 0; i < tile.getRows(); i += step) {
+      // The swizzle repeats every 8 rows.
+      Value &place = places[i % 8];
+      if (!place)
+        place = placeOf(t, panel, i % 8);
+      Value target = t.advance(place, t.i32((i - i % 8) * 128));
+      // Rows of the source, unless some are left out, are steps apart.
+      bool even = op.getTake() == op.getOf();
+      source = source && even ? moved(t, source, tile.getElementType(),
+                                      adaptor.getStride(), step)
+                              : sourceOf(t, op, adaptor, panel, i);
+      Value mine;
+      if (panel.pieces < across)
+        mine = t.less(panel.piece, t.i32(panel.pieces));
+      if (i + step > tile.getRows())
+        mine = both(t, mine, t.less(t.add(panel.r, i), t.i32(tile.getRows())));
+      OpBuilder::InsertionGuard guard(t.b);
+      if (mine)
+        t.b.setInsertionPointToStart(
+            scf::IfOp::create(t.b, mine, /*withElseRegion=*/false).thenBlock());
+      Value bytes = arith::SelectOp::create(
+          t.b, exists(t, op, adaptor, panel, i), t.i32(16), t.i32(0));
+      NVVM::CpAsyncOp::create(t.b, target, source, 16,
+                              NVVM::LoadCacheModifierKind::CG, bytes);
     }
-    Value row = t.add(adaptor.getRow(), from);
-    Value exists = t.less(row, adaptor.getLimit());
-    auto also = [&](Value condition) {
-      exists = arith::AndIOp::create(t.b, exists, condition);
-    };
-    if (within)
-      also(t.less(within, t.i32(take)));
-    if (op.getWidth() && *op.getWidth() < tile.getColumns())
-      also(t.less(piece, t.i32(*op.getWidth() / tile.getPieceColumns())));
-    Value bytes = arith::SelectOp::create(t.b, exists, t.i32(16), t.i32(0));
+  }
+
+  static Value both(Thread &t, Value x, Value y) {
+    return x ? arith::AndIOp::create(t.b, x, y).getResult() : y;
+  }
+
+  /// Where the thread's piece of row `r + i` lies, i < 8.
+  static Value placeOf(Thread &t, const Panel &panel, int64_t i) {
+    Value r = t.add(panel.r, i);
+    Value swizzled = t.bitXor(panel.piece, t.rem(r, 8));
+    return t.advance(panel.base, t.add(t.mul(r, 128), t.mul(swizzled, 16)));
+  }
+
+  /// The source's row for the tile's row `r + i`, counted from the copy's
+  /// first.
+  static Value rowOf(Thread &t, CopyAsyncOp op, const Panel &panel, int64_t i) {
+    Value r = t.add(panel.r, i);
+    if (op.getTake() == op.getOf())
+      return r;
+    return t.add(t.mul(t.div(r, *op.getOf()), *op.getTake()),
+                 t.rem(r, *op.getOf()));
+  }
+
+  static Value sourceOf(Thread &t, CopyAsyncOp op, OpAdaptor adaptor,
+                        const Panel &panel, int64_t i) {
     Type i64 = t.b.getI64Type();
+    Value row = t.add(adaptor.getRow(), rowOf(t, op, panel, i));
+    SharedType tile = op.getTile().getType();
+    Value column =
+        t.mul(t.add(panel.piece, panel.firstPiece), tile.getPieceColumns());
     Value element = arith::MulIOp::create(
         t.b, arith::ExtSIOp::create(t.b, i64, row), adaptor.getStride());
-    element = arith::AddIOp::create(
-        t.b, element,
-        arith::ExtSIOp::create(t.b, i64, t.mul(piece, tile.getPieceColumns())));
-    Value source = LLVM::GEPOp::create(
-        t.b, adaptor.getSource().getType(), tile.getElementType(),
-        adaptor.getSource(), ArrayRef<LLVM::GEPArg>{element});
-    Value swizzled = t.bitXor(t.rem(piece, 8), t.rem(r, 8));
-    Value offset = t.add(t.add(t.mul(r, 128), t.mul(swizzled, 16)),
-                         t.mul(t.div(piece, 8), tile.getRows() * 128));
-    NVVM::CpAsyncOp::create(t.b, t.advance(base, offset), source, 16,
-                            NVVM::LoadCacheModifierKind::CG, bytes);
+    element = arith::AddIOp::create(t.b, element,
+                                    arith::ExtSIOp::create(t.b, i64, column));
+    return LLVM::GEPOp::create(t.b, adaptor.getSource().getType(),
+                               tile.getElementType(), adaptor.getSource(),
+                               ArrayRef<LLVM::GEPArg>{element});
+  }
+
+  /// `rows` rows further.
+  static Value moved(Thread &t, Value source, Type element, Value stride,
+                     int64_t rows) {
+    Value step = arith::ConstantIntOp::create(t.b, rows, 64);
+    return LLVM::GEPOp::create(
+        t.b, source.getType(), element, source,
+        ArrayRef<LLVM::GEPArg>{
+            arith::MulIOp::create(t.b, stride, step).getResult()});
+  }
+
+  /// Whether the source has the piece; the tile gets zeros where not.
+  static Value exists(Thread &t, CopyAsyncOp op, OpAdaptor adaptor,
+                      const Panel &panel, int64_t i) {
+    Value row = t.add(adaptor.getRow(), rowOf(t, op, panel, i));
+    Value yes = t.less(row, adaptor.getLimit());
+    if (op.getTake() != op.getOf())
+      yes = both(
+          t, yes,
+          t.less(t.rem(t.add(panel.r, i), *op.getOf()), t.i32(*op.getTake())));
+    SharedType tile = op.getTile().getType();
+    int64_t width =
+        op.getWidth().value_or(tile.getColumns()) / tile.getPieceColumns();
+    if (width < panel.firstPiece + panel.pieces)
+      yes = both(t, yes,
+                 t.less(t.add(panel.piece, panel.firstPiece), t.i32(width)));
+    return yes;
   }
 };
 

@@ -1,29 +1,177 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# RUN: %python %s %unisparse_opt %t
-"""The attend kernels of all cases of benchmarks/gpu_attend.py lower to PTX, and assemble without spills where there is a ptxas."""
+# RUN: %python %s %unisparse_opt %src_root/lib/Target/Nvidia.cpp %t
+"""Every stage's kernel, in configurations that reach the corners of its schedule, assembles for every chip in the table
+of chips, with no stack frame and no spill.
+
+Without a ptxas only the compilation to PTX is checked. `--list` prints what each kernel takes; `--chips=`, `--only=`
+narrow it down.
+"""
+import argparse
+import concurrent.futures
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 
-opt, folder = sys.argv[1], pathlib.Path(sys.argv[2])
-script = pathlib.Path(__file__).resolve().parents[3] / "benchmarks" / "gpu_attend.py"
-ptxas = shutil.which("ptxas")
-for chip in ("sm_80", "sm_90"):
-    subprocess.run([sys.executable, script, "compile", folder / chip, f"--opt={opt}", f"--chip={chip}"], check=True)
-    kernels = sorted((folder / chip).glob("*.ptx"))
-    assert kernels, "no kernel"
-    for kernel in kernels:
-        assert f".target {chip}" in kernel.read_text(), kernel
+
+@dataclass
+class Config:
+    """One unisparse.attention on dynamic lengths, with its four stages."""
+
+    name: str
+    dim: int
+    block: str = "128x128"
+    pooling: str = "8x8"
+    value_dim: int = 0  # dim
+    dtype: str = "bf16"
+    heads: int = 4
+    kv_heads: int = 2
+    head_pool: int = 1
+    rule: str = "top_p = 0.9"
+    agg: str = "max"
+    share: str = "none"
+    causal: bool = True
+    packed: bool = False
+    lse: bool = True
+    scale: float = 0.0
+
+    def program(self):
+        b = "1" if self.packed else "?"
+        value_dim = self.value_dim or self.dim
+        q, k, v, o = (f"tensor<{b}x{h}x?x{d}x{self.dtype}>" for h, d in (
+            (self.heads, self.dim), (self.kv_heads, self.dim), (self.kv_heads, value_dim), (self.heads, value_dim)))
+        selections = self.heads // self.head_pool
+        if self.share == "group":
+            selections = min(selections, self.kv_heads)
+        operands, text = [("q", q), ("k", k), ("v", v)], "unisparse.attention %q, %k, %v"
+        if self.rule == "top_p":  # The operand: a share for each head.
+            operands.append(("p", f"tensor<{self.kv_heads if self.share == 'group' else self.heads}xf32>"))
+            selections = max(selections, self.kv_heads if self.share == "group" else self.heads)
+            text += " top_p(%p)"
+        if self.packed:
+            operands += [("cq", "tensor<?xi32>"), ("ck", "tensor<?xi32>")]
+            text += " cu_seqlens(%cq, %ck)"
+        heads = f", heads = {self.head_pool}" if self.head_pool > 1 else ""
+        text += f" block <{self.block}> pooling <{self.pooling}{heads}> rule <{self.rule}> agg {self.agg} share {self.share}"
+        text += " causal" * self.causal + " return_lse" * self.lse + (f" scale {self.scale:e}" if self.scale else "")
+        results = [o] + [f"tensor<{b}x{self.heads}x?xf32>"] * self.lse
+        results += [f"tensor<{b}x{selections}x?xi32>", f"tensor<{b}x{selections}x?x?xi32>", f"tensor<{b}x{selections}xf32>"]
+        names = ", ".join(f"%r{n}" for n in range(len(results)))
+        types = ", ".join(results)
+        return (f"func.func @{self.name}({', '.join(f'%{n}: {t}' for n, t in operands)}) -> ({types}) {{\n"
+                f"  {names} = {text} : ({', '.join(t for _, t in operands)}) -> ({types})\n"
+                f"  return {names} : {types}\n}}\n")
+
+    def kernels(self):
+        kernels = {"select", "density", "attend"}
+        if self.rule == "all":  # Nothing is estimated.
+            return kernels
+        # A factor of 1 pools nothing, but a packed batch gets its slots.
+        pools = sum(by != "1" or self.head_pool > 1 or self.packed for by in self.pooling.split("x"))
+        return kernels | {"score"} | set(["pool", "pool_0"][:pools])
+
+
+CONFIGS = [
+    Config("headline", 128, heads=32, kv_heads=8),
+    Config("plain", 64, causal=False, lse=False, dtype="f16"),
+    Config("dense", 128, rule="all"),
+    Config("short_rows", 40, "16x16", "1x1", rule="top_k = 4", causal=False),
+    Config("uneven", 80, "48x80", "4x8", value_dim=48, dtype="f16"),
+    Config("d96", 96, "64x128", "16x16", packed=True),
+    Config("d96_wide_values", 96, "128x128", "8x8", value_dim=128, packed=True, dtype="f16"),
+    Config("d192", 192, value_dim=128, heads=16, kv_heads=16),
+    Config("d192_packed", 192, packed=True, agg="sum"),
+    Config("d256", 256),
+    Config("d256_fine", 256, "64x64", "1x1", share="group", packed=True, dtype="f16"),
+    Config("d256_full", 256, "128x64", "16x4", value_dim=64, causal=False),
+    Config("wide_values", 64, "64x64", "4x4", value_dim=256),
+    Config("odd_blocks", 72, "100x24", "10x8", rule="top_p = 0.8, min_blocks = 2, max_blocks = 9"),
+    Config("odd_blocks_packed", 128, "100x24", "20x3", packed=True, share="group"),
+    Config("large_blocks", 128, "200x256", "8x8"),
+    Config("large_blocks_d192", 192, "200x256", "25x32", packed=True),
+    Config("coarse", 128, pooling="32x32"),
+    Config("finest_queries", 64, pooling="1x8", agg="sum"),
+    Config("finest_keys", 64, pooling="8x1"),
+    Config("head_pool_within", 128, pooling="16x2", heads=8, head_pool=2, agg="sum", share="group"),
+    Config("head_pool_across", 64, "64x64", "8x8", heads=8, kv_heads=4, head_pool=4, packed=True, agg="sum", causal=False),
+    Config("shares_of_heads", 128, rule="top_p", heads=8),
+    Config("negative_scale", 128, scale=-0.125, packed=True, rule="top_p = 0.95, dense_below = 2048"),
+    Config("top_k_group", 112, "16x128", "4x16", rule="top_k = 8", share="group", heads=8, dtype="f16"),
+]
+
+
+def chips_of(table):
+    chips = re.findall(r'^\s*\{"(sm_\w+)"', table.read_text(), re.M)
+    assert chips, f"{table}: no chips"
+    return chips
+
+
+def compile_chip(opt, chip, configs, folder):
+    """One run of the compiler for all programs; returns the .ptx of each."""
+    source = "// -----\n".join(c.program() for c in configs)
+    run = subprocess.run([opt, "-", "-split-input-file", f"--unisparse-to-gpu-pipeline=chip={chip}"], input=source, capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(f"{chip}: {run.stderr[:2000]}")
+    assemblies = re.findall(r'assembly = "(.*?)"', run.stdout, re.S)
+    assert len(assemblies) == len(configs), f"{chip}: {len(assemblies)} binaries for {len(configs)} programs"
+    paths = []
+    for config, assembly in zip(configs, assemblies):
+        ptx = re.sub(r"\\([0-9A-F]{2})", lambda m: chr(int(m[1], 16)), assembly).rstrip("\0")
+        assert f".target {chip}" in ptx, f"{config.name}: not for {chip}"
+        entries = set(re.findall(r"\.entry (\w+)\(", ptx))
+        assert entries == config.kernels(), f"{config.name}: kernels {sorted(entries)}"
+        paths.append(folder / f"{chip}.{config.name}.ptx")
+        paths[-1].write_text(ptx)
+    return paths
+
+
+def assemble(ptxas, chip, path):
+    """(kernel, registers, stack, stores, loads) of each kernel in the file."""
+    run = subprocess.run([ptxas, "-v", f"-arch={chip}", path, "-o", "/dev/null"], capture_output=True, text=True)
+    if run.returncode:
+        return [(path.stem, run.stderr[:1000], 1, 1, 1)]
+    found = re.findall(r"Function properties for (\w+)\s+(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads\s.*?Used (\d+) registers", run.stderr)
+    return [(f"{path.stem}.{kernel}", registers, int(stack), int(stores), int(loads)) for kernel, stack, stores, loads, registers in found]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("opt")
+    parser.add_argument("table", type=pathlib.Path)
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--chips", help="only these, by comma")
+    parser.add_argument("--only", default="", help="only configurations whose name contains this")
+    parser.add_argument("--list", action="store_true", help="print the registers of every kernel")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    chips = arguments.chips.split(",") if arguments.chips else chips_of(arguments.table)
+    configs = [c for c in CONFIGS if arguments.only in c.name]
+    ptxas = shutil.which("ptxas", path="/usr/local/cuda/bin") or shutil.which("ptxas")
+    kernels, bad = 0, []
+    # Two at a time: what a small machine has.
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        compiled = pool.map(lambda chip: compile_chip(arguments.opt, chip, configs, arguments.folder), chips)
+        jobs = [(chip, path) for chip, paths in zip(chips, compiled) for path in paths]
         if not ptxas:
-            continue
-        run = subprocess.run([ptxas, "-v", f"-arch={chip}", kernel, "-o", "/dev/null"], capture_output=True, text=True)
-        assert run.returncode == 0, f"{kernel}: {run.stderr}"
-        frames = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", run.stderr)
-        assert frames and all(f == ("0", "0", "0") for f in frames), f"{kernel}: {run.stderr}"
-        print(kernel.name, chip, re.search(r"Used \d+ registers", run.stderr)[0], "no spill")
-if not ptxas:
-    print("skipped: no ptxas in PATH, nothing was assembled")
+            print(f"skipped: no ptxas in PATH or /usr/local/cuda, {len(jobs)} programs were compiled and not assembled")
+            return
+        for (chip, path), rows in zip(jobs, pool.map(lambda job: assemble(ptxas, *job), jobs)):
+            if len(rows) != len(re.findall(r"\.entry ", path.read_text())):
+                bad.append(f"{path.stem}: expected a report on every kernel, got {rows}")
+            for name, registers, *frame in rows:
+                kernels += 1
+                if arguments.list:
+                    print(name, registers, "registers")
+                if any(frame):
+                    bad.append(f"{name}: {registers} registers, stack frame {frame[0]}, spill stores {frame[1]}, loads {frame[2]} bytes")
+    print(f"{kernels} kernels assembled for {len(chips)} chips, {len(bad)} of them wrong")
+    if bad:
+        sys.exit("\n".join(bad))
+
+
+if __name__ == "__main__":
+    main()
