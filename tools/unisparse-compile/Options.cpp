@@ -96,7 +96,8 @@ Error expectOneTask(CommandLine &c) {
 Error convertProgram(CommandLine &c, Options &o) {
   if (!c.programs.empty()) {
     o.program = c.programs.front();
-    return c.computation.expectNone("PROGRAM.mlir", {&c.stage, &c.heads, &c.kvHeads, &c.headDim,
+    return c.computation.expectNone("PROGRAM.mlir",
+                                    {&c.stage, &c.heads, &c.kvHeads, &c.headDim,
                                      &c.valueDim, &c.dtype, &c.packed,
                                      &c.returnLse, &c.returnSelection});
   }

@@ -47,8 +47,7 @@ static Error load(DriverCalls &c) {
   // As in the runtime: tests put a driver of their own there.
   std::string name =
       sys::Process::GetEnv("UNISPARSE_LIBCUDA").value_or("libcuda.so.1");
-  auto library =
-      sys::DynamicLibrary::getPermanentLibrary(name.c_str(), &error);
+  auto library = sys::DynamicLibrary::getPermanentLibrary(name.c_str(), &error);
   if (!library.isValid())
     return noDevice("NVIDIA's driver on this machine", error);
   StringRef missing;

@@ -113,7 +113,8 @@ Error convert(CommandLine &c, Options &o) {
   if (c.compare.getNumOccurrences() && c.compare != "dense")
     return usage("--compare", "dense", c.compare);
   if (c.program.getNumOccurrences())
-    if (Error e = c.computation.expectNone("--program", {&c.selection, &c.compare}))
+    if (Error e =
+            c.computation.expectNone("--program", {&c.selection, &c.compare}))
       return e;
   o.input = c.inputs.front();
   o.program = c.program;
