@@ -48,6 +48,15 @@ struct Cost {
 
 } // namespace
 
+constexpr int64_t kAttendKeys[] = {128, 64, 32, 16};
+constexpr int64_t kScoreKeys[] = {64, 32, 16};
+
+/// The sizes to try. Long rows of f32 leave registers for the smallest only.
+static ArrayRef<int64_t> keySizes(ArrayRef<int64_t> sizes, RankedTensorType q) {
+  bool smallest = q.getElementType().isF32() && q.getDimSize(3) > 64;
+  return smallest ? sizes.take_back() : sizes;
+}
+
 template <typename OpTy>
 static FailureOr<ScheduleAttr>
 givenOr(OpTy op, function_ref<Cost(int64_t, int64_t)> costOf,
@@ -135,7 +144,7 @@ FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockScoreOp op,
   // 64 by 64 first: two blocks an SM hide each other's exponentials, worth 11
   // to 17% over one of 128 by 128 (benchmarks/NOTES.md).
   SmallVector<std::pair<int64_t, int64_t>> shapes;
-  for (int64_t keys : {64, 32, 16})
+  for (int64_t keys : keySizes(kScoreKeys, op.getQ().getType()))
     for (int64_t rows : {64, 32, 16})
       shapes.push_back({whole(rows, q.padded), whole(keys, k.padded)});
   return givenOr(op, costOf, shapes, chip);
