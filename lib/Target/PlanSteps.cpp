@@ -141,8 +141,14 @@ LogicalResult PlanBuilder::visitAssert(cf::AssertOp op) {
   FailureOr<Expr> rightExpr = values.exprOf(comparison->right, op);
   if (failed(leftExpr) || failed(rightExpr))
     return failure();
-  plan.checks.push_back({label.str(), *leftExpr, comparison->relation,
-                         *rightExpr, left.str(), right.str()});
+  // Stages that share operands repeat each other's rules.
+  bool known = llvm::any_of(plan.checks, [&](const Check &c) {
+    return c.label == label && c.relation == comparison->relation &&
+           c.left == *leftExpr && c.right == *rightExpr;
+  });
+  if (!known)
+    plan.checks.push_back({label.str(), *leftExpr, comparison->relation,
+                           *rightExpr, left.str(), right.str()});
   return success();
 }
 
