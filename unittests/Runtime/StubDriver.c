@@ -216,7 +216,10 @@ int cuDevicePrimaryCtxRelease_v2(int device) {
 
 int cuCtxPushCurrent_v2(Context *context) {
   BEGIN();
-  if (depth == STACK || context->references == 0)
+  pthread_mutex_lock(&lock);
+  int retained = context->references > 0;
+  pthread_mutex_unlock(&lock);
+  if (depth == STACK || !retained)
     return INVALID_CONTEXT;
   stack[depth++] = context;
   return SUCCESS;
