@@ -125,7 +125,7 @@ struct MmaPattern : TilePattern<MmaOp> {
 
 void unisparse::unitile::populateMmaPatterns(const TypeConverter &converter,
                                              RewritePatternSet &patterns,
-                                             int64_t warps) {
+                                             Warps warps) {
   patterns.add<LoadPattern, MmaPattern>(converter, patterns.getContext(),
                                         warps);
 }

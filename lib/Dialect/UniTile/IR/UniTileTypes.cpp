@@ -151,3 +151,15 @@ Type RowsType::parse(AsmParser &parser) {
 void RowsType::print(AsmPrinter &printer) const {
   printer << '<' << getRows() << 'x' << getElementType() << '>';
 }
+
+//===----------------------------------------------------------------------===//
+// BarriersType
+//===----------------------------------------------------------------------===//
+
+LogicalResult
+BarriersType::verify(function_ref<InFlightDiagnostic()> emitError,
+                     int64_t count) {
+  if (count < 1)
+    return emitError() << "expected at least one barrier, got " << count;
+  return success();
+}

@@ -90,9 +90,11 @@ private:
   llvm::SmallPtrSet<Operation *, 4> wrong;
 };
 
-/// Stages of a tile are told apart at run time, not here.
+/// Stages of a tile are told apart at run time, not here; tiles that the copy
+/// engine fills are guarded by barriers.
 bool isFollowed(Value tile) {
-  return cast<SharedType>(tile.getType()).getStages() == 1;
+  return cast<SharedType>(tile.getType()).getStages() == 1 &&
+         llvm::none_of(tile.getUsers(), llvm::IsaPred<TensorCopyOp>);
 }
 
 void Checker::read(Operation *op, Value tile, State &state) {

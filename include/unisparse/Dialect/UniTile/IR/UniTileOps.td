@@ -288,6 +288,48 @@ def UniTile_ReduceOp : UniTile_Op<"reduce", [Pure, AllTypesMatch<["init", "resul
   let hasVerifier = 1;
 }
 
+def UniTile_FoldOp : UniTile_Op<"fold", [Pure]> {
+  let summary = "Combine the columns of a fragment that are 8 apart";
+  let description = [{
+    Column `c` of the result is combined from all columns `c + 8 n`. No thread
+    asks another for that, so a loop folds, and one `unitile.reduce` behind it
+    finishes its rows.
+
+    Constraint U10: the result has the fragment's rows and element type, f32,
+    and 8 columns.
+
+    ```mlir
+    func.func @fold(%s: !unitile.fragment<128x64xf32>) -> !unitile.fragment<128x8xf32> {
+      %0 = unitile.fold add %s : !unitile.fragment<128x64xf32> -> !unitile.fragment<128x8xf32>
+      return %0 : !unitile.fragment<128x8xf32>
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_CombineAttr:$combine, UniTile_FragmentType:$fragment);
+  let results = (outs UniTile_FragmentType:$result);
+  let assemblyFormat =
+      "`` $combine $fragment attr-dict `:` qualified(type($fragment)) `->` qualified(type($result))";
+  let hasVerifier = 1;
+}
+
+def UniTile_AllBelowOp : UniTile_Op<"all_below", [Pure]> {
+  let summary = "Are all elements that a warp holds below a bound?";
+  let description = [{
+    The same answer in every thread of a warp; warps may differ. NaN is below
+    nothing.
+
+    ```mlir
+    func.func @fits(%x: !unitile.fragment<128x8xf32>, %bound: f32) -> i1 {
+      %0 = unitile.all_below %x, %bound : !unitile.fragment<128x8xf32>
+      return %0 : i1
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_FragmentOrRows:$value, F32:$bound);
+  let results = (outs I1:$result);
+  let assemblyFormat = "$value `,` $bound attr-dict `:` qualified(type($value))";
+}
+
 def UniTile_StoreOp : UniTile_Op<"store", [MemoryEffects<[MemWrite]>]> {
   let summary = "Write a fragment, or rows, to global memory";
   let description = [{
@@ -309,5 +351,7 @@ def UniTile_StoreOp : UniTile_Op<"store", [MemoryEffects<[MemWrite]>]> {
     `:` qualified(type($value))
   }];
 }
+
+include "unisparse/Dialect/UniTile/IR/UniTileAsyncOps.td"
 
 #endif // UNISPARSE_DIALECT_UNITILE_IR_UNITILEOPS_TD

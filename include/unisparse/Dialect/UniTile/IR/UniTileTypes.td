@@ -55,6 +55,20 @@ def UniTile_RowsType : UniTile_Type<"Rows", "rows"> {
   let hasCustomAssemblyFormat = 1;
 }
 
+def UniTile_BarriersType : UniTile_Type<"Barriers", "barriers"> {
+  let summary = "Barriers in shared memory that copies and warps arrive at";
+  let description = [{
+    `!unitile.barriers<3>`: three mbarriers of 8 bytes. A phase of one ends when
+    all its arrivals have come and the bytes that were announced are there;
+    phases are counted by their parity, from 0.
+  }];
+  let parameters = (ins "int64_t":$count);
+  let assemblyFormat = "`<` $count `>`";
+  let extraClassDeclaration = [{
+    int64_t getBytes() const { return 8 * getCount(); }
+  }];
+}
+
 def UniTile_Combine : I32EnumAttr<"Combine", "how values of a row are combined", [
     I32EnumAttrCase<"Max", 0, "max">, I32EnumAttrCase<"Add", 1, "add">]> {
   let cppNamespace = "::unisparse::unitile";
