@@ -54,6 +54,8 @@ unisparse::buildTilePipeline(OpPassManager &pm,
   pm.addPass(createArithToLLVMConversionPass());
   // Kernels become LLVM functions, block and thread ids special registers.
   pm.addNestedPass<gpu::GPUModuleOp>(createConvertGpuOpsToNVVMOps());
+  // Only now are kernels NVVM's, which may take maps by value.
+  pm.addNestedPass<gpu::GPUModuleOp>(createUniTilePassMapsByValue());
   // The vectors of fragments; addresses that appeared on the way.
   pm.addPass(createConvertVectorToLLVMPass());
   pm.addPass(createArithToLLVMConversionPass());

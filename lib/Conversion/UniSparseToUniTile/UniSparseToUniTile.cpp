@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "AttendKernel.h"
+#include "HopperAttendKernel.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
@@ -13,6 +13,7 @@
 #include "mlir/IR/SymbolTable.h"
 #include "unisparse/Conversion/Passes.h"
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
+#include "unisparse/Target/Nvidia.h"
 
 namespace unisparse {
 #define GEN_PASS_DEF_CONVERTUNISPARSETOUNITILE
@@ -21,8 +22,13 @@ namespace unisparse {
 
 using namespace mlir;
 using namespace unisparse;
+using namespace unisparse::unitile;
 
 namespace {
+
+/// Of H100 SXM and H200. Blocks beyond the rows of query blocks end at once,
+/// blocks beyond the multiprocessors come late and find nothing left.
+constexpr int64_t kMultiprocessors = 132;
 
 /// Emits the launch of one kernel in an op's place.
 class Launch {
@@ -32,6 +38,9 @@ public:
 
   /// Returns the op's results as tensors of new device buffers.
   SmallVector<Value> emit(gpu::GPUFuncOp kernel);
+  /// The same for a kernel of HopperAttendKernel.h.
+  SmallVector<Value> emitHopper(gpu::GPUFuncOp kernel,
+                                const HopperSchedule &schedule);
 
 private:
   Value buffer(Value tensor) {
@@ -59,6 +68,9 @@ private:
     return b.createOrFold<arith::CeilDivUIOp>(x, index(y));
   }
   Value result(Type tensorType, Value q);
+  /// [head_dim, length, batch * heads] in boxes of 64 columns.
+  Value tensorMap(Value buffer, int64_t boxRows);
+  SmallVector<Value> asTensors(ArrayRef<Value> results);
 
   ImplicitLocOpBuilder b;
   BlockSparseAttentionOp op;
@@ -105,6 +117,10 @@ SmallVector<Value> Launch::emit(gpu::GPUFuncOp kernel) {
   gpu::LaunchFuncOp::create(
       b, kernel, gpu::KernelDim3{slots, index(s.heads), dim(q, 0)},
       gpu::KernelDim3{index(32 * s.warps()), one, one}, shared, arguments);
+  return asTensors(results);
+}
+
+SmallVector<Value> Launch::asTensors(ArrayRef<Value> results) {
   SmallVector<Value> tensors;
   for (auto [memref, type] : llvm::zip_equal(results, op->getResultTypes()))
     tensors.push_back(bufferization::ToTensorOp::create(b, type, memref,
@@ -112,8 +128,57 @@ SmallVector<Value> Launch::emit(gpu::GPUFuncOp kernel) {
   return tensors;
 }
 
+Value Launch::tensorMap(Value buffer, int64_t boxRows) {
+  auto times = [&](Value x, Value y) {
+    return b.createOrFold<arith::MulIOp>(x, y);
+  };
+  Value columns = dim(buffer, 3), length = dim(buffer, 2);
+  Value matrices = times(dim(buffer, 0), dim(buffer, 1));
+  Value rowBytes = times(columns, index(2));
+  return TensorMapOp::create(
+      b, pointer(buffer), ValueRange{columns, length, matrices},
+      ValueRange{rowBytes, times(rowBytes, length)}, {64, boxRows, 1},
+      s.element);
+}
+
+SmallVector<Value> Launch::emitHopper(gpu::GPUFuncOp kernel,
+                                      const HopperSchedule &schedule) {
+  Value q = buffer(op.getQ()), k = buffer(op.getK()), v = buffer(op.getV());
+  SmallVector<Value> results{result(op.getO().getType(), q)};
+  SmallVector<Value> arguments{
+      tensorMap(q, s.blockQ), tensorMap(k, s.blockK), tensorMap(v, s.blockK),
+      tensorMap(results[0], HopperSchedule::rowsPerGroup)};
+  if (op.getLse()) {
+    results.push_back(result(op.getLse().getType(), q));
+    arguments.push_back(pointer(results[1]));
+  }
+  for (Value tensor : {op.getCounts(), op.getIndices()})
+    if (tensor)
+      arguments.push_back(pointer(buffer(tensor)));
+  Value counter = gpu::AllocOp::create(b, MemRefType::get({1}, b.getI32Type()),
+                                       Type(), ValueRange{}, ValueRange{},
+                                       ValueRange{})
+                      .getMemref();
+  Value zero = arith::ConstantIntOp::create(b, 0, 32);
+  gpu::MemsetOp::create(b, Type(), ValueRange{}, counter, zero);
+  arguments.push_back(pointer(counter));
+  Value slots = ceilDiv(dim(q, 2), s.blockQ);
+  arguments.append({i32(dim(q, 2)), i32(dim(k, 2)), i32(slots),
+                    i32(ceilDiv(dim(k, 2), s.blockK)), i32(dim(q, 0))});
+  Value one = index(1);
+  int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
+  Value shared =
+      arith::ConstantIntOp::create(b, schedule.sharedBytes(s), 32);
+  gpu::LaunchFuncOp::create(
+      b, kernel, gpu::KernelDim3{index(kMultiprocessors), one, one},
+      gpu::KernelDim3{index(128 * (1 + groups)), one, one}, shared, arguments);
+  return asTensors(results);
+}
+
 struct ConvertUniSparseToUniTile
     : unisparse::impl::ConvertUniSparseToUniTileBase<ConvertUniSparseToUniTile> {
+  using Base::Base;
+
   void runOnOperation() override {
     SmallVector<BlockSparseAttentionOp> ops;
     getOperation().walk([&](BlockSparseAttentionOp op) { ops.push_back(op); });
@@ -125,15 +190,27 @@ struct ConvertUniSparseToUniTile
       FailureOr<AttendSpec> spec = attendSpecOf(op);
       if (failed(spec))
         return signalPassFailure();
+      FailureOr<HopperSchedule> schedule = failure();
+      if (hopper) {
+        ScopedDiagnosticHandler quiet(&getContext(), [](Diagnostic &) {});
+        schedule = hopperScheduleOf(*spec, findNvidiaChip("sm_90a")->sharedBytes,
+                                    [&] { return op.emitOpError(); });
+      }
       rewriter.setInsertionPointToEnd(kernels.getBody());
       gpu::GPUFuncOp kernel =
-          buildAttendKernel(rewriter, op.getLoc(), "attend", *spec);
+          succeeded(schedule)
+              ? buildHopperAttendKernel(rewriter, op.getLoc(), "attend", *spec,
+                                        *schedule)
+              : buildAttendKernel(rewriter, op.getLoc(), "attend", *spec);
       // A second kernel of the name gets another one.
       SymbolTable table(kernels);
       kernel->remove();
       table.insert(kernel, kernels.getBody()->end());
       rewriter.setInsertionPoint(op);
-      rewriter.replaceOp(op, Launch(rewriter, op, *spec).emit(kernel));
+      Launch launch(rewriter, op, *spec);
+      rewriter.replaceOp(op, succeeded(schedule)
+                                 ? launch.emitHopper(kernel, *schedule)
+                                 : launch.emit(kernel));
     }
   }
 

@@ -96,6 +96,7 @@ struct ConvertUniTileToNVVM
     TileTypeConverter converter(warps);
     if (failed(checkRows(kernel, converter, warps)))
       return failure();
+    noteMaps(kernel);
     RewritePatternSet patterns(&getContext());
     ConversionTarget target(getContext());
     target.addIllegalDialect<UniTileDialect>();
@@ -110,6 +111,18 @@ struct ConvertUniTileToNVVM
     populateTensorCopyPatterns(converter, patterns, warps);
     populateWgmmaPatterns(converter, patterns, warps);
     return applyPartialConversion(kernel, target, std::move(patterns));
+  }
+
+  /// The conversion of functions drops what it does not know of arguments, but
+  /// keeps what stands on the function.
+  void noteMaps(gpu::GPUFuncOp kernel) {
+    SmallVector<int32_t> maps;
+    for (unsigned i = 0; i < kernel.getNumArguments(); ++i)
+      if (kernel.removeArgAttr(i, kTensorMapAttr))
+        maps.push_back(i);
+    if (!maps.empty())
+      kernel->setAttr(kTensorMapsAttr,
+                      DenseI32ArrayAttr::get(&getContext(), maps));
   }
 
   /// Fragments have to share out among the warps.

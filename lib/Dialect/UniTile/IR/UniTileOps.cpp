@@ -98,6 +98,15 @@ LogicalResult MmaStartOp::verify() {
                        getResult().getType(), getByRows());
 }
 
+LogicalResult TensorMapOp::verify() { // [U13]
+  size_t rank = getBox().size();
+  if (getSizes().size() != rank || getStrides().size() + 1 != rank)
+    return emitOpError("[U13] expected ")
+           << rank << " sizes and " << rank - 1 << " strides, got "
+           << getSizes().size() << " and " << getStrides().size();
+  return success();
+}
+
 LogicalResult RolesOp::verify() {
   if (getProducerRegisters().has_value() != getConsumerRegisters().has_value())
     return emitOpError("[U12] expected registers of both roles or of none");

@@ -158,6 +158,33 @@ def UniTile_ArriveOp : UniTile_BarrierUse<"arrive", (ins UnitAttr:$by_thread)> {
 // Copies of the copy engine
 //===----------------------------------------------------------------------===//
 
+def UniTile_TensorMapOp : UniTile_Op<"tensor_map", [Pure, AttrSizedOperandSegments]> {
+  let summary = "Host: what the copy engine must know of a tensor";
+  let description = [{
+    A map of the tensor at `source`, to be passed to a launch, which takes its
+    128 bytes by value. `sizes` are in elements, innermost first; `strides` in
+    bytes, of all dimensions but the innermost, whose elements are neighbours.
+    `box` is what one copy takes; the shared side is swizzled by 128 bytes.
+
+    Constraint U13: as many sizes as the box has, and one stride less.
+
+    ```mlir
+    func.func @map(%p: !llvm.ptr<1>, %columns: index, %rows: index, %stride: index) -> !llvm.ptr {
+      %m = unitile.tensor_map %p sizes [%columns, %rows] strides [%stride] box [64, 128] : bf16
+      return %m : !llvm.ptr
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_GlobalPtr:$source, Variadic<Index>:$sizes,
+                       Variadic<Index>:$strides, DenseI64ArrayAttr:$box,
+                       TypeAttr:$element);
+  let results = (outs UniTile_GenericPtr:$map);
+  let assemblyFormat = [{
+    $source `sizes` `[` $sizes `]` `strides` `[` $strides `]` `box` $box attr-dict `:` $element
+  }];
+  let hasVerifier = 1;
+}
+
 def UniTile_TensorCopyOp : UniTile_Op<"tensor_copy",
     [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "One thread starts the copy of a tile by the copy engine";

@@ -1,0 +1,168 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "HopperPage.h"
+
+using namespace mlir;
+using namespace unisparse;
+using namespace unisparse::unitile;
+
+//===----------------------------------------------------------------------===//
+// The schedule
+//===----------------------------------------------------------------------===//
+
+/// Barriers and words behind the tiles.
+static constexpr int64_t kSmallBytes = 1024;
+
+static int64_t tileBytes(const AttendSpec &s, int64_t rows, int64_t columns) {
+  auto type = SharedType::get(s.element.getContext(), rows, columns, s.element,
+                              /*stages=*/1);
+  return llvm::alignTo(type.getBytes(), 1024);
+}
+
+int64_t HopperSchedule::sharedBytes(const AttendSpec &s) const {
+  int64_t bytes = tileBytes(s, s.blockQ, s.headDim);
+  if (s.headDim != s.valueDim)
+    bytes += tileBytes(s, s.blockQ, s.valueDim);
+  bytes += stages * (tileBytes(s, s.blockK, s.headDim) +
+                     tileBytes(s, s.blockK, s.valueDim));
+  // Two full and two empty barriers a stage, two of the queries, the words.
+  return llvm::alignTo(bytes + 8 * (4 * stages + 2), 16) + 4 * RowInfo::words;
+}
+
+FailureOr<HopperSchedule> unisparse::hopperScheduleOf(
+    const AttendSpec &s, int64_t sharedBytes,
+    function_ref<InFlightDiagnostic()> emitError) {
+  if (s.packed)
+    return emitError() << "expected one sequence for each batch entry, got a "
+                          "packed batch";
+  HopperSchedule schedule;
+  int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
+  if (s.blockQ % HopperSchedule::rowsPerGroup || groups > 2)
+    return emitError() << "expected query blocks of 64 or 128 rows, got "
+                       << s.blockQ;
+  // One group leaves every thread 255 registers; with two they move.
+  if (groups < 2)
+    schedule.producerRegisters = schedule.consumerRegisters = 0;
+  schedule.stages = 0;
+  int64_t fixed = schedule.sharedBytes(s) + kSmallBytes;
+  schedule.stages = 1;
+  int64_t pair = schedule.sharedBytes(s) - fixed + kSmallBytes;
+  schedule.stages =
+      std::min(HopperSchedule().stages, (sharedBytes - fixed) / pair);
+  if (schedule.stages < 2)
+    return emitError() << "expected shared memory for two pairs of key and "
+                          "value tiles of "
+                       << pair << " bytes, got " << sharedBytes - fixed
+                       << " bytes";
+  return schedule;
+}
+
+//===----------------------------------------------------------------------===//
+// The page
+//===----------------------------------------------------------------------===//
+
+Cursor HopperPage::next(Cursor c) {
+  Value slot = add(c.slot, i32(1));
+  Value wraps =
+      compare(arith::CmpIPredicate::eq, slot, i32(schedule.stages));
+  Value turn = arith::ExtUIOp::create(b, b.getI32Type(), wraps);
+  return {select(wraps, i32(0), slot),
+          arith::XOrIOp::create(b, c.parity, turn)};
+}
+
+Value HopperPage::selectionRow(Value unit, Value batchHead) {
+  return add(mul(div(batchHead, i32(s.selectionGroup)), slots), unit);
+}
+
+Value HopperPage::blockCount(Value unit, Value selectionRow) {
+  if (s.hasSelection)
+    return loadI32(counts, selectionRow);
+  if (!s.causal)
+    return keyBlocks;
+  Value end = min(add(firstPosition(unit), i32(s.blockQ)), lk);
+  return div(add(end, i32(s.blockK - 1)), i32(s.blockK));
+}
+
+Value HopperPage::blockNumber(Value selectionRow, Value n) {
+  if (!s.hasSelection)
+    return n;
+  Value first =
+      arith::MulIOp::create(b, i64(selectionRow), i64(keyBlocks));
+  return loadI32(indices, arith::AddIOp::create(b, first, i64(n)));
+}
+
+gpu::GPUFuncOp HopperPage::build(StringRef name) {
+  MLIRContext *context = b.getContext();
+  auto map = LLVM::LLVMPointerType::get(context);
+  auto global = LLVM::LLVMPointerType::get(context, 1);
+  SmallVector<Type> types(4, map);
+  types.append(1 + s.hasLse + 2 * s.hasSelection, global);
+  types.append(5, b.getI32Type());
+  auto kernel =
+      gpu::GPUFuncOp::create(b, name, b.getFunctionType(types, TypeRange{}));
+  kernel->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
+  int32_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
+  kernel.setKnownBlockSize(ArrayRef<int32_t>{128 * (1 + groups), 1, 1});
+  // Registers move between roles only where the number at the start is known.
+  kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(1));
+  for (int i = 0; i < 4; ++i)
+    kernel.setArgAttr(i, kTensorMapAttr, b.getUnitAttr());
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(&kernel.getBody().front());
+  auto argument = kernel.getArguments().begin();
+  auto take = [&](bool present = true) {
+    return present ? Value(*argument++) : Value();
+  };
+  mapQ = take(), mapK = take(), mapV = take(), mapO = take();
+  lse = take(s.hasLse);
+  counts = take(s.hasSelection), indices = take(s.hasSelection);
+  counter = take();
+  lq = take(), lk = take(), slots = take(), keyBlocks = take(),
+  batch = take();
+
+  auto tile = [&](int64_t rows, int64_t columns, int64_t stages) -> Value {
+    return AllocOp::create(
+        b, SharedType::get(context, rows, columns, s.element, stages),
+        IntegerAttr());
+  };
+  auto barriers = [&](int64_t count, int64_t arrivals) -> Value {
+    return BarriersOp::create(b, BarriersType::get(context, count),
+                              IntegerAttr(), arrivals);
+  };
+  queries = tile(s.blockQ, s.headDim, 1);
+  keys = tile(s.blockK, s.headDim, schedule.stages);
+  values = tile(s.blockK, s.valueDim, schedule.stages);
+  outputs = s.headDim == s.valueDim ? queries : tile(s.blockQ, s.valueDim, 1);
+  // A full buffer is the copy's arrival, an empty one every consumer warp's.
+  fullK = barriers(schedule.stages, 1), fullV = barriers(schedule.stages, 1);
+  emptyK = barriers(schedule.stages, 4 * groups);
+  emptyV = barriers(schedule.stages, 4 * groups);
+  fullQ = barriers(1, 1), emptyQ = barriers(1, 4 * groups);
+  words = WordsOp::create(b, LLVM::LLVMPointerType::get(context, 3),
+                          IntegerAttr(), RowInfo::words);
+  BarrierOp::create(b);
+
+  IntegerAttr producer, consumer;
+  if (schedule.producerRegisters) {
+    producer = b.getI32IntegerAttr(schedule.producerRegisters);
+    consumer = b.getI32IntegerAttr(schedule.consumerRegisters);
+  }
+  auto roles = RolesOp::create(b, producer, consumer);
+  {
+    OpBuilder::InsertionGuard inner(b);
+    b.setInsertionPointToStart(&roles.getProducer().emplaceBlock());
+    produce();
+    b.setInsertionPointToStart(&roles.getConsumers().emplaceBlock());
+    consume();
+  }
+  gpu::ReturnOp::create(b);
+  return kernel;
+}
+
+gpu::GPUFuncOp unisparse::buildHopperAttendKernel(
+    OpBuilder &builder, Location loc, StringRef name, const AttendSpec &spec,
+    const HopperSchedule &schedule) {
+  return HopperPage(builder, loc, spec, schedule).build(name);
+}

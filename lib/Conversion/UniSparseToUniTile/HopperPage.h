@@ -1,0 +1,191 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// What the producer's and the consumers' half of the Hopper attend page share:
+// the kernel's arguments, its tiles and barriers, and the words to write it in.
+#ifndef UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOPPERPAGE_H
+#define UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOPPERPAGE_H
+
+#include "HopperAttendKernel.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
+#include <cmath>
+
+namespace unisparse {
+using namespace mlir;
+using namespace unisparse::unitile;
+
+/// A place in a ring of buffers and the parity that its barrier completes next.
+/// Both i32.
+struct Cursor {
+  Value slot, parity;
+};
+
+/// What the producer tells the consumers about a row of query blocks.
+struct RowInfo {
+  static constexpr int64_t words = 5;
+  Value unit;       ///< Query block in its sequence.
+  Value batchHead;  ///< Which matrix of q.
+  Value count;      ///< Key blocks, at least 1; -1: no row is left.
+  Value masked;     ///< How many of them, from the last, have keys to hide.
+  Value firstBlock; ///< The block that goes first.
+  SmallVector<Value> values() const {
+    return {unit, batchHead, count, masked, firstBlock};
+  }
+};
+
+class HopperPage {
+public:
+  HopperPage(OpBuilder &builder, Location loc, const AttendSpec &spec,
+             const HopperSchedule &schedule)
+      : b(loc, builder), s(spec), schedule(schedule) {}
+
+  gpu::GPUFuncOp build(StringRef name);
+
+private:
+  // The producer's half: HopperProducer.cpp.
+  void produce();
+  SmallVector<Value> produceRow(Value item, ValueRange walk);
+  Cursor copy(Value map, Value block, Value matrix, Value tile, Value full,
+              Value empty, Cursor to);
+  Cursor copyK(Value block, Value matrix, Cursor to) {
+    return copy(mapK, block, matrix, keys, fullK, emptyK, to);
+  }
+  Cursor copyV(Value block, Value matrix, Cursor to) {
+    return copy(mapV, block, matrix, values, fullV, emptyV, to);
+  }
+  RowInfo rowOfItem(Value item);
+  Value hiddenBlocks(const RowInfo &row, Value selectionRow);
+  /// The block that goes `n`-th: those with keys to hide from the last down,
+  /// the others from the first up.
+  Value place(Value n, const RowInfo &row) {
+    return select(less(n, row.masked), sub(sub(row.count, i32(1)), n),
+                  sub(n, row.masked));
+  }
+
+  // The consumers' half: HopperConsumer.cpp.
+  /// Which steps differ in what.
+  enum class Step {
+    NewRow, ///< The first block of a row: closes the row before it.
+    Masked, ///< A later block with keys to hide.
+    Plain,  ///< All others.
+  };
+  /// What the consumers carry from block to block.
+  struct Stream {
+    Value output;        ///< O, of all blocks but the latest.
+    Value probabilities; ///< P of the latest, 16-bit.
+    Value queries;       ///< Q, 16-bit.
+    Value reference;     ///< Of the softmax, in units of log2.
+    Value sum;           ///< Of P, not yet across the columns of a row.
+    Cursor now, behind;  ///< This block's K, the latest block's V.
+    Value ready;         ///< Both have arrived; where not set, ask.
+    Value adds;          ///< The latest block is not the first of its row.
+    Value parityQ;
+    RowInfo row;
+    SmallVector<Value> pack() const;
+    static Stream unpack(ValueRange x);
+  };
+  void consume();
+  RowInfo awaitRow(Value parity);
+  Stream firstBlock(const RowInfo &row);
+  Stream remainingBlocks(Stream x);
+  Stream step(Step kind, Stream x, const RowInfo &row, Value firstKey);
+  void lastOutput(Stream x);
+  Value startScores(const Stream &x);
+  Value startOutput(const Stream &x);
+  Value mask(Value scores, const RowInfo &row, Value firstKey);
+  Value maskWhereNeeded(Value scores, const RowInfo &row);
+  Value firstReference(Value scores);
+  std::pair<Value, Value> exponentials(Value scores, Value reference);
+  void follow(Stream &x, Value scores);
+  void takeExponentials(Step kind, Stream &x, Value scores);
+  void storeRow(const RowInfo &row, Value output, Value reference, Value sum);
+
+  // Tiles
+  FragmentType fragment(int64_t columns, Type element) {
+    return FragmentType::get(b.getContext(), s.blockQ, columns, element);
+  }
+  FragmentType scoresType() { return fragment(s.blockK, b.getF32Type()); }
+  RowsType rows() {
+    return RowsType::get(b.getContext(), s.blockQ, b.getF32Type());
+  }
+  Value fill(double v, Type type) { return FillOp::create(b, type, f32(v)); }
+  Value map(Type type, ValueRange inputs, function_ref<Value(ValueRange)> body,
+            bool indices = false);
+  Value times(Value x, Value y); ///< A fragment or rows, and rows.
+  Value plus(Value x, Value y);
+  Value logScale() { return f32(s.scale * M_LOG2E); }
+
+  // i32 arithmetic
+  Value i32(int64_t v) { return arith::ConstantIntOp::create(b, v, 32); }
+  Value i64(Value v) { return arith::ExtSIOp::create(b, b.getI64Type(), v); }
+  Value i64(int64_t v) { return arith::ConstantIntOp::create(b, v, 64); }
+  Value f32(double v) {
+    return arith::ConstantOp::create(b, b.getF32FloatAttr(v));
+  }
+  Value flag(bool v) { return arith::ConstantIntOp::create(b, v, 1); }
+  Value add(Value x, Value y) { return b.createOrFold<arith::AddIOp>(x, y); }
+  Value sub(Value x, Value y) { return b.createOrFold<arith::SubIOp>(x, y); }
+  Value mul(Value x, Value y) { return b.createOrFold<arith::MulIOp>(x, y); }
+  Value mul(Value x, int64_t y) { return mul(x, i32(y)); }
+  Value div(Value x, Value y) { return b.createOrFold<arith::DivUIOp>(x, y); }
+  Value rem(Value x, Value y) { return b.createOrFold<arith::RemUIOp>(x, y); }
+  Value min(Value x, Value y) { return arith::MinSIOp::create(b, x, y); }
+  Value max(Value x, Value y) { return arith::MaxSIOp::create(b, x, y); }
+  Value compare(arith::CmpIPredicate p, Value x, Value y) {
+    return arith::CmpIOp::create(b, p, x, y);
+  }
+  Value less(Value x, Value y) {
+    return compare(arith::CmpIPredicate::slt, x, y);
+  }
+  Value select(Value c, Value x, Value y) {
+    return arith::SelectOp::create(b, c, x, y);
+  }
+  Value both(Value x, Value y) { return arith::AndIOp::create(b, x, y); }
+
+  // Memory
+  Value at(Value pointer, Type element, Value index) {
+    return LLVM::GEPOp::create(b, pointer.getType(), element, pointer,
+                               ArrayRef<LLVM::GEPArg>{index});
+  }
+  Value loadI32(Value pointer, Value index) {
+    return LLVM::LoadOp::create(b, b.getI32Type(),
+                                at(pointer, b.getI32Type(), index));
+  }
+
+  // Rings
+  Cursor start() { return {i32(0), i32(0)}; }
+  Cursor next(Cursor c);
+  Value other(Value parity) {
+    return arith::XOrIOp::create(b, parity, i32(1));
+  }
+
+  // What a row of query blocks attends to.
+  /// The row's selection among those of all heads.
+  Value selectionRow(Value unit, Value batchHead);
+  /// How many key blocks it selects, or sees (L1).
+  Value blockCount(Value unit, Value selectionRow);
+  /// Key block `n` of it.
+  Value blockNumber(Value selectionRow, Value n);
+  /// The position of its first query among the keys.
+  Value firstPosition(Value unit) {
+    return add(mul(unit, s.blockQ), sub(lk, lq));
+  }
+
+  ImplicitLocOpBuilder b;
+  const AttendSpec &s;
+  const HopperSchedule &schedule;
+  Value mapQ, mapK, mapV, mapO, lse, counts, indices, counter;
+  Value lq, lk, slots, keyBlocks, batch;
+  Value queries, keys, values, outputs; ///< Tiles.
+  Value fullK, fullV, fullQ, emptyK, emptyV, emptyQ, words;
+};
+
+} // namespace unisparse
+
+#endif // UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOPPERPAGE_H
