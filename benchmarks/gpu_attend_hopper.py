@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Checks and times the warp-specialised attend kernels for sm_90a on a device.
+
+    gpu_attend_hopper.py compile DIR [--opt=build/bin/unisparse-opt]      needs no GPU
+    gpu_attend_hopper.py run DIR [--only=check|time] [--probe=LIB.so]     needs torch and a Hopper GPU, no LLVM
+
+As gpu_attend.py: `compile` lowers one program for each case to PTX, `run` launches them through libcuda. Every launch
+has a deadline: a kernel that waits for ever ends the run. --probe times hopper_ceiling.cu beside the headline.
+"""
+import argparse
+import ctypes
+import math
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from gpu_attend import Case, Driver, draw_selection  # noqa: E402
+
+CASES = [
+    Case("headline", 32, 8, 32, 128, 128, 128, 128, "bf16"),
+    Case("dense", 32, 8, 32, 128, 128, 128, 128, "bf16", selection=False),
+    Case("d64", 4, 2, 4, 64, 64, 128, 128, "bf16"),
+    Case("d96_f16_full", 4, 4, 4, 96, 96, 128, 64, "f16", causal=False),
+    Case("d128_keys64", 4, 1, 4, 128, 128, 128, 64, "bf16"),
+    Case("d80_shared_selection", 4, 2, 2, 80, 32, 64, 64, "bf16"),
+    Case("no_lse_f16", 4, 2, 4, 128, 64, 128, 128, "f16", lse=False),
+    Case("dense_full", 4, 2, 4, 128, 128, 128, 128, "f16", causal=False, selection=False),
+]
+DEADLINE = 5.0  # seconds
+
+
+def compile_all(folder, opt, options):
+    folder.mkdir(parents=True, exist_ok=True)
+    pipeline = f"builtin.module(convert-unisparse-to-unitile{{hopper=true {options}}},canonicalize,cse,unitile-to-nvvm-pipeline{{chip=sm_90a}})"
+    for case in CASES:
+        run = subprocess.run([opt, "-", f"--pass-pipeline={pipeline}"], input=case.program(), capture_output=True, text=True)
+        if run.returncode:
+            sys.exit(f"{case.name}: {run.stderr}")
+        assembly = re.search(r'assembly = "(.*?)"', run.stdout, re.S)[1]
+        ptx = re.sub(r"\\([0-9A-F]{2})", lambda m: chr(int(m[1], 16)), assembly).rstrip("\0")
+        name = re.search(r"dynamic_shared_memory_size (%\w+)", run.stdout)[1]
+        shared = re.search(rf"{name} = \S*constant\((\d+) : i32\)", run.stdout)[1]
+        (folder / f"{case.name}.ptx").write_text(f"// shared {shared}\n{ptx}")
+    print(f"{len(CASES)} kernels in {folder}")
+
+
+class TensorMap:
+    """A CUtensorMap of a tensor [batch, heads, length, columns]: boxes of 64 columns and `rows` rows."""
+
+    def __init__(self, driver, tensor, rows):
+        batch, heads, length, columns = tensor.shape
+        self.storage = (ctypes.c_char * 192)()
+        self.address = (ctypes.addressof(self.storage) + 63) // 64 * 64
+        sizes = (ctypes.c_uint64 * 3)(columns, length, batch * heads)
+        strides = (ctypes.c_uint64 * 2)(columns * 2, columns * 2 * length)
+        box, steps = (ctypes.c_uint32 * 3)(64, rows, 1), (ctypes.c_uint32 * 3)(1, 1, 1)
+        element = {"torch.bfloat16": 9, "torch.float16": 6}[str(tensor.dtype)]
+        driver.check(driver.cuda.cuTensorMapEncodeTiled(
+            ctypes.c_void_p(self.address), element, 3, ctypes.c_void_p(tensor.data_ptr()), sizes, strides, box, steps,
+            0, 3, 3, 0), f"tensor map of {tuple(tensor.shape)}")
+
+
+class Kernel:
+    def __init__(self, torch, driver, folder, case):
+        path = folder / f"{case.name}.ptx"
+        self.torch, self.driver, self.case = torch, driver, case
+        self.shared = int(path.read_text().split()[2])
+        self.function = driver.load(path, self.shared)
+        self.counter = torch.zeros(1, dtype=torch.int32, device="cuda")
+        self.processors = torch.cuda.get_device_properties(0).multi_processor_count
+
+    def prepare(self, q, k, v, o, lse, counts, indices):
+        """A call that clears the counter and launches; its arguments are kept alive by it."""
+        case = self.case
+        maps = [TensorMap(self.driver, t, rows) for t, rows in ((q, case.bq), (k, case.bk), (v, case.bk), (o, 64))]
+        tensors = [lse] * case.lse + [counts, indices] * case.selection + [self.counter]
+        batch, _, lq, _ = q.shape
+        numbers = [lq, k.shape[2], -(-lq // case.bq), -(-k.shape[2] // case.bk), batch]
+        values = [ctypes.c_void_p(t.data_ptr()) for t in tensors] + [ctypes.c_int(n) for n in numbers]
+        pointers = (ctypes.c_void_p * (4 + len(values)))(
+            *(m.address for m in maps), *(ctypes.cast(ctypes.pointer(x), ctypes.c_void_p) for x in values))
+        threads = 128 * (1 + case.bq // 64)
+        stream = ctypes.c_void_p(self.torch.cuda.current_stream().cuda_stream)
+
+        def call(keep=(maps, values, tensors)):
+            self.counter.zero_()
+            self.driver.check(self.driver.cuda.cuLaunchKernel(self.function, self.processors, 1, 1, threads, 1, 1, self.shared, stream,
+                                                              pointers, None), case.name)
+        return call
+
+
+def finish(torch, what):
+    """Waits for the stream, but not for ever."""
+    stream, start = torch.cuda.current_stream(), time.time()
+    while not stream.query():
+        if time.time() - start > DEADLINE:
+            print(f"HANG {what}", flush=True)
+            os._exit(3)
+        time.sleep(0.0002)
+    torch.cuda.synchronize()
+
+
+def sequences_for(case):
+    square = [(n, n) for n in (1, 7, 63, 64, 65, 127, 128, 129, 257, 1000, 2048)]
+    return square + [(1, 130), (70, 333), (128, 129), (300, 1500)] + ([] if case.causal else [(300, 100)])
+
+
+def check_case(torch, kernel, gain=1.0):
+    case = kernel.case
+    dtype = {"bf16": torch.bfloat16, "f16": torch.float16}[case.dtype]
+    generator = torch.Generator().manual_seed(1)
+
+    def guarded(*shape, factor=1.0):  # NaN on both sides (P3)
+        n = math.prod(shape)
+        buffer = torch.full((n + 4096,), math.nan, device="cuda", dtype=dtype)
+        buffer[2048:2048 + n] = (torch.randn(n, device="cuda") * factor).to(dtype)
+        return buffer[2048:2048 + n].view(shape)
+
+    runs = wrong = 0
+    worst = 0.0
+    for lq, lk in sequences_for(case):
+        batch = 2 if lq < 1000 else 1
+        q = guarded(batch, case.heads, lq, case.dim, factor=gain)
+        k, v = guarded(batch, case.kv_heads, lk, case.dim), guarded(batch, case.kv_heads, lk, case.value_dim)
+        slots, blocks = -(-lq // case.bq), -(-lk // case.bk)
+        counts, indices, keep = draw_selection(torch, case, batch, [(lq, lk)], slots, blocks, generator)
+        group = case.heads // case.kv_heads
+        logits = (q.double() @ k.double().repeat_interleave(group, 1).transpose(2, 3)) * case.dim ** -.5
+        logits = logits.masked_fill(~keep, -math.inf)
+        p, values = torch.nan_to_num(torch.softmax(logits, -1)), v.repeat_interleave(group, 1)
+        expected, expected_lse = p @ values.double(), torch.logsumexp(logits, -1)
+        plain = (p.to(dtype).float() @ values.float()).to(dtype)
+        rounding = expected.abs().max().item() * (2 ** -8 if case.dtype == "bf16" else 2 ** -11)
+        bound = 2 * (plain.double() - expected).abs().max().item() + rounding + 1e-6  # A3
+        outs = []
+        for _ in range(2):
+            guard = torch.full((expected.numel() + 4096,), math.nan, device="cuda", dtype=dtype)
+            o = guard[2048:2048 + expected.numel()].view(expected.shape)
+            lse = torch.full_like(expected_lse, math.nan, dtype=torch.float32)
+            kernel.prepare(q, k, v, o, lse, counts, indices)()
+            finish(torch, f"{case.name} {lq} {lk}")
+            outside = not bool(torch.isnan(guard[:2048]).all() and torch.isnan(guard[2048 + expected.numel():]).all())
+            outs.append((o, lse))
+        error = (o.double() - expected).abs().max().item()
+        same = torch.equal(outs[0][0], outs[1][0]) and (not case.lse or torch.equal(outs[0][1], outs[1][1]))
+        blind = not case.lse or bool((torch.isinf(lse) == torch.isinf(expected_lse)).all())
+        lse_error = torch.nan_to_num(lse.double() - expected_lse, nan=0., posinf=0., neginf=0.).abs().max().item() if case.lse else 0.
+        lse_bound = 2e-4 if gain == 1.0 else 2e-6 * max(1., expected_lse[~torch.isinf(expected_lse)].abs().max().item())
+        good = error <= bound and blind and lse_error < lse_bound and not (case.lse and torch.isnan(lse).any()) and same and not outside
+        runs, wrong, worst = runs + 1, wrong + (not good), max(worst, error / bound)
+        if not good:
+            print(f"WRONG {case.name} x{gain:g} {lq} {lk}: o off by {error:.3e}, bound {bound:.3e}; lse off by {lse_error:.1e}; "
+                  f"same {same} blind {blind} outside {outside}", flush=True)
+    print(f"{case.name} x{gain:g}: {runs} runs, {wrong} wrong, error / bound at most {worst:.2f}", flush=True)
+    return wrong
+
+
+def median_ms(torch, call, reps=12, rest=0.7):
+    """Median of `reps` after 3 warm-up calls on a card that rested."""
+    torch.cuda.synchronize()
+    time.sleep(rest)
+    for _ in range(3):
+        call()
+    finish(torch, "timing")
+    times = []
+    for _ in range(reps):
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        begin.record()
+        call()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(begin.elapsed_time(end))
+    return sorted(times)[reps // 2]
+
+
+def queued_ms(torch, call, reps=12):
+    """The same with the host's launch time hidden."""
+    times = []
+    for _ in range(reps):
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        torch.cuda._sleep(400_000)
+        begin.record()
+        call()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(begin.elapsed_time(end))
+    return sorted(times)[reps // 2]
+
+
+def time_all(torch, driver, folder, probe):
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "prototypes"))
+    from hopper_ceiling import Probe, block_lists
+    kernels = {c.name: Kernel(torch, driver, folder, c) for c in CASES[:2]}
+    reference = Probe(probe) if probe else None
+    for n, rho in ((8192, .25), (32768, .1), (32768, .25), (131072, .1), (131072, .25), (8192, "dense"), (32768, "dense")):
+        torch.manual_seed(0)
+        q = torch.randn(1, 32, n, 128, device="cuda", dtype=torch.bfloat16)
+        k, v = (torch.randn(1, 8, n, 128, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+        o, lse = torch.empty_like(q), torch.empty(1, 32, n, device="cuda")
+        heads = 4 if n > 100000 else 32  # Four masks, head h takes mask h mod 4: drawing 32 takes long.
+        counts, indices = (t.repeat(32 // heads, *[1] * (t.dim() - 1)).cuda() for t in block_lists(n, rho, heads))
+        flops = 2 * n * n * 128 * 32 if rho == "dense" else 4 * 128 * 128 * 128 * counts.sum().item()
+        calls = {"headline": kernels["headline"].prepare(q, k, v, o, lse, counts[None], indices[None])}
+        if rho == "dense":
+            calls["dense"] = kernels["dense"].prepare(q, k, v, o, lse, None, None)
+        if reference:
+            po, plse = torch.empty_like(q[0]), torch.empty(32, n, device="cuda")
+            calls["probe"] = lambda: reference.run("Base", q[0], k[0], v[0], po, plse, counts, indices)
+        for name, call in calls.items():
+            rested, queued = median_ms(torch, call), queued_ms(torch, call)
+            print(f"{n:7d} rho {rho}: {name:9s} rested {rested:8.4f} ms {flops / rested / 1e9:6.1f}   queued {flops / queued / 1e9:6.1f} TFLOP/s",
+                  flush=True)
+        if reference:
+            print(f"        largest difference from the probe {(o[0].float() - po.float()).abs().max().item():.1e}", flush=True)
+        del q, k, v, o, lse, counts, indices, calls
+
+
+def run_all(folder, only, probe):
+    import torch
+    driver = Driver()
+    torch.zeros(1, device="cuda")
+    print(torch.cuda.get_device_name(), flush=True)
+    wrong = 0
+    if only != "time":
+        kernels = [Kernel(torch, driver, folder, case) for case in CASES]
+        for kernel in kernels:
+            wrong += check_case(torch, kernel)
+        for gain in (8., 100.):  # The maximum moves late and often.
+            wrong += check_case(torch, kernels[0], gain)
+            wrong += check_case(torch, kernels[3], gain)
+    if only != "check":
+        time_all(torch, driver, folder, probe)
+    if wrong:
+        sys.exit(f"{wrong} wrong")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["compile", "run"])
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--opt", default="build/bin/unisparse-opt")
+    parser.add_argument("--options", default="", help="of convert-unisparse-to-unitile")
+    parser.add_argument("--only", choices=["check", "time"])
+    parser.add_argument("--probe")
+    arguments = parser.parse_args()
+    if arguments.action == "compile":
+        compile_all(arguments.folder, arguments.opt, arguments.options)
+    else:
+        run_all(arguments.folder, arguments.only, arguments.probe)
+
+
+if __name__ == "__main__":
+    main()
