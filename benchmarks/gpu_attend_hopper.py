@@ -23,24 +23,40 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from gpu_attend import Case, Driver, draw_selection  # noqa: E402
 
+HEADLINE = (32, 8, 32, 128, 128, 128, 128, "bf16")
 CASES = [
-    Case("headline", 32, 8, 32, 128, 128, 128, 128, "bf16"),
-    Case("dense", 32, 8, 32, 128, 128, 128, 128, "bf16", selection=False),
+    Case("headline", *HEADLINE),
+    Case("dense", *HEADLINE, selection=False),
     Case("d64", 4, 2, 4, 64, 64, 128, 128, "bf16"),
     Case("d96_f16_full", 4, 4, 4, 96, 96, 128, 64, "f16", causal=False),
     Case("d128_keys64", 4, 1, 4, 128, 128, 128, 64, "bf16"),
     Case("d80_shared_selection", 4, 2, 2, 80, 32, 64, 64, "bf16"),
     Case("no_lse_f16", 4, 2, 4, 128, 64, 128, 128, "f16", lse=False),
     Case("dense_full", 4, 2, 4, 128, 128, 128, 128, "f16", causal=False, selection=False),
+    Case("block64x64", 32, 8, 32, 128, 128, 64, 64, "bf16"),
+    Case("block64x128", 32, 8, 32, 128, 128, 64, 128, "bf16"),
+    Case("block128x64", 32, 8, 32, 128, 128, 128, 64, "bf16"),
+    Case("heads_of_64", 32, 8, 32, 64, 64, 128, 128, "bf16"),
 ]
+# The headline on other schedules: what each word of #unitile.schedule is worth.
+SCHEDULES = {
+    "two_stages": "stages = 2",
+    "running": "reference = running",
+    "no_overlap": "overlap = false",
+    "turns": "turns = true",
+}
+CASES += [Case(name, *HEADLINE) for name in SCHEDULES]
 DEADLINE = 5.0  # seconds
 
 
-def compile_all(folder, opt, options):
+def compile_all(folder, opt):
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline = f"builtin.module(convert-unisparse-to-unitile{{hopper=true {options}}},canonicalize,cse,unitile-to-nvvm-pipeline{{chip=sm_90a}})"
+    pipeline = "builtin.module(convert-unisparse-to-unitile{hopper=true},canonicalize,cse,unitile-to-nvvm-pipeline{chip=sm_90a})"
     for case in CASES:
-        run = subprocess.run([opt, "-", f"--pass-pipeline={pipeline}"], input=case.program(), capture_output=True, text=True)
+        program = case.program()
+        if case.name in SCHEDULES:
+            program = program.replace(" return_lse", f" return_lse {{unitile.schedule = #unitile.schedule<{SCHEDULES[case.name]}>}}")
+        run = subprocess.run([opt, "-", f"--pass-pipeline={pipeline}"], input=program, capture_output=True, text=True)
         if run.returncode:
             sys.exit(f"{case.name}: {run.stderr}")
         assembly = re.search(r'assembly = "(.*?)"', run.stdout, re.S)[1]
@@ -74,7 +90,8 @@ class Kernel:
         self.shared = int(path.read_text().split()[2])
         self.function = driver.load(path, self.shared)
         self.counter = torch.zeros(1, dtype=torch.int32, device="cuda")
-        self.processors = torch.cuda.get_device_properties(0).multi_processor_count
+        blocks = int(re.search(r"minnctapersm (\d+)", path.read_text())[1])
+        self.grid = blocks * torch.cuda.get_device_properties(0).multi_processor_count
 
     def prepare(self, q, k, v, o, lse, counts, indices):
         """A call that clears the counter and launches; its arguments are kept alive by it."""
@@ -91,7 +108,7 @@ class Kernel:
 
         def call(keep=(maps, values, tensors)):
             self.counter.zero_()
-            self.driver.check(self.driver.cuda.cuLaunchKernel(self.function, self.processors, 1, 1, threads, 1, 1, self.shared, stream,
+            self.driver.check(self.driver.cuda.cuLaunchKernel(self.function, self.grid, 1, 1, threads, 1, 1, self.shared, stream,
                                                               pointers, None), case.name)
         return call
 
@@ -194,35 +211,63 @@ def queued_ms(torch, call, reps=12):
     return sorted(times)[reps // 2]
 
 
-def time_all(torch, driver, folder, probe):
-    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "prototypes"))
-    from hopper_ceiling import Probe, block_lists
-    kernels = {c.name: Kernel(torch, driver, folder, c) for c in CASES[:2]}
-    reference = Probe(probe) if probe else None
-    for n, rho in ((8192, .25), (32768, .1), (32768, .25), (131072, .1), (131072, .25), (8192, "dense"), (32768, "dense")):
+def draw_rows(torch, n, rho, heads, bq, bk):
+    """Counts [H, R] and ascending indices [H, R, J]: block 0 and the diagonal, the rest random up to ceil(rho * J)."""
+    rows, blocks = n // bq, n // bk
+    last = ((torch.arange(rows, device="cuda") + 1) * bq + bk - 1) // bk  # Candidates of a row.
+    first_diagonal = torch.arange(rows, device="cuda") * bq // bk
+    number = torch.arange(blocks, device="cuda")
+    seen = number < last[:, None]
+    forced = (number == 0) | ((number >= first_diagonal[:, None]) & seen)
+    counts = torch.maximum(forced.sum(1), torch.ceil(last * (1. if rho == "dense" else rho)).long())
+    indices = torch.zeros(heads, rows, blocks, dtype=torch.int32, device="cuda")
+    for h in range(heads):
+        rank = torch.rand(rows, blocks, device="cuda").masked_fill(forced, 2.).masked_fill(~seen, -1.)
+        place = rank.argsort(1, descending=True).argsort(1)
+        chosen = torch.where(place < counts[:, None], number, blocks).sort(1).values
+        indices[h] = chosen.masked_fill(chosen == blocks, 0).int()
+    return counts.int().expand(heads, rows).contiguous(), indices
+
+
+TIMED = [("headline", n, rho) for n, rho in ((8192, .1), (8192, .25), (32768, .1), (32768, .25), (131072, .1), (131072, .25), (32768, "dense"))]
+TIMED += [("dense", 8192, "dense"), ("dense", 32768, "dense")]
+TIMED += [(name, n, rho) for name in SCHEDULES for n, rho in ((8192, .25), (32768, .25))]
+TIMED += [(name, n, rho) for name in ("block64x64", "block64x128", "block128x64", "heads_of_64") for n, rho in ((8192, .25), (32768, .1), (32768, .25))]
+
+
+def time_all(torch, driver, folder, probe, names):
+    reference = None
+    if probe:
+        sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "prototypes"))
+        from hopper_ceiling import Probe
+        reference = Probe(probe)
+    cases = {c.name: c for c in CASES}
+    for name, n, rho in TIMED:
+        if names and name not in names:
+            continue
+        case = cases[name]
         torch.manual_seed(0)
-        q = torch.randn(1, 32, n, 128, device="cuda", dtype=torch.bfloat16)
-        k, v = (torch.randn(1, 8, n, 128, device="cuda", dtype=torch.bfloat16) for _ in range(2))
-        o, lse = torch.empty_like(q), torch.empty(1, 32, n, device="cuda")
-        heads = 4 if n > 100000 else 32  # Four masks, head h takes mask h mod 4: drawing 32 takes long.
-        counts, indices = (t.repeat(32 // heads, *[1] * (t.dim() - 1)).cuda() for t in block_lists(n, rho, heads))
-        flops = 2 * n * n * 128 * 32 if rho == "dense" else 4 * 128 * 128 * 128 * counts.sum().item()
-        calls = {"headline": kernels["headline"].prepare(q, k, v, o, lse, counts[None], indices[None])}
-        if rho == "dense":
-            calls["dense"] = kernels["dense"].prepare(q, k, v, o, lse, None, None)
-        if reference:
-            po, plse = torch.empty_like(q[0]), torch.empty(32, n, device="cuda")
-            calls["probe"] = lambda: reference.run("Base", q[0], k[0], v[0], po, plse, counts, indices)
-        for name, call in calls.items():
+        q = torch.randn(1, case.heads, n, case.dim, device="cuda", dtype=torch.bfloat16)
+        k, v = (torch.randn(1, case.kv_heads, n, case.dim, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+        o, lse = torch.empty_like(q), torch.empty(1, case.heads, n, device="cuda")
+        counts, indices = draw_rows(torch, n, rho, case.heads, case.bq, case.bk)
+        flops = 4 * case.bq * case.bk * case.dim * counts.sum().item()
+        if rho == "dense":  # The causal half, not the diagonal whole.
+            flops = 2 * n * n * case.dim * case.heads
+        calls = {name: Kernel(torch, driver, folder, case).prepare(q, k, v, o, lse, counts[None], indices[None])}
+        if reference and name in ("headline", "dense"):
+            po, plse = torch.empty_like(q[0]), torch.empty(case.heads, n, device="cuda")
+            calls["the probe"] = lambda: reference.run("Base", q[0], k[0], v[0], po, plse, counts, indices)
+        for label, call in calls.items():
             rested, queued = median_ms(torch, call), queued_ms(torch, call)
-            print(f"{n:7d} rho {rho}: {name:9s} rested {rested:8.4f} ms {flops / rested / 1e9:6.1f}   queued {flops / queued / 1e9:6.1f} TFLOP/s",
+            print(f"{n:7d} {rho!s:5} {label:12s} rested {rested:8.4f} ms {flops / rested / 1e9:6.1f}   queued {flops / queued / 1e9:6.1f} TFLOP/s",
                   flush=True)
-        if reference:
+        if "the probe" in calls:
             print(f"        largest difference from the probe {(o[0].float() - po.float()).abs().max().item():.1e}", flush=True)
         del q, k, v, o, lse, counts, indices, calls
 
 
-def run_all(folder, only, probe):
+def run_all(folder, only, probe, names):
     import torch
     driver = Driver()
     torch.zeros(1, device="cuda")
@@ -236,7 +281,7 @@ def run_all(folder, only, probe):
             wrong += check_case(torch, kernels[0], gain)
             wrong += check_case(torch, kernels[3], gain)
     if only != "check":
-        time_all(torch, driver, folder, probe)
+        time_all(torch, driver, folder, probe, names)
     if wrong:
         sys.exit(f"{wrong} wrong")
 
@@ -246,14 +291,14 @@ def main():
     parser.add_argument("action", choices=["compile", "run"])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--opt", default="build/bin/unisparse-opt")
-    parser.add_argument("--options", default="", help="of convert-unisparse-to-unitile")
     parser.add_argument("--only", choices=["check", "time"])
-    parser.add_argument("--probe")
+    parser.add_argument("--probe", help="hopper_ceiling.so")
+    parser.add_argument("names", nargs="*", help="cases to time")
     arguments = parser.parse_args()
     if arguments.action == "compile":
-        compile_all(arguments.folder, arguments.opt, arguments.options)
+        compile_all(arguments.folder, arguments.opt)
     else:
-        run_all(arguments.folder, arguments.only, arguments.probe)
+        run_all(arguments.folder, arguments.only, arguments.probe, arguments.names)
 
 
 if __name__ == "__main__":

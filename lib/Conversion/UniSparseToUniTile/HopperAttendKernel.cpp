@@ -12,8 +12,14 @@ using namespace unisparse::unitile;
 // The schedule
 //===----------------------------------------------------------------------===//
 
-/// Barriers and words behind the tiles.
-static constexpr int64_t kSmallBytes = 1024;
+/// Registers of a multiprocessor.
+static constexpr int64_t kRegisters = 64 * 1024;
+/// Shared memory that every block takes beyond what it asks for.
+static constexpr int64_t kReservedBytes = 1024;
+/// The producer's single thread needs few registers; with 32 it would spill.
+static constexpr int64_t kProducerRegisters = 40;
+/// More pairs of tiles in flight gained nothing; two cost 1.4 to 2.7%.
+static constexpr int64_t kMostStages = 3;
 
 static int64_t tileBytes(const AttendSpec &s, int64_t rows, int64_t columns) {
   auto type = SharedType::get(s.element.getContext(), rows, columns, s.element,
@@ -21,7 +27,8 @@ static int64_t tileBytes(const AttendSpec &s, int64_t rows, int64_t columns) {
   return llvm::alignTo(type.getBytes(), 1024);
 }
 
-int64_t HopperSchedule::sharedBytes(const AttendSpec &s) const {
+/// Shared memory of a block with so many stages.
+static int64_t sharedBytesOf(const AttendSpec &s, int64_t stages) {
   int64_t bytes = tileBytes(s, s.blockQ, s.headDim);
   if (s.headDim != s.valueDim)
     bytes += tileBytes(s, s.blockQ, s.valueDim);
@@ -31,32 +38,64 @@ int64_t HopperSchedule::sharedBytes(const AttendSpec &s) const {
   return llvm::alignTo(bytes + 8 * (4 * stages + 2), 16) + 4 * RowInfo::words;
 }
 
+int64_t HopperSchedule::sharedBytes(const AttendSpec &s) const {
+  return sharedBytesOf(s, attr.getStages());
+}
+
+/// The most stages with which so many blocks share a multiprocessor.
+static int64_t stagesThatFit(const AttendSpec &s, int64_t blocks,
+                             int64_t sharedBytes) {
+  int64_t each = (sharedBytes + kReservedBytes) / blocks - kReservedBytes;
+  int64_t stages = kMostStages;
+  while (stages > 0 && sharedBytesOf(s, stages) > each)
+    --stages;
+  return stages;
+}
+
 FailureOr<HopperSchedule> unisparse::hopperScheduleOf(
-    const AttendSpec &s, int64_t sharedBytes,
+    const AttendSpec &s, ScheduleAttr asked, int64_t sharedBytes,
     function_ref<InFlightDiagnostic()> emitError) {
+  MLIRContext *context = s.element.getContext();
+  if (!asked)
+    asked = ScheduleAttr::get(context, 0, 0, 0, 0, Reference::Speculative,
+                              /*overlap=*/true, /*turns=*/false);
   if (s.packed)
     return emitError() << "expected one sequence for each batch entry, got a "
                           "packed batch";
-  HopperSchedule schedule;
   int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
   if (s.blockQ % HopperSchedule::rowsPerGroup || groups > 2)
     return emitError() << "expected query blocks of 64 or 128 rows, got "
                        << s.blockQ;
-  // One group leaves every thread 255 registers; with two they move.
-  if (groups < 2)
-    schedule.producerRegisters = schedule.consumerRegisters = 0;
-  schedule.stages = 0;
-  int64_t fixed = schedule.sharedBytes(s) + kSmallBytes;
-  schedule.stages = 1;
-  int64_t pair = schedule.sharedBytes(s) - fixed + kSmallBytes;
-  schedule.stages =
-      std::min(HopperSchedule().stages, (sharedBytes - fixed) / pair);
-  if (schedule.stages < 2)
-    return emitError() << "expected shared memory for two pairs of key and "
-                          "value tiles of "
-                       << pair << " bytes, got " << sharedBytes - fixed
-                       << " bytes";
-  return schedule;
+  if (asked.getTurns() && groups != 2)
+    return emitError() << "expected query blocks of 128 rows for turns, got "
+                       << s.blockQ;
+  // One warpgroup of consumers leaves the tensor cores idle in its softmax:
+  // then two blocks share a multiprocessor, where they fit.
+  int64_t blocks = asked.getBlocks();
+  if (!blocks)
+    blocks = groups == 1 && stagesThatFit(s, 2, sharedBytes) >= 2 ? 2 : 1;
+  int64_t fit = stagesThatFit(s, blocks, sharedBytes);
+  int64_t stages = asked.getStages() ? asked.getStages() : fit;
+  if (stages < 2 || stages > fit)
+    return emitError() << "expected 2 to " << fit
+                       << " stages, as many as fit shared memory, got "
+                       << stages;
+  // What the producer leaves goes to the consumers; a thread has 255 at most.
+  int64_t producer = asked.getProducerRegisters(),
+          consumer = asked.getConsumerRegisters();
+  if (!producer)
+    producer = kProducerRegisters;
+  if (!consumer)
+    consumer = std::min<int64_t>(
+        240, (kRegisters / 128 / blocks - producer) / groups / 8 * 8);
+  if ((producer + groups * consumer) * 128 * blocks > kRegisters)
+    return emitError() << "expected registers that fit a multiprocessor's "
+                       << kRegisters << ", got "
+                       << (producer + groups * consumer) * 128 * blocks;
+  return HopperSchedule{ScheduleAttr::get(context, stages, blocks, producer,
+                                          consumer, asked.getReference(),
+                                          asked.getOverlap(),
+                                          asked.getTurns())};
 }
 
 //===----------------------------------------------------------------------===//
@@ -66,7 +105,7 @@ FailureOr<HopperSchedule> unisparse::hopperScheduleOf(
 Cursor HopperPage::next(Cursor c) {
   Value slot = add(c.slot, i32(1));
   Value wraps =
-      compare(arith::CmpIPredicate::eq, slot, i32(schedule.stages));
+      compare(arith::CmpIPredicate::eq, slot, i32(schedule.getStages()));
   Value turn = arith::ExtUIOp::create(b, b.getI32Type(), wraps);
   return {select(wraps, i32(0), slot),
           arith::XOrIOp::create(b, c.parity, turn)};
@@ -103,10 +142,12 @@ gpu::GPUFuncOp HopperPage::build(StringRef name) {
   auto kernel =
       gpu::GPUFuncOp::create(b, name, b.getFunctionType(types, TypeRange{}));
   kernel->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
-  int32_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
-  kernel.setKnownBlockSize(ArrayRef<int32_t>{128 * (1 + groups), 1, 1});
+  int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
+  kernel.setKnownBlockSize(ArrayRef<int32_t>{
+      static_cast<int32_t>(HopperSchedule::threads(s)), 1, 1});
   // Registers move between roles only where the number at the start is known.
-  kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(1));
+  kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(schedule.getBlocks()));
+  kernel->setAttr(kScheduleAttr, schedule);
   for (int i = 0; i < 4; ++i)
     kernel.setArgAttr(i, kTensorMapAttr, b.getUnitAttr());
   OpBuilder::InsertionGuard guard(b);
@@ -132,24 +173,21 @@ gpu::GPUFuncOp HopperPage::build(StringRef name) {
                               IntegerAttr(), arrivals);
   };
   queries = tile(s.blockQ, s.headDim, 1);
-  keys = tile(s.blockK, s.headDim, schedule.stages);
-  values = tile(s.blockK, s.valueDim, schedule.stages);
+  keys = tile(s.blockK, s.headDim, schedule.getStages());
+  values = tile(s.blockK, s.valueDim, schedule.getStages());
   outputs = s.headDim == s.valueDim ? queries : tile(s.blockQ, s.valueDim, 1);
   // A full buffer is the copy's arrival, an empty one every consumer warp's.
-  fullK = barriers(schedule.stages, 1), fullV = barriers(schedule.stages, 1);
-  emptyK = barriers(schedule.stages, 4 * groups);
-  emptyV = barriers(schedule.stages, 4 * groups);
+  fullK = barriers(schedule.getStages(), 1), fullV = barriers(schedule.getStages(), 1);
+  emptyK = barriers(schedule.getStages(), 4 * groups);
+  emptyV = barriers(schedule.getStages(), 4 * groups);
   fullQ = barriers(1, 1), emptyQ = barriers(1, 4 * groups);
   words = WordsOp::create(b, LLVM::LLVMPointerType::get(context, 3),
                           IntegerAttr(), RowInfo::words);
   BarrierOp::create(b);
 
-  IntegerAttr producer, consumer;
-  if (schedule.producerRegisters) {
-    producer = b.getI32IntegerAttr(schedule.producerRegisters);
-    consumer = b.getI32IntegerAttr(schedule.consumerRegisters);
-  }
-  auto roles = RolesOp::create(b, producer, consumer);
+  auto roles = RolesOp::create(
+      b, b.getI32IntegerAttr(schedule.getProducerRegisters()),
+      b.getI32IntegerAttr(schedule.getConsumerRegisters()));
   {
     OpBuilder::InsertionGuard inner(b);
     b.setInsertionPointToStart(&roles.getProducer().emplaceBlock());
@@ -164,5 +202,5 @@ gpu::GPUFuncOp HopperPage::build(StringRef name) {
 gpu::GPUFuncOp unisparse::buildHopperAttendKernel(
     OpBuilder &builder, Location loc, StringRef name, const AttendSpec &spec,
     const HopperSchedule &schedule) {
-  return HopperPage(builder, loc, spec, schedule).build(name);
+  return HopperPage(builder, loc, spec, schedule.attr).build(name);
 }

@@ -12,8 +12,10 @@ using namespace unisparse;
 using namespace unisparse::unitile;
 
 /// A sum of exponentials above this means that the reference is too low: 44
-/// nats below a score, far from overflow.
-static constexpr double kSumBound = 0x1p64;
+/// nats below a score for bf16, far from overflow; f16 ends at 2^16.
+static double sumBound(const AttendSpec &s) {
+  return s.element.isF16() ? 0x1p15 : 0x1p64;
+}
 /// How far, in powers of two, a score may exceed the reference once it moves.
 static constexpr double kReferenceSlack = 8;
 /// The reference where nothing was seen: finite, so that -inf minus it is -inf.
@@ -126,7 +128,7 @@ std::pair<Value, Value> HopperPage::exponentials(Value scores,
 
 /// Moves the reference of rows whose scores exceed it, O and the sum with it.
 void HopperPage::follow(Stream &x, Value scores) {
-  bool running = schedule.reference == SoftmaxReference::Running;
+  bool running = schedule.getReference() == Reference::Running;
   Value block = firstReference(scores), old = x.reference;
   x.reference = map(rows(), {old, block}, [&](ValueRange e) -> Value {
     if (running)
@@ -145,7 +147,7 @@ void HopperPage::follow(Stream &x, Value scores) {
 
 /// P of this block and its part of the sum.
 void HopperPage::takeExponentials(Step kind, Stream &x, Value scores) {
-  bool checks = schedule.reference == SoftmaxReference::Speculative &&
+  bool checks = schedule.getReference() == Reference::Speculative &&
                 kind != Step::NewRow;
   if (!checks && kind != Step::NewRow)
     follow(x, scores);
@@ -155,7 +157,7 @@ void HopperPage::takeExponentials(Step kind, Stream &x, Value scores) {
     x.sum = kind == Step::NewRow ? sum : plus(x.sum, sum);
     return;
   }
-  Value fits = AllBelowOp::create(b, sum, f32(kSumBound));
+  Value fits = AllBelowOp::create(b, sum, f32(sumBound(s)));
   fits = LLVM::ExpectOp::create(b, fits, flag(true));
   SmallVector<Value> usual{p, sum, x.reference, x.output, x.sum};
   auto taken =
@@ -201,7 +203,7 @@ Value HopperPage::startOutput(const Stream &x) {
 
 HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
                                     Value firstKey) {
-  bool overlap = schedule.overlap;
+  bool overlap = schedule.getOverlap();
   auto missing = scf::IfOp::create(
       b, arith::XOrIOp::create(b, x.ready, flag(true)), false);
   {
@@ -210,9 +212,13 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
     AwaitOp::create(b, fullK, x.now.slot, x.now.parity);
     AwaitOp::create(b, fullV, x.behind.slot, x.behind.parity);
   }
+  if (schedule.getTurns())
+    TakeTurnOp::create(b, false);
   MmaFenceOp::create(b);
   Value scores = startScores(x);
   Value output = startOutput(x);
+  if (schedule.getTurns())
+    PassTurnOp::create(b);
   scores = MmaWaitOp::create(b, overlap ? 1 : 0, scores, Value());
   ArriveOp::create(b, emptyK, x.now.slot, false);
 
@@ -347,6 +353,8 @@ void HopperPage::consume() {
       b, compare(arith::CmpIPredicate::sgt, row.count, i32(0)), false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(some.thenBlock());
+  if (schedule.getTurns())
+    TakeTurnOp::create(b, /*first=*/true);
   Stream x = firstBlock(row);
   SmallVector<Value> state = x.pack();
   SmallVector<Type> types(ValueRange(state).getTypes());

@@ -42,7 +42,7 @@ struct RowInfo {
 class HopperPage {
 public:
   HopperPage(OpBuilder &builder, Location loc, const AttendSpec &spec,
-             const HopperSchedule &schedule)
+             ScheduleAttr schedule)
       : b(loc, builder), s(spec), schedule(schedule) {}
 
   gpu::GPUFuncOp build(StringRef name);
@@ -179,7 +179,7 @@ private:
 
   ImplicitLocOpBuilder b;
   const AttendSpec &s;
-  const HopperSchedule &schedule;
+  ScheduleAttr schedule;
   Value mapQ, mapK, mapV, mapO, lse, counts, indices, counter;
   Value lq, lk, slots, keyBlocks, batch;
   Value queries, keys, values, outputs; ///< Tiles.

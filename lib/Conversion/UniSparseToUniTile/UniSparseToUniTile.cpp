@@ -166,12 +166,14 @@ SmallVector<Value> Launch::emitHopper(gpu::GPUFuncOp kernel,
   arguments.append({i32(dim(q, 2)), i32(dim(k, 2)), i32(slots),
                     i32(ceilDiv(dim(k, 2), s.blockK)), i32(dim(q, 0))});
   Value one = index(1);
-  int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
   Value shared =
       arith::ConstantIntOp::create(b, schedule.sharedBytes(s), 32);
   gpu::LaunchFuncOp::create(
-      b, kernel, gpu::KernelDim3{index(kMultiprocessors), one, one},
-      gpu::KernelDim3{index(128 * (1 + groups)), one, one}, shared, arguments);
+      b, kernel,
+      gpu::KernelDim3{index(kMultiprocessors * schedule.attr.getBlocks()), one,
+                      one},
+      gpu::KernelDim3{index(HopperSchedule::threads(s)), one, one}, shared,
+      arguments);
   return asTensors(results);
 }
 
@@ -191,11 +193,9 @@ struct ConvertUniSparseToUniTile
       if (failed(spec))
         return signalPassFailure();
       FailureOr<HopperSchedule> schedule = failure();
-      if (hopper) {
-        ScopedDiagnosticHandler quiet(&getContext(), [](Diagnostic &) {});
-        schedule = hopperScheduleOf(*spec, findNvidiaChip("sm_90a")->sharedBytes,
-                                    [&] { return op.emitOpError(); });
-      }
+      if (hopper && failed(schedule = scheduleOf(op, *spec)) &&
+          op->hasAttr(kScheduleAttr))
+        return signalPassFailure();
       rewriter.setInsertionPointToEnd(kernels.getBody());
       gpu::GPUFuncOp kernel =
           succeeded(schedule)
@@ -212,6 +212,20 @@ struct ConvertUniSparseToUniTile
                                  ? launch.emitHopper(kernel, *schedule)
                                  : launch.emit(kernel));
     }
+  }
+
+  /// A schedule that was asked for and cannot be had is an error; without one
+  /// asked for, what has none keeps the portable kernel.
+  FailureOr<HopperSchedule> scheduleOf(BlockSparseAttentionOp op,
+                                       const AttendSpec &spec) {
+    auto asked = op->getAttrOfType<ScheduleAttr>(kScheduleAttr);
+    int64_t bytes = findNvidiaChip("sm_90a")->sharedBytes;
+    if (asked)
+      return hopperScheduleOf(spec, asked, bytes,
+                              [&] { return op.emitOpError(); });
+    ScopedDiagnosticHandler quiet(&getContext(), [](Diagnostic &) {});
+    return hopperScheduleOf(spec, asked, bytes,
+                            [&] { return op.emitOpError(); });
   }
 
   gpu::GPUModuleOp kernelModule() {

@@ -152,12 +152,67 @@ struct ArrivePattern : TilePattern<ArriveOp> {
   }
 };
 
+/// Hardware barriers 1 and up are warpgroups' own (`unitile.send`), those from
+/// here on say whose turn it is; two warpgroups meet at each.
+constexpr int64_t kFirstTurn = 8;
+
+struct TurnEmitter {
+  Thread &t;
+  Value group = t.div(t.id(), 128);
+  int64_t groups = t.warps / 4;
+
+  void take() {
+    t.ptx(Type(), "bar.sync $0, 256;", "r,~{memory}",
+          t.add(group, kFirstTurn));
+  }
+  void pass() {
+    Value next = t.rem(t.add(group, 1), groups);
+    t.ptx(Type(), "bar.arrive $0, 256;", "r,~{memory}",
+          t.add(next, kFirstTurn));
+  }
+};
+
+struct TakeTurnPattern : TilePattern<TakeTurnOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(TakeTurnOp op, OpAdaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Thread t(rewriter, op.getLoc(), warps);
+    TurnEmitter turns{t};
+    if (turns.groups != 2)
+      return rewriter.notifyMatchFailure(op, "expected two warpgroups");
+    if (op.getFirst()) {
+      // The last warpgroup lets the first begin.
+      auto last = scf::IfOp::create(
+          t.b, t.less(t.i32(turns.groups - 2), turns.group), false);
+      t.b.setInsertionPointToStart(last.thenBlock());
+      turns.pass();
+    } else {
+      turns.take();
+    }
+    rewriter.eraseOp(op);
+    return success();
+  }
+};
+
+struct PassTurnPattern : TilePattern<PassTurnOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(PassTurnOp op, OpAdaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Thread t(rewriter, op.getLoc(), warps);
+    TurnEmitter{t}.pass();
+    rewriter.eraseOp(op);
+    return success();
+  }
+};
+
 } // namespace
 
 void unisparse::unitile::populateBarrierPatterns(const TypeConverter &converter,
                                                  RewritePatternSet &patterns,
                                                  Warps warps) {
   patterns.add<RolesPattern, BarriersPattern, WordsPattern, AwaitPattern,
-               TestPattern, ArrivePattern>(converter, patterns.getContext(),
-                                           warps);
+               TestPattern, ArrivePattern, TakeTurnPattern, PassTurnPattern>(
+      converter, patterns.getContext(), warps);
 }

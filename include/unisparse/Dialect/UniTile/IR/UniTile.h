@@ -32,6 +32,8 @@ namespace unisparse::unitile {
 inline constexpr llvm::StringLiteral kTensorMapAttr = "unitile.tensor_map";
 /// Their numbers, on a kernel that is NVVM's.
 inline constexpr llvm::StringLiteral kTensorMapsAttr = "unitile.tensor_maps";
+/// Where a schedule is found, on an op and on a kernel.
+inline constexpr llvm::StringLiteral kScheduleAttr = "unitile.schedule";
 } // namespace unisparse::unitile
 
 #endif // UNISPARSE_DIALECT_UNITILE_IR_UNITILE_H

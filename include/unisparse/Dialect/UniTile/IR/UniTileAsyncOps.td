@@ -53,6 +53,40 @@ def UniTile_RolesOp : UniTile_Op<"roles",
   let hasVerifier = 1;
 }
 
+def UniTile_TakeTurnOp : UniTile_Op<"take_turn", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "Wait for this warpgroup's turn";
+  let description = [{
+    Consumers' warpgroups take turns, in order; `unitile.pass_turn` ends one.
+    `first` is executed once before all turns, and starts them.
+
+    ```mlir
+    func.func @turns() {
+      unitile.take_turn first
+      unitile.take_turn
+      unitile.pass_turn
+      return
+    }
+    ```
+  }];
+  let arguments = (ins UnitAttr:$first);
+  let assemblyFormat = "(`first` $first^)? attr-dict";
+}
+
+def UniTile_PassTurnOp : UniTile_Op<"pass_turn", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "It is the next warpgroup's turn";
+  let description = [{
+    ```mlir
+    func.func @turns() {
+      unitile.take_turn first
+      unitile.take_turn
+      unitile.pass_turn
+      return
+    }
+    ```
+  }];
+  let assemblyFormat = "attr-dict";
+}
+
 //===----------------------------------------------------------------------===//
 // Barriers
 //===----------------------------------------------------------------------===//
