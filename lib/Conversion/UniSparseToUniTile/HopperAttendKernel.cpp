@@ -52,9 +52,10 @@ static int64_t stagesThatFit(const AttendSpec &s, int64_t blocks,
   return stages;
 }
 
-FailureOr<HopperSchedule> unisparse::hopperScheduleOf(
-    const AttendSpec &s, ScheduleAttr asked, int64_t sharedBytes,
-    function_ref<InFlightDiagnostic()> emitError) {
+FailureOr<HopperSchedule>
+unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
+                            int64_t sharedBytes,
+                            function_ref<InFlightDiagnostic()> emitError) {
   MLIRContext *context = s.element.getContext();
   if (!asked)
     asked = ScheduleAttr::get(context, 0, 0, 0, 0, Reference::Speculative,
@@ -86,16 +87,15 @@ FailureOr<HopperSchedule> unisparse::hopperScheduleOf(
   if (!producer)
     producer = kProducerRegisters;
   if (!consumer)
-    consumer = std::min<int64_t>(
-        240, (kRegisters / 128 / blocks - producer) / groups / 8 * 8);
+    consumer = std::min<int64_t>(240, (kRegisters / 128 / blocks - producer) /
+                                          groups / 8 * 8);
   if ((producer + groups * consumer) * 128 * blocks > kRegisters)
     return emitError() << "expected registers that fit a multiprocessor's "
                        << kRegisters << ", got "
                        << (producer + groups * consumer) * 128 * blocks;
-  return HopperSchedule{ScheduleAttr::get(context, stages, blocks, producer,
-                                          consumer, asked.getReference(),
-                                          asked.getOverlap(),
-                                          asked.getTurns())};
+  return HopperSchedule{ScheduleAttr::get(
+      context, stages, blocks, producer, consumer, asked.getReference(),
+      asked.getOverlap(), asked.getTurns())};
 }
 
 //===----------------------------------------------------------------------===//
@@ -127,8 +127,7 @@ Value HopperPage::blockCount(Value unit, Value selectionRow) {
 Value HopperPage::blockNumber(Value selectionRow, Value n) {
   if (!s.hasSelection)
     return n;
-  Value first =
-      arith::MulIOp::create(b, i64(selectionRow), i64(keyBlocks));
+  Value first = arith::MulIOp::create(b, i64(selectionRow), i64(keyBlocks));
   return loadI32(indices, arith::AddIOp::create(b, first, i64(n)));
 }
 
@@ -160,8 +159,7 @@ gpu::GPUFuncOp HopperPage::build(StringRef name) {
   lse = take(s.hasLse);
   counts = take(s.hasSelection), indices = take(s.hasSelection);
   counter = take();
-  lq = take(), lk = take(), slots = take(), keyBlocks = take(),
-  batch = take();
+  lq = take(), lk = take(), slots = take(), keyBlocks = take(), batch = take();
 
   auto tile = [&](int64_t rows, int64_t columns, int64_t stages) -> Value {
     return AllocOp::create(
@@ -177,7 +175,8 @@ gpu::GPUFuncOp HopperPage::build(StringRef name) {
   values = tile(s.blockK, s.valueDim, schedule.getStages());
   outputs = s.headDim == s.valueDim ? queries : tile(s.blockQ, s.valueDim, 1);
   // A full buffer is the copy's arrival, an empty one every consumer warp's.
-  fullK = barriers(schedule.getStages(), 1), fullV = barriers(schedule.getStages(), 1);
+  fullK = barriers(schedule.getStages(), 1),
+  fullV = barriers(schedule.getStages(), 1);
   emptyK = barriers(schedule.getStages(), 4 * groups);
   emptyV = barriers(schedule.getStages(), 4 * groups);
   fullQ = barriers(1, 1), emptyQ = barriers(1, 4 * groups);
@@ -185,9 +184,9 @@ gpu::GPUFuncOp HopperPage::build(StringRef name) {
                           IntegerAttr(), RowInfo::words);
   BarrierOp::create(b);
 
-  auto roles = RolesOp::create(
-      b, b.getI32IntegerAttr(schedule.getProducerRegisters()),
-      b.getI32IntegerAttr(schedule.getConsumerRegisters()));
+  auto roles =
+      RolesOp::create(b, b.getI32IntegerAttr(schedule.getProducerRegisters()),
+                      b.getI32IntegerAttr(schedule.getConsumerRegisters()));
   {
     OpBuilder::InsertionGuard inner(b);
     b.setInsertionPointToStart(&roles.getProducer().emplaceBlock());
@@ -199,8 +198,9 @@ gpu::GPUFuncOp HopperPage::build(StringRef name) {
   return kernel;
 }
 
-gpu::GPUFuncOp unisparse::buildHopperAttendKernel(
-    OpBuilder &builder, Location loc, StringRef name, const AttendSpec &spec,
-    const HopperSchedule &schedule) {
+gpu::GPUFuncOp
+unisparse::buildHopperAttendKernel(OpBuilder &builder, Location loc,
+                                   StringRef name, const AttendSpec &spec,
+                                   const HopperSchedule &schedule) {
   return HopperPage(builder, loc, spec, schedule.attr).build(name);
 }

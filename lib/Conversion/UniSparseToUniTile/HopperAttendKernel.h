@@ -27,20 +27,20 @@ struct HopperSchedule {
 };
 
 /// `asked`, or the best schedule known where that is null, with its numbers
-/// decided; a diagnostic that says why this kernel cannot have it. `sharedBytes`
-/// is what a block may have.
+/// decided; a diagnostic that says why this kernel cannot have it.
+/// `sharedBytes` is what a block may have.
 mlir::FailureOr<HopperSchedule>
 hopperScheduleOf(const AttendSpec &spec, unitile::ScheduleAttr asked,
                  int64_t sharedBytes,
                  llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
 
-/// Arguments of the kernel, in order: tensor maps of q, k, v and o (128 bytes by
-/// value each; [head_dim, length, batch * heads], boxes of 64 columns and, for
-/// q blockQ, k and v blockK, o 64 rows, 128-byte swizzle); pointers to lse, then
-/// counts and indices, where the spec has them, and to one i32 that is 0 when
-/// the kernel starts; then i32 Lq, Lk, query block slots, key blocks, batch.
-/// Any number of blocks of threads along x; the schedule's `blocks` for each
-/// multiprocessor are best.
+/// Arguments of the kernel, in order: tensor maps of q, k, v and o (128 bytes
+/// by value each; [head_dim, length, batch * heads], boxes of 64 columns and,
+/// for q blockQ, k and v blockK, o 64 rows, 128-byte swizzle); pointers to lse,
+/// then counts and indices, where the spec has them, and to one i32 that is 0
+/// when the kernel starts; then i32 Lq, Lk, query block slots, key blocks,
+/// batch. Any number of blocks of threads along x; the schedule's `blocks` for
+/// each multiprocessor are best.
 mlir::gpu::GPUFuncOp buildHopperAttendKernel(mlir::OpBuilder &builder,
                                              mlir::Location loc,
                                              mlir::StringRef name,

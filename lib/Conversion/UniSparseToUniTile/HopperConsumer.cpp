@@ -22,16 +22,24 @@ static constexpr double kReferenceSlack = 8;
 static constexpr double kLowest = -1e30;
 
 SmallVector<Value> HopperPage::Stream::pack() const {
-  SmallVector<Value> x{output,     probabilities, queries,       reference,
-                       sum,        now.slot,      now.parity,    behind.slot,
-                       behind.parity, ready,      adds,          parityQ};
+  SmallVector<Value> x{output,        probabilities, queries,    reference,
+                       sum,           now.slot,      now.parity, behind.slot,
+                       behind.parity, ready,         adds,       parityQ};
   llvm::append_range(x, row.values());
   return x;
 }
 
 HopperPage::Stream HopperPage::Stream::unpack(ValueRange x) {
-  return {x[0],         x[1],         x[2], x[3],  x[4],
-          {x[5], x[6]}, {x[7], x[8]}, x[9], x[10], x[11],
+  return {x[0],
+          x[1],
+          x[2],
+          x[3],
+          x[4],
+          {x[5], x[6]},
+          {x[7], x[8]},
+          x[9],
+          x[10],
+          x[11],
           {x[12], x[13], x[14], x[15], x[16]}};
 }
 
@@ -112,17 +120,17 @@ Value HopperPage::firstReference(Value scores) {
 /// P, rounded, and its sums over columns 8 apart.
 std::pair<Value, Value> HopperPage::exponentials(Value scores,
                                                  Value reference) {
-  Value p = map(scores.getType(), {scores, reference},
-                [&](ValueRange e) -> Value {
-                  Value down = arith::NegFOp::create(b, e[1]);
-                  return math::Exp2Op::create(
-                      b, math::FmaOp::create(b, e[0], logScale(), down));
-                });
+  Value p =
+      map(scores.getType(), {scores, reference}, [&](ValueRange e) -> Value {
+        Value down = arith::NegFOp::create(b, e[1]);
+        return math::Exp2Op::create(
+            b, math::FmaOp::create(b, e[0], logScale(), down));
+      });
   Value sum = FoldOp::create(b, fragment(8, b.getF32Type()), Combine::Add, p);
-  Value rounded = map(fragment(s.blockK, s.element), p,
-                      [&](ValueRange e) -> Value {
-                        return arith::TruncFOp::create(b, s.element, e[0]);
-                      });
+  Value rounded =
+      map(fragment(s.blockK, s.element), p, [&](ValueRange e) -> Value {
+        return arith::TruncFOp::create(b, s.element, e[0]);
+      });
   return {rounded, sum};
 }
 
@@ -134,8 +142,8 @@ void HopperPage::follow(Stream &x, Value scores) {
     if (running)
       return arith::MaxNumFOp::create(b, e[0], e[1]);
     Value bound = arith::AddFOp::create(b, e[0], f32(kReferenceSlack));
-    Value exceeds = arith::CmpFOp::create(b, arith::CmpFPredicate::OLE, e[1],
-                                          bound);
+    Value exceeds =
+        arith::CmpFOp::create(b, arith::CmpFPredicate::OLE, e[1], bound);
     return select(exceeds, e[0], e[1]);
   });
   Value shrink = map(rows(), {old, x.reference}, [&](ValueRange e) -> Value {
@@ -147,8 +155,8 @@ void HopperPage::follow(Stream &x, Value scores) {
 
 /// P of this block and its part of the sum.
 void HopperPage::takeExponentials(Step kind, Stream &x, Value scores) {
-  bool checks = schedule.getReference() == Reference::Speculative &&
-                kind != Step::NewRow;
+  bool checks =
+      schedule.getReference() == Reference::Speculative && kind != Step::NewRow;
   if (!checks && kind != Step::NewRow)
     follow(x, scores);
   auto [p, sum] = exponentials(scores, x.reference);
@@ -160,8 +168,7 @@ void HopperPage::takeExponentials(Step kind, Stream &x, Value scores) {
   Value fits = AllBelowOp::create(b, sum, f32(sumBound(s)));
   fits = LLVM::ExpectOp::create(b, fits, flag(true));
   SmallVector<Value> usual{p, sum, x.reference, x.output, x.sum};
-  auto taken =
-      scf::IfOp::create(b, ValueRange(usual).getTypes(), fits, true);
+  auto taken = scf::IfOp::create(b, ValueRange(usual).getTypes(), fits, true);
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(taken.thenBlock());
@@ -254,8 +261,8 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
 HopperPage::Stream HopperPage::firstBlock(const RowInfo &row) {
   Stream x;
   x.row = row, x.now = start(), x.parityQ = i32(1);
-  x.queries = LoadOp::create(b, fragment(s.headDim, s.element), queries,
-                             i32(0));
+  x.queries =
+      LoadOp::create(b, fragment(s.headDim, s.element), queries, i32(0));
   ArriveOp::create(b, emptyQ, i32(0), false);
   AwaitOp::create(b, fullK, x.now.slot, x.now.parity);
   MmaFenceOp::create(b);
@@ -278,10 +285,9 @@ HopperPage::Stream HopperPage::remainingBlocks(Stream x) {
     // What does not change in a row is not carried.
     Stream outer = x;
     auto carried = [](const Stream &y) {
-      return SmallVector<Value>{y.output,      y.probabilities, y.reference,
-                                y.sum,         y.now.slot,      y.now.parity,
-                                y.behind.slot, y.behind.parity, y.ready,
-                                y.adds};
+      return SmallVector<Value>{
+          y.output,     y.probabilities, y.reference,     y.sum,   y.now.slot,
+          y.now.parity, y.behind.slot,   y.behind.parity, y.ready, y.adds};
     };
     auto restore = [&](ValueRange v) {
       Stream y = outer;
@@ -313,8 +319,8 @@ void HopperPage::storeRow(const RowInfo &row, Value output, Value reference,
   Value total = ReduceOp::create(b, Combine::Add, sum, fill(0.0, rows()));
   auto fast = arith::FastMathFlags::arcp | arith::FastMathFlags::afn;
   Value inverse = map(rows(), total, [&](ValueRange e) -> Value {
-    Value blind = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, e[0],
-                                        f32(0.0));
+    Value blind =
+        arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, e[0], f32(0.0));
     return select(blind, f32(0.0),
                   arith::DivFOp::create(b, f32(1.0), e[0], fast));
   });
@@ -375,8 +381,8 @@ void HopperPage::consume() {
         Stream y = Stream::unpack(v);
         ValueRange n = v.take_back(RowInfo::words);
         RowInfo next{n[0], n[1], n[2], n[3], n[4]};
-        y.queries = LoadOp::create(b, fragment(s.headDim, s.element), queries,
-                                   i32(0));
+        y.queries =
+            LoadOp::create(b, fragment(s.headDim, s.element), queries, i32(0));
         scf::YieldOp::create(b, step(Step::NewRow, y, next, Value()).pack());
       });
   lastOutput(Stream::unpack(rowsLoop.getResults()));

@@ -161,9 +161,7 @@ private:
   // Rings
   Cursor start() { return {i32(0), i32(0)}; }
   Cursor next(Cursor c);
-  Value other(Value parity) {
-    return arith::XOrIOp::create(b, parity, i32(1));
-  }
+  Value other(Value parity) { return arith::XOrIOp::create(b, parity, i32(1)); }
 
   // What a row of query blocks attends to.
   /// The row's selection among those of all heads.

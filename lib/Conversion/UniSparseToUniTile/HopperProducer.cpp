@@ -81,8 +81,8 @@ SmallVector<Value> HopperPage::produceRow(Value nextItem, ValueRange state) {
   // wholly hidden.
   Value none = compare(arith::CmpIPredicate::sle, selected, i32(0));
   row.count = select(none, i32(1), selected);
-  auto first = scf::IfOp::create(
-      b, TypeRange{b.getI32Type(), b.getI32Type()}, none, true);
+  auto first = scf::IfOp::create(b, TypeRange{b.getI32Type(), b.getI32Type()},
+                                 none, true);
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(first.thenBlock());

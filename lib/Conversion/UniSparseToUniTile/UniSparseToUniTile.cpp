@@ -51,8 +51,7 @@ private:
   }
   /// The address of a contiguous buffer, in global memory.
   Value pointer(Value buffer) {
-    Value address =
-        memref::ExtractAlignedPointerAsIndexOp::create(b, buffer);
+    Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, buffer);
     address = arith::IndexCastOp::create(b, b.getI64Type(), address);
     return LLVM::IntToPtrOp::create(
         b, LLVM::LLVMPointerType::get(b.getContext(), 1), address);
@@ -135,10 +134,10 @@ Value Launch::tensorMap(Value buffer, int64_t boxRows) {
   Value columns = dim(buffer, 3), length = dim(buffer, 2);
   Value matrices = times(dim(buffer, 0), dim(buffer, 1));
   Value rowBytes = times(columns, index(2));
-  return TensorMapOp::create(
-      b, pointer(buffer), ValueRange{columns, length, matrices},
-      ValueRange{rowBytes, times(rowBytes, length)}, {64, boxRows, 1},
-      s.element);
+  return TensorMapOp::create(b, pointer(buffer),
+                             ValueRange{columns, length, matrices},
+                             ValueRange{rowBytes, times(rowBytes, length)},
+                             {64, boxRows, 1}, s.element);
 }
 
 SmallVector<Value> Launch::emitHopper(gpu::GPUFuncOp kernel,
@@ -155,10 +154,10 @@ SmallVector<Value> Launch::emitHopper(gpu::GPUFuncOp kernel,
   for (Value tensor : {op.getCounts(), op.getIndices()})
     if (tensor)
       arguments.push_back(pointer(buffer(tensor)));
-  Value counter = gpu::AllocOp::create(b, MemRefType::get({1}, b.getI32Type()),
-                                       Type(), ValueRange{}, ValueRange{},
-                                       ValueRange{})
-                      .getMemref();
+  Value counter =
+      gpu::AllocOp::create(b, MemRefType::get({1}, b.getI32Type()), Type(),
+                           ValueRange{}, ValueRange{}, ValueRange{})
+          .getMemref();
   Value zero = arith::ConstantIntOp::create(b, 0, 32);
   gpu::MemsetOp::create(b, Type(), ValueRange{}, counter, zero);
   arguments.push_back(pointer(counter));
@@ -166,8 +165,7 @@ SmallVector<Value> Launch::emitHopper(gpu::GPUFuncOp kernel,
   arguments.append({i32(dim(q, 2)), i32(dim(k, 2)), i32(slots),
                     i32(ceilDiv(dim(k, 2), s.blockK)), i32(dim(q, 0))});
   Value one = index(1);
-  Value shared =
-      arith::ConstantIntOp::create(b, schedule.sharedBytes(s), 32);
+  Value shared = arith::ConstantIntOp::create(b, schedule.sharedBytes(s), 32);
   gpu::LaunchFuncOp::create(
       b, kernel,
       gpu::KernelDim3{index(kMultiprocessors * schedule.attr.getBlocks()), one,
@@ -178,7 +176,8 @@ SmallVector<Value> Launch::emitHopper(gpu::GPUFuncOp kernel,
 }
 
 struct ConvertUniSparseToUniTile
-    : unisparse::impl::ConvertUniSparseToUniTileBase<ConvertUniSparseToUniTile> {
+    : unisparse::impl::ConvertUniSparseToUniTileBase<
+          ConvertUniSparseToUniTile> {
   using Base::Base;
 
   void runOnOperation() override {

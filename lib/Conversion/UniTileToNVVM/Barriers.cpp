@@ -80,7 +80,8 @@ struct WordsPattern : TilePattern<WordsOp> {
   }
 };
 
-template <typename OpTy> Value barrierAddress(Thread &t, OpTy adaptor) {
+template <typename OpTy>
+Value barrierAddress(Thread &t, OpTy adaptor) {
   return t.sharedAddress(
       t.advance(adaptor.getBarriers(), t.mul(adaptor.getIndex(), 8)));
 }
@@ -98,8 +99,7 @@ struct AwaitPattern : TilePattern<AwaitOp> {
           "mbarrier.try_wait.parity.shared::cta.b64 done, [$0], $1;\n"
           "@!done bra again;\n"
           "}",
-          "r,r,~{memory}",
-          {barrierAddress(t, adaptor), adaptor.getParity()});
+          "r,r,~{memory}", {barrierAddress(t, adaptor), adaptor.getParity()});
     rewriter.eraseOp(op);
     return success();
   }
@@ -137,15 +137,15 @@ struct ArrivePattern : TilePattern<ArriveOp> {
             address);
     } else {
       // Predicated, not branched over: a branch would cut the block that ptxas
-      // schedules.
-      Value id = NVVM::ThreadIdXOp::create(t.b, t.b.getI32Type());
+      // schedules. Elected, not compared with lane 0, whose number would take a
+      // register through all loops.
       t.ptx(Type(),
             "{\n"
             ".reg .pred first;\n"
-            "setp.eq.u32 first, $1, 0;\n"
+            "elect.sync _|first, 0xffffffff;\n"
             "@first mbarrier.arrive.shared::cta.b64 _, [$0];\n"
             "}",
-            "r,r,~{memory}", {address, t.rem(id, 32)});
+            "r,~{memory}", address);
     }
     rewriter.eraseOp(op);
     return success();
@@ -162,8 +162,7 @@ struct TurnEmitter {
   int64_t groups = t.warps / 4;
 
   void take() {
-    t.ptx(Type(), "bar.sync $0, 256;", "r,~{memory}",
-          t.add(group, kFirstTurn));
+    t.ptx(Type(), "bar.sync $0, 256;", "r,~{memory}", t.add(group, kFirstTurn));
   }
   void pass() {
     Value next = t.rem(t.add(group, 1), groups);

@@ -228,11 +228,10 @@ struct ApproxPattern : OpConversionPattern<OpTy> {
 } // namespace
 
 void unisparse::unitile::populateFragmentPatterns(
-    const TypeConverter &converter, RewritePatternSet &patterns,
-    Warps warps) {
+    const TypeConverter &converter, RewritePatternSet &patterns, Warps warps) {
   patterns.add<FillPattern, MapPattern, ReducePattern, FoldPattern,
-               AllBelowPattern, StorePattern>(
-      converter, patterns.getContext(), warps);
+               AllBelowPattern, StorePattern>(converter, patterns.getContext(),
+                                              warps);
   patterns.add<ApproxPattern<math::Exp2Op>>(patterns.getContext(),
                                             "llvm.nvvm.ex2.approx.ftz.f");
   patterns.add<ApproxPattern<math::Log2Op>>(patterns.getContext(),

@@ -86,8 +86,7 @@ Value Thread::stage(Value base, SharedType tile, Value stage) {
 }
 
 Value Thread::matrixAddress(Value base, SharedType tile, Value row,
-                            int64_t rowOffset, int64_t column,
-                            bool downFirst) {
+                            int64_t rowOffset, int64_t column, bool downFirst) {
   // Lanes 8 m .. 8 m + 7 name the rows of matrix m.
   Value l = lane(), within = rem(l, 8);
   Value odd = rem(div(l, 8), 2), upper = div(l, 16);
@@ -105,8 +104,7 @@ Value Thread::matrixAddress(Value base, SharedType tile, Value row,
 SmallVector<Value> Thread::loadMatrices(Value base, SharedType tile, Value row,
                                         int64_t rowOffset, int64_t column,
                                         bool downFirst, bool transpose) {
-  Value address =
-      matrixAddress(base, tile, row, rowOffset, column, downFirst);
+  Value address = matrixAddress(base, tile, row, rowOffset, column, downFirst);
   auto i32Type = b.getI32Type();
   auto type = LLVM::LLVMStructType::getLiteral(
       b.getContext(), {i32Type, i32Type, i32Type, i32Type});

@@ -117,8 +117,7 @@ FailureOr<Value> sharedPlace(Thread &t, Operation *op,
 /// A pattern that knows the kernel's number of warps.
 template <typename OpTy>
 struct TilePattern : OpConversionPattern<OpTy> {
-  TilePattern(const TypeConverter &converter, MLIRContext *context,
-              Warps warps)
+  TilePattern(const TypeConverter &converter, MLIRContext *context, Warps warps)
       : OpConversionPattern<OpTy>(converter, context), warps(warps) {}
   Warps warps;
 };

@@ -28,8 +28,8 @@ struct TensorCopyPattern : TilePattern<TensorCopyOp> {
           "r,r,~{memory}", {barrier, t.i32(tile.getStageBytes())});
     Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
     for (int64_t panel = 0; panel < tile.getPanels(); ++panel) {
-      Value to = t.sharedAddress(
-          t.advance(base, t.i32(panel * tile.getRows() * 128)));
+      Value to =
+          t.sharedAddress(t.advance(base, t.i32(panel * tile.getRows() * 128)));
       t.ptx(Type(),
             "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_"
             "tx::bytes [$0], [$1, {$2, $3, $4}], [$5];",
@@ -86,8 +86,8 @@ struct SendPattern : TilePattern<SendOp> {
     // Barrier 0 is the whole block's.
     NVVM::BarrierOp::create(t.b, TypeRange{}, t.add(group, 1), t.i32(128),
                             NVVM::BarrierReductionAttr(), Value());
-    auto one = scf::IfOp::create(
-        t.b, t.less(t.rem(t.id(), 128), t.i32(1)), /*withElseRegion=*/false);
+    auto one = scf::IfOp::create(t.b, t.less(t.rem(t.id(), 128), t.i32(1)),
+                                 /*withElseRegion=*/false);
     t.b.setInsertionPointToStart(one.thenBlock());
     Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
     Value first = t.mul(group, 64), row = t.add(adaptor.getRow(), first);
@@ -126,7 +126,6 @@ struct SendWaitPattern : TilePattern<SendWaitOp> {
 
 void unisparse::unitile::populateTensorCopyPatterns(
     const TypeConverter &converter, RewritePatternSet &patterns, Warps warps) {
-  patterns
-      .add<TensorCopyPattern, WritePattern, SendPattern, SendWaitPattern>(
-          converter, patterns.getContext(), warps);
+  patterns.add<TensorCopyPattern, WritePattern, SendPattern, SendWaitPattern>(
+      converter, patterns.getContext(), warps);
 }

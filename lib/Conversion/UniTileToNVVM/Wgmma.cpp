@@ -44,8 +44,8 @@ std::string repeat(StringRef what, int64_t n) {
 }
 
 Type structOf(OpBuilder &b, Type element, int64_t count) {
-  return LLVM::LLVMStructType::getLiteral(
-      b.getContext(), SmallVector<Type>(count, element));
+  return LLVM::LLVMStructType::getLiteral(b.getContext(),
+                                          SmallVector<Type>(count, element));
 }
 
 Value fromStruct(OpBuilder &b, Location loc, Value value, int64_t count) {
@@ -59,9 +59,8 @@ Value fromStruct(OpBuilder &b, Location loc, Value value, int64_t count) {
 SmallVector<Value> wordsOf(OpBuilder &b, Location loc, Value fragment) {
   SmallVector<Value> elements = unpack(b, loc, fragment), words;
   for (size_t i = 0; i < elements.size(); i += 2)
-    words.push_back(
-        LLVM::BitcastOp::create(b, loc, b.getI32Type(),
-                                pack(b, loc, {elements[i], elements[i + 1]})));
+    words.push_back(LLVM::BitcastOp::create(
+        b, loc, b.getI32Type(), pack(b, loc, {elements[i], elements[i + 1]})));
   return words;
 }
 
@@ -83,13 +82,13 @@ struct MmaStartPattern : TilePattern<MmaStartOp> {
     Location loc = op.getLoc();
     FragmentType result = op.getResult().getType();
     if (result.getRows() != 16 * warps || warps % 4)
-      return rewriter.notifyMatchFailure(
-          op, "expected 64 rows for each warpgroup");
+      return rewriter.notifyMatchFailure(op,
+                                         "expected 64 rows for each warpgroup");
     Thread t(rewriter, loc, warps);
     SharedType tile = op.getB().getType();
     // In a cluster a shared address carries the block's rank above bit 18.
-    Value address = t.sharedAddress(
-        t.stage(adaptor.getB(), tile, adaptor.getStage()));
+    Value address =
+        t.sharedAddress(t.stage(adaptor.getB(), tile, adaptor.getStage()));
     Value low = arith::ShRUIOp::create(
         t.b, arith::AndIOp::create(t.b, address, t.i32(0x3ffff)), t.i32(4));
     int64_t leading = op.getByRows() ? tile.getRows() * 128 / 16 : 1;

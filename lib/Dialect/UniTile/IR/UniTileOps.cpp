@@ -44,9 +44,8 @@ LogicalResult FillOp::verify() {
 /// The whole of a tile in registers.
 static LogicalResult verifyWhole(Operation *op, SharedType tile,
                                  FragmentType got) { // [U1]
-  auto expected =
-      FragmentType::get(op->getContext(), tile.getRows(), tile.getColumns(),
-                        tile.getElementType());
+  auto expected = FragmentType::get(op->getContext(), tile.getRows(),
+                                    tile.getColumns(), tile.getElementType());
   if (got != expected)
     return op->emitOpError("[U1] expected ") << expected << ", got " << got;
   return success();
@@ -118,14 +117,24 @@ LogicalResult RolesOp::verify() {
                          "from 24 to 240, got ")
              << *registers;
   auto kernel = dyn_cast_or_null<gpu::GPUFuncOp>((*this)->getParentOp());
-  if (!kernel || llvm::range_size(kernel.getBody().front().getOps<RolesOp>()) >
-                     1) // [U11]
+  if (!kernel ||
+      llvm::range_size(kernel.getBody().front().getOps<RolesOp>()) > 1) // [U11]
     return emitOpError("[U11] expected one unitile.roles in a kernel's block");
   std::optional<ArrayRef<int32_t>> size = kernel.getKnownBlockSize();
   if (!size || size->empty() || (*size)[0] % 128 || (*size)[0] < 256)
     return emitOpError("[U11] expected a known_block_size of whole "
                        "warpgroups, two at least");
-  return success();
+  // Checked here and not by what makes fragments, which is not tied to roles.
+  WalkResult elsewhere = kernel.walk([&](Operation *op) {
+    if (getConsumers().isAncestor(op->getParentRegion()) ||
+        llvm::none_of(op->getResultTypes(),
+                      llvm::IsaPred<FragmentType, RowsType>))
+      return WalkResult::advance();
+    op->emitOpError("[U11] expected fragments and rows in the consumers' "
+                    "region only"); // [U11]
+    return WalkResult::interrupt();
+  });
+  return failure(elsewhere.wasInterrupted());
 }
 
 LogicalResult FoldOp::verify() { // [U10]

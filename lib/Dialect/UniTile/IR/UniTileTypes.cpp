@@ -156,9 +156,8 @@ void RowsType::print(AsmPrinter &printer) const {
 // BarriersType
 //===----------------------------------------------------------------------===//
 
-LogicalResult
-BarriersType::verify(function_ref<InFlightDiagnostic()> emitError,
-                     int64_t count) {
+LogicalResult BarriersType::verify(function_ref<InFlightDiagnostic()> emitError,
+                                   int64_t count) {
   if (count < 1)
     return emitError() << "expected at least one barrier, got " << count;
   return success();

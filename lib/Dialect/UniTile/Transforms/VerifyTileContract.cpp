@@ -163,8 +163,7 @@ State Checker::step(Operation *op, State state) {
 State Checker::stepRegions(Operation *op, State state) {
   if (auto branch = dyn_cast<scf::IfOp>(op)) {
     State taken = run(*branch.thenBlock(), state);
-    State other =
-        branch.elseBlock() ? run(*branch.elseBlock(), state) : state;
+    State other = branch.elseBlock() ? run(*branch.elseBlock(), state) : state;
     return join(taken, other);
   }
   if (isa<MapOp>(op))
