@@ -29,9 +29,11 @@ unisparse::buildTilePipeline(OpPassManager &pm,
       error << ' ' << known.name;
     return error << ", got '" << options.chip << "'";
   }
-  // A tile read too early computes with what happens to be there: refused here,
-  // in words.
-  pm.addNestedPass<gpu::GPUModuleOp>(createUniTileVerifyTileContract());
+  // A tile read too early computes with what happens to be there, and a chip
+  // without an instruction ends LLVM: refused here, in words.
+  UniTileVerifyTileContractOptions contract;
+  contract.hopper = chip->hasWgmma;
+  pm.addNestedPass<gpu::GPUModuleOp>(createUniTileVerifyTileContract(contract));
   // Tiles get their places, within what this chip has.
   UniTileAllocateSharedOptions shared;
   shared.limit = chip->sharedBytes;

@@ -78,6 +78,14 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     (`gpu.alloc`); operands are expected contiguous. The other stages stay as
     they are.
 
+    Under `hopper` the kernel is warp-specialised: a producer's thread walks the
+    blocks and starts copies, warpgroups of consumers multiply. When things
+    happen is `#unitile.schedule`: that which the op asks for as
+    `unitile.schedule`, or the best one known; the kernel says which. A few
+    blocks of threads for each multiprocessor take rows of query blocks from a
+    counter that the launch clears; q, k, v and o are passed as
+    `unitile.tensor_map`.
+
     Precondition: f16 or bf16; static heads and head_dims; blocks and head_dims
     that are multiples of 16 up to 128. What does not fit is refused, op and
     size named.
@@ -131,8 +139,9 @@ def ConvertUniTileToNVVM : Pass<"convert-unitile-to-nvvm", "::mlir::gpu::GPUModu
   let description = [{
     Fragments and rows become the vectors of the elements that one thread
     holds, in the dialect's fragment layout; shared tiles become pointers to
-    shared memory. The atoms are those that every chip from sm_80 on has:
-    cp.async, ldmatrix, mma.sync m16n8k16.
+    shared memory. Atoms are chosen by the ops: those that every chip from sm_80
+    on has (cp.async, ldmatrix, mma.sync m16n8k16), and those of sm_90a (the copy
+    engine, mbarriers, wgmma, setmaxnreg).
 
     | tile level | each thread |
     |---|---|
@@ -142,6 +151,12 @@ def ConvertUniTileToNVVM : Pass<"convert-unitile-to-nvvm", "::mlir::gpu::GPUModu
     | `unitile.load` | `ldmatrix.x4` |
     | `unitile.mma` | `ldmatrix.x4` of b (`.trans` under `by_rows`), `mma.sync` |
     | `unitile.reduce` | its own elements, then two shuffles in the quad |
+    | `unitile.roles` | a branch by warpgroup, `setmaxnreg` in both ways |
+    | `unitile.tensor_copy` | `mbarrier.arrive.expect_tx`, `cp.async.bulk.tensor` for each 64 columns |
+    | `unitile.await`, `test`, `arrive` | `mbarrier.try_wait` in a loop, `test_wait`, `arrive` by one lane |
+    | `unitile.mma_start` | `wgmma.mma_async` for each 16 summed, `a` in registers, then `commit_group` |
+    | `unitile.mma_wait` | `wgmma.wait_group`, the sums passing through it |
+    | `unitile.write`, `send` | `stmatrix`; fence, barrier of the warpgroup, `cp.async.bulk.tensor` back |
 
     Precondition: kernels are `gpu.func`s with a `known_block_size` of whole
     warps, rows of fragments are a multiple of 16 times the warps, and tiles

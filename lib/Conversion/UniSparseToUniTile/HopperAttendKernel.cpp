@@ -152,36 +152,42 @@ gpu::GPUFuncOp HopperPage::build(StringRef name) {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(&kernel.getBody().front());
   auto argument = kernel.getArguments().begin();
-  auto take = [&](bool present = true) {
-    return present ? Value(*argument++) : Value();
+  auto take = [&](StringRef name, bool present = true) {
+    return present ? named(name, *argument++) : Value();
   };
-  mapQ = take(), mapK = take(), mapV = take(), mapO = take();
-  lse = take(s.hasLse);
-  counts = take(s.hasSelection), indices = take(s.hasSelection);
-  counter = take();
-  lq = take(), lk = take(), slots = take(), keyBlocks = take(), batch = take();
+  mapQ = take("q"), mapK = take("k"), mapV = take("v"), mapO = take("o");
+  lse = take("lse", s.hasLse);
+  counts = take("counts", s.hasSelection);
+  indices = take("indices", s.hasSelection);
+  counter = take("counter");
+  lq = take("lq"), lk = take("lk"), slots = take("slots");
+  keyBlocks = take("key_blocks"), batch = take("batch");
 
-  auto tile = [&](int64_t rows, int64_t columns, int64_t stages) -> Value {
-    return AllocOp::create(
-        b, SharedType::get(context, rows, columns, s.element, stages),
-        IntegerAttr());
+  auto tile = [&](StringRef name, int64_t rows, int64_t columns,
+                  int64_t stages) {
+    return named(name, AllocOp::create(b,
+                                       SharedType::get(context, rows, columns,
+                                                       s.element, stages),
+                                       IntegerAttr()));
   };
-  auto barriers = [&](int64_t count, int64_t arrivals) -> Value {
-    return BarriersOp::create(b, BarriersType::get(context, count),
-                              IntegerAttr(), arrivals);
+  auto barriers = [&](StringRef name, int64_t count, int64_t arrivals) {
+    return named(name, BarriersOp::create(b, BarriersType::get(context, count),
+                                          IntegerAttr(), arrivals));
   };
-  queries = tile(s.blockQ, s.headDim, 1);
-  keys = tile(s.blockK, s.headDim, schedule.getStages());
-  values = tile(s.blockK, s.valueDim, schedule.getStages());
-  outputs = s.headDim == s.valueDim ? queries : tile(s.blockQ, s.valueDim, 1);
+  queries = tile("queries", s.blockQ, s.headDim, 1);
+  keys = tile("keys", s.blockK, s.headDim, schedule.getStages());
+  values = tile("values", s.blockK, s.valueDim, schedule.getStages());
+  outputs = s.headDim == s.valueDim ? queries
+                                    : tile("outputs", s.blockQ, s.valueDim, 1);
   // A full buffer is the copy's arrival, an empty one every consumer warp's.
-  fullK = barriers(schedule.getStages(), 1),
-  fullV = barriers(schedule.getStages(), 1);
-  emptyK = barriers(schedule.getStages(), 4 * groups);
-  emptyV = barriers(schedule.getStages(), 4 * groups);
-  fullQ = barriers(1, 1), emptyQ = barriers(1, 4 * groups);
-  words = WordsOp::create(b, LLVM::LLVMPointerType::get(context, 3),
-                          IntegerAttr(), RowInfo::words);
+  fullK = barriers("full_k", schedule.getStages(), 1),
+  fullV = barriers("full_v", schedule.getStages(), 1);
+  emptyK = barriers("empty_k", schedule.getStages(), 4 * groups);
+  emptyV = barriers("empty_v", schedule.getStages(), 4 * groups);
+  fullQ = barriers("full_q", 1, 1), emptyQ = barriers("empty_q", 1, 4 * groups);
+  words =
+      named("row", WordsOp::create(b, LLVM::LLVMPointerType::get(context, 3),
+                                   IntegerAttr(), RowInfo::words));
   BarrierOp::create(b);
 
   auto roles =

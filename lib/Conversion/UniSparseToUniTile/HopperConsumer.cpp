@@ -111,10 +111,10 @@ Value HopperPage::firstReference(Value scores) {
   Value own = FoldOp::create(b, eight, Combine::Max, scores);
   double lowest = -std::numeric_limits<double>::infinity();
   Value top = ReduceOp::create(b, Combine::Max, own, fill(lowest, rows()));
-  return map(rows(), top, [&](ValueRange e) -> Value {
-    Value scaled = arith::MulFOp::create(b, e[0], logScale());
-    return arith::MaxNumFOp::create(b, scaled, f32(kLowest));
-  });
+  return named("reference", map(rows(), top, [&](ValueRange e) -> Value {
+                 Value scaled = arith::MulFOp::create(b, e[0], logScale());
+                 return arith::MaxNumFOp::create(b, scaled, f32(kLowest));
+               }));
 }
 
 /// P, rounded, and its sums over columns 8 apart.
@@ -131,7 +131,7 @@ std::pair<Value, Value> HopperPage::exponentials(Value scores,
       map(fragment(s.blockK, s.element), p, [&](ValueRange e) -> Value {
         return arith::TruncFOp::create(b, s.element, e[0]);
       });
-  return {rounded, sum};
+  return {named("p", rounded), named("sum", sum)};
 }
 
 /// Moves the reference of rows whose scores exceed it, O and the sum with it.
@@ -195,17 +195,21 @@ RowInfo HopperPage::awaitRow(Value parity) {
   SmallVector<Value> x;
   for (int64_t i = 0; i < RowInfo::words; ++i)
     x.push_back(loadI32(words, i32(i)));
-  return {x[0], x[1], x[2], x[3], x[4]};
+  return {named("unit", x[0]), named("head", x[1]), named("count", x[2]),
+          named("masked", x[3]), named("first_block", x[4])};
 }
 
 Value HopperPage::startScores(const Stream &x) {
-  return MmaStartOp::create(b, scoresType(), x.queries, keys, x.now.slot,
-                            Value(), Value(), /*by_rows=*/false);
+  return named("scores",
+               MmaStartOp::create(b, scoresType(), x.queries, keys, x.now.slot,
+                                  Value(), Value(), /*by_rows=*/false));
 }
 
 Value HopperPage::startOutput(const Stream &x) {
-  return MmaStartOp::create(b, x.output.getType(), x.probabilities, values,
-                            x.behind.slot, x.output, x.adds, /*by_rows=*/true);
+  return named("output",
+               MmaStartOp::create(b, x.output.getType(), x.probabilities,
+                                  values, x.behind.slot, x.output, x.adds,
+                                  /*by_rows=*/true));
 }
 
 HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
@@ -226,7 +230,8 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
   Value output = startOutput(x);
   if (schedule.getTurns())
     PassTurnOp::create(b);
-  scores = MmaWaitOp::create(b, overlap ? 1 : 0, scores, Value());
+  scores =
+      named("scores", MmaWaitOp::create(b, overlap ? 1 : 0, scores, Value()));
   ArriveOp::create(b, emptyK, x.now.slot, false);
 
   Value reference = x.reference, sum = x.sum;
@@ -242,7 +247,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
   x.ready = both(TestOp::create(b, fullK, x.now.slot, x.now.parity),
                  TestOp::create(b, fullV, x.behind.slot, x.behind.parity));
 
-  x.output = MmaWaitOp::create(b, 0, output, x.probabilities);
+  x.output = named("output", MmaWaitOp::create(b, 0, output, x.probabilities));
   ArriveOp::create(b, emptyV, behind.slot, false);
   if (kind == Step::NewRow)
     storeRow(x.row, x.output, reference, sum);
@@ -274,7 +279,7 @@ HopperPage::Stream HopperPage::firstBlock(const RowInfo &row) {
   takeExponentials(Step::NewRow, x, scores);
   x.behind = x.now, x.now = next(x.now);
   x.ready = x.adds = flag(false);
-  x.output = fill(0.0, fragment(s.valueDim, b.getF32Type()));
+  x.output = named("output", fill(0.0, fragment(s.valueDim, b.getF32Type())));
   return x;
 }
 

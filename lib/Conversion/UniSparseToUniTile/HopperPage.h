@@ -148,6 +148,13 @@ private:
   }
   Value both(Value x, Value y) { return arith::AndIOp::create(b, x, y); }
 
+  /// The name that `value` is printed under, where a person asks for names
+  /// (--mlir-use-nameloc-as-prefix).
+  Value named(StringRef name, Value value) {
+    value.setLoc(NameLoc::get(b.getStringAttr(name), b.getLoc()));
+    return value;
+  }
+
   // Memory
   Value at(Value pointer, Type element, Value index) {
     return LLVM::GEPOp::create(b, pointer.getType(), element, pointer,

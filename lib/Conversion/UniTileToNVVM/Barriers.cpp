@@ -179,7 +179,8 @@ struct TakeTurnPattern : TilePattern<TakeTurnOp> {
     Thread t(rewriter, op.getLoc(), warps);
     TurnEmitter turns{t};
     if (turns.groups != 2)
-      return rewriter.notifyMatchFailure(op, "expected two warpgroups");
+      return op.emitOpError("expected two warpgroups to take turns, got ")
+             << turns.groups;
     if (op.getFirst()) {
       // The last warpgroup lets the first begin.
       auto last = scf::IfOp::create(

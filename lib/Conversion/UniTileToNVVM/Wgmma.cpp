@@ -82,8 +82,9 @@ struct MmaStartPattern : TilePattern<MmaStartOp> {
     Location loc = op.getLoc();
     FragmentType result = op.getResult().getType();
     if (result.getRows() != 16 * warps || warps % 4)
-      return rewriter.notifyMatchFailure(op,
-                                         "expected 64 rows for each warpgroup");
+      return op.emitOpError("expected 64 rows for each of whole warpgroups, "
+                            "got ")
+             << result.getRows() << " rows for " << warps.count << " warps";
     Thread t(rewriter, loc, warps);
     SharedType tile = op.getB().getType();
     // In a cluster a shared address carries the block's rank above bit 18.

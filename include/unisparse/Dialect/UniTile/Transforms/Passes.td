@@ -58,9 +58,16 @@ def UniTileVerifyTileContract
       behind its last read.
     - U9: no copy is in flight where the kernel ends.
 
-    Stages of a tile of several are told apart at run time and not followed.
-    Changes nothing.
+    - U14: what only Hopper has (copies by the copy engine, products in flight,
+      registers that move) stands only where `hopper` says that the chip has it.
+
+    Stages of a tile of several are told apart at run time and not followed, nor
+    are tiles that the copy engine fills: barriers guard those. Changes nothing.
   }];
+  let options = [
+    Option<"hopper", "hopper", "bool", "true",
+           "the chip has wgmma, a copy engine and setmaxnreg">
+  ];
 }
 
 def UniTilePassMapsByValue
