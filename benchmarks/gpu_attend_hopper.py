@@ -5,7 +5,7 @@
 """Checks and times the warp-specialised attend kernels for sm_90a on a device.
 
     gpu_attend_hopper.py compile DIR [--opt=build/bin/unisparse-opt]      needs no GPU
-    gpu_attend_hopper.py run DIR [--only=check|time] [--probe=LIB.so]     needs torch and a Hopper GPU, no LLVM
+    gpu_attend_hopper.py run DIR [--only=check|time|compare] [--probe=LIB.so]     needs torch and a Hopper GPU, no LLVM
 
 As gpu_attend.py: `compile` lowers one program for each case to PTX, `run` launches them through libcuda. Every launch
 has a deadline: a kernel that waits for ever ends the run. --probe times hopper_ceiling.cu beside the headline.
@@ -44,6 +44,7 @@ SCHEDULES = {
     "running": "reference = running",
     "no_overlap": "overlap = false",
     "turns": "turns = true",
+    "turns_no_overlap": "overlap = false, turns = true",
 }
 CASES += [Case(name, *HEADLINE) for name in SCHEDULES]
 DEADLINE = 5.0  # seconds
@@ -267,19 +268,44 @@ def time_all(torch, driver, folder, probe, names):
         del q, k, v, o, lse, counts, indices, calls
 
 
+def compare_schedules(torch, driver, folder, rounds=3):
+    """Every schedule on the same inputs, in turns, as a card that has worked is slower: medians of `rounds` medians."""
+    cases = {c.name: c for c in CASES}
+    for n, rho in ((8192, .1), (8192, .25), (32768, .1), (32768, .25), (131072, .1)):
+        torch.manual_seed(0)
+        q = torch.randn(1, 32, n, 128, device="cuda", dtype=torch.bfloat16)
+        k, v = (torch.randn(1, 8, n, 128, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+        o, lse = torch.empty_like(q), torch.empty(1, 32, n, device="cuda")
+        counts, indices = draw_rows(torch, n, rho, 32, 128, 128)
+        flops = 4 * 128 ** 3 * counts.sum().item()
+        calls = {name: Kernel(torch, driver, folder, cases[name]).prepare(q, k, v, o, lse, counts[None], indices[None])
+                 for name in ("headline", *SCHEDULES)}
+        times = {name: [] for name in calls}
+        for r in range(rounds):
+            names = list(calls)
+            for name in names[r:] + names[:r]:
+                times[name].append(median_ms(torch, calls[name]))
+        for name, t in times.items():
+            print(f"{n:7d} {rho!s:5} {name:16s} " + " ".join(f"{flops / x / 1e9:6.1f}" for x in sorted(t, reverse=True)), flush=True)
+        del q, k, v, o, lse, counts, indices, calls
+
+
 def run_all(folder, only, probe, names):
     import torch
     driver = Driver()
     torch.zeros(1, device="cuda")
     print(torch.cuda.get_device_name(), flush=True)
     wrong = 0
-    if only != "time":
+    if only in (None, "check"):
         kernels = [Kernel(torch, driver, folder, case) for case in CASES]
         for kernel in kernels:
             wrong += check_case(torch, kernel)
         for gain in (8., 100.):  # The maximum moves late and often.
             wrong += check_case(torch, kernels[0], gain)
             wrong += check_case(torch, kernels[3], gain)
+    if only == "compare":
+        compare_schedules(torch, driver, folder)
+        return
     if only != "check":
         time_all(torch, driver, folder, probe, names)
     if wrong:
@@ -291,7 +317,7 @@ def main():
     parser.add_argument("action", choices=["compile", "run"])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--opt", default="build/bin/unisparse-opt")
-    parser.add_argument("--only", choices=["check", "time"])
+    parser.add_argument("--only", choices=["check", "time", "compare"])
     parser.add_argument("--probe", help="hopper_ceiling.so")
     parser.add_argument("names", nargs="*", help="cases to time")
     arguments = parser.parse_args()
