@@ -35,9 +35,11 @@ unisparse::buildTilePipeline(OpPassManager &pm,
   pm.addPass(createGpuNVVMAttachTarget(target));
   // Host code stays as it is: whoever launches the kernels lowers it.
   OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
-  // A tile read too early computes with what happens to be there: refused here,
-  // in words.
-  kernels.addPass(createUniTileVerifyTileContract());
+  // A tile read too early computes with what happens to be there, and a chip
+  // without an instruction ends LLVM: refused here, in words.
+  UniTileVerifyTileContractOptions contract;
+  contract.hopper = chip->hasWgmma;
+  kernels.addPass(createUniTileVerifyTileContract(contract));
   // Tiles get their places, within what this chip has.
   UniTileAllocateSharedOptions shared;
   shared.limit = chip->sharedBytes;
@@ -54,6 +56,8 @@ unisparse::buildTilePipeline(OpPassManager &pm,
   kernels.addPass(createArithToLLVMConversionPass());
   // Kernels become LLVM functions, block and thread ids special registers.
   kernels.addPass(createConvertGpuOpsToNVVMOps());
+  // Only now are kernels NVVM's, which may take maps by value.
+  kernels.addPass(createUniTilePassMapsByValue());
   // The vectors of fragments; addresses that appeared on the way.
   kernels.addPass(createConvertVectorToLLVMPass());
   kernels.addPass(createArithToLLVMConversionPass());

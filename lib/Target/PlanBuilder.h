@@ -12,8 +12,12 @@
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
 
 namespace unisparse {
+
+/// How the artifact names an element type, if it has it.
+std::optional<artifact::Element> elementOf(mlir::Type type);
 
 class PlanBuilder {
 public:
@@ -32,6 +36,7 @@ private:
   mlir::LogicalResult visitMemset(mlir::gpu::MemsetOp op);
   mlir::LogicalResult visitAssert(mlir::cf::AssertOp op);
   mlir::LogicalResult visitLaunch(mlir::gpu::LaunchFuncOp op);
+  mlir::FailureOr<artifact::TensorMap> mapOf(unitile::TensorMapOp op);
   mlir::FailureOr<artifact::Argument> argumentOf(mlir::Value value,
                                                  mlir::Operation *op);
   mlir::LogicalResult setThreads(mlir::gpu::LaunchFuncOp op,

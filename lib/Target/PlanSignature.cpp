@@ -13,7 +13,7 @@ using namespace mlir;
 using namespace unisparse;
 using namespace unisparse::artifact;
 
-static std::optional<Element> elementOf(Type type) {
+std::optional<Element> unisparse::elementOf(Type type) {
   if (type.isF32())
     return Element::F32;
   if (type.isF16())

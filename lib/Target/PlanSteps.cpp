@@ -171,8 +171,41 @@ LogicalResult PlanBuilder::checkKernel(gpu::LaunchFuncOp op) {
 
 /// What a kernel takes. Tensor maps join here once there is an op that makes
 /// one.
+FailureOr<TensorMap> PlanBuilder::mapOf(unitile::TensorMapOp op) {
+  TensorMap map;
+  const Buffer *buffer = values.addressOf(op.getSource());
+  std::optional<Element> element = elementOf(op.getElement());
+  if (!buffer || !element) {
+    op.emitOpError("expected the address of a buffer of f32, f16, bf16 or i32");
+    return failure();
+  }
+  map.buffer = *buffer;
+  map.element = *element;
+  // The shared layout of unitile.
+  map.swizzle = Swizzle::B128;
+  for (auto [values, exprs] : {std::pair{op.getSizes(), &map.sizes},
+                               {op.getStrides(), &map.strides}})
+    for (Value value : values) {
+      FailureOr<Expr> expr = this->values.exprOf(value, op);
+      if (failed(expr))
+        return failure();
+      exprs->push_back(*expr);
+    }
+  for (int64_t size : op.getBox())
+    map.box.push_back(static_cast<uint32_t>(size));
+  return map;
+}
+
 FailureOr<Argument> PlanBuilder::argumentOf(Value value, Operation *op) {
   Argument argument;
+  if (auto map = value.getDefiningOp<unitile::TensorMapOp>()) {
+    FailureOr<TensorMap> made = mapOf(map);
+    if (failed(made))
+      return failure();
+    argument.kind = Argument::Kind::Map;
+    argument.map = *made;
+    return argument;
+  }
   if (const Buffer *buffer = values.addressOf(value)) {
     argument.kind = Argument::Kind::Address;
     argument.buffer = *buffer;

@@ -88,7 +88,7 @@ def UniSparseSelectSchedule : Pass<"unisparse-select-schedule"> {
     After, for sm_90:
     ```mlir
     func.func @after(%q: tensor<1x4x512x128xbf16>, %k: tensor<1x2x512x128xbf16>, %v: tensor<1x2x512x128xbf16>) -> tensor<1x4x512x128xbf16> {
-      %o = unisparse.block_sparse_attention %q, %k, %v block <128x128> causal {unitile.schedule = #unitile.schedule<rows = 128, keys = 128>}
+      %o = unisparse.block_sparse_attention %q, %k, %v block <128x128> causal {unitile.schedule = #unitile.tiles<rows = 128, keys = 128>}
         : (tensor<1x4x512x128xbf16>, tensor<1x2x512x128xbf16>, tensor<1x2x512x128xbf16>) -> tensor<1x4x512x128xbf16>
       return %o : tensor<1x4x512x128xbf16>
     }
@@ -118,6 +118,12 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     that types could not settle are `cf.assert`s in front of the launches, in
     words: `I7: the length of q <= the length of k`. Tiles are those of
     `unitile.schedule`, or the best for sm_80.
+
+    An op whose `unitile.schedule` is a `#unitile.schedule` gets a
+    warp-specialised kernel for sm_90a: a producer's thread walks the blocks and
+    starts copies, warpgroups of consumers multiply. A few blocks of threads for
+    each multiprocessor take rows of query blocks from a counter that the launch
+    clears; q, k, v and o are passed as `unitile.tensor_map`.
 
     Precondition: static heads and head_dims, these multiples of 16 bytes up to
     256 elements where products are taken; at most 128 composites in a query
@@ -169,8 +175,9 @@ def ConvertUniTileToNVVM : Pass<"convert-unitile-to-nvvm", "::mlir::gpu::GPUModu
   let description = [{
     Fragments and rows become the vectors of the elements that one thread
     holds, in the dialect's fragment layout; shared tiles become pointers to
-    shared memory. The atoms are those that every chip from sm_80 on has:
-    cp.async, ldmatrix, mma.sync m16n8k16, and m16n8k8 on tf32 for f32.
+    shared memory. Atoms are chosen by the ops: those that every chip from sm_80
+    on has (cp.async, ldmatrix, mma.sync m16n8k16, and m16n8k8 on tf32 for f32),
+    and those of sm_90a (the copy engine, mbarriers, wgmma, setmaxnreg).
 
     | tile level | each thread |
     |---|---|
@@ -181,6 +188,12 @@ def ConvertUniTileToNVVM : Pass<"convert-unitile-to-nvvm", "::mlir::gpu::GPUModu
     | `unitile.mma` | `ldmatrix.x4` of b (`.trans` under `by_rows`), `mma.sync` |
     | `unitile.mma` of f32 | loads of b, `cvt.rna.tf32` of both parts, three `mma.sync`, sums rounded in f32 |
     | `unitile.reduce` | its own elements, then two shuffles in the quad |
+    | `unitile.roles` | a branch by warpgroup, `setmaxnreg` in both ways |
+    | `unitile.tensor_copy` | `mbarrier.arrive.expect_tx`, `cp.async.bulk.tensor` for each 64 columns |
+    | `unitile.await`, `test`, `arrive` | `mbarrier.try_wait` in a loop, `test_wait`, `arrive` by one lane |
+    | `unitile.mma_start` | `wgmma.mma_async` for each 16 summed, `a` in registers, then `commit_group` |
+    | `unitile.mma_wait` | `wgmma.wait_group`, the sums passing through it |
+    | `unitile.write`, `send` | `stmatrix`; fence, barrier of the warpgroup, `cp.async.bulk.tensor` back |
 
     Precondition: kernels are `gpu.func`s with a `known_block_size` of whole
     warps, rows of fragments are a multiple of 16 times the warps, and tiles

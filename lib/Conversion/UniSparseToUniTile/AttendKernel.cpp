@@ -21,7 +21,7 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 struct Attend {
-  Attend(BlockSparseAttentionOp op, ScheduleAttr schedule, KernelPage &page);
+  Attend(BlockSparseAttentionOp op, TilesAttr schedule, KernelPage &page);
 
   void build();
 
@@ -58,8 +58,7 @@ private:
 
 } // namespace
 
-Attend::Attend(BlockSparseAttentionOp op, ScheduleAttr schedule,
-               KernelPage &page)
+Attend::Attend(BlockSparseAttentionOp op, TilesAttr schedule, KernelPage &page)
     : op(op), p(page), element(op.getQ().getType().getElementType()),
       bq(op.getBlock().getQuery()), bk(op.getBlock().getKey()),
       tq(schedule.getRows()), tk(schedule.getKeys()),
@@ -302,10 +301,7 @@ void Attend::build() {
 
 FailureOr<SmallVector<Value>>
 unisparse::lowerToKernel(HostSide &host, gpu::GPUModuleOp kernels,
-                         BlockSparseAttentionOp op, ScheduleAttr schedule) {
-  if (failed(checkHeadDim(op, "head_dim", op.getQ().getType(), 256)) ||
-      failed(checkHeadDim(op, "head_dim of v", op.getV().getType(), 256)))
-    return failure();
+                         BlockSparseAttentionOp op, TilesAttr schedule) {
   KernelPage page(kernels, op.getLoc(), "attend", schedule.getRows() / 16);
   // One block an SM is enough to ask for: left to itself, ptxas would spill to
   // fit more.

@@ -153,6 +153,16 @@ Value HostSide::result(Type resultType, ArrayRef<Value> sizes) {
   return bufferization::ToTensorOp::create(b, type, buffer, /*restrict=*/true);
 }
 
+Value HostSide::clearedWord() {
+  auto type = MemRefType::get({1}, b.getI32Type());
+  Value word = gpu::AllocOp::create(b, type, /*asyncToken=*/Type(),
+                                    ValueRange{}, ValueRange{}, ValueRange{})
+                   .getMemref();
+  Value zero = arith::ConstantIntOp::create(b, 0, 32);
+  gpu::MemsetOp::create(b, /*asyncToken=*/Type(), ValueRange{}, word, zero);
+  return pointerOf(word, Value(), Type());
+}
+
 void HostSide::require(StringRef label, Value x, StringRef xName,
                        StringRef relation, Value y, StringRef yName) {
   auto predicate =

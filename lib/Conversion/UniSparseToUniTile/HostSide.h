@@ -54,6 +54,9 @@ public:
   /// ones known to be static.
   Value result(Type type, ArrayRef<Value> sizes);
 
+  /// The address of a new i32 that is 0 when what follows runs.
+  Value clearedWord();
+
   /// Asserts a rule about lengths: `x` and `y` are index values, relation one
   /// of "==" and "<=".
   void require(StringRef label, Value x, StringRef xName, StringRef relation,

@@ -19,17 +19,19 @@ mlir::FailureOr<mlir::SmallVector<mlir::Value>>
 lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, PoolOp op);
 mlir::FailureOr<mlir::SmallVector<mlir::Value>>
 lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockScoreOp op,
-              unitile::ScheduleAttr schedule);
+              unitile::TilesAttr schedule);
 mlir::FailureOr<mlir::SmallVector<mlir::Value>>
 lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockSelectOp op);
 mlir::FailureOr<mlir::SmallVector<mlir::Value>>
 lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels,
-              BlockSparseAttentionOp op, unitile::ScheduleAttr schedule);
+              BlockSparseAttentionOp op, unitile::TilesAttr schedule);
 
 /// Rows of head_dim elements are copied in pieces of 16 bytes, and a row's
 /// fragments stay in registers.
 mlir::LogicalResult checkHeadDim(mlir::Operation *op, mlir::StringRef what,
                                  mlir::RankedTensorType type, int64_t most);
+mlir::LogicalResult checkHeadDims(BlockScoreOp op);
+mlir::LogicalResult checkHeadDims(BlockSparseAttentionOp op);
 
 /// The op's scale times log2(e): exponentials are powers of two.
 double scaleInBase2(std::optional<mlir::APFloat> scale, double alpha,

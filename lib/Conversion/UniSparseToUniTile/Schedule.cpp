@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "Schedule.h"
+#include "HopperAttendKernel.h"
 
 using namespace mlir;
 using namespace unisparse;
@@ -58,27 +59,23 @@ static ArrayRef<int64_t> keySizes(ArrayRef<int64_t> sizes, RankedTensorType q) {
 }
 
 template <typename OpTy>
-static FailureOr<ScheduleAttr>
-givenOr(OpTy op, function_ref<Cost(int64_t, int64_t)> costOf,
-        ArrayRef<std::pair<int64_t, int64_t>> shapes, const NvidiaChip &chip) {
-  Attribute given = op->getAttr(kScheduleName);
-  if (given && !isa<ScheduleAttr>(given))
-    return op.emitOpError("expected ")
-           << kScheduleName << " to be a #unitile.schedule, got " << given;
-  if (given)
-    return cast<ScheduleAttr>(given);
+static FailureOr<TilesAttr>
+firstThatFits(OpTy op, function_ref<Cost(int64_t, int64_t)> costOf,
+              ArrayRef<std::pair<int64_t, int64_t>> shapes,
+              const NvidiaChip &chip) {
+  Type element = op.getQ().getType().getElementType();
   for (auto [rows, keys] : shapes)
-    if (costOf(rows, keys).fits(chip, op.getQ().getType().getElementType()))
-      return ScheduleAttr::get(op.getContext(), rows, keys);
+    if (costOf(rows, keys).fits(chip, element))
+      return TilesAttr::get(op.getContext(), rows, keys);
   return op.emitOpError("expected tiles that fit ")
          << chip.name << ", with " << chip.sharedBytes
          << " bytes of shared memory and " << chip.plannedRegisters
          << " registers a thread, got head_dim "
-         << op.getQ().getType().getDimSize(3);
+         << op.getQ().getType().getDimSize(3) << " of " << element;
 }
 
-FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockSparseAttentionOp op,
-                                              const NvidiaChip &chip) {
+FailureOr<TilesAttr> unisparse::tilesOf(BlockSparseAttentionOp op,
+                                        const NvidiaChip &chip) {
   Type element = op.getQ().getType().getElementType();
   int64_t bits = element.getIntOrFloatBitWidth();
   int64_t depth = tileColumns(op.getQ().getType().getDimSize(3)),
@@ -108,11 +105,11 @@ FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockSparseAttentionOp op,
       consider(rows, keys);
   for (int64_t rows : {128, 64, 32, 16})
     consider(rows, 16);
-  return givenOr(op, costOf, shapes, chip);
+  return firstThatFits(op, costOf, shapes, chip);
 }
 
-FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockScoreOp op,
-                                              const NvidiaChip &chip) {
+FailureOr<TilesAttr> unisparse::tilesOf(BlockScoreOp op,
+                                        const NvidiaChip &chip) {
   Type element = op.getQ().getType().getElementType();
   int64_t bits = element.getIntOrFloatBitWidth();
   int64_t depth = tileColumns(op.getQ().getType().getDimSize(3));
@@ -147,5 +144,52 @@ FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockScoreOp op,
   for (int64_t keys : keySizes(kScoreKeys, op.getQ().getType()))
     for (int64_t rows : {64, 32, 16})
       shapes.push_back({whole(rows, q.padded), whole(keys, k.padded)});
-  return givenOr(op, costOf, shapes, chip);
+  return firstThatFits(op, costOf, shapes, chip);
+}
+
+//===----------------------------------------------------------------------===//
+// Schedules
+//===----------------------------------------------------------------------===//
+
+FailureOr<Attribute> unisparse::scheduleOf(BlockScoreOp op,
+                                           const NvidiaChip &chip) {
+  Attribute given = op->getAttr(kScheduleAttr);
+  if (isa_and_nonnull<TilesAttr>(given))
+    return given;
+  if (given)
+    return op.emitOpError("expected ")
+           << kScheduleAttr << " to be a #unitile.tiles, got " << given;
+  FailureOr<TilesAttr> tiles = tilesOf(op, chip);
+  return failed(tiles) ? FailureOr<Attribute>() : Attribute(*tiles);
+}
+
+FailureOr<Attribute> unisparse::scheduleOf(BlockSparseAttentionOp op,
+                                           const NvidiaChip &chip) {
+  Attribute given = op->getAttr(kScheduleAttr);
+  if (isa_and_nonnull<TilesAttr>(given))
+    return given;
+  auto asked = dyn_cast_or_null<ScheduleAttr>(given);
+  if (given && !asked)
+    return op.emitOpError("expected ")
+           << kScheduleAttr
+           << " to be a #unitile.tiles or a #unitile.schedule, got " << given;
+  if (asked && !chip.hasWgmma)
+    return op.emitOpError("expected a chip with wgmma for ")
+           << asked << ", got " << chip.name;
+  if (chip.hasWgmma) {
+    // A schedule that was asked for and cannot be had is an error. Without one
+    // asked for, what has none keeps the portable kernel.
+    std::optional<ScopedDiagnosticHandler> quiet;
+    if (!asked)
+      quiet.emplace(op.getContext(), [](Diagnostic &) {});
+    FailureOr<HopperSchedule> schedule =
+        hopperScheduleOf(attendSpecOf(op), asked, chip.sharedBytes,
+                         [&] { return op.emitOpError(); });
+    if (succeeded(schedule))
+      return Attribute(schedule->attr);
+    if (asked)
+      return failure();
+  }
+  FailureOr<TilesAttr> tiles = tilesOf(op, chip);
+  return failed(tiles) ? FailureOr<Attribute>() : Attribute(*tiles);
 }

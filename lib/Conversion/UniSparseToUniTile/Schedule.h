@@ -12,9 +12,6 @@
 
 namespace unisparse {
 
-/// Name of the attribute that carries a schedule on an op of the tensor level.
-inline constexpr llvm::StringLiteral kScheduleName = "unitile.schedule";
-
 /// Composites of a block and the tile rows they take: fragments have rows in
 /// eights, warps in sixteens.
 struct BlockRows {
@@ -24,16 +21,22 @@ struct BlockRows {
   int64_t composites, padded;
 };
 
-/// The op's own schedule, or the best for the chip; a diagnostic where nothing
-/// fits.
-mlir::FailureOr<unitile::ScheduleAttr> scheduleOf(BlockSparseAttentionOp op,
-                                                  const NvidiaChip &chip);
-mlir::FailureOr<unitile::ScheduleAttr> scheduleOf(BlockScoreOp op,
-                                                  const NvidiaChip &chip);
+/// The best tiles for the chip; a diagnostic where none fit.
+mlir::FailureOr<unitile::TilesAttr> tilesOf(BlockSparseAttentionOp op,
+                                            const NvidiaChip &chip);
+mlir::FailureOr<unitile::TilesAttr> tilesOf(BlockScoreOp op,
+                                            const NvidiaChip &chip);
+
+/// The op's own schedule with its numbers decided, or the best for the chip: a
+/// #unitile.schedule where the chip and the op allow one, else #unitile.tiles.
+mlir::FailureOr<mlir::Attribute> scheduleOf(BlockSparseAttentionOp op,
+                                            const NvidiaChip &chip);
+mlir::FailureOr<mlir::Attribute> scheduleOf(BlockScoreOp op,
+                                            const NvidiaChip &chip);
 
 /// Whether a row's queries stay in registers. Longer ones are read again from
-/// their tile with every key block; so are f32, whose parts LLVM would hoist out
-/// of the loop, twice the registers.
+/// their tile with every key block; so are f32, whose parts LLVM would hoist
+/// out of the loop, twice the registers.
 inline bool holdsQueries(mlir::RankedTensorType type) {
   return !type.getElementType().isF32() && type.getDimSize(3) <= 128;
 }

@@ -26,7 +26,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int64_t kScratchRows = 8, kScratchColumns = 64;
 
 struct Score {
-  Score(BlockScoreOp op, ScheduleAttr schedule, KernelPage &page);
+  Score(BlockScoreOp op, TilesAttr schedule, KernelPage &page);
   void build();
 
 private:
@@ -67,7 +67,7 @@ private:
 
 } // namespace
 
-Score::Score(BlockScoreOp op, ScheduleAttr schedule, KernelPage &page)
+Score::Score(BlockScoreOp op, TilesAttr schedule, KernelPage &page)
     : op(op), p(page), element(op.getQ().getType().getElementType()),
       cq(op.getPooling().getQuery()), ck(op.getPooling().getKey()),
       qRows(op.getBlock().getQuery() / cq), kRows(op.getBlock().getKey() / ck),
@@ -375,9 +375,7 @@ void Score::build() {
 FailureOr<SmallVector<Value>> unisparse::lowerToKernel(HostSide &host,
                                                        gpu::GPUModuleOp kernels,
                                                        BlockScoreOp op,
-                                                       ScheduleAttr schedule) {
-  if (failed(checkHeadDim(op, "head_dim", op.getQ().getType(), 256)))
-    return failure();
+                                                       TilesAttr schedule) {
   BlockRows q(op.getBlock().getQuery() / op.getPooling().getQuery()),
       k(op.getBlock().getKey() / op.getPooling().getKey());
   if (schedule.getRows() % q.padded || schedule.getKeys() % k.padded)

@@ -2,6 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include "Kernels.h"
 #include "Schedule.h"
 #include "unisparse/Conversion/Passes.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -26,10 +27,12 @@ struct SelectSchedule
       return signalPassFailure();
     WalkResult walked = getOperation()->walk([&](Operation *op) {
       auto choose = [&](auto typed) {
-        FailureOr<unitile::ScheduleAttr> schedule = scheduleOf(typed, **known);
+        FailureOr<Attribute> schedule = failure();
+        if (succeeded(checkHeadDims(typed)))
+          schedule = scheduleOf(typed, **known);
         if (failed(schedule))
           return WalkResult::interrupt();
-        op->setAttr(kScheduleName, *schedule);
+        op->setAttr(unitile::kScheduleAttr, *schedule);
         return WalkResult::advance();
       };
       return llvm::TypeSwitch<Operation *, WalkResult>(op)

@@ -2,6 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include "HopperAttendKernel.h"
 #include "Kernels.h"
 #include "Schedule.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -44,6 +45,17 @@ LogicalResult unisparse::checkHeadDim(Operation *op, StringRef what,
          << " at the tile level, got " << size;
 }
 
+LogicalResult unisparse::checkHeadDims(BlockScoreOp op) {
+  return checkHeadDim(op, "head_dim", op.getQ().getType(), 256);
+}
+
+LogicalResult unisparse::checkHeadDims(BlockSparseAttentionOp op) {
+  if (failed(checkHeadDim(op, "head_dim", op.getQ().getType(), 256)) ||
+      failed(checkHeadDim(op, "head_dim", op.getK().getType(), 256)))
+    return failure();
+  return checkHeadDim(op, "head_dim of v", op.getV().getType(), 256);
+}
+
 double unisparse::scaleInBase2(std::optional<APFloat> scale, double alpha,
                                int64_t headDim) {
   double natural = scale ? scale->convertToDouble()
@@ -79,18 +91,31 @@ struct ConvertUniSparseToUniTile
   static FailureOr<SmallVector<Value>>
   lower(HostSide &host, gpu::GPUModuleOp kernels, Operation *op) {
     checkLengths(host, op);
-    // What unisparse-select-schedule left open is chosen for the least chip.
-    const NvidiaChip &chip = nvidiaChips().front();
-    auto scheduled = [&](auto typed) -> FailureOr<SmallVector<Value>> {
-      FailureOr<unitile::ScheduleAttr> schedule = scheduleOf(typed, chip);
-      if (failed(schedule))
-        return failure();
-      return lowerToKernel(host, kernels, typed, *schedule);
-    };
     return llvm::TypeSwitch<Operation *, FailureOr<SmallVector<Value>>>(op)
         .Case<PoolOp, BlockSelectOp>(
             [&](auto typed) { return lowerToKernel(host, kernels, typed); })
-        .Case<BlockScoreOp, BlockSparseAttentionOp>(scheduled);
+        .Case<BlockScoreOp, BlockSparseAttentionOp>(
+            [&](auto typed) { return lowerScheduled(host, kernels, typed); });
+  }
+
+  template <typename OpTy>
+  static FailureOr<SmallVector<Value>>
+  lowerScheduled(HostSide &host, gpu::GPUModuleOp kernels, OpTy op) {
+    // What unisparse-select-schedule left open is chosen for the least chip.
+    Attribute given = op->getAttr(unitile::kScheduleAttr);
+    bool specialised = isa_and_nonnull<unitile::ScheduleAttr>(given);
+    const NvidiaChip &chip =
+        specialised ? *findNvidiaChip("sm_90a") : nvidiaChips().front();
+    if (failed(checkHeadDims(op)))
+      return failure();
+    FailureOr<Attribute> schedule = scheduleOf(op, chip);
+    if (failed(schedule))
+      return failure();
+    if constexpr (std::is_same_v<OpTy, BlockSparseAttentionOp>)
+      if (auto attr = dyn_cast<unitile::ScheduleAttr>(*schedule))
+        return lowerToHopperKernel(host, kernels, op, HopperSchedule{attr});
+    return lowerToKernel(host, kernels, op,
+                         cast<unitile::TilesAttr>(*schedule));
   }
 
   /// What types could not say of dynamic sizes (I2, I4, I7, I8, A4).

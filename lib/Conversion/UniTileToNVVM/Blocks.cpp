@@ -171,6 +171,6 @@ struct StoreBlocksPattern : TilePattern<StoreBlocksOp> {
 
 void unisparse::unitile::populateBlockPatterns(const TypeConverter &converter,
                                                RewritePatternSet &patterns,
-                                               int64_t warps) {
+                                               Warps warps) {
   patterns.add<StoreBlocksPattern>(converter, patterns.getContext(), warps);
 }

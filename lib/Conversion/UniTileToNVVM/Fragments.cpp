@@ -98,6 +98,54 @@ struct ReducePattern : TilePattern<ReduceOp> {
   }
 };
 
+/// Elements 4 n to 4 n + 3 of a piece of rows are those of 8 columns.
+struct FoldPattern : TilePattern<FoldOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(FoldOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    FragmentType type = op.getFragment().getType();
+    int64_t perPiece = type.getColumns() / 2;
+    SmallVector<Value> elements = unpack(rewriter, loc, adaptor.getFragment());
+    SmallVector<Value> results;
+    for (int64_t i = 0, n = elements.size(); i < n; ++i)
+      if (i % perPiece < 4)
+        results.push_back(elements[i]);
+      else
+        combineInto(rewriter, op, results[i / perPiece * 4 + i % 4],
+                    elements[i]);
+    rewriter.replaceOp(op, pack(rewriter, loc, results));
+    return success();
+  }
+
+  void combineInto(OpBuilder &b, FoldOp op, Value &x, Value y) const {
+    if (op.getCombine() == Combine::Max)
+      x = arith::MaxNumFOp::create(b, op.getLoc(), x, y);
+    else
+      x = arith::AddFOp::create(b, op.getLoc(), x, y);
+  }
+};
+
+struct AllBelowPattern : TilePattern<AllBelowOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(AllBelowOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    Value mine;
+    for (Value x : unpack(rewriter, loc, adaptor.getValue())) {
+      Value below = arith::CmpFOp::create(
+          rewriter, loc, arith::CmpFPredicate::OLT, x, adaptor.getBound());
+      mine = mine ? arith::AndIOp::create(rewriter, loc, mine, below) : below;
+    }
+    Value everyone = arith::ConstantIntOp::create(rewriter, loc, -1, 32);
+    rewriter.replaceOpWithNewOp<NVVM::VoteSyncOp>(
+        op, rewriter.getI1Type(), everyone, mine, NVVM::VoteSyncKind::all);
+    return success();
+  }
+};
+
 struct StorePattern : TilePattern<StoreOp> {
   using TilePattern::TilePattern;
   LogicalResult
@@ -179,10 +227,10 @@ struct ApproxPattern : OpConversionPattern<OpTy> {
 } // namespace
 
 void unisparse::unitile::populateFragmentPatterns(
-    const TypeConverter &converter, RewritePatternSet &patterns,
-    int64_t warps) {
-  patterns.add<FillPattern, MapPattern, ReducePattern, StorePattern>(
-      converter, patterns.getContext(), warps);
+    const TypeConverter &converter, RewritePatternSet &patterns, Warps warps) {
+  patterns.add<FillPattern, MapPattern, ReducePattern, FoldPattern,
+               AllBelowPattern, StorePattern>(converter, patterns.getContext(),
+                                              warps);
   patterns.add<ApproxPattern<math::Exp2Op>>(patterns.getContext(),
                                             "llvm.nvvm.ex2.approx.ftz.f");
   patterns.add<ApproxPattern<math::Log2Op>>(patterns.getContext(),

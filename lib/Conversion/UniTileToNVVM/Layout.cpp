@@ -30,7 +30,14 @@ Value Thread::less(Value x, Value y) {
   return arith::CmpIOp::create(b, arith::CmpIPredicate::slt, x, y);
 }
 
-Value Thread::id() { return NVVM::ThreadIdXOp::create(b, b.getI32Type()); }
+Value Thread::id() {
+  if (!warps.first)
+    return NVVM::ThreadIdXOp::create(b, b.getI32Type());
+  if (!cachedId)
+    cachedId = add(ptx(b.getI32Type(), "mov.u32 $0, %tid.x;", "=r", {}),
+                   -32 * warps.first);
+  return cachedId;
+}
 Value Thread::lane() { return rem(id(), 32); }
 Value Thread::warp() { return div(id(), 32); }
 
@@ -63,6 +70,21 @@ Value Thread::combine(Combine how, Value x, Value y) {
   return arith::AddFOp::create(b, x, y);
 }
 
+Value Thread::ptx(Type result, StringRef text, StringRef constraints,
+                  ValueRange operands) {
+  auto op = LLVM::InlineAsmOp::create(
+      b, result ? TypeRange{result} : TypeRange{}, operands, text, constraints,
+      /*has_side_effects=*/true, /*is_align_stack=*/false,
+      LLVM::TailCallKind::None,
+      LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT),
+      ArrayAttr());
+  return result ? op.getResult(0) : Value();
+}
+
+Value Thread::sharedAddress(Value pointer) {
+  return LLVM::PtrToIntOp::create(b, b.getI32Type(), pointer);
+}
+
 Value Thread::advance(Value base, Value bytes) {
   return LLVM::GEPOp::create(b, base.getType(), b.getI8Type(), base,
                              ArrayRef<LLVM::GEPArg>{bytes});
@@ -74,9 +96,8 @@ Value Thread::stage(Value base, SharedType tile, Value stage) {
   return advance(base, mul(stage, tile.getStageBytes()));
 }
 
-SmallVector<Value> Thread::loadMatrices(Value base, SharedType tile, Value row,
-                                        int64_t rowOffset, int64_t column,
-                                        bool downFirst, bool transpose) {
+Value Thread::matrixAddress(Value base, SharedType tile, Value row,
+                            int64_t rowOffset, int64_t column, bool downFirst) {
   // Lanes 8 m .. 8 m + 7 name the rows of matrix m.
   Value l = lane(), within = rem(l, 8);
   Value odd = rem(div(l, 8), 2), upper = div(l, 16);
@@ -88,7 +109,13 @@ SmallVector<Value> Thread::loadMatrices(Value base, SharedType tile, Value row,
   Value swizzled = bitXor(bitXor(right, within), i32(piece));
   Value offset =
       add(add(mul(r, 128), mul(swizzled, 16)), panel * tile.getRows() * 128);
-  Value address = advance(base, offset);
+  return advance(base, offset);
+}
+
+SmallVector<Value> Thread::loadMatrices(Value base, SharedType tile, Value row,
+                                        int64_t rowOffset, int64_t column,
+                                        bool downFirst, bool transpose) {
+  Value address = matrixAddress(base, tile, row, rowOffset, column, downFirst);
   auto i32Type = b.getI32Type();
   auto type = LLVM::LLVMStructType::getLiteral(
       b.getContext(), {i32Type, i32Type, i32Type, i32Type});

@@ -18,12 +18,19 @@
 namespace unisparse::unitile {
 using namespace mlir;
 
-/// Emits i32 arithmetic about one thread of a kernel of `warps` warps.
+/// The warps that share fragments: all of the block, or the consumers of
+/// `unitile.roles`, which are its last.
+struct Warps {
+  int64_t count = 0, first = 0;
+  operator int64_t() const { return count; }
+};
+
+/// Emits i32 arithmetic about one thread of the warps that share fragments.
 struct Thread {
-  Thread(OpBuilder &builder, Location loc, int64_t warps)
+  Thread(OpBuilder &builder, Location loc, Warps warps)
       : b(loc, builder), warps(warps) {}
   ImplicitLocOpBuilder b;
-  int64_t warps;
+  Warps warps;
 
   Value i32(int64_t value);
   Value add(Value x, Value y);
@@ -34,7 +41,10 @@ struct Thread {
   Value bitXor(Value x, Value y);
   Value less(Value x, Value y);
 
-  Value id();   ///< In the block.
+  /// Among the threads of the warps. Behind roles it is read anew by every op:
+  /// what is computed from it would else be kept in registers, across loops
+  /// that have none to spare.
+  Value id();
   Value lane(); ///< In its warp.
   Value warp();
 
@@ -47,6 +57,12 @@ struct Thread {
   /// The value of the lane whose number differs by the bits of `distance`.
   Value shuffle(Value x, int64_t distance);
   Value combine(Combine how, Value x, Value y);
+  /// One statement of PTX; `constraints` and `$0` as LLVM has them. Keeps its
+  /// order among others and among accesses to memory.
+  Value ptx(Type result, StringRef text, StringRef constraints,
+            ValueRange operands);
+  /// The bits of a shared-memory address.
+  Value sharedAddress(Value pointer);
 
   /// `base` moved by so many bytes.
   Value advance(Value base, Value bytes);
@@ -63,6 +79,12 @@ struct Thread {
   /// and `column` are multiples of 8, `down` and `right` are less.
   Value loadF32(Type type, Value base, SharedType tile, int64_t row, Value down,
                 int64_t column, Value right);
+  /// The address that this lane names to ldmatrix and stmatrix for that.
+  Value matrixAddress(Value base, SharedType tile, Value row, int64_t rowOffset,
+                      int64_t column, bool downFirst);
+
+private:
+  Value cachedId;
 };
 
 /// Elements that a thread holds.
@@ -88,24 +110,37 @@ SmallVector<Value> unpack(OpBuilder &b, Location loc, Value vector);
 Value pack(OpBuilder &b, Location loc, ArrayRef<Value> scalars);
 
 void populateSharedPatterns(const TypeConverter &converter,
-                            RewritePatternSet &patterns, int64_t warps);
+                            RewritePatternSet &patterns, Warps warps);
 void populateFragmentPatterns(const TypeConverter &converter,
-                              RewritePatternSet &patterns, int64_t warps);
+                              RewritePatternSet &patterns, Warps warps);
 void populateBlockPatterns(const TypeConverter &converter,
-                           RewritePatternSet &patterns, int64_t warps);
+                           RewritePatternSet &patterns, Warps warps);
 void populateMmaPatterns(const TypeConverter &converter,
-                         RewritePatternSet &patterns, int64_t warps);
+                         RewritePatternSet &patterns, Warps warps);
 void populateMmaF32Patterns(const TypeConverter &converter,
-                            RewritePatternSet &patterns, int64_t warps);
+                            RewritePatternSet &patterns, Warps warps);
+void populateBarrierPatterns(const TypeConverter &converter,
+                             RewritePatternSet &patterns, Warps warps);
+void populateTensorCopyPatterns(const TypeConverter &converter,
+                                RewritePatternSet &patterns, Warps warps);
+void populateWgmmaPatterns(const TypeConverter &converter,
+                           RewritePatternSet &patterns, Warps warps);
+
+/// The address of `offset` in the kernel's shared memory; a diagnostic where
+/// nothing has given one.
+FailureOr<Value> sharedPlace(Thread &t, Operation *op,
+                             std::optional<uint64_t> offset);
 
 /// A pattern that knows the kernel's number of warps.
 template <typename OpTy>
 struct TilePattern : OpConversionPattern<OpTy> {
-  TilePattern(const TypeConverter &converter, MLIRContext *context,
-              int64_t warps)
+  TilePattern(const TypeConverter &converter, MLIRContext *context, Warps warps)
       : OpConversionPattern<OpTy>(converter, context), warps(warps) {}
-  int64_t warps;
+  Warps warps;
 };
+
+/// `unitile.roles`: one warpgroup, so that registers can move.
+inline constexpr int64_t kProducerWarps = 4;
 
 /// The dynamic shared memory of every kernel of a module.
 inline constexpr llvm::StringLiteral kSharedSymbol = "unitile_shared";

@@ -130,7 +130,7 @@ void unisparse::unitile::multiply(OpBuilder &b, Location loc, ArrayRef<Value> a,
 
 void unisparse::unitile::populateMmaPatterns(const TypeConverter &converter,
                                              RewritePatternSet &patterns,
-                                             int64_t warps) {
+                                             Warps warps) {
   patterns.add<LoadPattern, MmaPattern>(converter, patterns.getContext(),
                                         warps);
 }

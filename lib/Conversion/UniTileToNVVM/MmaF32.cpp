@@ -168,7 +168,7 @@ struct MmaF32Pattern : TilePattern<MmaOp> {
 
 void unisparse::unitile::populateMmaF32Patterns(const TypeConverter &converter,
                                                 RewritePatternSet &patterns,
-                                                int64_t warps) {
+                                                Warps warps) {
   patterns.add<LoadF32Pattern, MmaF32Pattern>(converter, patterns.getContext(),
                                               warps);
 }

@@ -19,13 +19,11 @@ struct AllocPattern : TilePattern<AllocOp> {
   LogicalResult
   matchAndRewrite(AllocOp op, OpAdaptor,
                   ConversionPatternRewriter &rewriter) const override {
-    if (!op.getOffset())
-      return op.emitOpError("expected an offset in shared memory; run "
-                            "unitile-allocate-shared");
     Thread t(rewriter, op.getLoc(), warps);
-    auto pointer = LLVM::LLVMPointerType::get(op.getContext(), 3);
-    Value base = LLVM::AddressOfOp::create(t.b, pointer, kSharedSymbol);
-    rewriter.replaceOp(op, t.advance(base, t.i32(*op.getOffset())));
+    FailureOr<Value> place = sharedPlace(t, op, op.getOffset());
+    if (failed(place))
+      return failure();
+    rewriter.replaceOp(op, *place);
     return success();
   }
 };
@@ -194,9 +192,20 @@ struct BarrierPattern : TilePattern<BarrierOp> {
 
 } // namespace
 
+FailureOr<Value>
+unisparse::unitile::sharedPlace(Thread &t, Operation *op,
+                                std::optional<uint64_t> offset) {
+  if (!offset)
+    return op->emitOpError("expected an offset in shared memory; run "
+                           "unitile-allocate-shared");
+  auto pointer = LLVM::LLVMPointerType::get(op->getContext(), 3);
+  Value base = LLVM::AddressOfOp::create(t.b, pointer, kSharedSymbol);
+  return t.advance(base, t.i32(*offset));
+}
+
 void unisparse::unitile::populateSharedPatterns(const TypeConverter &converter,
                                                 RewritePatternSet &patterns,
-                                                int64_t warps) {
+                                                Warps warps) {
   patterns.add<AllocPattern, CopyAsyncPattern, CommitPattern, WaitPattern,
                BarrierPattern>(converter, patterns.getContext(), warps);
 }

@@ -33,7 +33,7 @@ int64_t warpsOf(gpu::GPUFuncOp kernel) {
 }
 
 struct TileTypeConverter : TypeConverter {
-  explicit TileTypeConverter(int64_t warps) {
+  explicit TileTypeConverter(Warps warps) {
     addConversion([](Type type) { return type; });
     addConversion([warps](FragmentType type) -> std::optional<Type> {
       if (type.getRows() % (16 * warps))
@@ -46,6 +46,9 @@ struct TileTypeConverter : TypeConverter {
       return VectorType::get({elementsOf(type, warps)}, type.getElementType());
     });
     addConversion([](SharedType type) -> Type {
+      return LLVM::LLVMPointerType::get(type.getContext(), 3);
+    });
+    addConversion([](BarriersType type) -> Type {
       return LLVM::LLVMPointerType::get(type.getContext(), 3);
     });
   }
@@ -82,12 +85,18 @@ struct ConvertUniTileToNVVM
                         .wasInterrupted();
     if (!hasTiles)
       return success();
-    int64_t warps = warpsOf(kernel);
+    Warps warps{warpsOf(kernel)};
     if (!warps)
       return failure();
+    // Behind roles, fragments are the consumers'.
+    for (auto roles : kernel.getBody().front().getOps<RolesOp>()) {
+      (void)roles;
+      warps = {warps - kProducerWarps, kProducerWarps};
+    }
     TileTypeConverter converter(warps);
     if (failed(checkRows(kernel, converter, warps)))
       return failure();
+    noteMaps(kernel);
     RewritePatternSet patterns(&getContext());
     ConversionTarget target(getContext());
     target.addIllegalDialect<UniTileDialect>();
@@ -100,18 +109,33 @@ struct ConvertUniTileToNVVM
     populateBlockPatterns(converter, patterns, warps);
     populateMmaPatterns(converter, patterns, warps);
     populateMmaF32Patterns(converter, patterns, warps);
+    populateBarrierPatterns(converter, patterns, warps);
+    populateTensorCopyPatterns(converter, patterns, warps);
+    populateWgmmaPatterns(converter, patterns, warps);
     return applyPartialConversion(kernel, target, std::move(patterns));
+  }
+
+  /// The conversion of functions drops what it does not know of arguments, but
+  /// keeps what stands on the function.
+  void noteMaps(gpu::GPUFuncOp kernel) {
+    SmallVector<int32_t> maps;
+    for (unsigned i = 0; i < kernel.getNumArguments(); ++i)
+      if (kernel.removeArgAttr(i, kTensorMapAttr))
+        maps.push_back(i);
+    if (!maps.empty())
+      kernel->setAttr(kTensorMapsAttr,
+                      DenseI32ArrayAttr::get(&getContext(), maps));
   }
 
   /// Fragments have to share out among the warps.
   LogicalResult checkRows(gpu::GPUFuncOp kernel, TypeConverter &converter,
-                          int64_t warps) {
+                          Warps warps) {
     WalkResult result = kernel.walk([&](Operation *op) {
       for (Type type : op->getResultTypes())
         if (isa<FragmentType, RowsType>(type) && !converter.convertType(type)) {
           op->emitOpError("expected a number of rows that is a multiple of ")
-              << 16 * warps << ", 16 for each of the kernel's " << warps
-              << " warps, got " << type;
+              << 16 * warps.count << ", 16 for each of the kernel's "
+              << warps.count << " warps, got " << type;
           return WalkResult::interrupt();
         }
       return WalkResult::advance();

@@ -28,6 +28,20 @@ gpu.module @m {
     %b = unitile.alloc offset 4096 : !unitile.shared<64x64xbf16>
     gpu.return
   }
+  // Tiles first, then barriers of 8 bytes, then words.
+  // CHECK-LABEL: gpu.func @barriers
+  // CHECK-SAME:    unitile.shared_bytes = 2100 : i64
+  // CHECK:         unitile.words offset 2080 5 : <3>
+  // CHECK:         unitile.barriers offset 2048 arrivals 1 : !unitile.barriers<3>
+  // CHECK:         unitile.alloc offset 0 : !unitile.shared<8x128xbf16>
+  // CHECK:         unitile.barriers offset 2072 arrivals 8 : !unitile.barriers<1>
+  gpu.func @barriers() kernel {
+    %w = unitile.words 5 : !llvm.ptr<3>
+    %b = unitile.barriers arrivals 1 : !unitile.barriers<3>
+    %a = unitile.alloc : !unitile.shared<8x128xbf16>
+    %c = unitile.barriers arrivals 8 : !unitile.barriers<1>
+    gpu.return
+  }
 }
 
 // -----

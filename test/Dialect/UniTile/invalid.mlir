@@ -171,3 +171,131 @@ func.func @reduce_u5(%x: !unitile.fragment<64x64xf32>, %m: !unitile.rows<128xf32
   %0 = unitile.reduce add %x, %m : !unitile.fragment<64x64xf32>, !unitile.rows<128xf32>
   return
 }
+
+// -----
+
+// expected-error@+1 {{expected at least one barrier, got 0}}
+func.func @barriers_count(%b: !unitile.barriers<0>) { return }
+
+// -----
+
+func.func @write_u1(%x: !unitile.fragment<128x64xbf16>, %t: !unitile.shared<128x128xbf16>, %i: i32) {
+  // expected-error@+1 {{[U1] expected '!unitile.fragment<128x128xbf16>', got '!unitile.fragment<128x64xbf16>'}}
+  unitile.write %x to %t[%i] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x128xbf16>
+  return
+}
+
+// -----
+
+func.func @mma_start_u2(%a: !unitile.fragment<128x64xf16>, %k: !unitile.shared<128x64xbf16>, %i: i32) {
+  // expected-error@+1 {{[U2] expected a with b's element type 'bf16', got 'f16'}}
+  %0 = unitile.mma_start %a, %k[%i] : !unitile.fragment<128x64xf16>, !unitile.shared<128x64xbf16> -> !unitile.fragment<128x128xf32>
+  return
+}
+
+// -----
+
+func.func @mma_start_u4(%a: !unitile.fragment<128x64xbf16>, %k: !unitile.shared<128x64xbf16>, %i: i32) {
+  // expected-error@+1 {{[U4] expected an accumulator with 128 columns to go with b, got 64}}
+  %0 = unitile.mma_start %a, %k[%i] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16> -> !unitile.fragment<128x64xf32>
+  return
+}
+
+// -----
+
+func.func @mma_start_acc(%a: !unitile.fragment<128x64xbf16>, %k: !unitile.shared<128x64xbf16>, %o: !unitile.fragment<64x128xf32>, %i: i32, %c: i1) {
+  // expected-error@+1 {{expected acc of the result's type '!unitile.fragment<128x128xf32>', got '!unitile.fragment<64x128xf32>'}}
+  %0 = unitile.mma_start %a, %k[%i], %o when %c : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16>, !unitile.fragment<64x128xf32> -> !unitile.fragment<128x128xf32>
+  return
+}
+
+// -----
+
+func.func @fold_u10(%x: !unitile.fragment<128x64xf32>) {
+  // expected-error@+1 {{[U14] expected '!unitile.fragment<128x8xf32>', got '!unitile.fragment<128x16xf32>'}}
+  %0 = unitile.fold add %x : !unitile.fragment<128x64xf32> -> !unitile.fragment<128x16xf32>
+  return
+}
+
+// -----
+
+func.func @fold_u10_element(%x: !unitile.fragment<128x64xbf16>) {
+  // expected-error@+1 {{[U14] expected an f32 fragment, got '!unitile.fragment<128x64xbf16>'}}
+  %0 = unitile.fold add %x : !unitile.fragment<128x64xbf16> -> !unitile.fragment<128x8xf32>
+  return
+}
+
+// -----
+
+gpu.module @m {
+  gpu.func @roles_u11() kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
+    // expected-error@+1 {{[U15] expected one unitile.roles in a kernel's block}}
+    unitile.roles producer {
+      %a = arith.constant 0 : i32
+    } consumers {
+      %b = arith.constant 0 : i32
+    }
+    unitile.roles producer {
+      %a = arith.constant 0 : i32
+    } consumers {
+      %b = arith.constant 0 : i32
+    }
+    gpu.return
+  }
+}
+
+// -----
+
+gpu.module @m {
+  gpu.func @roles_u11_warps() kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
+    // expected-error@+1 {{[U15] expected a known_block_size of whole warpgroups, two at least}}
+    unitile.roles producer {
+      %a = arith.constant 0 : i32
+    } consumers {
+      %b = arith.constant 0 : i32
+    }
+    gpu.return
+  }
+}
+
+// -----
+
+gpu.module @m {
+  gpu.func @roles_u11_fragment(%x: f32) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
+    unitile.roles producer {
+      // expected-error@+1 {{[U15] expected fragments and rows in the consumers' region only}}
+      %a = unitile.fill %x : f32 -> !unitile.fragment<128x64xf32>
+    } consumers {
+      %b = arith.constant 0 : i32
+    }
+    gpu.return
+  }
+}
+
+// -----
+
+gpu.module @m {
+  gpu.func @roles_u12() kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
+    // expected-error@+1 {{[U16] expected registers that are multiples of 8 from 24 to 240, got 250}}
+    unitile.roles registers<40, 250> producer {
+      %a = arith.constant 0 : i32
+    } consumers {
+      %b = arith.constant 0 : i32
+    }
+    gpu.return
+  }
+}
+
+// -----
+
+func.func @tensor_map_u13(%p: !llvm.ptr<1>, %n: index) {
+  // expected-error@+1 {{[U17] expected 3 sizes and 2 strides, got 2 and 1}}
+  %0 = unitile.tensor_map %p sizes [%n, %n] strides [%n] box [64, 128, 1] : bf16
+  return
+}
+
+// -----
+
+// expected-error@+2 {{expected one of [running, speculative] for what a row's exponentials are taken relative to, got: guess}}
+// expected-error@+1 {{failed to parse UniTile_ScheduleAttr parameter 'reference'}}
+func.func private @schedule() attributes {unitile.schedule = #unitile.schedule<reference = guess>}

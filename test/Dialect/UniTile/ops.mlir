@@ -56,3 +56,72 @@ func.func @f32(%q: !unitile.shared<64x32xf32>, %k: !unitile.shared<24x32xf32, 2>
   %o = unitile.mma %s, %k[%stage], %a by_rows : !unitile.fragment<64x24xf32>, !unitile.shared<24x32xf32, 2>, !unitile.fragment<64x32xf32>
   return %o : !unitile.fragment<64x32xf32>
 }
+
+// CHECK-LABEL: func.func @copy_engine(
+// CHECK:         unitile.barriers offset 64 arrivals 8 : !unitile.barriers<3>
+// CHECK:         unitile.words 4 : <3>
+// CHECK:         unitile.tensor_copy %{{.*}}[%{{.*}}, %{{.*}}] to %{{.*}}[%{{.*}}] on %{{.*}}[%{{.*}}] : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
+// CHECK:         unitile.await %{{.*}}[%{{.*}}] parity %{{.*}} : !unitile.barriers<3>
+// CHECK:         unitile.test %{{.*}}[%{{.*}}] parity %{{.*}} : !unitile.barriers<3>
+// CHECK:         unitile.arrive %{{.*}}[%{{.*}}] : !unitile.barriers<3>
+// CHECK:         unitile.arrive by_thread %{{.*}}[%{{.*}}] : !unitile.barriers<3>
+// CHECK:         unitile.send %{{.*}}[%{{.*}}] to %{{.*}}[%{{.*}}, %{{.*}}] : !unitile.shared<128x64xbf16, 3>
+// CHECK-NEXT:    unitile.send_wait{{$}}
+// CHECK-NEXT:    unitile.send_wait written
+func.func @copy_engine(%map: !llvm.ptr, %i: i32) {
+  %b = unitile.barriers offset 64 arrivals 8 : !unitile.barriers<3>
+  %w = unitile.words 4 : !llvm.ptr<3>
+  %k = unitile.alloc : !unitile.shared<128x64xbf16, 3>
+  unitile.barrier
+  unitile.tensor_copy %map[%i, %i] to %k[%i] on %b[%i] : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
+  unitile.await %b[%i] parity %i : !unitile.barriers<3>
+  %t = unitile.test %b[%i] parity %i : !unitile.barriers<3>
+  unitile.arrive %b[%i] : !unitile.barriers<3>
+  unitile.arrive by_thread %b[%i] : !unitile.barriers<3>
+  unitile.send %k[%i] to %map[%i, %i] : !unitile.shared<128x64xbf16, 3>
+  unitile.send_wait
+  unitile.send_wait written
+  return
+}
+
+// CHECK-LABEL: func.func @in_flight(
+// CHECK:         unitile.mma_fence
+// CHECK:         %[[S:.*]] = unitile.mma_start %{{.*}}, %{{.*}}[%{{.*}}] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.fragment<128x128xf32>
+// CHECK:         unitile.mma_wait 0, %[[S]] reading %{{.*}} : !unitile.fragment<128x128xf32>, !unitile.fragment<128x64xbf16>
+// CHECK:         %[[O:.*]] = unitile.mma_start %{{.*}}, %{{.*}}[%{{.*}}], %{{.*}} when %{{.*}} by_rows : !unitile.fragment<128x128xbf16>, !unitile.shared<128x64xbf16, 3>, !unitile.fragment<128x64xf32> -> !unitile.fragment<128x64xf32>
+// CHECK:         unitile.mma_wait 0, %[[O]] : !unitile.fragment<128x64xf32>
+// CHECK:         unitile.fold max %{{.*}} : !unitile.fragment<128x128xf32> -> !unitile.fragment<128x8xf32>
+// CHECK:         unitile.all_below %{{.*}}, %{{.*}} : !unitile.fragment<128x8xf32>
+func.func @in_flight(%q: !unitile.fragment<128x64xbf16>, %p: !unitile.fragment<128x128xbf16>, %k: !unitile.shared<128x64xbf16, 3>,
+                     %o: !unitile.fragment<128x64xf32>, %i: i32, %c: i1, %bound: f32) -> (!unitile.fragment<128x64xf32>, i1) {
+  unitile.mma_fence
+  %s = unitile.mma_start %q, %k[%i] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.fragment<128x128xf32>
+  %sr = unitile.mma_wait 0, %s reading %q : !unitile.fragment<128x128xf32>, !unitile.fragment<128x64xbf16>
+  %on = unitile.mma_start %p, %k[%i], %o when %c by_rows : !unitile.fragment<128x128xbf16>, !unitile.shared<128x64xbf16, 3>, !unitile.fragment<128x64xf32> -> !unitile.fragment<128x64xf32>
+  %or = unitile.mma_wait 0, %on : !unitile.fragment<128x64xf32>
+  %f = unitile.fold max %sr : !unitile.fragment<128x128xf32> -> !unitile.fragment<128x8xf32>
+  %b = unitile.all_below %f, %bound : !unitile.fragment<128x8xf32>
+  return %or, %b : !unitile.fragment<128x64xf32>, i1
+}
+
+// CHECK-LABEL: gpu.func @roles(
+// CHECK:         unitile.roles registers<40, 232> producer {
+// CHECK:         } consumers {
+// CHECK-NEXT:      unitile.take_turn first
+// CHECK-NEXT:      unitile.take_turn
+// CHECK-NEXT:      unitile.pass_turn
+// A schedule as a person reads it: what is the default is left out.
+// CHECK:       func.func private @scheduled() attributes {unitile.schedule = #unitile.schedule<stages = 2, reference = running>}
+gpu.module @m {
+  gpu.func @roles(%map: !llvm.ptr {unitile.tensor_map}) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
+    unitile.roles registers<40, 232> producer {
+      %c0 = arith.constant 0 : i32
+    } consumers {
+      unitile.take_turn first
+      unitile.take_turn
+      unitile.pass_turn
+    }
+    gpu.return
+  }
+}
+func.func private @scheduled() attributes {unitile.schedule = #unitile.schedule<stages = 2, reference = running, overlap = true>}

@@ -136,4 +136,15 @@ gpu.module @m {
     unitile.commit
     gpu.return
   }
+
+  // A tile that the copy engine fills is guarded by barriers, not followed.
+  gpu.func @copy_engine(%map: !llvm.ptr, %n: i32) kernel {
+    %k = unitile.alloc : !tile
+    %b = unitile.barriers arrivals 1 : !unitile.barriers<1>
+    unitile.barrier
+    unitile.tensor_copy %map[%n, %n] to %k[%n] on %b[%n] : !tile, !unitile.barriers<1>
+    unitile.await %b[%n] parity %n : !unitile.barriers<1>
+    %a = unitile.load %k[%n] : !tile -> !frag
+    gpu.return
+  }
 }

@@ -2,6 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/IR/Builders.h"
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
 
@@ -60,39 +61,116 @@ LogicalResult FillOp::verify() {
          << getValue().getType();
 }
 
-LogicalResult LoadOp::verify() { // [U1]
-  SharedType tile = getTile().getType();
-  FragmentType result = getResult().getType();
-  auto expected = FragmentType::get(getContext(), tile.getRows(),
+/// The whole of a tile in registers.
+static LogicalResult verifyWhole(Operation *op, SharedType tile,
+                                 FragmentType got) { // [U1]
+  auto expected = FragmentType::get(op->getContext(), tile.getRows(),
                                     tile.getColumns(), tile.getElementType());
-  if (result != expected)
-    return emitOpError("[U1] expected ") << expected << ", got " << result;
+  if (got != expected)
+    return op->emitOpError("[U1] expected ") << expected << ", got " << got;
+  return success();
+}
+
+LogicalResult LoadOp::verify() {
+  return verifyWhole(*this, getTile().getType(), getResult().getType());
+}
+
+LogicalResult WriteOp::verify() {
+  return verifyWhole(*this, getTile().getType(), getValue().getType());
+}
+
+/// U2 to U4 of a product.
+static LogicalResult verifyProduct(Operation *op, FragmentType a, SharedType b,
+                                   FragmentType acc, bool byRows) {
+  if (a.getElementType() != b.getElementType()) // [U2]
+    return op->emitOpError("[U2] expected a with b's element type ")
+           << b.getElementType() << ", got " << a.getElementType();
+  if (!acc.getElementType().isF32()) // [U2]
+    return op->emitOpError("[U2] expected an f32 accumulator, got ")
+           << acc.getElementType();
+  if (a.getRows() != acc.getRows()) // [U3]
+    return op->emitOpError("[U3] expected a with the accumulator's ")
+           << acc.getRows() << " rows, got " << a.getRows();
+  int64_t summed = byRows ? b.getRows() : b.getColumns(),
+          kept = byRows ? b.getColumns() : b.getRows();
+  if (a.getColumns() != summed) // [U4]
+    return op->emitOpError("[U4] expected a with ")
+           << summed << " columns to go with b, got " << a.getColumns();
+  if (acc.getColumns() != kept) // [U4]
+    return op->emitOpError("[U4] expected an accumulator with ")
+           << kept << " columns to go with b, got " << acc.getColumns();
+  if (!b.getElementType().isF32() && b.getRows() % 16) // [U4]
+    return op->emitOpError("[U4] expected a multiple of 16 rows of ")
+           << b.getElementType() << " in b, got " << b.getRows();
   return success();
 }
 
 LogicalResult MmaOp::verify() {
-  FragmentType a = getA().getType(), acc = getAcc().getType();
-  SharedType b = getB().getType();
-  if (a.getElementType() != b.getElementType()) // [U2]
-    return emitOpError("[U2] expected a with b's element type ")
-           << b.getElementType() << ", got " << a.getElementType();
-  if (!acc.getElementType().isF32()) // [U2]
-    return emitOpError("[U2] expected an f32 accumulator, got ")
-           << acc.getElementType();
-  if (a.getRows() != acc.getRows()) // [U3]
-    return emitOpError("[U3] expected a with the accumulator's ")
-           << acc.getRows() << " rows, got " << a.getRows();
-  int64_t summed = getByRows() ? b.getRows() : b.getColumns(),
-          kept = getByRows() ? b.getColumns() : b.getRows();
-  if (a.getColumns() != summed) // [U4]
-    return emitOpError("[U4] expected a with ")
-           << summed << " columns to go with b, got " << a.getColumns();
-  if (acc.getColumns() != kept) // [U4]
-    return emitOpError("[U4] expected an accumulator with ")
-           << kept << " columns to go with b, got " << acc.getColumns();
-  if (!b.getElementType().isF32() && b.getRows() % 16) // [U4]
-    return emitOpError("[U4] expected a multiple of 16 rows of ")
-           << b.getElementType() << " in b, got " << b.getRows();
+  return verifyProduct(*this, getA().getType(), getB().getType(),
+                       getAcc().getType(), getByRows());
+}
+
+LogicalResult MmaStartOp::verify() {
+  if (static_cast<bool>(getAcc()) != static_cast<bool>(getWhen()))
+    return emitOpError("expected acc and when together");
+  if (getAcc() && getAcc().getType() != getResult().getType())
+    return emitOpError("expected acc of the result's type ")
+           << getResult().getType() << ", got " << getAcc().getType();
+  if (getA().getType().getElementType().isF32())
+    return emitOpError("[U2] expected a 16-bit element type, got 'f32'");
+  return verifyProduct(*this, getA().getType(), getB().getType(),
+                       getResult().getType(), getByRows());
+}
+
+LogicalResult TensorMapOp::verify() { // [U17]
+  size_t rank = getBox().size();
+  if (getSizes().size() != rank || getStrides().size() + 1 != rank)
+    return emitOpError("[U17] expected ")
+           << rank << " sizes and " << rank - 1 << " strides, got "
+           << getSizes().size() << " and " << getStrides().size();
+  return success();
+}
+
+LogicalResult RolesOp::verify() {
+  if (getProducerRegisters().has_value() != getConsumerRegisters().has_value())
+    return emitOpError("[U16] expected registers of both roles or of none");
+  for (std::optional<uint32_t> registers :
+       {getProducerRegisters(), getConsumerRegisters()})
+    if (registers &&
+        (*registers % 8 || *registers < 24 || *registers > 240)) // [U16]
+      return emitOpError("[U16] expected registers that are multiples of 8 "
+                         "from 24 to 240, got ")
+             << *registers;
+  auto kernel = dyn_cast_or_null<gpu::GPUFuncOp>((*this)->getParentOp());
+  if (!kernel ||
+      llvm::range_size(kernel.getBody().front().getOps<RolesOp>()) > 1) // [U15]
+    return emitOpError("[U15] expected one unitile.roles in a kernel's block");
+  std::optional<ArrayRef<int32_t>> size = kernel.getKnownBlockSize();
+  if (!size || size->empty() || (*size)[0] % 128 || (*size)[0] < 256)
+    return emitOpError("[U15] expected a known_block_size of whole "
+                       "warpgroups, two at least");
+  // Checked here and not by what makes fragments, which is not tied to roles.
+  WalkResult elsewhere = kernel.walk([&](Operation *op) {
+    if (getConsumers().isAncestor(op->getParentRegion()) ||
+        llvm::none_of(op->getResultTypes(),
+                      llvm::IsaPred<FragmentType, RowsType>))
+      return WalkResult::advance();
+    op->emitOpError("[U15] expected fragments and rows in the consumers' "
+                    "region only"); // [U15]
+    return WalkResult::interrupt();
+  });
+  return failure(elsewhere.wasInterrupted());
+}
+
+LogicalResult FoldOp::verify() { // [U14]
+  FragmentType from = getFragment().getType();
+  auto expected = FragmentType::get(getContext(), from.getRows(), 8,
+                                    Float32Type::get(getContext()));
+  if (!from.getElementType().isF32())
+    return emitOpError("[U14] expected an f32 fragment, got ") << from;
+  if (getResult().getType() != expected)
+    return emitOpError("[U14] expected ")
+           << expected << ", got " << getResult().getType();
   return success();
 }
 

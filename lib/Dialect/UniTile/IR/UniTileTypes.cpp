@@ -155,9 +155,9 @@ void RowsType::print(AsmPrinter &printer) const {
   printer << '<' << getRows() << 'x' << getElementType() << '>';
 }
 
-LogicalResult ScheduleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                   int64_t rows,
-                                   int64_t keys) { // [U13]
+LogicalResult TilesAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                int64_t rows,
+                                int64_t keys) { // [U13]
   if (rows <= 0 || rows % 16 || rows > 128)
     return emitError() << "[U13] expected rows that are a multiple of 16 up to "
                           "128, got "
@@ -166,5 +166,16 @@ LogicalResult ScheduleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "[U13] expected keys that are a multiple of 16 up to "
                           "256, got "
                        << keys;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// BarriersType
+//===----------------------------------------------------------------------===//
+
+LogicalResult BarriersType::verify(function_ref<InFlightDiagnostic()> emitError,
+                                   int64_t count) {
+  if (count < 1)
+    return emitError() << "expected at least one barrier, got " << count;
   return success();
 }

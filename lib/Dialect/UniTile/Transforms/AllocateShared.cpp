@@ -16,6 +16,14 @@ using namespace mlir;
 using namespace unisparse::unitile;
 
 namespace {
+/// An op that reserves shared memory.
+struct Piece {
+  Operation *op;
+  StringAttr name; ///< Of its offset.
+  std::optional<uint64_t> offset;
+  int64_t bytes, alignment;
+};
+
 struct AllocateShared
     : unisparse::impl::UniTileAllocateSharedBase<AllocateShared> {
   using Base::Base;
@@ -27,28 +35,39 @@ struct AllocateShared
   }
 
   LogicalResult allocate(gpu::GPUFuncOp kernel) {
-    SmallVector<AllocOp> allocs;
-    kernel.walk([&](AllocOp op) { allocs.push_back(op); });
-    if (allocs.empty())
+    SmallVector<Piece> pieces;
+    // Tiles first: what is small fills the end.
+    kernel.walk([&](AllocOp op) {
+      pieces.push_back({op, op.getOffsetAttrName(), op.getOffset(),
+                        op.getTile().getType().getBytes(), 1024});
+    });
+    kernel.walk([&](BarriersOp op) {
+      pieces.push_back({op, op.getOffsetAttrName(), op.getOffset(),
+                        op.getBarriers().getType().getBytes(), 8});
+    });
+    kernel.walk([&](WordsOp op) {
+      pieces.push_back({op, op.getOffsetAttrName(), op.getOffset(),
+                        4 * static_cast<int64_t>(op.getCount()), 16});
+    });
+    if (pieces.empty())
       return success();
+    Builder b(&getContext());
     int64_t end = 0;
-    for (AllocOp op : allocs)
-      if (op.getOffset())
-        end = std::max<int64_t>(end, *op.getOffset() +
-                                         op.getTile().getType().getBytes());
-    for (AllocOp op : allocs) {
-      if (op.getOffset())
+    for (const Piece &piece : pieces)
+      if (piece.offset)
+        end = std::max<int64_t>(end, *piece.offset + piece.bytes);
+    for (const Piece &piece : pieces) {
+      if (piece.offset)
         continue;
-      int64_t start = llvm::alignTo(end, 1024);
-      op.setOffset(start);
-      end = start + op.getTile().getType().getBytes();
+      int64_t start = llvm::alignTo(end, piece.alignment);
+      piece.op->setAttr(piece.name, b.getI64IntegerAttr(start));
+      end = start + piece.bytes;
     }
     if (end > limit)
       return kernel.emitOpError("expected tiles of at most ")
              << static_cast<int64_t>(limit) << " bytes of shared memory, got "
              << end;
-    kernel->setAttr("unitile.shared_bytes",
-                    Builder(&getContext()).getI64IntegerAttr(end));
+    kernel->setAttr("unitile.shared_bytes", b.getI64IntegerAttr(end));
     return success();
   }
 };

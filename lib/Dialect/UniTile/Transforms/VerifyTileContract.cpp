@@ -90,9 +90,11 @@ private:
   llvm::SmallPtrSet<Operation *, 4> wrong;
 };
 
-/// Stages of a tile are told apart at run time, not here.
+/// Stages of a tile are told apart at run time, not here; tiles that the copy
+/// engine fills are guarded by barriers.
 bool isFollowed(Value tile) {
-  return cast<SharedType>(tile.getType()).getStages() == 1;
+  return cast<SharedType>(tile.getType()).getStages() == 1 &&
+         llvm::none_of(tile.getUsers(), llvm::IsaPred<TensorCopyOp>);
 }
 
 void Checker::read(Operation *op, Value tile, State &state) {
@@ -161,8 +163,7 @@ State Checker::step(Operation *op, State state) {
 State Checker::stepRegions(Operation *op, State state) {
   if (auto branch = dyn_cast<scf::IfOp>(op)) {
     State taken = run(*branch.thenBlock(), state);
-    State other =
-        branch.elseBlock() ? run(*branch.elseBlock(), state) : state;
+    State other = branch.elseBlock() ? run(*branch.elseBlock(), state) : state;
     return join(taken, other);
   }
   if (isa<MapOp>(op))
@@ -177,6 +178,21 @@ State Checker::stepRegions(Operation *op, State state) {
 
 struct VerifyTileContract
     : unisparse::impl::UniTileVerifyTileContractBase<VerifyTileContract> {
+  using Base::Base;
+
+  LogicalResult checkChip(gpu::GPUFuncOp kernel) { // [U14]
+    if (hopper)
+      return success();
+    WalkResult result = kernel.walk([](Operation *op) {
+      if (!isa<TensorCopyOp, SendOp, MmaStartOp, RolesOp>(op))
+        return WalkResult::advance();
+      op->emitOpError("[U14] expected a chip with wgmma and a copy engine, as "
+                      "sm_90a");
+      return WalkResult::interrupt();
+    });
+    return failure(result.wasInterrupted());
+  }
+
   void runOnOperation() override {
     bool wrong = false;
     for (auto kernel : getOperation().getOps<gpu::GPUFuncOp>()) {
@@ -184,7 +200,7 @@ struct VerifyTileContract
       State end;
       for (Block &block : kernel.getBody())
         end = checker.run(block, std::move(end));
-      wrong |= checker.failedAnywhere();
+      wrong |= checker.failedAnywhere() || failed(checkChip(kernel));
       // [U9] A copy must not outlive the block whose memory it writes.
       if (!end.groups.empty() || !end.open.empty()) {
         kernel.emitOpError("[U9] may end while copies are in flight; put a "

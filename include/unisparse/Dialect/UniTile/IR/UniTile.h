@@ -27,4 +27,13 @@
 #define GET_OP_CLASSES
 #include "unisparse/Dialect/UniTile/IR/UniTileOps.h.inc"
 
+namespace unisparse::unitile {
+/// Marks a kernel's pointer argument that is a tensor map: 128 bytes by value.
+inline constexpr llvm::StringLiteral kTensorMapAttr = "unitile.tensor_map";
+/// Their numbers, on a kernel that is NVVM's.
+inline constexpr llvm::StringLiteral kTensorMapsAttr = "unitile.tensor_maps";
+/// Where a schedule is found, on an op and on a kernel.
+inline constexpr llvm::StringLiteral kScheduleAttr = "unitile.schedule";
+} // namespace unisparse::unitile
+
 #endif // UNISPARSE_DIALECT_UNITILE_IR_UNITILE_H

@@ -315,6 +315,48 @@ def UniTile_ReduceOp : UniTile_Op<"reduce", [Pure, AllTypesMatch<["init", "resul
   let hasVerifier = 1;
 }
 
+def UniTile_FoldOp : UniTile_Op<"fold", [Pure]> {
+  let summary = "Combine the columns of a fragment that are 8 apart";
+  let description = [{
+    Column `c` of the result is combined from all columns `c + 8 n`. No thread
+    asks another for that, so a loop folds, and one `unitile.reduce` behind it
+    finishes its rows.
+
+    Constraint U14: the result has the fragment's rows and element type, f32,
+    and 8 columns.
+
+    ```mlir
+    func.func @fold(%s: !unitile.fragment<128x64xf32>) -> !unitile.fragment<128x8xf32> {
+      %0 = unitile.fold add %s : !unitile.fragment<128x64xf32> -> !unitile.fragment<128x8xf32>
+      return %0 : !unitile.fragment<128x8xf32>
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_CombineAttr:$combine, UniTile_FragmentType:$fragment);
+  let results = (outs UniTile_FragmentType:$result);
+  let assemblyFormat =
+      "`` $combine $fragment attr-dict `:` qualified(type($fragment)) `->` qualified(type($result))";
+  let hasVerifier = 1;
+}
+
+def UniTile_AllBelowOp : UniTile_Op<"all_below", [Pure]> {
+  let summary = "Are all elements that a warp holds below a bound?";
+  let description = [{
+    The same answer in every thread of a warp; warps may differ. NaN is below
+    nothing.
+
+    ```mlir
+    func.func @fits(%x: !unitile.fragment<128x8xf32>, %bound: f32) -> i1 {
+      %0 = unitile.all_below %x, %bound : !unitile.fragment<128x8xf32>
+      return %0 : i1
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_FragmentOrRows:$value, F32:$bound);
+  let results = (outs I1:$result);
+  let assemblyFormat = "$value `,` $bound attr-dict `:` qualified(type($value))";
+}
+
 def UniTile_StoreOp : UniTile_Op<"store", [MemoryEffects<[MemWrite]>]> {
   let summary = "Write a fragment, or rows, to global memory";
   let description = [{
@@ -322,7 +364,7 @@ def UniTile_StoreOp : UniTile_Op<"store", [MemoryEffects<[MemWrite]>]> {
     rows are `stride` elements apart (rows: element `row + r`); rows at or past
     `limit`, and under `width n` columns from n on, are not written.
 
-    Constraint U10: the width is even, up to the fragment's columns.
+    Constraint U14: the width is even, up to the fragment's columns.
 
     ```mlir
     func.func @store(%x: !unitile.fragment<128x64xf32>, %o: !llvm.ptr<1>, %row: i32, %limit: i32, %stride: i64) {
@@ -355,9 +397,9 @@ def UniTile_StoreBlocksOp : UniTile_Op<"store_blocks",
     scratch, and other uses of the tile, are apart by a `unitile.barrier`.
 
     Constraints
-    - U11: the fragment is f32; blocks have 8 rows or a multiple of 16, and a
+    - U15: the fragment is f32; blocks have 8 rows or a multiple of 16, and a
       multiple of 8 columns; they divide the fragment.
-    - U12: scratch comes with blocks of more than 16 rows and only with them,
+    - U16: scratch comes with blocks of more than 16 rows and only with them,
       and holds 4 bytes for each warp (16 rows) and column of blocks.
 
     ```mlir
@@ -381,5 +423,7 @@ def UniTile_StoreBlocksOp : UniTile_Op<"store_blocks",
   }];
   let hasVerifier = 1;
 }
+
+include "unisparse/Dialect/UniTile/IR/UniTileAsyncOps.td"
 
 #endif // UNISPARSE_DIALECT_UNITILE_IR_UNITILEOPS_TD

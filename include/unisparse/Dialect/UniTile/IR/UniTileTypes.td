@@ -62,6 +62,20 @@ def UniTile_RowsType : UniTile_Type<"Rows", "rows"> {
   let hasCustomAssemblyFormat = 1;
 }
 
+def UniTile_BarriersType : UniTile_Type<"Barriers", "barriers"> {
+  let summary = "Barriers in shared memory that copies and warps arrive at";
+  let description = [{
+    `!unitile.barriers<3>`: three mbarriers of 8 bytes. A phase of one ends when
+    all its arrivals have come and the bytes that were announced are there;
+    phases are counted by their parity, from 0.
+  }];
+  let parameters = (ins "int64_t":$count);
+  let assemblyFormat = "`<` $count `>`";
+  let extraClassDeclaration = [{
+    int64_t getBytes() const { return 8 * getCount(); }
+  }];
+}
+
 def UniTile_Combine : I32EnumAttr<"Combine", "how values of a row are combined", [
     I32EnumAttrCase<"Max", 0, "max">, I32EnumAttrCase<"Add", 1, "add">]> {
   let cppNamespace = "::unisparse::unitile";
@@ -69,11 +83,11 @@ def UniTile_Combine : I32EnumAttr<"Combine", "how values of a row are combined",
 }
 def UniTile_CombineAttr : EnumAttr<UniTile_Dialect, UniTile_Combine, "combine">;
 
-def UniTile_ScheduleAttr : AttrDef<UniTile_Dialect, "Schedule"> {
-  let mnemonic = "schedule";
+def UniTile_TilesAttr : AttrDef<UniTile_Dialect, "Tiles"> {
+  let mnemonic = "tiles";
   let summary = "How a product kernel cuts its work into tiles";
   let description = [{
-    `#unitile.schedule<rows = 128, keys = 64>`: a block of threads computes tiles
+    `#unitile.tiles<rows = 128, keys = 64>`: a block of threads computes tiles
     of 128 rows, 16 a warp, and takes 64 keys (composite keys, when scoring) at
     a time. As the attribute `unitile.schedule` of `unisparse.block_score` or
     `unisparse.block_sparse_attention` it overrides what
@@ -84,6 +98,50 @@ def UniTile_ScheduleAttr : AttrDef<UniTile_Dialect, "Schedule"> {
   let parameters = (ins "int64_t":$rows, "int64_t":$keys);
   let assemblyFormat = "`<` `rows` `=` $rows `,` `keys` `=` $keys `>`";
   let genVerifyDecl = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Schedules
+//===----------------------------------------------------------------------===//
+
+def UniTile_Reference : I32EnumAttr<"Reference",
+    "what a row's exponentials are taken relative to", [
+    I32EnumAttrCase<"Running", 0, "running">,
+    I32EnumAttrCase<"Speculative", 1, "speculative">]> {
+  let cppNamespace = "::unisparse::unitile";
+  let genSpecializedAttr = 0;
+}
+
+def UniTile_ScheduleAttr : AttrDef<UniTile_Dialect, "Schedule"> {
+  let mnemonic = "schedule";
+  let summary = "When things happen in a warp-specialised attend kernel";
+  let description = [{
+    All that is decided about time, in one place; what is computed does not
+    depend on it. As `unitile.schedule` on `unisparse.block_sparse_attention` it
+    asks for a schedule, on a kernel it says which one it has. 0 leaves a number
+    to the compiler.
+
+    | | |
+    |---|---|
+    | `stages` | pairs of a K and a V tile between the producer and the consumers |
+    | `blocks` | blocks of threads that share a multiprocessor |
+    | `producer_registers`, `consumer_registers` | of a thread; all warps of a multiprocessor share 64 Ki |
+    | `reference` | `running`: the largest score so far, O rescaled in every block. `speculative`: that of the row's first block; later blocks only check that their sums stay in range, and are taken again where not |
+    | `overlap` | a block's scores are started together with the output of the block before, so that its exponentials run while the tensor cores work; rows form one stream, so neither their start nor their end waits |
+    | `turns` | the warpgroups take turns at the tensor cores (ping-pong) |
+
+    Example: `#unitile.schedule<stages = 2, reference = running>`
+  }];
+  let parameters = (ins
+    DefaultValuedParameter<"int64_t", "0">:$stages,
+    DefaultValuedParameter<"int64_t", "0">:$blocks,
+    DefaultValuedParameter<"int64_t", "0">:$producer_registers,
+    DefaultValuedParameter<"int64_t", "0">:$consumer_registers,
+    DefaultValuedParameter<"::unisparse::unitile::Reference",
+      "::unisparse::unitile::Reference::Speculative">:$reference,
+    DefaultValuedParameter<"bool", "true">:$overlap,
+    DefaultValuedParameter<"bool", "false">:$turns);
+  let assemblyFormat = "`<` struct(params) `>`";
 }
 
 #endif // UNISPARSE_DIALECT_UNITILE_IR_UNITILETYPES_TD

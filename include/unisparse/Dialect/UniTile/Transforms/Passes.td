@@ -58,9 +58,47 @@ def UniTileVerifyTileContract
       behind its last read.
     - U9: no copy is in flight where the kernel ends.
 
-    Stages of a tile of several are told apart at run time and not followed.
-    Changes nothing.
+    - U14: what only Hopper has (copies by the copy engine, products in flight,
+      registers that move) stands only where `hopper` says that the chip has it.
+
+    Stages of a tile of several are told apart at run time and not followed, nor
+    are tiles that the copy engine fills: barriers guard those. Changes nothing.
   }];
+  let options = [
+    Option<"hopper", "hopper", "bool", "true",
+           "the chip has wgmma, a copy engine and setmaxnreg">
+  ];
+}
+
+def UniTilePassMapsByValue
+    : Pass<"unitile-pass-maps-by-value", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "Tensor maps are 128 bytes by value among a kernel's parameters";
+  let description = [{
+    The arguments that `unitile.tensor_maps` numbers become parameters of 128
+    bytes that no thread may change: the copy engine reads a map where the
+    launch put it. In the LLVM dialect, as NVVM knows what is constant in a grid
+    in its own kernels alone; `convert-unitile-to-nvvm` numbers the arguments
+    that are marked `unitile.tensor_map`.
+
+    Before:
+    ```mlir
+    gpu.module @m {
+      llvm.func @k(%map: !llvm.ptr) attributes {gpu.kernel, nvvm.kernel, unitile.tensor_maps = array<i32: 0>} {
+        llvm.return
+      }
+    }
+    ```
+    After:
+    ```mlir
+    gpu.module @m {
+      llvm.func @k(%map: !llvm.ptr {llvm.align = 64 : i64, llvm.byval = !llvm.array<128 x i8>, nvvm.grid_constant})
+          attributes {gpu.kernel, nvvm.kernel} {
+        llvm.return
+      }
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect"];
 }
 
 #endif // UNISPARSE_DIALECT_UNITILE_TRANSFORMS_PASSES_TD

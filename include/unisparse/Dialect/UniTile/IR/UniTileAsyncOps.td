@@ -1,0 +1,392 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// What happens beside the threads of a Hopper chip: copies of tiles by the copy
+// engine, barriers that say when they are there, products that are in flight,
+// and warps that do nothing but feed the others. Included by UniTileOps.td.
+#ifndef UNISPARSE_DIALECT_UNITILE_IR_UNITILEASYNCOPS_TD
+#define UNISPARSE_DIALECT_UNITILE_IR_UNITILEASYNCOPS_TD
+
+def UniTile_GenericPtr : LLVM_PointerInAddressSpace<0>;
+def UniTile_SharedPtr : LLVM_PointerInAddressSpace<3>;
+
+//===----------------------------------------------------------------------===//
+// Roles
+//===----------------------------------------------------------------------===//
+
+def UniTile_RolesOp : UniTile_Op<"roles",
+    [NoTerminator, SingleBlock, RecursiveMemoryEffects]> {
+  let summary = "Some warps feed the others";
+  let description = [{
+    The first four warps of the block are the producer: one of their threads
+    executes the first region, the rest wait for the end. All other warps, the
+    consumers, execute the second region; fragments are theirs and are shared
+    out among them alone. `registers` moves registers from the producer to the
+    consumers; without it every thread keeps what it started with.
+
+    Constraints
+    - U15: one `unitile.roles` a kernel, in the kernel's own block; fragments
+      and rows only in the consumers' region.
+    - U16: registers are multiples of 8 from 24 to 240.
+
+    ```mlir
+    gpu.module @m {
+      gpu.func @k(%x: f32) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
+        unitile.roles registers <40, 232> producer {
+          %c0 = arith.constant 0 : i32
+        } consumers {
+          %0 = unitile.fill %x : f32 -> !unitile.fragment<128x64xf32>
+        }
+        gpu.return
+      }
+    }
+    ```
+  }];
+  let arguments = (ins OptionalAttr<I32Attr>:$producer_registers,
+                       OptionalAttr<I32Attr>:$consumer_registers);
+  let regions = (region SizedRegion<1>:$producer, SizedRegion<1>:$consumers);
+  let assemblyFormat = [{
+    (`registers` `<` $producer_registers^ `,` $consumer_registers `>`)?
+    `producer` $producer `consumers` $consumers attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def UniTile_TakeTurnOp : UniTile_Op<"take_turn", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "Wait for this warpgroup's turn";
+  let description = [{
+    Consumers' warpgroups take turns, in order; `unitile.pass_turn` ends one.
+    `first` is executed once before all turns, and starts them.
+
+    ```mlir
+    func.func @turns() {
+      unitile.take_turn first
+      unitile.take_turn
+      unitile.pass_turn
+      return
+    }
+    ```
+  }];
+  let arguments = (ins UnitAttr:$first);
+  let assemblyFormat = "(`first` $first^)? attr-dict";
+}
+
+def UniTile_PassTurnOp : UniTile_Op<"pass_turn", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "It is the next warpgroup's turn";
+  let description = [{
+    ```mlir
+    func.func @turns() {
+      unitile.take_turn first
+      unitile.take_turn
+      unitile.pass_turn
+      return
+    }
+    ```
+  }];
+  let assemblyFormat = "attr-dict";
+}
+
+//===----------------------------------------------------------------------===//
+// Barriers
+//===----------------------------------------------------------------------===//
+
+def UniTile_BarriersOp : UniTile_Op<"barriers", [MemoryEffects<[MemAlloc, MemWrite]>]> {
+  let summary = "Reserve barriers in shared memory and start them";
+  let description = [{
+    Each phase of each takes `arrivals` arrivals. One thread starts them: a
+    `unitile.barrier` stands between this and their first use. `offset` is as
+    that of `unitile.alloc`, a multiple of 8.
+
+    ```mlir
+    func.func @barriers() {
+      %b = unitile.barriers arrivals 8 : !unitile.barriers<3>
+      unitile.barrier
+      return
+    }
+    ```
+  }];
+  let arguments = (ins OptionalAttr<I64Attr>:$offset,
+                       ConfinedAttr<I32Attr, [IntPositive]>:$arrivals);
+  let results = (outs UniTile_BarriersType:$barriers);
+  let assemblyFormat = "(`offset` $offset^)? `arrivals` $arrivals attr-dict `:` qualified(type($barriers))";
+}
+
+def UniTile_WordsOp : UniTile_Op<"words", [MemoryEffects<[MemAlloc]>]> {
+  let summary = "Reserve words of shared memory";
+  let description = [{
+    32-bit words for what one role tells the other, by plain stores and loads
+    with a barrier's phase between them. `offset` is as that of
+    `unitile.alloc`, a multiple of 16.
+
+    ```mlir
+    func.func @words() -> !llvm.ptr<3> {
+      %w = unitile.words 4 : !llvm.ptr<3>
+      return %w : !llvm.ptr<3>
+    }
+    ```
+  }];
+  let arguments = (ins OptionalAttr<I64Attr>:$offset,
+                       ConfinedAttr<I64Attr, [IntPositive]>:$count);
+  let results = (outs UniTile_SharedPtr:$words);
+  let assemblyFormat = "(`offset` $offset^)? $count attr-dict `:` type($words)";
+}
+
+class UniTile_BarrierUse<string mnemonic, dag extra, list<Trait> traits = []>
+    : UniTile_Op<mnemonic, traits # [MemoryEffects<[MemRead, MemWrite]>]> {
+  let arguments = !con((ins UniTile_BarriersType:$barriers, I32:$index), extra);
+}
+
+def UniTile_AwaitOp : UniTile_BarrierUse<"await", (ins I32:$parity)> {
+  let summary = "Wait for the end of a barrier's phase";
+  let description = [{
+    ```mlir
+    func.func @await(%i: i32, %parity: i32) {
+      %b = unitile.barriers arrivals 1 : !unitile.barriers<3>
+      unitile.barrier
+      unitile.await %b[%i] parity %parity : !unitile.barriers<3>
+      return
+    }
+    ```
+  }];
+  let assemblyFormat = "$barriers `[` $index `]` `parity` $parity attr-dict `:` qualified(type($barriers))";
+}
+
+def UniTile_TestOp : UniTile_BarrierUse<"test", (ins I32:$parity)> {
+  let summary = "Has a barrier's phase ended?";
+  let description = [{
+    Asks without waiting. Where the answer is yes, what was copied may be read.
+
+    ```mlir
+    func.func @test(%i: i32, %parity: i32) -> i1 {
+      %b = unitile.barriers arrivals 1 : !unitile.barriers<3>
+      unitile.barrier
+      %0 = unitile.test %b[%i] parity %parity : !unitile.barriers<3>
+      return %0 : i1
+    }
+    ```
+  }];
+  let results = (outs I1:$result);
+  let assemblyFormat = "$barriers `[` $index `]` `parity` $parity attr-dict `:` qualified(type($barriers))";
+}
+
+def UniTile_ArriveOp : UniTile_BarrierUse<"arrive", (ins UnitAttr:$by_thread)> {
+  let summary = "Arrive at a barrier, once a warp";
+  let description = [{
+    One arrival for each warp that executes this, or, under `by_thread`, for
+    each thread.
+
+    ```mlir
+    func.func @arrive(%i: i32) {
+      %b = unitile.barriers arrivals 8 : !unitile.barriers<3>
+      unitile.barrier
+      unitile.arrive %b[%i] : !unitile.barriers<3>
+      return
+    }
+    ```
+  }];
+  let assemblyFormat = "(`by_thread` $by_thread^)? $barriers `[` $index `]` attr-dict `:` qualified(type($barriers))";
+}
+
+//===----------------------------------------------------------------------===//
+// Copies of the copy engine
+//===----------------------------------------------------------------------===//
+
+def UniTile_TensorMapOp : UniTile_Op<"tensor_map", [Pure, AttrSizedOperandSegments]> {
+  let summary = "Host: what the copy engine must know of a tensor";
+  let description = [{
+    A map of the tensor at `source`, to be passed to a launch, which takes its
+    128 bytes by value. `sizes` are in elements, innermost first; `strides` in
+    bytes, of all dimensions but the innermost, whose elements are neighbours.
+    `box` is what one copy takes; the shared side is swizzled by 128 bytes.
+
+    Constraint U17: as many sizes as the box has, and one stride less.
+
+    ```mlir
+    func.func @map(%p: !llvm.ptr<1>, %columns: index, %rows: index, %stride: index) -> !llvm.ptr {
+      %m = unitile.tensor_map %p sizes [%columns, %rows] strides [%stride] box [64, 128] : bf16
+      return %m : !llvm.ptr
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_GlobalPtr:$source, Variadic<Index>:$sizes,
+                       Variadic<Index>:$strides, DenseI64ArrayAttr:$box,
+                       TypeAttr:$element);
+  let results = (outs UniTile_GenericPtr:$map);
+  let assemblyFormat = [{
+    $source `sizes` `[` $sizes `]` `strides` `[` $strides `]` `box` $box attr-dict `:` $element
+  }];
+  let hasVerifier = 1;
+}
+
+def UniTile_TensorCopyOp : UniTile_Op<"tensor_copy",
+    [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "One thread starts the copy of a tile by the copy engine";
+  let description = [{
+    `map` describes matrices [columns, rows, ...] in global memory with boxes of
+    64 columns and the tile's rows, in the dialect's shared layout. Rows
+    `[row, row + rows)` of matrix `matrix`, an index for each further dimension
+    of the map (of heads, of batches), go to stage `stage` of `tile`;
+    rows and columns that the matrix does not have become zeros and are not read
+    (P3). Counts as one arrival at barrier `index`, whose phase does not end
+    before all bytes are there.
+
+    ```mlir
+    func.func @copy(%map: !llvm.ptr, %row: i32, %matrix: i32, %stage: i32) {
+      %k = unitile.alloc : !unitile.shared<128x64xbf16, 3>
+      %full = unitile.barriers arrivals 1 : !unitile.barriers<3>
+      unitile.barrier
+      unitile.tensor_copy %map[%row, %matrix] to %k[%stage] on %full[%stage]
+        : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
+      return
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_GenericPtr:$map, I32:$row, Variadic<I32>:$matrix,
+                       UniTile_SharedType:$tile, I32:$stage,
+                       UniTile_BarriersType:$barriers, I32:$index);
+  let assemblyFormat = [{
+    $map `[` $row (`,` $matrix^)? `]` `to` $tile `[` $stage `]` `on` $barriers `[` $index `]`
+    attr-dict `:` qualified(type($tile)) `,` qualified(type($barriers))
+  }];
+}
+
+def UniTile_WriteOp : UniTile_Op<"write", [MemoryEffects<[MemWrite]>]> {
+  let summary = "Write a fragment into a tile";
+  let description = [{
+    Constraint U1: the fragment has the tile's rows, columns and element type.
+
+    ```mlir
+    func.func @write(%x: !unitile.fragment<128x64xbf16>, %stage: i32) {
+      %t = unitile.alloc : !unitile.shared<128x64xbf16>
+      unitile.write %x to %t[%stage] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16>
+      return
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_FragmentType:$value, UniTile_SharedType:$tile, I32:$stage);
+  let assemblyFormat =
+      "$value `to` $tile `[` $stage `]` attr-dict `:` qualified(type($value)) `,` qualified(type($tile))";
+  let hasVerifier = 1;
+}
+
+def UniTile_SendOp : UniTile_Op<"send", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "Start the copy of a written tile to global memory";
+  let description = [{
+    Each warpgroup waits for its own threads and sends the 64 rows that they
+    wrote (`unitile.write`). `map` is as that of `unitile.tensor_copy`, its
+    boxes of 64 rows; rows and columns that the matrix does not have are not
+    written.
+
+    ```mlir
+    func.func @send(%map: !llvm.ptr, %row: i32, %matrix: i32, %stage: i32) {
+      %t = unitile.alloc : !unitile.shared<128x64xbf16>
+      unitile.send %t[%stage] to %map[%row, %matrix] : !unitile.shared<128x64xbf16>
+      unitile.send_wait
+      return
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_SharedType:$tile, I32:$stage,
+                       UniTile_GenericPtr:$map, I32:$row, Variadic<I32>:$matrix);
+  let assemblyFormat = [{
+    $tile `[` $stage `]` `to` $map `[` $row (`,` $matrix^)? `]` attr-dict `:` qualified(type($tile))
+  }];
+}
+
+def UniTile_SendWaitOp : UniTile_Op<"send_wait", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "Wait until what was sent has been read out of shared memory";
+  let description = [{
+    Under `written`, until it is in global memory.
+
+    ```mlir
+    func.func @wait() {
+      unitile.send_wait written
+      return
+    }
+    ```
+  }];
+  let arguments = (ins UnitAttr:$written);
+  let assemblyFormat = "(`written` $written^)? attr-dict";
+}
+
+//===----------------------------------------------------------------------===//
+// Products in flight
+//===----------------------------------------------------------------------===//
+
+def UniTile_MmaFenceOp : UniTile_Op<"mma_fence", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "Registers written so far may be read by products started next";
+  let description = [{
+    ```mlir
+    func.func @fence() {
+      unitile.mma_fence
+      return
+    }
+    ```
+  }];
+  let assemblyFormat = "attr-dict";
+}
+
+def UniTile_MmaStartOp : UniTile_Op<"mma_start",
+    [MemoryEffects<[MemRead, MemWrite]>, AttrSizedOperandSegments]> {
+  let summary = "Start multiplying a fragment with a tile";
+  let description = [{
+    `unitile.mma` that is in flight: nothing may read the result, nor write what
+    `a` is in, before a `unitile.mma_wait` has given the result back. Without
+    `acc` the result is the product alone; with it the product is added to
+    `acc` where `when` holds, and replaces it elsewhere. Every start is a group
+    that `unitile.mma_wait` counts.
+
+    Constraints U2 to U4 as in `unitile.mma`.
+
+    ```mlir
+    func.func @start(%a: !unitile.fragment<128x64xbf16>, %stage: i32) -> !unitile.fragment<128x128xf32> {
+      %k = unitile.alloc : !unitile.shared<128x64xbf16, 3>
+      unitile.mma_fence
+      %s = unitile.mma_start %a, %k[%stage] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.fragment<128x128xf32>
+      %r = unitile.mma_wait 0, %s reading %a : !unitile.fragment<128x128xf32>, !unitile.fragment<128x64xbf16>
+      return %r : !unitile.fragment<128x128xf32>
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_FragmentType:$a, UniTile_SharedType:$b, I32:$stage,
+                       Optional<UniTile_FragmentType>:$acc, Optional<I1>:$when,
+                       UnitAttr:$by_rows);
+  let results = (outs UniTile_FragmentType:$result);
+  let assemblyFormat = [{
+    $a `,` $b `[` $stage `]` (`,` $acc^ `when` $when)? (`by_rows` $by_rows^)? attr-dict
+    `:` qualified(type($a)) `,` qualified(type($b)) (`,` qualified(type($acc))^)?
+    `->` qualified(type($result))
+  }];
+  let hasVerifier = 1;
+}
+
+def UniTile_MmaWaitOp : UniTile_Op<"mma_wait",
+    [MemoryEffects<[MemRead, MemWrite]>, AllTypesMatch<["value", "result"]>]> {
+  let summary = "Wait until at most so many products are in flight";
+  let description = [{
+    The latest `groups` products may still be in flight; all before them are
+    done. The result is `value`, which is the result of one of those. `reading`
+    names what they were reading: its registers are free behind this op.
+
+    ```mlir
+    func.func @wait(%a: !unitile.fragment<128x64xbf16>, %stage: i32) -> !unitile.fragment<128x128xf32> {
+      %k = unitile.alloc : !unitile.shared<128x64xbf16, 3>
+      unitile.mma_fence
+      %s = unitile.mma_start %a, %k[%stage] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.fragment<128x128xf32>
+      %r = unitile.mma_wait 0, %s : !unitile.fragment<128x128xf32>
+      return %r : !unitile.fragment<128x128xf32>
+    }
+    ```
+  }];
+  let arguments = (ins ConfinedAttr<I32Attr, [IntNonNegative]>:$groups,
+                       UniTile_FragmentType:$value,
+                       Optional<UniTile_FragmentType>:$reading);
+  let results = (outs UniTile_FragmentType:$result);
+  let assemblyFormat = [{
+    $groups `,` $value (`reading` $reading^)? attr-dict
+    `:` qualified(type($value)) (`,` qualified(type($reading))^)?
+  }];
+}
+
+#endif // UNISPARSE_DIALECT_UNITILE_IR_UNITILEASYNCOPS_TD

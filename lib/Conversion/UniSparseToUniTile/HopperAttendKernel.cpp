@@ -1,0 +1,295 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "HopperPage.h"
+#include "Kernels.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace unisparse;
+using namespace unisparse::unitile;
+
+//===----------------------------------------------------------------------===//
+// The schedule
+//===----------------------------------------------------------------------===//
+
+/// Registers of a multiprocessor.
+static constexpr int64_t kRegisters = 64 * 1024;
+/// Shared memory that every block takes beyond what it asks for.
+static constexpr int64_t kReservedBytes = 1024;
+/// The producer's single thread needs few registers; with 32 it would spill.
+static constexpr int64_t kProducerRegisters = 40;
+/// More pairs of tiles in flight gained nothing; two cost 1.4 to 2.7%.
+static constexpr int64_t kMostStages = 3;
+
+static int64_t tileBytes(const AttendSpec &s, int64_t rows, int64_t columns) {
+  auto type = SharedType::get(s.element.getContext(), rows, columns, s.element,
+                              /*stages=*/1);
+  return llvm::alignTo(type.getBytes(), 1024);
+}
+
+/// Shared memory of a block with so many stages.
+static int64_t sharedBytesOf(const AttendSpec &s, int64_t stages) {
+  int64_t bytes = tileBytes(s, s.blockQ, s.headDim);
+  if (s.headDim != s.valueDim)
+    bytes += tileBytes(s, s.blockQ, s.valueDim);
+  bytes += stages * (tileBytes(s, s.blockK, s.headDim) +
+                     tileBytes(s, s.blockK, s.valueDim));
+  // Two full and two empty barriers a stage, two of the queries, the words.
+  return llvm::alignTo(bytes + 8 * (4 * stages + 2), 16) + 4 * RowInfo::words;
+}
+
+int64_t HopperSchedule::sharedBytes(const AttendSpec &s) const {
+  return sharedBytesOf(s, attr.getStages());
+}
+
+/// The most stages with which so many blocks share a multiprocessor.
+static int64_t stagesThatFit(const AttendSpec &s, int64_t blocks,
+                             int64_t sharedBytes) {
+  int64_t each = (sharedBytes + kReservedBytes) / blocks - kReservedBytes;
+  int64_t stages = kMostStages;
+  while (stages > 0 && sharedBytesOf(s, stages) > each)
+    --stages;
+  return stages;
+}
+
+FailureOr<HopperSchedule>
+unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
+                            int64_t sharedBytes,
+                            function_ref<InFlightDiagnostic()> emitError) {
+  MLIRContext *context = s.element.getContext();
+  if (!asked)
+    asked = ScheduleAttr::get(context, 0, 0, 0, 0, Reference::Speculative,
+                              /*overlap=*/true, /*turns=*/false);
+  if (!s.element.isF16() && !s.element.isBF16())
+    return emitError() << "expected f16 or bf16, got " << s.element;
+  if (!(s.scale > 0))
+    return emitError() << "expected a scale above 0, got " << s.scale;
+  for (auto [what, size] : {std::pair{"head_dim", s.headDim},
+                            {"head_dim of v", s.valueDim},
+                            {"key block", s.blockK}})
+    if (size % 16 || size > 128)
+      return emitError() << "expected a " << what
+                         << " that is a multiple of 16 up to 128, got " << size;
+  if (s.packed)
+    return emitError() << "expected one sequence for each batch entry, got a "
+                          "packed batch";
+  int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
+  if (s.blockQ % HopperSchedule::rowsPerGroup || groups > 2)
+    return emitError() << "expected query blocks of 64 or 128 rows, got "
+                       << s.blockQ;
+  if (asked.getTurns() && groups != 2)
+    return emitError() << "expected query blocks of 128 rows for turns, got "
+                       << s.blockQ;
+  // One warpgroup of consumers leaves the tensor cores idle in its softmax:
+  // then two blocks share a multiprocessor, where they fit.
+  int64_t blocks = asked.getBlocks();
+  if (!blocks)
+    blocks = groups == 1 && stagesThatFit(s, 2, sharedBytes) >= 2 ? 2 : 1;
+  int64_t fit = stagesThatFit(s, blocks, sharedBytes);
+  int64_t stages = asked.getStages() ? asked.getStages() : fit;
+  if (stages < 2 || stages > fit)
+    return emitError() << "expected 2 to " << fit
+                       << " stages, as many as fit shared memory, got "
+                       << stages;
+  // What the producer leaves goes to the consumers; a thread has 255 at most.
+  int64_t producer = asked.getProducerRegisters(),
+          consumer = asked.getConsumerRegisters();
+  if (!producer)
+    producer = kProducerRegisters;
+  if (!consumer)
+    consumer = std::min<int64_t>(240, (kRegisters / 128 / blocks - producer) /
+                                          groups / 8 * 8);
+  if ((producer + groups * consumer) * 128 * blocks > kRegisters)
+    return emitError() << "expected registers that fit a multiprocessor's "
+                       << kRegisters << ", got "
+                       << (producer + groups * consumer) * 128 * blocks;
+  return HopperSchedule{ScheduleAttr::get(
+      context, stages, blocks, producer, consumer, asked.getReference(),
+      asked.getOverlap(), asked.getTurns())};
+}
+
+//===----------------------------------------------------------------------===//
+// The page
+//===----------------------------------------------------------------------===//
+
+Cursor HopperPage::next(Cursor c) {
+  Value slot = add(c.slot, i32(1));
+  Value wraps =
+      compare(arith::CmpIPredicate::eq, slot, i32(schedule.getStages()));
+  Value turn = arith::ExtUIOp::create(b, b.getI32Type(), wraps);
+  return {select(wraps, i32(0), slot),
+          arith::XOrIOp::create(b, c.parity, turn)};
+}
+
+Value HopperPage::selectionRow(Value unit, Value batchHead) {
+  return add(mul(div(batchHead, i32(s.selectionGroup)), slots), unit);
+}
+
+Value HopperPage::blockCount(Value unit, Value selectionRow) {
+  if (s.hasSelection)
+    return loadI32(counts, selectionRow);
+  if (!s.causal)
+    return keyBlocks;
+  Value end = min(add(firstPosition(unit), i32(s.blockQ)), lk);
+  return div(add(end, i32(s.blockK - 1)), i32(s.blockK));
+}
+
+Value HopperPage::blockNumber(Value selectionRow, Value n) {
+  if (!s.hasSelection)
+    return n;
+  Value first = arith::MulIOp::create(b, i64(selectionRow), i64(keyBlocks));
+  return loadI32(indices, arith::AddIOp::create(b, first, i64(n)));
+}
+
+void HopperPage::build(const Host &host) {
+  MLIRContext *context = b.getContext();
+  int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
+  // Registers move between roles only where the number at the start is known.
+  kernel()->setAttr("nvvm.minctasm", b.getI32IntegerAttr(schedule.getBlocks()));
+  kernel()->setAttr(kScheduleAttr, schedule);
+  auto taken = [&](StringRef name, Value value) {
+    return value ? named(name, take(value)) : Value();
+  };
+  mapQ = taken("q", host.q), mapK = taken("k", host.k);
+  mapV = taken("v", host.v), mapO = taken("o", host.o);
+  lse = taken("lse", host.lse);
+  counts = taken("counts", host.counts);
+  indices = taken("indices", host.indices);
+  counter = taken("counter", host.counter);
+  lq = taken("lq", host.lq), lk = taken("lk", host.lk);
+  slots = taken("slots", host.slots);
+  keyBlocks = taken("key_blocks", host.keyBlocks);
+  batch = taken("batch", host.batch);
+
+  auto namedTile = [&](StringRef name, int64_t rows, int64_t columns,
+                       int64_t stages) {
+    return named(name, tile(rows, columns, s.element, stages));
+  };
+  auto barriers = [&](StringRef name, int64_t count, int64_t arrivals) {
+    return named(name, BarriersOp::create(b, BarriersType::get(context, count),
+                                          IntegerAttr(), arrivals));
+  };
+  queries = namedTile("queries", s.blockQ, s.headDim, 1);
+  keys = namedTile("keys", s.blockK, s.headDim, schedule.getStages());
+  values = namedTile("values", s.blockK, s.valueDim, schedule.getStages());
+  outputs = s.headDim == s.valueDim
+                ? queries
+                : namedTile("outputs", s.blockQ, s.valueDim, 1);
+  // A full buffer is the copy's arrival, an empty one every consumer warp's.
+  fullK = barriers("full_k", schedule.getStages(), 1),
+  fullV = barriers("full_v", schedule.getStages(), 1);
+  emptyK = barriers("empty_k", schedule.getStages(), 4 * groups);
+  emptyV = barriers("empty_v", schedule.getStages(), 4 * groups);
+  fullQ = barriers("full_q", 1, 1), emptyQ = barriers("empty_q", 1, 4 * groups);
+  words =
+      named("row", WordsOp::create(b, LLVM::LLVMPointerType::get(context, 3),
+                                   IntegerAttr(), RowInfo::words));
+  BarrierOp::create(b);
+
+  auto roles =
+      RolesOp::create(b, b.getI32IntegerAttr(schedule.getProducerRegisters()),
+                      b.getI32IntegerAttr(schedule.getConsumerRegisters()));
+  {
+    OpBuilder::InsertionGuard inner(b);
+    b.setInsertionPointToStart(&roles.getProducer().emplaceBlock());
+    produce();
+    b.setInsertionPointToStart(&roles.getConsumers().emplaceBlock());
+    consume();
+  }
+  finish();
+  for (int i = 0; i < 4; ++i)
+    kernel().setArgAttr(i, kTensorMapAttr, b.getUnitAttr());
+}
+
+//===----------------------------------------------------------------------===//
+// The op and the launch
+//===----------------------------------------------------------------------===//
+
+/// Of H100 SXM and H200. Blocks beyond the rows of query blocks end at once,
+/// blocks beyond the multiprocessors come late and find nothing left.
+static constexpr int64_t kMultiprocessors = 132;
+
+AttendSpec unisparse::attendSpecOf(BlockSparseAttentionOp op) {
+  auto q = op.getQ().getType(), v = op.getV().getType();
+  AttendSpec s;
+  s.blockQ = op.getBlock().getQuery();
+  s.blockK = op.getBlock().getKey();
+  s.headDim = q.getDimSize(3);
+  s.valueDim = v.getDimSize(3);
+  s.heads = q.getDimSize(1);
+  s.group = s.heads / v.getDimSize(1);
+  s.hasSelection = static_cast<bool>(op.getCounts());
+  s.selectionGroup =
+      s.hasSelection
+          ? s.heads / cast<ShapedType>(op.getCounts().getType()).getDimSize(1)
+          : 1;
+  s.element = q.getElementType();
+  s.scale = op.getScale() ? op.getScale()->convertToDouble()
+                          : 1.0 / std::sqrt(static_cast<double>(s.headDim));
+  s.causal = op.getCausal();
+  s.packed = static_cast<bool>(op.getCuSeqlensQ());
+  return s;
+}
+
+/// [head_dim, length, heads, batch] in boxes of 64 columns and `rows` rows.
+static Value tensorMap(HostSide &host, Value tensor, int64_t rows) {
+  HostTokens x = host.tokens(tensor);
+  auto type = cast<RankedTensorType>(tensor.getType());
+  SmallVector<Value> sizes;
+  // A map has no empty dimensions; what is behind the keys is masked.
+  for (int64_t i : {3, 2, 1, 0})
+    sizes.push_back(host.b.createOrFold<arith::MaxUIOp>(host.dim(tensor, i),
+                                                        host.index(1)));
+  auto bytes = [&](Value stride) {
+    Value elements =
+        host.b.createOrFold<arith::IndexCastOp>(host.b.getIndexType(), stride);
+    return host.b.createOrFold<arith::MulIOp>(
+        elements, host.index(type.getElementTypeBitWidth() / 8));
+  };
+  return TensorMapOp::create(
+      host.b, x.pointer, sizes,
+      ValueRange{bytes(x.rowStride), bytes(x.headStride), bytes(x.batchStride)},
+      {64, rows, 1, 1}, type.getElementType());
+}
+
+SmallVector<Value>
+unisparse::lowerToHopperKernel(HostSide &host, gpu::GPUModuleOp kernels,
+                               BlockSparseAttentionOp op,
+                               const HopperSchedule &schedule) {
+  AttendSpec spec = attendSpecOf(op);
+  HopperPage page(kernels, op.getLoc(), spec, schedule.attr);
+  Value q = op.getQ(), k = op.getK(), v = op.getV();
+  Value lq = host.dim(q, 2), lk = host.dim(k, 2), batch = host.dim(q, 0);
+  SmallVector<Value> results{
+      host.result(op.getO().getType(), {batch, {}, lq, {}})};
+  HopperPage::Host in;
+  in.q = tensorMap(host, q, spec.blockQ);
+  in.k = tensorMap(host, k, spec.blockK);
+  in.v = tensorMap(host, v, spec.blockK);
+  in.o = tensorMap(host, results[0], HopperSchedule::rowsPerGroup);
+  if (op.getLse()) {
+    results.push_back(host.result(op.getLse().getType(), {batch, {}, lq}));
+    in.lse = host.address(results[1]);
+  }
+  if (spec.hasSelection) {
+    in.counts = host.address(op.getCounts());
+    in.indices = host.address(op.getIndices());
+  }
+  in.counter = host.clearedWord();
+  Value slots = host.ceilDiv(lq, spec.blockQ);
+  in.lq = host.i32(lq), in.lk = host.i32(lk), in.slots = host.i32(slots);
+  in.keyBlocks = host.i32(host.ceilDiv(lk, spec.blockK));
+  in.batch = host.i32(batch);
+  page.build(in);
+  // No more blocks of threads than rows: none at all for none.
+  Value rows = host.b.createOrFold<arith::MulIOp>(
+      host.b.createOrFold<arith::MulIOp>(slots, batch), host.index(spec.heads));
+  Value blocks = host.b.createOrFold<arith::MinUIOp>(
+      rows, host.index(kMultiprocessors * schedule.attr.getBlocks()));
+  Value one = host.index(1);
+  host.launch(page.kernel(), {blocks, one, one}, HopperSchedule::threads(spec),
+              schedule.sharedBytes(spec), page.launchOperands());
+  return results;
+}

@@ -1,0 +1,376 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// The consumers: each warpgroup has 64 query rows of every row of query blocks
+// and takes the blocks as one stream. A step issues this block's scores and the
+// latest block's output, and takes exponentials while the tensor cores work.
+#include "HopperPage.h"
+
+using namespace mlir;
+using namespace unisparse;
+using namespace unisparse::unitile;
+
+/// A sum of exponentials above this means that the reference is too low: 44
+/// nats below a score for bf16, far from overflow; f16 ends at 2^16.
+static double sumBound(const AttendSpec &s) {
+  return s.element.isF16() ? 0x1p15 : 0x1p64;
+}
+/// How far, in powers of two, a score may exceed the reference once it moves.
+static constexpr double kReferenceSlack = 8;
+/// The reference where nothing was seen: finite, so that -inf minus it is -inf.
+static constexpr double kLowest = -1e30;
+
+SmallVector<Value> HopperPage::Stream::pack() const {
+  SmallVector<Value> x{output,        probabilities, queries,    reference,
+                       sum,           now.slot,      now.parity, behind.slot,
+                       behind.parity, ready,         adds,       parityQ};
+  llvm::append_range(x, row.values());
+  return x;
+}
+
+HopperPage::Stream HopperPage::Stream::unpack(ValueRange x) {
+  return {x[0],
+          x[1],
+          x[2],
+          x[3],
+          x[4],
+          {x[5], x[6]},
+          {x[7], x[8]},
+          x[9],
+          x[10],
+          x[11],
+          {x[12], x[13], x[14], x[15], x[16]}};
+}
+
+Value HopperPage::times(Value x, Value y) {
+  return map(x.getType(), {x, y}, [&](ValueRange e) -> Value {
+    return arith::MulFOp::create(b, e[0], e[1]);
+  });
+}
+
+Value HopperPage::plus(Value x, Value y) {
+  return map(x.getType(), {x, y}, [&](ValueRange e) -> Value {
+    return arith::AddFOp::create(b, e[0], e[1]);
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Softmax
+//===----------------------------------------------------------------------===//
+
+/// -inf where a key is behind the query's position (A1) or the end (P3).
+Value HopperPage::mask(Value scores, const RowInfo &row, Value firstKey) {
+  Value none = f32(-std::numeric_limits<double>::infinity());
+  Value length = sub(lk, firstKey);
+  Value position = sub(add(firstPosition(row.unit), i32(1)), firstKey);
+  return map(
+      scores.getType(), scores,
+      [&](ValueRange e) {
+        Value seen = length;
+        if (s.causal)
+          seen = min(length, add(position, e[0]));
+        return select(less(e[1], seen), e[2], none);
+      },
+      /*indices=*/true);
+}
+
+Value HopperPage::maskWhereNeeded(Value scores, const RowInfo &row) {
+  Value needed = compare(arith::CmpIPredicate::sgt, row.masked, i32(0));
+  auto masked = scf::IfOp::create(b, TypeRange{scores.getType()}, needed, true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(masked.thenBlock());
+  scf::YieldOp::create(b, mask(scores, row, mul(row.firstBlock, s.blockK)));
+  b.setInsertionPointToStart(masked.elseBlock());
+  scf::YieldOp::create(b, scores);
+  return masked.getResult(0);
+}
+
+Value HopperPage::firstReference(Value scores) {
+  auto eight = fragment(8, b.getF32Type());
+  Value own = FoldOp::create(b, eight, Combine::Max, scores);
+  double lowest = -std::numeric_limits<double>::infinity();
+  Value top = ReduceOp::create(b, Combine::Max, own, fill(lowest, rows()));
+  return named("reference", map(rows(), top, [&](ValueRange e) -> Value {
+                 Value scaled = arith::MulFOp::create(b, e[0], logScale());
+                 return arith::MaxNumFOp::create(b, scaled, f32(kLowest));
+               }));
+}
+
+/// P, rounded, and its sums over columns 8 apart.
+std::pair<Value, Value> HopperPage::exponentials(Value scores,
+                                                 Value reference) {
+  Value p =
+      map(scores.getType(), {scores, reference}, [&](ValueRange e) -> Value {
+        Value down = arith::NegFOp::create(b, e[1]);
+        return math::Exp2Op::create(
+            b, math::FmaOp::create(b, e[0], logScale(), down));
+      });
+  Value sum = FoldOp::create(b, fragment(8, b.getF32Type()), Combine::Add, p);
+  Value rounded =
+      map(fragment(s.blockK, s.element), p, [&](ValueRange e) -> Value {
+        return arith::TruncFOp::create(b, s.element, e[0]);
+      });
+  return {named("p", rounded), named("sum", sum)};
+}
+
+/// Moves the reference of rows whose scores exceed it, O and the sum with it.
+void HopperPage::follow(Stream &x, Value scores) {
+  bool running = schedule.getReference() == Reference::Running;
+  Value block = firstReference(scores), old = x.reference;
+  x.reference = map(rows(), {old, block}, [&](ValueRange e) -> Value {
+    if (running)
+      return arith::MaxNumFOp::create(b, e[0], e[1]);
+    Value bound = arith::AddFOp::create(b, e[0], f32(kReferenceSlack));
+    Value exceeds =
+        arith::CmpFOp::create(b, arith::CmpFPredicate::OLE, e[1], bound);
+    return select(exceeds, e[0], e[1]);
+  });
+  Value shrink = map(rows(), {old, x.reference}, [&](ValueRange e) -> Value {
+    return math::Exp2Op::create(b, arith::SubFOp::create(b, e[0], e[1]));
+  });
+  x.output = times(x.output, shrink);
+  x.sum = times(x.sum, shrink);
+}
+
+/// P of this block and its part of the sum.
+void HopperPage::takeExponentials(Step kind, Stream &x, Value scores) {
+  bool checks =
+      schedule.getReference() == Reference::Speculative && kind != Step::NewRow;
+  if (!checks && kind != Step::NewRow)
+    follow(x, scores);
+  auto [p, sum] = exponentials(scores, x.reference);
+  if (!checks) {
+    x.probabilities = p;
+    x.sum = kind == Step::NewRow ? sum : plus(x.sum, sum);
+    return;
+  }
+  Value fits = AllBelowOp::create(b, sum, f32(sumBound(s)));
+  fits = LLVM::ExpectOp::create(b, fits, flag(true));
+  SmallVector<Value> usual{p, sum, x.reference, x.output, x.sum};
+  auto taken = scf::IfOp::create(b, ValueRange(usual).getTypes(), fits, true);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(taken.thenBlock());
+    scf::YieldOp::create(b, usual);
+    b.setInsertionPointToStart(taken.elseBlock());
+    Stream again = x;
+    follow(again, scores);
+    auto [p2, sum2] = exponentials(scores, again.reference);
+    scf::YieldOp::create(
+        b, ValueRange{p2, sum2, again.reference, again.output, again.sum});
+  }
+  x.probabilities = taken.getResult(0);
+  x.reference = taken.getResult(2);
+  x.output = taken.getResult(3);
+  x.sum = plus(taken.getResult(4), taken.getResult(1));
+}
+
+//===----------------------------------------------------------------------===//
+// Steps
+//===----------------------------------------------------------------------===//
+
+RowInfo HopperPage::awaitRow(Value parity) {
+  AwaitOp::create(b, fullQ, i32(0), parity);
+  SmallVector<Value> x;
+  for (int64_t i = 0; i < RowInfo::words; ++i)
+    x.push_back(loadI32(words, i32(i)));
+  return {named("unit", x[0]), named("head", x[1]), named("count", x[2]),
+          named("masked", x[3]), named("first_block", x[4])};
+}
+
+Value HopperPage::startScores(const Stream &x) {
+  return named("scores",
+               MmaStartOp::create(b, scoresType(), x.queries, keys, x.now.slot,
+                                  Value(), Value(), /*by_rows=*/false));
+}
+
+Value HopperPage::startOutput(const Stream &x) {
+  return named("output",
+               MmaStartOp::create(b, x.output.getType(), x.probabilities,
+                                  values, x.behind.slot, x.output, x.adds,
+                                  /*by_rows=*/true));
+}
+
+HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
+                                    Value firstKey) {
+  bool overlap = schedule.getOverlap();
+  auto missing = scf::IfOp::create(
+      b, arith::XOrIOp::create(b, x.ready, flag(true)), false);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(missing.thenBlock());
+    AwaitOp::create(b, fullK, x.now.slot, x.now.parity);
+    AwaitOp::create(b, fullV, x.behind.slot, x.behind.parity);
+  }
+  if (schedule.getTurns())
+    TakeTurnOp::create(b, false);
+  MmaFenceOp::create(b);
+  Value scores = startScores(x);
+  Value output = startOutput(x);
+  if (schedule.getTurns())
+    PassTurnOp::create(b);
+  scores =
+      named("scores", MmaWaitOp::create(b, overlap ? 1 : 0, scores, Value()));
+  ArriveOp::create(b, emptyK, x.now.slot, false);
+
+  Value reference = x.reference, sum = x.sum;
+  if (kind == Step::NewRow) {
+    scores = maskWhereNeeded(scores, row);
+    x.reference = firstReference(scores);
+  } else if (kind == Step::Masked) {
+    scores = mask(scores, row, firstKey);
+  }
+  // Asked here, the answer is there when the next step wants it.
+  Cursor behind = x.behind;
+  x.behind = x.now, x.now = next(x.now);
+  x.ready = both(TestOp::create(b, fullK, x.now.slot, x.now.parity),
+                 TestOp::create(b, fullV, x.behind.slot, x.behind.parity));
+
+  x.output = named("output", MmaWaitOp::create(b, 0, output, x.probabilities));
+  ArriveOp::create(b, emptyV, behind.slot, false);
+  if (kind == Step::NewRow)
+    storeRow(x.row, x.output, reference, sum);
+  x.adds = flag(kind != Step::NewRow);
+  takeExponentials(kind, x, scores);
+  if (kind == Step::NewRow) {
+    // The buffer's next Q may come once O has left it.
+    SendWaitOp::create(b, false);
+    ArriveOp::create(b, emptyQ, i32(0), false);
+    x.row = row;
+  }
+  return x;
+}
+
+/// The stream's first block has no output beside it.
+HopperPage::Stream HopperPage::firstBlock(const RowInfo &row) {
+  Stream x;
+  x.row = row, x.now = start(), x.parityQ = i32(1);
+  x.queries =
+      LoadOp::create(b, fragment(s.headDim, s.element), queries, i32(0));
+  ArriveOp::create(b, emptyQ, i32(0), false);
+  AwaitOp::create(b, fullK, x.now.slot, x.now.parity);
+  MmaFenceOp::create(b);
+  Value scores = startScores(x);
+  scores = MmaWaitOp::create(b, 0, scores, Value());
+  ArriveOp::create(b, emptyK, x.now.slot, false);
+  scores = maskWhereNeeded(scores, row);
+  x.reference = firstReference(scores);
+  takeExponentials(Step::NewRow, x, scores);
+  x.behind = x.now, x.now = next(x.now);
+  x.ready = x.adds = flag(false);
+  x.output = named("output", fill(0.0, fragment(s.valueDim, b.getF32Type())));
+  return x;
+}
+
+/// All blocks of a row but its first.
+HopperPage::Stream HopperPage::remainingBlocks(Stream x) {
+  Value list = selectionRow(x.row.unit, x.row.batchHead);
+  auto loop = [&](Step kind, Value from, Value to) {
+    // What does not change in a row is not carried.
+    Stream outer = x;
+    auto carried = [](const Stream &y) {
+      return SmallVector<Value>{
+          y.output,     y.probabilities, y.reference,     y.sum,   y.now.slot,
+          y.now.parity, y.behind.slot,   y.behind.parity, y.ready, y.adds};
+    };
+    auto restore = [&](ValueRange v) {
+      Stream y = outer;
+      y.output = v[0], y.probabilities = v[1], y.reference = v[2], y.sum = v[3];
+      y.now = {v[4], v[5]}, y.behind = {v[6], v[7]};
+      y.ready = v[8], y.adds = v[9];
+      return y;
+    };
+    auto blocks = scf::ForOp::create(
+        b, from, to, i32(1), carried(x),
+        [&](OpBuilder &, Location, Value n, ValueRange v) {
+          Value firstKey;
+          if (kind == Step::Masked)
+            firstKey = mul(blockNumber(list, place(n, outer.row)), s.blockK);
+          Stream y = step(kind, restore(v), outer.row, firstKey);
+          scf::YieldOp::create(b, carried(y));
+        });
+    x = restore(blocks.getResults());
+  };
+  loop(Step::Masked, i32(1), x.row.masked);
+  loop(Step::Plain, max(x.row.masked, i32(1)), x.row.count);
+  return x;
+}
+
+/// O and LSE: O = O / sum, LSE = (reference + log2 sum) ln 2; 0 and -inf where
+/// nothing was seen (A2).
+void HopperPage::storeRow(const RowInfo &row, Value output, Value reference,
+                          Value sum) {
+  Value total = ReduceOp::create(b, Combine::Add, sum, fill(0.0, rows()));
+  auto fast = arith::FastMathFlags::arcp | arith::FastMathFlags::afn;
+  Value inverse = map(rows(), total, [&](ValueRange e) -> Value {
+    Value blind =
+        arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, e[0], f32(0.0));
+    return select(blind, f32(0.0),
+                  arith::DivFOp::create(b, f32(1.0), e[0], fast));
+  });
+  Value out = map(fragment(s.valueDim, s.element), {output, inverse},
+                  [&](ValueRange e) -> Value {
+                    Value x = arith::MulFOp::create(b, e[0], e[1]);
+                    return arith::TruncFOp::create(b, s.element, x);
+                  });
+  Value first = mul(row.unit, s.blockQ);
+  WriteOp::create(b, out, outputs, i32(0));
+  SendOp::create(b, outputs, i32(0), mapO, first,
+                 matrixOf(row.batchHead, s.heads));
+  if (!lse)
+    return;
+  Value l = map(rows(), {reference, total}, [&](ValueRange e) -> Value {
+    Value log = arith::AddFOp::create(b, e[0], math::Log2Op::create(b, e[1]));
+    return arith::MulFOp::create(b, log, f32(M_LN2));
+  });
+  Value matrix = arith::MulIOp::create(b, i64(row.batchHead), i64(lq));
+  StoreOp::create(b, l, at(lse, b.getF32Type(), matrix), first, lq,
+                  i64(int64_t(1)), IntegerAttr());
+}
+
+/// Behind the last block of the stream only its output is left.
+void HopperPage::lastOutput(Stream x) {
+  AwaitOp::create(b, fullV, x.behind.slot, x.behind.parity);
+  MmaFenceOp::create(b);
+  Value output = startOutput(x);
+  output = MmaWaitOp::create(b, 0, output, x.probabilities);
+  ArriveOp::create(b, emptyV, x.behind.slot, false);
+  storeRow(x.row, output, x.reference, x.sum);
+  SendWaitOp::create(b, /*written=*/true);
+}
+
+void HopperPage::consume() {
+  RowInfo row = awaitRow(i32(0));
+  auto some = scf::IfOp::create(
+      b, compare(arith::CmpIPredicate::sgt, row.count, i32(0)), false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(some.thenBlock());
+  if (schedule.getTurns())
+    TakeTurnOp::create(b, /*first=*/true);
+  Stream x = firstBlock(row);
+  SmallVector<Value> state = x.pack();
+  SmallVector<Type> types(ValueRange(state).getTypes());
+  SmallVector<Type> onward(types);
+  onward.append(RowInfo::words, b.getI32Type());
+  auto rowsLoop = scf::WhileOp::create(
+      b, onward, state,
+      [&](OpBuilder &, Location, ValueRange v) {
+        Stream y = remainingBlocks(Stream::unpack(v));
+        RowInfo next = awaitRow(y.parityQ);
+        y.parityQ = other(y.parityQ);
+        SmallVector<Value> values = y.pack();
+        llvm::append_range(values, next.values());
+        scf::ConditionOp::create(
+            b, compare(arith::CmpIPredicate::sgt, next.count, i32(0)), values);
+      },
+      [&](OpBuilder &, Location, ValueRange v) {
+        Stream y = Stream::unpack(v);
+        ValueRange n = v.take_back(RowInfo::words);
+        RowInfo next{n[0], n[1], n[2], n[3], n[4]};
+        y.queries =
+            LoadOp::create(b, fragment(s.headDim, s.element), queries, i32(0));
+        scf::YieldOp::create(b, step(Step::NewRow, y, next, Value()).pack());
+      });
+  lastOutput(Stream::unpack(rowsLoop.getResults()));
+}

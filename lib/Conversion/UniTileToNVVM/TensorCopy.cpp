@@ -1,0 +1,156 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// Tiles between global and shared memory by the copy engine (TMA): one thread
+// starts a copy, and a barrier or a group tells when it is done.
+#include "Layout.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace unisparse::unitile;
+
+namespace {
+
+/// Panels that hold columns of the matrix.
+constexpr int64_t kPanelColumns = 64;
+
+/// `2d`, and `{$2, $3}`: so many coordinates from operand `first` on.
+std::pair<std::string, std::string> coordinates(size_t rank, size_t first) {
+  std::string list;
+  for (size_t i = 0; i < rank; ++i)
+    list += (i ? ", $" : "$") + std::to_string(first + i);
+  return {std::to_string(rank) + "d", "{" + list + "}"};
+}
+
+/// The operands' constraints, and that memory changes.
+std::string constraintsOf(StringRef before, size_t rank) {
+  std::string text = before.str();
+  for (size_t i = 0; i < rank; ++i)
+    text += "r,";
+  return text + "~{memory}";
+}
+
+struct TensorCopyPattern : TilePattern<TensorCopyOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(TensorCopyOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Thread t(rewriter, op.getLoc(), warps);
+    SharedType tile = op.getTile().getType();
+    Value barrier = t.sharedAddress(
+        t.advance(adaptor.getBarriers(), t.mul(adaptor.getIndex(), 8)));
+    t.ptx(Type(), "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;",
+          "r,r,~{memory}", {barrier, t.i32(tile.getStageBytes())});
+    Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
+    for (int64_t panel = 0; panel < tile.getPanels(); ++panel) {
+      Value to =
+          t.sharedAddress(t.advance(base, t.i32(panel * tile.getRows() * 128)));
+      SmallVector<Value> operands{to, barrier, adaptor.getMap(),
+                                  t.i32(panel * kPanelColumns),
+                                  adaptor.getRow()};
+      llvm::append_range(operands, adaptor.getMatrix());
+      size_t rank = operands.size() - 3;
+      auto [kind, at] = coordinates(rank, 3);
+      t.ptx(Type(),
+            "cp.async.bulk.tensor." + kind +
+                ".shared::cluster.global.mbarrier::complete_tx::bytes "
+                "[$0], [$2, " +
+                at + "], [$1];",
+            constraintsOf("r,r,l,", rank), operands);
+    }
+    rewriter.eraseOp(op);
+    return success();
+  }
+};
+
+struct WritePattern : TilePattern<WriteOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(WriteOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    Thread t(rewriter, loc, warps);
+    SharedType tile = op.getTile().getType();
+    Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
+    Value warpRow = t.mul(t.warp(), 16);
+    SmallVector<Value> elements = unpack(rewriter, loc, adaptor.getValue());
+    int64_t next = 0;
+    for (int64_t piece = 0; piece < piecesOf(tile.getRows(), warps); ++piece)
+      for (int64_t k = 0; k < tile.getColumns(); k += 16) {
+        SmallVector<Value> words;
+        for (int64_t i = 0; i < 4; ++i, next += 2)
+          words.push_back(LLVM::BitcastOp::create(
+              rewriter, loc, rewriter.getI32Type(),
+              pack(rewriter, loc, {elements[next], elements[next + 1]})));
+        Value address = t.matrixAddress(base, tile, warpRow, piece * 16 * warps,
+                                        k, /*downFirst=*/true);
+        NVVM::StMatrixOp::create(
+            t.b, address, words, NVVM::MMALayout::row,
+            NVVM::LdStMatrixShapeAttr::get(t.b.getContext(), 8, 8),
+            NVVM::LdStMatrixEltType::B16);
+      }
+    rewriter.eraseOp(op);
+    return success();
+  }
+};
+
+struct SendPattern : TilePattern<SendOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(SendOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Thread t(rewriter, op.getLoc(), warps);
+    SharedType tile = op.getTile().getType();
+    Value group = t.div(t.id(), 128);
+    // The copy engine sees what threads wrote only behind this fence.
+    t.ptx(Type(), "fence.proxy.async.shared::cta;", "~{memory}", {});
+    // Barrier 0 is the whole block's.
+    NVVM::BarrierOp::create(t.b, TypeRange{}, t.add(group, 1), t.i32(128),
+                            NVVM::BarrierReductionAttr(), Value());
+    auto one = scf::IfOp::create(t.b, t.less(t.rem(t.id(), 128), t.i32(1)),
+                                 /*withElseRegion=*/false);
+    t.b.setInsertionPointToStart(one.thenBlock());
+    Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
+    Value first = t.mul(group, 64), row = t.add(adaptor.getRow(), first);
+    for (int64_t panel = 0; panel < tile.getPanels(); ++panel) {
+      Value from = t.sharedAddress(t.advance(
+          base, t.add(t.mul(first, 128), panel * tile.getRows() * 128)));
+      SmallVector<Value> operands{adaptor.getMap(), from,
+                                  t.i32(panel * kPanelColumns), row};
+      llvm::append_range(operands, adaptor.getMatrix());
+      size_t rank = operands.size() - 2;
+      auto [kind, at] = coordinates(rank, 2);
+      t.ptx(Type(),
+            "cp.async.bulk.tensor." + kind +
+                ".global.shared::cta.bulk_group [$0, " + at + "], [$1];",
+            constraintsOf("l,r,", rank), operands);
+    }
+    NVVM::CpAsyncBulkCommitGroupOp::create(t.b);
+    rewriter.eraseOp(op);
+    return success();
+  }
+};
+
+struct SendWaitPattern : TilePattern<SendWaitOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(SendWaitOp op, OpAdaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Thread t(rewriter, op.getLoc(), warps);
+    t.ptx(Type(),
+          op.getWritten() ? "cp.async.bulk.wait_group 0;"
+                          : "cp.async.bulk.wait_group.read 0;",
+          "~{memory}", {});
+    rewriter.eraseOp(op);
+    return success();
+  }
+};
+
+} // namespace
+
+void unisparse::unitile::populateTensorCopyPatterns(
+    const TypeConverter &converter, RewritePatternSet &patterns, Warps warps) {
+  patterns.add<TensorCopyPattern, WritePattern, SendPattern, SendWaitPattern>(
+      converter, patterns.getContext(), warps);
+}

@@ -1,0 +1,150 @@
+// RUN: unisparse-opt %s -split-input-file --pass-pipeline='builtin.module(convert-unisparse-to-unitile{hopper=true},canonicalize)' | FileCheck %s
+// RUN: unisparse-opt %s -split-input-file --pass-pipeline='builtin.module(convert-unisparse-to-unitile{hopper=true},gpu.module(unitile-verify-tile-contract,unitile-allocate-shared{limit=232448}))' | FileCheck %s --check-prefix=SHARED
+
+!q = tensor<1x8x1000x128xbf16>
+!k = tensor<1x2x1000x128xbf16>
+!c = tensor<1x4x8xi32>
+!i = tensor<1x4x8x8xi32>
+
+// The maps are arguments; the schedule stands on the kernel, every number decided.
+// CHECK-LABEL: gpu.func @attend(
+// CHECK-SAME:    %[[QM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[KM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[VM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[OM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}
+// CHECK-SAME:    known_block_size = array<i32: 384, 1, 1>
+// CHECK-SAME:    nvvm.minctasm = 1 : i32
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, blocks = 1, producer_registers = 40, consumer_registers = 232>
+// CHECK:         %[[Q:.*]] = unitile.alloc : !unitile.shared<128x128xbf16>
+// CHECK-NEXT:    %[[K:.*]] = unitile.alloc : !unitile.shared<128x128xbf16, 3>
+// CHECK-NEXT:    %[[V:.*]] = unitile.alloc : !unitile.shared<128x128xbf16, 3>
+// CHECK-NEXT:    %[[FULLK:.*]] = unitile.barriers arrivals 1 : !unitile.barriers<3>
+// CHECK-NEXT:    %[[FULLV:.*]] = unitile.barriers arrivals 1 : !unitile.barriers<3>
+// A buffer is empty when each of the 8 warps has said so.
+// CHECK-NEXT:    %[[EMPTYK:.*]] = unitile.barriers arrivals 8 : !unitile.barriers<3>
+// CHECK-NEXT:    %[[EMPTYV:.*]] = unitile.barriers arrivals 8 : !unitile.barriers<3>
+// CHECK:         unitile.barrier
+// CHECK:         unitile.roles registers<40, 232> producer {
+// CHECK:           scf.while
+// CHECK:             llvm.atomicrmw add
+// CHECK:             unitile.tensor_copy %[[QM]][%{{.*}}, %{{.*}}] to %[[Q]]
+// CHECK:             scf.for
+// CHECK:               unitile.await %[[EMPTYK]]
+// CHECK-NEXT:          arith.muli
+// CHECK-NEXT:          unitile.tensor_copy %[[KM]][%{{.*}}, %{{.*}}] to %[[K]][%[[S:.*]]] on %[[FULLK]][%[[S]]]
+// CHECK:               unitile.await %[[EMPTYV]]
+// CHECK-NEXT:          arith.muli
+// CHECK-NEXT:          unitile.tensor_copy %[[VM]][%{{.*}}, %{{.*}}] to %[[V]]
+// CHECK:         } consumers {
+// The stream's first block has scores alone.
+// CHECK:           %[[Q0:.*]] = unitile.load %[[Q]]
+// CHECK:           unitile.mma_start %[[Q0]], %[[K]]
+// CHECK-NOT:       unitile.mma_start
+// CHECK:           scf.while
+// Blocks with keys to hide, then the plain ones: scores and the latest output
+// in flight together, the exponentials behind the first wait, the check of
+// their sums instead of a maximum.
+// CHECK:             scf.for
+// CHECK:               unitile.map indices
+// CHECK:             scf.for
+// CHECK:               unitile.mma_fence
+// CHECK-NEXT:          %[[SS:.*]] = unitile.mma_start %{{.*}}, %[[K]][%{{.*}}] : !unitile.fragment<128x128xbf16>, !unitile.shared<128x128xbf16, 3> -> !unitile.fragment<128x128xf32>
+// CHECK-NEXT:          %[[OS:.*]] = unitile.mma_start %[[P:.*]], %[[V]][%{{.*}}], %{{.*}} when %{{.*}} by_rows
+// CHECK-NEXT:          %[[SR:.*]] = unitile.mma_wait 1, %[[SS]]
+// CHECK-NEXT:          unitile.arrive %[[EMPTYK]]
+// CHECK-NOT:           unitile.map indices
+// CHECK:               unitile.test %[[FULLK]]
+// CHECK-NEXT:          unitile.test %[[FULLV]]
+// CHECK:               unitile.mma_wait 0, %[[OS]] reading %[[P]]
+// CHECK-NEXT:          unitile.arrive %[[EMPTYV]]
+// CHECK-NEXT:          unitile.map ins(%[[SR]]
+// CHECK:               unitile.fold add
+// CHECK:               unitile.all_below
+// CHECK:               scf.if
+// CHECK:                 unitile.fold max
+// The boundary: the next row's Q, its first scores beside the row's last
+// output, which leaves through Q's buffer.
+// CHECK:           } do {
+// CHECK:             unitile.load %[[Q]]
+// CHECK:             unitile.mma_start
+// CHECK:             unitile.mma_wait 0
+// CHECK:             unitile.write %{{.*}} to %[[Q]]
+// CHECK-NEXT:        unitile.send %[[Q]][%{{.*}}] to %[[OM]]
+// CHECK:             unitile.send_wait
+// CHECK:           unitile.mma_start %{{.*}}, %[[V]]
+// CHECK:           unitile.send_wait written
+
+// CHECK-LABEL: func.func @selected(
+// CHECK-NOT:     unisparse.
+// [head_dim, length, batch * heads]
+// CHECK-DAG:     unitile.tensor_map %{{.*}} sizes[%c128, %c1000, %c8] strides[%c256, %c256000] box [64, 128, 1] : bf16
+// CHECK-DAG:     unitile.tensor_map %{{.*}} sizes[%c128, %c1000, %c2] strides[%c256, %c256000] box [64, 128, 1] : bf16
+// CHECK-DAG:     unitile.tensor_map %{{.*}} sizes[%c128, %c1000, %c8] strides[%c256, %c256000] box [64, 64, 1] : bf16
+// CHECK-DAG:     %[[BYTES:.*]] = arith.constant 229508 : i32
+// The counter of rows is cleared before the launch.
+// CHECK:         gpu.memset
+// CHECK:         gpu.launch_func @unisparse_kernels::@attend blocks in (%c132, %c1, %c1) threads in (%c384, %c1, %c1) dynamic_shared_memory_size %[[BYTES]]
+
+// The launch asks for what the allocation takes.
+// SHARED: gpu.func @attend({{.*}} unitile.shared_bytes = 229508 : i64
+func.func @selected(%q: !q, %k: !k, %c: !c, %i: !i) -> (!q, tensor<1x8x1000xf32>) {
+  %o, %lse = unisparse.block_sparse_attention %q, %k, %k selection(%c, %i) block <128x128> causal return_lse
+    : (!q, !k, !k, !c, !i) -> (!q, tensor<1x8x1000xf32>)
+  return %o, %lse : !q, tensor<1x8x1000xf32>
+}
+
+// -----
+
+!q = tensor<1x8x1000x128xbf16>
+
+// A schedule that was asked for: the largest score so far, no check of sums,
+// all products done before the exponentials.
+// CHECK-LABEL: gpu.func @attend(
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 2, blocks = 1, producer_registers = 40, consumer_registers = 232, reference = running, overlap = false, turns = true>
+// CHECK:         unitile.alloc : !unitile.shared<128x128xbf16, 2>
+// CHECK:         } consumers {
+// CHECK:           unitile.take_turn first
+// CHECK:           scf.while
+// CHECK:             scf.for
+// CHECK:             scf.for
+// CHECK:               unitile.take_turn
+// CHECK-NEXT:          unitile.mma_fence
+// CHECK-NEXT:          unitile.mma_start
+// CHECK-NEXT:          unitile.mma_start
+// CHECK-NEXT:          unitile.pass_turn
+// CHECK-NEXT:          unitile.mma_wait 0
+// CHECK:               unitile.reduce max
+// CHECK-NOT:           unitile.all_below
+// CHECK:           } do {
+func.func @asked(%q: !q) -> !q {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> causal
+    {unitile.schedule = #unitile.schedule<stages = 2, reference = running, overlap = false, turns = true>}
+    : (!q, !q, !q) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x8x1000x64xf16>
+
+// 64 query rows are one warpgroup: two blocks share a multiprocessor, where
+// another number of registers is at hand.
+// CHECK-LABEL: gpu.func @attend(
+// CHECK-SAME:    known_block_size = array<i32: 256, 1, 1>
+// CHECK-SAME:    nvvm.minctasm = 2 : i32
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, blocks = 2, producer_registers = 40, consumer_registers = 216>
+// CHECK:         gpu.launch_func {{.*}} blocks in (%c264, %c1, %c1) threads in (%c256, %c1, %c1)
+func.func @one_warpgroup(%q: !q) -> !q {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (!q, !q, !q) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x8x1000x64xf16>
+
+// What has no such kernel keeps the portable one.
+// CHECK-LABEL: gpu.func @attend(
+// CHECK-NOT:     unitile.roles
+// CHECK:         unitile.copy_async
+func.func @portable(%q: !q, %cu: tensor<3xi32>) -> !q {
+  %o = unisparse.block_sparse_attention %q, %q, %q cu_seqlens(%cu, %cu) block <64x64> : (!q, !q, !q, tensor<3xi32>, tensor<3xi32>) -> !q
+  return %o : !q
+}
