@@ -10,32 +10,36 @@ using namespace unisparse::unitile;
 
 namespace {
 
+/// Copies of 16 bytes that a thread may have in its loop: they are unrolled,
+/// and with more of them ptxas spills their addresses.
+constexpr int64_t kMostCopies = 32;
+
 /// What a tile shape asks for.
 struct Cost {
   explicit Cost(int64_t rows) : threads(rows / 16 * 32) {}
 
   int64_t threads;
   int64_t sharedBytes = 0;
-  int64_t registers = 0; ///< Of a thread: fragments, and what copies take.
+  int64_t copies = 0;    ///< Of a thread, in every step.
+  int64_t registers = 0; ///< Of a thread, fragments only.
 
   void tile(int64_t rows, int64_t columns, Type element, int64_t stages = 1) {
     auto type =
         SharedType::get(element.getContext(), rows, columns, element, stages);
     sharedBytes += llvm::alignTo(type.getBytes(), 1024);
   }
-  /// A tile that is copied while fragments live. Half a register for each 16
-  /// bytes of a thread: found by assembling.
+  /// A tile that is copied in every step.
   void streamed(int64_t rows, int64_t columns, Type element,
                 int64_t stages = 1) {
     tile(rows, columns, element, stages);
-    registers += rows * columns / 8 / threads / 2;
+    copies += llvm::divideCeil(rows * columns / 8, threads);
   }
   /// A fragment with 16 rows a warp.
   void fragment(int64_t columns, int64_t bits) {
     registers += columns / 2 * bits / 32;
   }
   bool fits(const NvidiaChip &chip) const {
-    return sharedBytes <= chip.sharedBytes &&
+    return sharedBytes <= chip.sharedBytes && copies <= kMostCopies &&
            registers <= chip.plannedRegisters;
   }
 };
