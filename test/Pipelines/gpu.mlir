@@ -23,7 +23,7 @@
 // SM120-SAME:    .target sm_120
 // Or kernels in the LLVM dialect, and nothing of other levels in them.
 // LLVM:        gpu.module @unisparse_kernels [#nvvm.target<O = 3, chip = "sm_80"
-// LLVM-NOT:      {{unitile|gpu|scf|arith|vector|math}}.
+// LLVM-NOT:      {{(= |^ *)(unitile|gpu|scf|arith|vector|math)[.]}}
 // LLVM:          llvm.func @attend({{.*}}nvvm.kernel
 // LLVM:        func.func @main(
 

@@ -70,8 +70,10 @@ func.func @static(%q: tensor<1x4x256x64xbf16>) -> tensor<1x4x256x64xbf16> {
 // CHECK-SAME:    %[[CK:[a-z0-9]*]]: tensor<?xi32>
 // CHECK-DAG:     %[[C64:.*]] = arith.constant 64 : index
 // CHECK-NOT:     "I7
-// CHECK:         cf.assert %{{.*}}, "I8: cu_seqlens_q.size(0) == cu_seqlens_k.size(0)"
 // CHECK:         %[[ENDS:.*]] = tensor.dim %[[CQ]]
+// CHECK:         %[[KENDS:.*]] = tensor.dim %[[CK]]
+// CHECK:         %[[I8:.*]] = arith.cmpi eq, %[[ENDS]], %[[KENDS]]
+// CHECK-NEXT:    cf.assert %[[I8]], "I8: cu_seqlens_q.size(0) == cu_seqlens_k.size(0)"
 // CHECK:         %[[S:.*]] = arith.subi %[[ENDS]], %{{.*}} : index
 // CHECK:         arith.index_cast %[[S]] : index to i32
 // CHECK:         %[[WHOLE:.*]] = arith.divui %{{.*}}, %[[C64]] : index

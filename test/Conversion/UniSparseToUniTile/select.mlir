@@ -85,7 +85,7 @@ func.func @all(%m: tensor<1x8x32x32xf32>) -> (tensor<1x8x32xi32>, tensor<1x8x32x
 // A share for each of 8 heads over masses of 2 (L5): head h reads mass h / 4 and
 // share h. A packed batch looks for its sequence.
 // CHECK-LABEL: gpu.func @select(
-// CHECK-SAME:    %[[M:[a-z0-9]*]]: !llvm.ptr<1>, %[[P:[a-z0-9]*]]: !llvm.ptr<1>, %{{.*}}: i32, %[[CU:[a-z0-9]*]]: !llvm.ptr<1>
+// CHECK-SAME:    %[[M:[a-z0-9]*]]: !llvm.ptr<1>, %[[P:[a-z0-9]*]]: !llvm.ptr<1>, %{{[a-z0-9]*}}: i32, %{{[a-z0-9]*}}: i32, %[[CU:[a-z0-9]*]]: !llvm.ptr<1>
 // CHECK-DAG:     %[[FOUR:.*]] = arith.constant 4 : i32
 // CHECK:         %[[Y:.*]] = gpu.block_id y
 // CHECK:         %[[H:.*]] = arith.index_cast %[[Y]]

@@ -1,4 +1,4 @@
-// RUN: unisparse-opt %s --pass-pipeline='builtin.module(gpu.module(unitile-allocate-shared,convert-unitile-to-nvvm))' --canonicalize --cse | FileCheck %s
+// RUN: unisparse-opt %s --pass-pipeline='builtin.module(gpu.module(unitile-allocate-shared,convert-unitile-to-nvvm,canonicalize,cse))' | FileCheck %s
 
 gpu.module @m {
   // 64 rows of 8 pieces for 128 threads: 16 rows at a time. Where a row does not
@@ -8,13 +8,12 @@ gpu.module @m {
   // CHECK-SAME:    %[[SOURCE:[a-z0-9]*]]: !llvm.ptr<1>, %[[ROW:[a-z0-9]*]]: i32, %[[LIMIT:[a-z0-9]*]]: i32, %[[STRIDE:[a-z0-9]*]]: i64
   // CHECK-DAG:     %[[NONE:.*]] = arith.constant 0 : i32
   // CHECK-DAG:     %[[ALL:.*]] = arith.constant 16 : i32
-  // CHECK-DAG:     %[[ROWS16:.*]] = arith.constant 2048 : i32
   // CHECK-DAG:     %[[STEP:.*]] = arith.constant 16 : i64
   // CHECK-NOT:     scf.if
   // CHECK:         %[[EXISTS:.*]] = arith.cmpi slt, %{{.*}}, %[[LIMIT]]
   // CHECK-NEXT:    %[[BYTES:.*]] = arith.select %[[EXISTS]], %[[ALL]], %[[NONE]]
   // CHECK-NEXT:    nvvm.cp.async.shared.global %[[FIRST:.*]], %[[FROM:.*]], 16, cache = cg, %[[BYTES]]
-  // CHECK-NEXT:    %[[SECOND:.*]] = llvm.getelementptr %[[FIRST]][%[[ROWS16]]] : (!llvm.ptr<3>, i32) -> !llvm.ptr<3>, i8
+  // CHECK-NEXT:    %[[SECOND:.*]] = llvm.getelementptr %[[FIRST]][2048] : (!llvm.ptr<3>) -> !llvm.ptr<3>, i8
   // CHECK-NEXT:    %[[FAR:.*]] = arith.muli %[[STRIDE]], %[[STEP]]
   // CHECK-NEXT:    %[[NEXT:.*]] = llvm.getelementptr %[[FROM]][%[[FAR]]]
   // CHECK:         nvvm.cp.async.shared.global %[[SECOND]], %[[NEXT]], 16
@@ -51,17 +50,19 @@ gpu.module @m {
     gpu.return
   }
 
-  // 6 pieces of a row are for 6 of 8 threads, and the last of 24 rows for half
-  // of them.
+  // 6 pieces of a row are 4 for 32 rows of threads and 2 for 64: 24 rows are
+  // there.
   // CHECK-LABEL: gpu.func @uneven
-  // CHECK-DAG:     %[[SIX:.*]] = arith.constant 6 : i32
+  // CHECK-DAG:     %[[TWO:.*]] = arith.constant 2 : i32
+  // CHECK-DAG:     %[[FOUR:.*]] = arith.constant 4 : i32
   // CHECK-DAG:     %[[ROWS:.*]] = arith.constant 24 : i32
-  // CHECK:         %[[MINE:.*]] = arith.cmpi slt, %{{.*}}, %[[SIX]]
-  // CHECK:         scf.if %[[MINE]] {
+  // CHECK:         %[[R4:.*]] = arith.divui %{{.*}}, %[[FOUR]]
+  // CHECK:         %[[HERE4:.*]] = arith.cmpi slt, %[[R4]], %[[ROWS]]
+  // CHECK-NEXT:    scf.if %[[HERE4]] {
   // CHECK:           nvvm.cp.async.shared.global
-  // CHECK:         %[[ROW:.*]] = arith.cmpi slt, %{{.*}}, %[[ROWS]]
-  // CHECK:         %[[BOTH:.*]] = arith.andi %[[MINE]], %[[ROW]]
-  // CHECK:         scf.if %[[BOTH]] {
+  // CHECK:         %[[R2:.*]] = arith.divui %{{.*}}, %[[TWO]]
+  // CHECK:         %[[HERE2:.*]] = arith.cmpi slt, %[[R2]], %[[ROWS]]
+  // CHECK-NEXT:    scf.if %[[HERE2]] {
   // CHECK:           nvvm.cp.async.shared.global
   // CHECK-NOT:     nvvm.cp.async.shared.global
   // CHECK:         gpu.return
