@@ -11,6 +11,7 @@ lit's own (%s, %t, ...):
   unisparse-compile
   unisparse-lsp-server
   mlir-opt-22, %plugin               the installed mlir-opt and the plugin it loads
+  %fake_driver                       a libcuda of host memory, for UNISPARSE_LIBCUDA
   %python                            Debian's Python, with NumPy
   %src_root                          the root of the checkout
   FileCheck, not, split-file, count  LLVM's
@@ -19,6 +20,7 @@ lit's own (%s, %t, ...):
 with ninja or lit itself the variable is lit's own, LIT_FILTER.
 """
 import os
+import shutil
 
 import lit.formats
 from lit.llvm import llvm_config
@@ -42,6 +44,9 @@ else:
 llvm_config.with_environment("PATH", config.llvm_tools_dir, append_path=True)
 # OpenBLAS's are for NumPy: some processors need them for correct results.
 llvm_config.with_system_environment(["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "CUDA_VISIBLE_DEVICES"])
+# gpu-module-to-binary looks for ptxas in PATH.
+if shutil.which("ptxas"):
+    config.available_features.add("ptxas")
 config.environment["PYTHONDONTWRITEBYTECODE"] = "1"
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope --allow-unused-prefixes=false"
 # lit runs one test per core already; two threads each still exercise OpenMP.
@@ -52,6 +57,7 @@ config.substitutions += [
     ("%unisparse_opt", os.path.join(config.unisparse_tools_dir, "unisparse-opt")),
     ("%unisparse_run", os.path.join(config.unisparse_tools_dir, "unisparse-run")),
     ("%plugin", config.unisparse_plugin),
+    ("%fake_driver", config.fake_driver),
     ("%python", config.python),
     ("%src_root", config.unisparse_src_root),
 ]

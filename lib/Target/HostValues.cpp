@@ -129,6 +129,34 @@ LogicalResult HostValues::visitMetadata(Operation *op) {
   return success();
 }
 
+/// A cast may forget what is known, and say what is known anyway. What a caller
+/// would have to keep is a check's business, not a cast's.
+LogicalResult HostValues::visitMemrefCast(Operation *op) {
+  auto cast = llvm::cast<memref::CastOp>(op);
+  if (failed(bufferOf(cast.getSource(), op)))
+    return failure();
+  Memref source = memrefs[cast.getSource()];
+  auto type = dyn_cast<MemRefType>(cast.getType());
+  int64_t offset;
+  SmallVector<int64_t> strides;
+  if (!type || failed(type.getStridesAndOffset(strides, offset)))
+    return op->emitOpError("expected a ranked memref with strides");
+  auto claims = [](int64_t said, const Expr &known) {
+    return !ShapedType::isDynamic(said) && artifact::constantOf(known) != said;
+  };
+  for (auto [said, known] : llvm::zip_equal(type.getShape(), source.sizes))
+    if (claims(said, known))
+      return op->emitOpError("expected sizes that the buffer is known to have, "
+                             "got ")
+             << said << " for a dynamic one";
+  for (auto [said, known] : llvm::zip_equal(strides, source.strides))
+    if (source.hasOwnStrides && claims(said, known))
+      return op->emitOpError("expected strides that stay the caller's, got ")
+             << said << " for a dynamic one";
+  memrefs[cast.getResult()] = source;
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // Numbers
 //===----------------------------------------------------------------------===//
@@ -231,13 +259,7 @@ LogicalResult HostValues::visit(Operation *op) {
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](memref::DimOp) { return visitDim(op); })
       .Case([&](memref::ExtractStridedMetadataOp) { return visitMetadata(op); })
-      .Case([&](memref::CastOp cast) {
-        if (failed(bufferOf(cast.getSource(), op)))
-          return failure();
-        Memref source = memrefs[cast.getSource()];
-        memrefs[cast.getResult()] = source;
-        return success();
-      })
+      .Case([&](memref::CastOp) { return visitMemrefCast(op); })
       .Case([&](memref::ExtractAlignedPointerAsIndexOp pointer) {
         FailureOr<Buffer> buffer = bufferOf(pointer.getSource(), op);
         if (succeeded(buffer))

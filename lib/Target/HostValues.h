@@ -53,6 +53,7 @@ private:
 
   mlir::LogicalResult define(mlir::Value value, artifact::Expr expr);
   mlir::LogicalResult visitDim(mlir::Operation *op);
+  mlir::LogicalResult visitMemrefCast(mlir::Operation *op);
   mlir::LogicalResult visitMetadata(mlir::Operation *op);
   mlir::LogicalResult visitConstant(mlir::Operation *op);
   mlir::LogicalResult visitCast(mlir::Operation *op);

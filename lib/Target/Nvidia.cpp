@@ -4,6 +4,7 @@
 
 #include "unisparse/Target/Nvidia.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
 
 using namespace unisparse;
 
@@ -56,4 +57,21 @@ mlir::FailureOr<const NvidiaChip *> unisparse::requireNvidiaChip(
   for (const NvidiaChip &known : kChips)
     error << ' ' << known.name;
   return error << ", got '" << name << "'";
+}
+
+std::string unisparse::nvidiaChipNames() {
+  return llvm::join(
+      llvm::map_range(kChips, [](auto &chip) { return chip.name; }), ", ");
+}
+
+const NvidiaChip *unisparse::nvidiaChipFor(int64_t capability) {
+  const NvidiaChip *best = nullptr;
+  for (const NvidiaChip &chip : kChips) {
+    bool runs = chip.isExact() ? chip.capability() == capability
+                               : chip.capability() <= capability;
+    // The later of two of one capability is the exact one.
+    if (runs && (!best || chip.capability() >= best->capability()))
+      best = &chip;
+  }
+  return best;
 }

@@ -58,7 +58,9 @@ func.func @main(%q: !q {unisparse.name = "q"}, %k: memref<?x8x?x128xbf16, stride
   %none = arith.constant -1 : i32
   %lowest = arith.constant 0xFF800000 : f32
 
-  %lq = memref.dim %q, %c2 : !q
+  // A cast may forget sizes, and say that rows are contiguous, which they are.
+  %forgotten = memref.cast %q : !q to memref<?x?x?x128xbf16, strided<[?, ?, ?, 1], offset: ?>>
+  %lq = memref.dim %forgotten, %c2 : memref<?x?x?x128xbf16, strided<[?, ?, ?, 1], offset: ?>>
   %lk = memref.dim %k, %c2 : memref<?x8x?x128xbf16, strided<[?, ?, ?, 1], offset: ?>>
   %bk = memref.dim %k, %c0 : memref<?x8x?x128xbf16, strided<[?, ?, ?, 1], offset: ?>>
   %base, %offset, %b, %h, %l, %d, %s0, %s1, %s2, %s3 = memref.extract_strided_metadata %q

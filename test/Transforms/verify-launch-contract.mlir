@@ -736,3 +736,49 @@ module attributes {gpu.container_module} {
     return
   }
 }
+
+// -----
+
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main(%x: memref<?x4xf32, strided<[?, ?], offset: ?>>) {
+    // expected-error@+1 {{expected sizes that the buffer is known to have, got 8 for a dynamic one}}
+    %y = memref.cast %x : memref<?x4xf32, strided<[?, ?], offset: ?>> to memref<8x4xf32, strided<[?, ?], offset: ?>>
+    return
+  }
+}
+
+// -----
+
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main(%x: memref<?x4xf32, strided<[?, ?], offset: ?>>) {
+    // expected-error@+1 {{expected strides that stay the caller's, got 4 for a dynamic one}}
+    %y = memref.cast %x : memref<?x4xf32, strided<[?, ?], offset: ?>> to memref<?x4xf32>
+    return
+  }
+}
+
+// -----
+
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main(%x: memref<?x4xf32, strided<[?, ?], offset: ?>>) {
+    // expected-error@+1 {{expected a ranked memref with strides}}
+    %y = memref.cast %x : memref<?x4xf32, strided<[?, ?], offset: ?>> to memref<*xf32>
+    return
+  }
+}
+
+// -----
+
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main() {
+    %c1 = arith.constant 1 : index
+    %i = arith.constant 1 : i32
+    // expected-error@+1 {{expected at most 128 arguments, got 129}}
+    gpu.launch_func @unisparse_kernels::@f blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32)
+    return
+  }
+}

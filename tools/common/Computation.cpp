@@ -31,17 +31,21 @@ static Error parseShares(StringRef text, std::vector<double> &shares) {
   return Error::success();
 }
 
-Error ComputationOptions::expectNone(ArrayRef<cl::Option *> others) {
+Error ComputationOptions::expectNone(StringRef beside,
+                                     ArrayRef<cl::Option *> others,
+                                     bool blocksToo) {
   SmallVector<cl::Option *> options{
-      &block,      &noCausal, &pool,  &headPool, &agg,       &share,
-      &p,          &topK,     &sink,  &local,    &minBlocks, &maxBlocks,
-      &denseBelow, &scale,    &alpha, &dense};
+      &pool,  &headPool,  &agg,       &share,      &p,     &topK,  &sink,
+      &local, &minBlocks, &maxBlocks, &denseBelow, &scale, &alpha, &dense};
+  if (blocksToo)
+    options.append({&block, &noCausal});
   append_range(options, others);
   for (cl::Option *option : options)
     if (option->getNumOccurrences())
       return createStringError("--" + option->ArgStr +
                                ": expected no option about the computation "
-                               "beside --program, which says it all");
+                               "beside " +
+                               beside + ", which says it all");
   return Error::success();
 }
 

@@ -34,8 +34,11 @@ public:
       : category(category) {}
 
   llvm::Error convert(Computation &computation);
-  /// Error where one of them is given, beside a program that says it all.
-  llvm::Error expectNone(llvm::ArrayRef<llvm::cl::Option *> others = {});
+  /// Error where one of them, or of the others, is given beside an option that
+  /// says it all; blocks and causality may be exempt.
+  llvm::Error expectNone(llvm::StringRef beside,
+                         llvm::ArrayRef<llvm::cl::Option *> others,
+                         bool blocksToo = true);
 
 private:
   llvm::cl::OptionCategory &category;

@@ -208,3 +208,25 @@ llvm::Error FirstError::orElse(llvm::Error error) const {
   llvm::consumeError(std::move(error));
   return llvm::createStringError(text);
 }
+
+llvm::Error tools::runGPUPipeline(ModuleOp module,
+                                  const GPUPipelineOptions &options,
+                                  StringRef folder, const FirstError &said) {
+  PassManager pm(module.getContext());
+  if (!folder.empty())
+    if (llvm::Error e = dumpIR(pm, folder, module))
+      return e;
+  auto emitError = [&] { return module.emitError(); };
+  if (failed(buildGPUPipeline(pm, options, emitError)) ||
+      failed(pm.run(module)))
+    return said.orElse(failure(options.chip, "the GPU pipeline failed"));
+  return llvm::Error::success();
+}
+
+llvm::Expected<artifact::Artifact>
+tools::translate(ModuleOp module, StringRef entry, const FirstError &said) {
+  FailureOr<artifact::Artifact> plan = translateToArtifact(module, entry);
+  if (failed(plan))
+    return said.orElse(llvm::createStringError("no launch plan"));
+  return std::move(*plan);
+}

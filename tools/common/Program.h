@@ -11,6 +11,8 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/Pass/PassManager.h"
+#include "unisparse/Pipelines/Pipelines.h"
+#include "unisparse/Target/Artifact.h"
 
 namespace unisparse::tools {
 
@@ -60,6 +62,15 @@ private:
   std::string text;
   mlir::ScopedDiagnosticHandler handler;
 };
+
+/// Runs the GPU pipeline; dumps the IR to `folder` unless that is empty.
+llvm::Error runGPUPipeline(mlir::ModuleOp module,
+                           const GPUPipelineOptions &options,
+                           llvm::StringRef folder, const FirstError &said);
+
+/// translateToArtifact, with an error instead of diagnostics.
+llvm::Expected<artifact::Artifact>
+translate(mlir::ModuleOp module, llvm::StringRef entry, const FirstError &said);
 
 } // namespace unisparse::tools
 

@@ -96,7 +96,8 @@ Error expectOneTask(CommandLine &c) {
 Error convertProgram(CommandLine &c, Options &o) {
   if (!c.programs.empty()) {
     o.program = c.programs.front();
-    return c.computation.expectNone({&c.stage, &c.heads, &c.kvHeads, &c.headDim,
+    return c.computation.expectNone("PROGRAM.mlir",
+                                    {&c.stage, &c.heads, &c.kvHeads, &c.headDim,
                                      &c.valueDim, &c.dtype, &c.packed,
                                      &c.returnLse, &c.returnSelection});
   }
@@ -194,11 +195,7 @@ Error compile::checkOptions(const Options &o) {
   for (StringRef chip : o.chips) {
     if (!findNvidiaChip(chip))
       return failure("--chip",
-                     "expected one of " +
-                         join(map_range(nvidiaChips(),
-                                        [](auto &c) { return c.name.str(); }),
-                              ", ") +
-                         ", got " + chip);
+                     "expected one of " + nvidiaChipNames() + ", got " + chip);
     if (!seen.insert(chip).second)
       return failure("--chip",
                      "expected every chip once, got " + chip + " twice");

@@ -10,7 +10,6 @@
 #include "mlir/Parser/Parser.h"
 #include "unisparse/InitAll.h"
 #include "unisparse/Support/AtomicFile.h"
-#include "unisparse/Target/LaunchPlan.h"
 #include "llvm/Support/MemoryBuffer.h"
 
 using namespace mlir;
@@ -67,27 +66,6 @@ readOrBuild(MLIRContext &context, const Options &o, const FirstError &said) {
   return std::move(module);
 }
 
-/// The artifact of one chip; the module is used up.
-llvm::Expected<artifact::Artifact> compileFor(StringRef chip, ModuleOp module,
-                                              const Options &o,
-                                              const FirstError &said) {
-  PassManager pm(module.getContext());
-  if (!o.dumpIR.empty())
-    if (llvm::Error e = dumpIR(pm, (o.dumpIR + "/" + chip).str(), module))
-      return std::move(e);
-  GPUPipelineOptions options;
-  options.chip = chip.str();
-  options.format = o.format;
-  auto emitError = [&] { return module.emitError(); };
-  if (failed(buildGPUPipeline(pm, options, emitError)) ||
-      failed(pm.run(module)))
-    return said.orElse(failure(chip, "the GPU pipeline failed"));
-  FailureOr<artifact::Artifact> plan = translateToArtifact(module, o.entry);
-  if (failed(plan))
-    return said.orElse(failure(chip, "no launch plan"));
-  return std::move(*plan);
-}
-
 llvm::Expected<artifact::Artifact> compileAll(MLIRContext &context,
                                               const Options &o) {
   FirstError said(&context);
@@ -101,16 +79,18 @@ llvm::Expected<artifact::Artifact> compileAll(MLIRContext &context,
                                           "is compiled, got " +
                                               o.chips.front()
                                         : "expected at least one, got none");
-  if (isCompiled) {
-    FailureOr<artifact::Artifact> plan = translateToArtifact(**module, o.entry);
-    if (failed(plan))
-      return said.orElse(failure(o.program, "no launch plan"));
-    return std::move(*plan);
-  }
+  if (isCompiled)
+    return translate(**module, o.entry, said);
   artifact::Artifact all;
   for (StringRef chip : o.chips) {
     OwningOpRef<ModuleOp> clone = (*module)->clone();
-    llvm::Expected<artifact::Artifact> one = compileFor(chip, *clone, o, said);
+    std::string folder = o.dumpIR.empty() ? "" : o.dumpIR + "/" + chip.str();
+    GPUPipelineOptions options;
+    options.chip = chip.str();
+    options.format = o.format;
+    if (llvm::Error e = runGPUPipeline(*clone, options, folder, said))
+      return std::move(e);
+    llvm::Expected<artifact::Artifact> one = translate(*clone, o.entry, said);
     if (!one)
       return one.takeError();
     if (all.variants.empty())

@@ -58,9 +58,20 @@ RankedTensorType typeOf(MLIRContext *context, const Tensor &t) {
   return RankedTensorType::get(t.shape, elementType(context, t.dtype));
 }
 
-TensorTypes typesOf(MLIRContext *context, const Inputs &in) {
+/// What a function takes: these tensors on the CPU; on a GPU, as in an
+/// artifact, any batch, lengths and numbers of blocks.
+TensorTypes typesOf(MLIRContext *context, const Options &o, const Inputs &in) {
   auto type = [&](const Tensor &t) {
-    return t ? typeOf(context, t) : RankedTensorType();
+    if (!t || !o.cuda)
+      return t ? typeOf(context, t) : RankedTensorType();
+    SmallVector<int64_t, 4> shape(t.shape);
+    bool hasHeads = shape.size() > 1;
+    for (auto [i, size] : llvm::enumerate(shape)) {
+      bool isFixed = hasHeads && (i == 1 || (i == 3 && &t != &in.indices) ||
+                                  (i == 0 && in.packed()));
+      size = isFixed ? size : ShapedType::kDynamic;
+    }
+    return RankedTensorType::get(shape, elementType(context, t.dtype));
   };
   return {type(in.q),   type(in.k),      type(in.v),      type(in.cuQ),
           type(in.cuK), type(in.counts), type(in.indices)};
@@ -68,10 +79,10 @@ TensorTypes typesOf(MLIRContext *context, const Inputs &in) {
 
 /// The function of the options, and dense attention to compare with.
 void buildProgram(ModuleOp module, const Options &o, const Inputs &in) {
-  TensorTypes types = typesOf(module.getContext(), in);
+  TensorTypes types = typesOf(module.getContext(), o, in);
   Stage stage = o.selection.empty() ? Stage::Attention : Stage::Selected;
   auto add = [&](StringRef name, Stage stage) {
-    addFunction(module, name, o, types, stage, Returns(), /*named=*/false)
+    addFunction(module, name, o, types, stage, Returns(), /*named=*/o.cuda)
         ->setAttr("llvm.emit_c_interface", UnitAttr::get(module.getContext()));
   };
   add(kMain, stage);
@@ -299,6 +310,26 @@ llvm::Expected<std::unique_ptr<ExecutionEngine>> jit(ModuleOp module) {
   return std::move(*engine);
 }
 
+/// Both functions of a module as artifacts for one chip.
+llvm::Error compileArtifacts(ModuleOp module, const Options &o,
+                             Compiled &compiled, const FirstError &said) {
+  GPUPipelineOptions options;
+  options.chip = o.chip;
+  if (llvm::Error e = runGPUPipeline(module, options, o.dumpIR, said))
+    return e;
+  for (auto [function, image] : {std::pair{&compiled.main, &compiled.mainImage},
+                                 {&compiled.dense, &compiled.denseImage}}) {
+    if (function->name.empty())
+      continue;
+    llvm::Expected<artifact::Artifact> plan =
+        translate(module, function->name, said);
+    if (!plan)
+      return plan.takeError();
+    *image = artifact::write(*plan);
+  }
+  return llvm::Error::success();
+}
+
 } // namespace
 
 llvm::Expected<Compiled> run::compile(MLIRContext &context, Options &options,
@@ -332,6 +363,15 @@ llvm::Expected<Compiled> run::compile(MLIRContext &context, Options &options,
   compiled.main = signatureOf(entry);
   if (options.compareDense)
     compiled.dense = signatureOf(module.lookupSymbol<func::FuncOp>(kDense));
+  auto passed = [&] {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
+  if (options.cuda) {
+    if (llvm::Error e = compileArtifacts(module, options, compiled, said))
+      return std::move(e);
+    compiled.seconds = passed();
+    return std::move(compiled);
+  }
   if (llvm::Error e = runPipeline(module, options, said))
     return std::move(e);
   llvm::Expected<std::unique_ptr<ExecutionEngine>> engine = jit(module);
@@ -343,7 +383,6 @@ llvm::Expected<Compiled> run::compile(MLIRContext &context, Options &options,
           compiled.engine->lookupPacked("_mlir_ciface_" + compiled.main.name);
       !main)
     return main.takeError();
-  compiled.seconds =
-      std::chrono::duration<double>(Clock::now() - start).count();
+  compiled.seconds = passed();
   return std::move(compiled);
 }

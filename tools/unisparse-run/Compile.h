@@ -28,12 +28,14 @@ struct Signature {
 struct Compiled {
   std::unique_ptr<mlir::ExecutionEngine> engine;
   Signature main, dense;
+  /// Artifacts of both, instead of an engine, where the target is a GPU.
+  std::string mainImage, denseImage;
   double seconds = 0;
 };
 
 /// Builds the IR of the options (or reads --program, and from it the block and
-/// causality that `options` then has), runs the CPU pipeline for this machine
-/// and compiles.
+/// causality that `options` then has), runs the pipeline of the target and
+/// compiles: for this machine, or for options.chip.
 llvm::Expected<Compiled> compile(mlir::MLIRContext &context, Options &options,
                                  const Inputs &in);
 

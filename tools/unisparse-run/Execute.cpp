@@ -86,17 +86,6 @@ static Result takeResult(mlir::RankedTensorType type, const int64_t *words,
   return r;
 }
 
-/// Where a result belongs, by its type: o and indices have four dims, lse and
-/// counts three. Null for density, which follows from the counts.
-static Result *placeOf(Outputs &outputs, mlir::RankedTensorType type) {
-  bool isInt = type.getElementType().isInteger(32);
-  if (type.getRank() == 4)
-    return isInt ? &outputs.indices : &outputs.o;
-  if (type.getRank() == 3)
-    return isInt ? &outputs.counts : &outputs.lse;
-  return nullptr;
-}
-
 Expected<Outputs> run::execute(const Compiled &compiled,
                                const Signature &function, const Inputs &in,
                                Timing &timing) {
@@ -136,7 +125,8 @@ Expected<Outputs> run::execute(const Compiled &compiled,
   for (mlir::RankedTensorType type : function.results) {
     Result r = takeResult(type, next, taken);
     next += 3 + 2 * type.getRank();
-    Result *place = placeOf(outputs, type);
+    Result *place =
+        outputs.placeOf(type.getRank(), type.getElementType().isInteger(32));
     if (place && !place->data)
       *place = std::move(r);
   }

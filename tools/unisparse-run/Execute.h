@@ -29,6 +29,16 @@ struct Result {
 /// What an attention returned, told apart by type; absent ones have no data.
 struct Outputs {
   Result o, lse, counts, indices;
+
+  /// Where a result belongs: o and indices have four dims, lse and counts
+  /// three. Null for density, which follows from the counts.
+  Result *placeOf(int64_t rank, bool isInt) {
+    if (rank == 4)
+      return isInt ? &indices : &o;
+    if (rank == 3)
+      return isInt ? &counts : &lse;
+    return nullptr;
+  }
 };
 
 /// One run and how long it took.

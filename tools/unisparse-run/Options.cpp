@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "Options.h"
+#include "unisparse/Target/Nvidia.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/raw_ostream.h"
@@ -48,6 +49,14 @@ struct CommandLine {
                        cl::desc("Put NaN around every input buffer (for tests: "
                                 "nothing may change)"),
                        cl::cat(category)};
+  Text device{"device", cl::init("0"), cl::value_desc("N"),
+              cl::desc("The GPU to run on"), cl::cat(category)};
+  Text chip{"chip", cl::value_desc("sm_NN"),
+            cl::desc("Compile for this chip (default: the device's)"),
+            cl::cat(category)};
+  Text artifact{"artifact", cl::value_desc("FILE.usp"),
+                cl::desc("Run what unisparse-compile wrote"),
+                cl::cat(category)};
   ComputationOptions computation{category};
 };
 
@@ -60,7 +69,29 @@ CommandLine &commandLine() {
   return *line;
 }
 
+/// Where to run, and what only the one or the other place has.
+Error convertTarget(CommandLine &c, Options &o) {
+  if (c.target != "cpu" && c.target != "cuda")
+    return usage("--target", "cpu or cuda", c.target);
+  o.cuda = c.target == "cuda";
+  for (Text *option : {&c.device, &c.chip, &c.artifact})
+    if (option->getNumOccurrences() && !o.cuda)
+      return usage("--" + option->ArgStr, "--target=cuda beside it", c.target);
+  o.chip = c.chip;
+  o.artifact = c.artifact;
+  if (o.artifact.empty())
+    return Error::success();
+  for (Text *option : {&c.program, &c.chip, &c.compare, &c.dumpIR})
+    if (option->getNumOccurrences())
+      return usage("--" + option->ArgStr,
+                   "nothing to compile beside --artifact", *option);
+  // Blocks and causality an artifact does not tell, and the report needs them.
+  return c.computation.expectNone("--artifact", {}, /*blocksToo=*/false);
+}
+
 Error convertNumbers(CommandLine &c, Options &o) {
+  if (Error e = parseInteger(c.device, o.device))
+    return e;
   if (Error e = parseInteger(c.repeat, o.repeat))
     return e;
   return parseInteger(c.threads, o.threads);
@@ -69,19 +100,21 @@ Error convertNumbers(CommandLine &c, Options &o) {
 Error convert(CommandLine &c, Options &o) {
   if (c.inputs.size() != 1)
     return usage("input", "one file IN.safetensors", llvm::join(c.inputs, " "));
-  for (Text *option : {&c.program, &c.selection, &c.output, &c.map, &c.dumpIR})
+  for (Text *option : {&c.program, &c.selection, &c.output, &c.map, &c.dumpIR,
+                       &c.chip, &c.artifact})
     if (option->getNumOccurrences() && option->empty())
       return usage("--" + option->ArgStr, "a path", "");
   if (Error e = convertNumbers(c, o))
     return e;
   if (Error e = c.computation.convert(o))
     return e;
-  if (c.target != "cpu")
-    return usage("--target", "cpu", c.target);
+  if (Error e = convertTarget(c, o))
+    return e;
   if (c.compare.getNumOccurrences() && c.compare != "dense")
     return usage("--compare", "dense", c.compare);
   if (c.program.getNumOccurrences())
-    if (Error e = c.computation.expectNone({&c.selection, &c.compare}))
+    if (Error e =
+            c.computation.expectNone("--program", {&c.selection, &c.compare}))
       return e;
   o.input = c.inputs.front();
   o.program = c.program;
@@ -123,6 +156,9 @@ Error run::checkOptions(const Options &o) {
        {std::pair{"--threads", o.threads.value_or(1)}, {"--repeat", o.repeat}})
     if (Error e = expectAtLeast(option, 1, got))
       return e;
+  if (!o.chip.empty() && !findNvidiaChip(o.chip))
+    return failure("--chip",
+                   "expected one of " + nvidiaChipNames() + ", got " + o.chip);
   if (o.threads.value_or(1) > kMaxThreads)
     return failure("--threads", "expected at most " + Twine(kMaxThreads) +
                                     ", got " + Twine(*o.threads));
@@ -130,6 +166,8 @@ Error run::checkOptions(const Options &o) {
 }
 
 std::string Options::describeRule() const {
+  if (!artifact.empty())
+    return "artifact " + artifact;
   if (!program.empty())
     return "program " + program;
   if (!selection.empty())

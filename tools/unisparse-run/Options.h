@@ -12,6 +12,9 @@ namespace unisparse::run {
 
 struct Options : tools::Computation {
   std::string input, program, selection, output, map, dumpIR;
+  std::string artifact, chip;
+  bool cuda = false;
+  int64_t device = 0;
   std::optional<int64_t> threads;
   bool json = false, compareDense = false, poison = false;
   int64_t repeat = 1;

@@ -226,6 +226,11 @@ void run::printJSON(const Options &o, const Inputs &in, const Report &r) {
       j.attribute("total", r.median.total);
       j.attribute("compile", r.compileSeconds);
     });
+    if (!r.device.empty()) {
+      j.attribute("device", r.device);
+      j.attribute("chip", r.chip);
+      j.attribute("device_memory_bytes", static_cast<int64_t>(r.deviceBytes));
+    }
     j.attribute("threads", r.threads);
     j.attribute("repeat", o.repeat);
     j.attribute("peak_memory_bytes", static_cast<int64_t>(r.peakBytes));
@@ -268,15 +273,22 @@ void run::printTable(const Options &o, const Inputs &in, const Report &r) {
     if (r.median.stages.seconds[i] > 0)
       line(kStages[i]) << format("%9.2f ms", 1e3 * r.median.stages.seconds[i])
                        << '\n';
-  line("total") << format("%9.2f ms", 1e3 * r.median.total) << "  ("
-                << r.threads << (r.threads == 1 ? " thread" : " threads");
+  line("total") << format("%9.2f ms", 1e3 * r.median.total) << "  (";
+  if (r.device.empty())
+    os << r.threads << (r.threads == 1 ? " thread" : " threads");
+  else
+    os << r.device << ", " << r.chip;
   if (o.repeat > 1)
     os << ", median of " << o.repeat;
   os << ")\n";
   line("compile") << format("%9.2f ms", 1e3 * r.compileSeconds) << '\n';
-  line("memory") << format("%9.1f MiB", r.peakBytes / 1048576.0) << " at most, "
-                 << format("%.1f MiB", r.runBytes / 1048576.0)
-                 << " of it for the run\n";
+  if (r.device.empty())
+    line("memory") << format("%9.1f MiB", r.peakBytes / 1048576.0)
+                   << " at most, " << format("%.1f MiB", r.runBytes / 1048576.0)
+                   << " of it for the run\n";
+  else
+    line("memory") << format("%9.1f MiB", r.deviceBytes / 1048576.0)
+                   << " of the device for the run\n";
   if (!r.comparison)
     return;
   line("dense") << format("%9.2f ms", 1e3 * r.comparison->denseSeconds)

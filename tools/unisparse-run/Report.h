@@ -18,6 +18,8 @@ struct Report {
   Timing median;
   double compileSeconds = 0;
   int threads = 1;
+  std::string device, chip; ///< Of a GPU, else empty.
+  size_t deviceBytes = 0;
   size_t peakBytes = 0, runBytes = 0;
   double density = 1;
   std::vector<double> densityPerHead;

@@ -402,6 +402,7 @@ Expected<Inputs> run::readInputs(const Options &options) {
   if (!file)
     return file.takeError();
   Inputs in;
+  in.poisoned = options.poison;
   if (Error e = Reader(options, *file).read(in))
     return std::move(e);
   if (options.selection.empty())

@@ -55,6 +55,7 @@ struct Inputs {
   Tensor cuQ, cuK;        ///< Of a packed batch, else empty.
   Tensor counts, indices; ///< Of a given selection, in slots; else empty.
   bool batched = true;    ///< The file's tensors have a batch dim.
+  bool poisoned = false;  ///< There is NaN around every tensor.
 
   bool packed() const { return static_cast<bool>(cuQ); }
   int64_t batch() const { return q.shape[0]; }

@@ -4,6 +4,7 @@
 
 // unisparse-run: block-sparse attention on the q, k, v of a file.
 #include "Compile.h"
+#include "Cuda.h"
 #include "Execute.h"
 #include "Options.h"
 #include "Progress.h"
@@ -12,11 +13,12 @@
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/InitAll.h"
+#include "unisparse/Target/Nvidia.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/LineIterator.h"
 #include "llvm/Support/MemoryBuffer.h"
-#include "llvm/Support/Path.h"
+#include <functional>
 
 using namespace llvm;
 using namespace unisparse;
@@ -45,16 +47,18 @@ Timing medianOf(const std::vector<Timing> &runs) {
   return median;
 }
 
-/// Runs `function` --repeat times; the outputs are the last run's.
-Expected<Outputs> repeat(const Options &o, const Compiled &compiled,
-                         const Signature &function, const Inputs &in,
-                         StringRef what, std::vector<Timing> &runs) {
+/// One run of a function, wherever it runs.
+using Run = std::function<Expected<Outputs>(Timing &)>;
+
+/// Runs a function --repeat times; the outputs are the last run's.
+Expected<Outputs> repeat(const Options &o, const Run &run, StringRef what,
+                         std::vector<Timing> &runs) {
   Progress progress(what);
   Outputs outputs;
   for (int64_t i = 0; i < o.repeat; ++i) {
     Timing timing;
     outputs = Outputs(); // The last run's results make room for the next's.
-    Expected<Outputs> result = execute(compiled, function, in, timing);
+    Expected<Outputs> result = run(timing);
     if (!result)
       return result.takeError();
     outputs = std::move(*result);
@@ -63,13 +67,10 @@ Expected<Outputs> repeat(const Options &o, const Compiled &compiled,
   return std::move(outputs);
 }
 
-Expected<Comparison> compareWithDense(const Options &o,
-                                      const Compiled &compiled,
-                                      const Inputs &in, const Outputs &out,
-                                      double seconds) {
+Expected<Comparison> compareWithDense(const Options &o, const Run &run,
+                                      const Outputs &out, double seconds) {
   std::vector<Timing> runs;
-  Expected<Outputs> dense =
-      repeat(o, compiled, compiled.dense, in, "dense attention", runs);
+  Expected<Outputs> dense = repeat(o, run, "dense attention", runs);
   if (!dense)
     return dense.takeError();
   Comparison c = compareOutputs(out.o, dense->o);
@@ -126,6 +127,124 @@ Error checkMap(const Options &o, const Inputs &in) {
   return Error::success();
 }
 
+/// What goes on: where it runs, what runs there, and what is told about it.
+class Session {
+public:
+  explicit Session(Options &options) : o(options) {}
+
+  Error openDevice();
+  Error compileAll();
+  Error run();
+
+  Options &o;
+  Inputs in;
+  Report report;
+
+private:
+  Error loadOnDevice();
+
+  Run main, dense;
+  std::unique_ptr<mlir::MLIRContext> context;
+  Compiled compiled;
+  std::unique_ptr<Device> device;
+  std::unique_ptr<DeviceProgram> mainProgram, denseProgram;
+};
+
+/// Before anything is compiled: the chip is the device's.
+Error Session::openDevice() {
+  if (Error e = Device::open(o.device).moveInto(device))
+    return e;
+  report.device = device->name();
+  if (!o.chip.empty() || !o.artifact.empty())
+    return Error::success();
+  const NvidiaChip *chip = nvidiaChipFor(device->capability());
+  if (!chip)
+    return failure("--device", "expected a GPU that can run code for one of " +
+                                   nvidiaChipNames() + ", got " +
+                                   report.device);
+  o.chip = chip->name.str();
+  return Error::success();
+}
+
+Error Session::loadOnDevice() {
+  StringRef source =
+      o.artifact.empty() ? "--target=cuda" : StringRef(o.artifact);
+  if (Error e = DeviceProgram::load(*device, compiled.mainImage, source)
+                    .moveInto(mainProgram))
+    return e;
+  report.chip = mainProgram->chip().str();
+  main = [this](Timing &t) { return mainProgram->run(in, t); };
+  if (compiled.denseImage.empty())
+    return Error::success();
+  dense = [this](Timing &t) { return denseProgram->run(in, t); };
+  return DeviceProgram::load(*device, compiled.denseImage, source)
+      .moveInto(denseProgram);
+}
+
+Error Session::compileAll() {
+  Progress progress("compiling");
+  if (!o.artifact.empty()) {
+    auto file = MemoryBuffer::getFile(o.artifact, /*IsText=*/false,
+                                      /*RequiresNullTerminator=*/false);
+    if (!file)
+      return failure("--artifact", "expected a file, got " + o.artifact + ": " +
+                                       file.getError().message());
+    compiled.mainImage = (*file)->getBuffer().str();
+    return loadOnDevice();
+  }
+  mlir::DialectRegistry registry;
+  registerAllDialects(registry);
+  mlir::registerAllToLLVMIRTranslations(registry);
+  context = std::make_unique<mlir::MLIRContext>(
+      registry, o.threads == 1 ? mlir::MLIRContext::Threading::DISABLED
+                               : mlir::MLIRContext::Threading::ENABLED);
+  context->loadAllAvailableDialects();
+  if (Error e = compile(*context, o, in).moveInto(compiled))
+    return e;
+  report.compileSeconds = compiled.seconds;
+  if (o.cuda)
+    return loadOnDevice();
+  main = [this](Timing &t) { return execute(compiled, compiled.main, in, t); };
+  dense = [this](Timing &t) {
+    return execute(compiled, compiled.dense, in, t);
+  };
+  return Error::success();
+}
+
+Error Session::run() {
+  resetPeak();
+  size_t before = readMemory().now;
+  std::vector<Timing> runs;
+  Expected<Outputs> out = repeat(o, main, "attention", runs);
+  if (!out)
+    return out.takeError();
+  report.median = medianOf(runs);
+  report.peakBytes = readMemory().peak;
+  report.runBytes = report.peakBytes > before ? report.peakBytes - before : 0;
+  if (mainProgram)
+    report.deviceBytes = mainProgram->bytes();
+
+  if (Error e = checkOutputs(o, in, *out))
+    return e;
+  FileSelection selection = fileSelection(o, in, *out);
+  countBlocks(o, in, selection, report);
+  if (o.compareDense) {
+    Expected<Comparison> c =
+        compareWithDense(o, dense, *out, report.median.total);
+    if (!c)
+      return c.takeError();
+    report.comparison = *c;
+  }
+  if (!o.map.empty())
+    if (Error e = writeMap(o, in, selection, report))
+      return e;
+  if (!o.output.empty())
+    if (Error e = writeOutput(o, in, *out, selection))
+      return e;
+  o.json ? printJSON(o, in, report) : printTable(o, in, report);
+  return Error::success();
+}
+
 Error runAll(Options &o) {
   if (Error e = checkOptions(o))
     return e;
@@ -133,61 +252,20 @@ Error runAll(Options &o) {
     return e;
   if (Error e = checkWritable("--map", o.map))
     return e;
-  Expected<Inputs> in = readInputs(o);
-  if (!in)
-    return in.takeError();
-  if (Error e = checkMap(o, *in))
+  Session session(o);
+  if (Error e = readInputs(o).moveInto(session.in))
     return e;
-  if (Error e = checkMemory(o, *in))
+  if (Error e = checkMap(o, session.in))
     return e;
-
-  Report report;
-  report.threads = setThreads(o.threads.value_or(0));
-  mlir::DialectRegistry registry;
-  registerAllDialects(registry);
-  mlir::registerAllToLLVMIRTranslations(registry);
-  mlir::MLIRContext context(
-      registry, o.threads == 1 ? mlir::MLIRContext::Threading::DISABLED
-                               : mlir::MLIRContext::Threading::ENABLED);
-  context.loadAllAvailableDialects();
-  Expected<Compiled> compiled = [&] {
-    Progress progress("compiling");
-    return compile(context, o, *in);
-  }();
-  if (!compiled)
-    return compiled.takeError();
-  report.compileSeconds = compiled->seconds;
-
-  resetPeak();
-  size_t before = readMemory().now;
-  std::vector<Timing> runs;
-  Expected<Outputs> out =
-      repeat(o, *compiled, compiled->main, *in, "attention", runs);
-  if (!out)
-    return out.takeError();
-  report.median = medianOf(runs);
-  report.peakBytes = readMemory().peak;
-  report.runBytes = report.peakBytes > before ? report.peakBytes - before : 0;
-
-  if (Error e = checkOutputs(o, *in, *out))
+  if (Error e = checkMemory(o, session.in))
     return e;
-  FileSelection selection = fileSelection(o, *in, *out);
-  countBlocks(o, *in, selection, report);
-  if (o.compareDense) {
-    Expected<Comparison> c =
-        compareWithDense(o, *compiled, *in, *out, report.median.total);
-    if (!c)
-      return c.takeError();
-    report.comparison = *c;
-  }
-  if (!o.map.empty())
-    if (Error e = writeMap(o, *in, selection, report))
+  session.report.threads = setThreads(o.threads.value_or(0));
+  if (o.cuda)
+    if (Error e = session.openDevice())
       return e;
-  if (!o.output.empty())
-    if (Error e = writeOutput(o, *in, *out, selection))
-      return e;
-  o.json ? printJSON(o, *in, report) : printTable(o, *in, report);
-  return Error::success();
+  if (Error e = session.compileAll())
+    return e;
+  return session.run();
 }
 
 } // namespace

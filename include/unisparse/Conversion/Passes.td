@@ -119,10 +119,10 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     words: `I7: the length of q <= the length of k`. Tiles are those of
     `unitile.schedule`, or the best for sm_80.
 
-    Precondition: static heads and head_dims; f16 or bf16 and a head_dim that is
-    a multiple of 8 up to 256 where products are taken; at most 128 composites
-    in a query block and 256 in a key block. What does not fit is refused, op
-    and size named.
+    Precondition: static heads and head_dims, these multiples of 16 bytes up to
+    256 elements where products are taken; at most 128 composites in a query
+    block and 256 in a key block. What does not fit is refused, op and size
+    named.
 
     Before:
     ```mlir
@@ -170,15 +170,16 @@ def ConvertUniTileToNVVM : Pass<"convert-unitile-to-nvvm", "::mlir::gpu::GPUModu
     Fragments and rows become the vectors of the elements that one thread
     holds, in the dialect's fragment layout; shared tiles become pointers to
     shared memory. The atoms are those that every chip from sm_80 on has:
-    cp.async, ldmatrix, mma.sync m16n8k16.
+    cp.async, ldmatrix, mma.sync m16n8k16, and m16n8k8 on tf32 for f32.
 
     | tile level | each thread |
     |---|---|
     | `!unitile.fragment<128x64xf32>`, 8 warps | `vector<32xf32>` |
     | `!unitile.rows<128xf32>`, 8 warps | `vector<2xf32>` |
     | `unitile.copy_async` | `cp.async` of 16-byte pieces, zero-filled at the end |
-    | `unitile.load` | `ldmatrix.x4` |
+    | `unitile.load` | `ldmatrix.x4`; pairs of f32 |
     | `unitile.mma` | `ldmatrix.x4` of b (`.trans` under `by_rows`), `mma.sync` |
+    | `unitile.mma` of f32 | loads of b, `cvt.rna.tf32` of both parts, three `mma.sync`, sums rounded in f32 |
     | `unitile.reduce` | its own elements, then two shuffles in the quad |
 
     Precondition: kernels are `gpu.func`s with a `known_block_size` of whole

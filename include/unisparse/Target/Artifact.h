@@ -57,6 +57,10 @@ enum class TermOp : uint32_t {
 struct Term {
   TermOp op;
   int64_t value = 0;
+
+  bool operator==(const Term &other) const {
+    return op == other.op && value == other.value;
+  }
 };
 inline bool isLeaf(TermOp op) { return op <= TermOp::Device; }
 

@@ -10,6 +10,7 @@
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
 #include <cstdint>
+#include <string>
 
 namespace unisparse {
 
@@ -44,6 +45,9 @@ int64_t leastDriverOf(int64_t ptxVersion);
 /// All chips that kernels are compiled for.
 llvm::ArrayRef<NvidiaChip> nvidiaChips();
 
+/// "sm_80, sm_86, ...", for messages.
+std::string nvidiaChipNames();
+
 /// The chip of that name, or null.
 const NvidiaChip *findNvidiaChip(llvm::StringRef name);
 
@@ -51,6 +55,10 @@ const NvidiaChip *findNvidiaChip(llvm::StringRef name);
 mlir::FailureOr<const NvidiaChip *>
 requireNvidiaChip(llvm::StringRef name,
                   llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
+
+/// The chip to compile for where PTX is to run on a device of that capability
+/// (10 * major + minor), or null.
+const NvidiaChip *nvidiaChipFor(int64_t capability);
 
 } // namespace unisparse
 

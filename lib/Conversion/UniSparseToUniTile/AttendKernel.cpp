@@ -261,7 +261,7 @@ void Attend::attendTile() {
   CommitOp::create(b);
   WaitOp::create(b, 0);
   BarrierOp::create(b);
-  if (holdsQueries(headDim))
+  if (holdsQueries(op.getQ().getType()))
     queries =
         LoadOp::create(b, p.fragment(tq, depth, element), queryTile, zero);
   // Finite, also once scaled: rows that see nothing of a tile stay at it.

@@ -10,8 +10,12 @@ using namespace unisparse::unitile;
 
 namespace {
 
-/// Copies of 16 bytes that a thread may have in its loop: they are unrolled,
-/// and with more of them ptxas spills their addresses.
+/// What a schedule may plan with where f32 operands are split as they are
+/// multiplied; by assembling, for all chips.
+constexpr int64_t kSplitRegisters = 84;
+
+/// Copies of 16 bytes that a thread may have in a step: they are unrolled, and
+/// with more of them ptxas spills their addresses.
 constexpr int64_t kMostCopies = 32;
 
 /// What a tile shape asks for.
@@ -21,30 +25,43 @@ struct Cost {
   int64_t threads;
   int64_t sharedBytes = 0;
   int64_t copies = 0;    ///< Of a thread, in every step.
-  int64_t registers = 0; ///< Of a thread, fragments only.
+  int64_t registers = 0; ///< Of a thread: fragments, and what copies take.
 
   void tile(int64_t rows, int64_t columns, Type element, int64_t stages = 1) {
     auto type =
         SharedType::get(element.getContext(), rows, columns, element, stages);
     sharedBytes += llvm::alignTo(type.getBytes(), 1024);
   }
-  /// A tile that is copied in every step.
+  /// A tile that is copied while fragments live. Half a register for each 16
+  /// bytes of a thread: found by assembling.
   void streamed(int64_t rows, int64_t columns, Type element,
                 int64_t stages = 1) {
     tile(rows, columns, element, stages);
-    copies += llvm::divideCeil(rows * columns / 8, threads);
+    int64_t pieces = rows * columns * element.getIntOrFloatBitWidth() / 128;
+    copies += llvm::divideCeil(pieces, threads);
+    registers += pieces / threads / 2;
   }
   /// A fragment with 16 rows a warp.
   void fragment(int64_t columns, int64_t bits) {
     registers += columns / 2 * bits / 32;
   }
-  bool fits(const NvidiaChip &chip) const {
+  bool fits(const NvidiaChip &chip, Type element) const {
     return sharedBytes <= chip.sharedBytes && copies <= kMostCopies &&
-           registers <= chip.plannedRegisters;
+           registers <=
+               (element.isF32() ? kSplitRegisters : chip.plannedRegisters);
   }
 };
 
 } // namespace
+
+constexpr int64_t kAttendKeys[] = {128, 64, 32, 16};
+constexpr int64_t kScoreKeys[] = {64, 32, 16};
+
+/// The sizes to try. Long rows of f32 leave registers for the smallest only.
+static ArrayRef<int64_t> keySizes(ArrayRef<int64_t> sizes, RankedTensorType q) {
+  bool smallest = q.getElementType().isF32() && q.getDimSize(3) > 64;
+  return smallest ? sizes.take_back() : sizes;
+}
 
 template <typename OpTy>
 static FailureOr<ScheduleAttr>
@@ -57,7 +74,7 @@ givenOr(OpTy op, function_ref<Cost(int64_t, int64_t)> costOf,
   if (given)
     return cast<ScheduleAttr>(given);
   for (auto [rows, keys] : shapes)
-    if (costOf(rows, keys).fits(chip))
+    if (costOf(rows, keys).fits(chip, op.getQ().getType().getElementType()))
       return ScheduleAttr::get(op.getContext(), rows, keys);
   return op.emitOpError("expected tiles that fit ")
          << chip.name << ", with " << chip.sharedBytes
@@ -77,7 +94,7 @@ FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockSparseAttentionOp op,
     cost.tile(rows, depth, element);
     cost.streamed(keys, depth, element);
     cost.streamed(keys, width, element);
-    if (holdsQueries(depth))
+    if (holdsQueries(op.getQ().getType()))
       cost.fragment(depth, bits);
     cost.fragment(width, 32);
     cost.fragment(keys, 32);
@@ -120,7 +137,7 @@ FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockScoreOp op,
     cost.tile(rows, depth, element);
     cost.streamed(keys, depth, element, /*stages=*/2);
     cost.sharedBytes += 1024; // Scratch.
-    if (holdsQueries(depth))
+    if (holdsQueries(op.getQ().getType()))
       cost.fragment(depth, bits);
     cost.fragment(keys, 32);
     return cost;
@@ -133,7 +150,7 @@ FailureOr<ScheduleAttr> unisparse::scheduleOf(BlockScoreOp op,
   // 64 by 64 first: two blocks an SM hide each other's exponentials, worth 11
   // to 17% over one of 128 by 128 (benchmarks/NOTES.md).
   SmallVector<std::pair<int64_t, int64_t>> shapes;
-  for (int64_t keys : {64, 32, 16})
+  for (int64_t keys : keySizes(kScoreKeys, op.getQ().getType()))
     for (int64_t rows : {64, 32, 16})
       shapes.push_back({whole(rows, q.padded), whole(keys, k.padded)});
   return givenOr(op, costOf, shapes, chip);

@@ -31,9 +31,12 @@ mlir::FailureOr<unitile::ScheduleAttr> scheduleOf(BlockSparseAttentionOp op,
 mlir::FailureOr<unitile::ScheduleAttr> scheduleOf(BlockScoreOp op,
                                                   const NvidiaChip &chip);
 
-/// Whether a row's queries stay in registers; longer ones are read again from
-/// their tile with every key block.
-inline bool holdsQueries(int64_t headDim) { return headDim <= 128; }
+/// Whether a row's queries stay in registers. Longer ones are read again from
+/// their tile with every key block; so are f32, whose parts LLVM would hoist out
+/// of the loop, twice the registers.
+inline bool holdsQueries(mlir::RankedTensorType type) {
+  return !type.getElementType().isF32() && type.getDimSize(3) <= 128;
+}
 
 /// Columns of a shared tile for rows of `width` elements: a product takes 16 at
 /// a time.

@@ -252,7 +252,7 @@ void Score::scoreHead(Value head, Value accumulate) {
   WaitOp::create(b, 0);
   BarrierOp::create(b);
   queries = Value();
-  if (holdsQueries(headDim))
+  if (holdsQueries(op.getQ().getType()))
     queries =
         LoadOp::create(b, p.fragment(tq, depth, element), queryTile, zero);
 

@@ -9,6 +9,7 @@
 #include "KernelPage.h"
 #include "Kernels.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace unisparse;
 
@@ -36,6 +37,7 @@ struct Select {
 
   RuleAttr rule() { return op.getRule(); }
   bool byMass() { return rule().getKind() == RuleKind::TopP; }
+  Value shareOf(function_ref<Value(int64_t)> headOf);
   Value massOf(Value j);
   Value isForced(Value j);
   Value isDense();
@@ -54,6 +56,14 @@ struct Select {
 };
 
 } // namespace
+
+/// The operand top_p's values where they are constants.
+static DenseFPElementsAttr sharesOf(BlockSelectOp op) {
+  DenseFPElementsAttr values;
+  if (op.getTopP())
+    matchPattern(op.getTopP(), m_Constant(&values));
+  return values;
+}
 
 /// A candidate's mass. NaN, and what is below zero, count as none.
 Value Select::massOf(Value j) {
@@ -261,6 +271,27 @@ void Select::selectByMass(Value indicesRow) {
   target = writeIndices(takes, limits[1], indicesRow);
 }
 
+/// The share of a head's mass to select (L5), null where the rule has none.
+/// Shares known when compiling become part of the kernel.
+Value Select::shareOf(function_ref<Value(int64_t)> headOf) {
+  if (topP)
+    return p.load(topP, p.b.getF32Type(),
+                  headOf(op.getTopP().getType().getDimSize(0)));
+  if (!sharesOf(op)) {
+    FloatAttr one = rule().getP();
+    return one ? p.f32(one.getValueAsDouble()) : Value();
+  }
+  Value result, head = headOf(sharesOf(op).getNumElements());
+  for (auto [i, value] : llvm::enumerate(sharesOf(op).getValues<APFloat>())) {
+    Value x = p.f32(value.convertToFloat());
+    result = result
+                 ? p.select(p.compare(arith::CmpIPredicate::eq, head, p.i32(i)),
+                            x, result)
+                 : x;
+  }
+  return result;
+}
+
 void Select::selectRow(Value batch, Value head, Value slot) {
   int64_t heads = op.getIndices().getType().getDimSize(1);
   int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey();
@@ -281,11 +312,7 @@ void Select::selectRow(Value batch, Value head, Value slot) {
     massRow = p.at(mass, p.b.getF32Type(),
                    arith::MulIOp::create(p.b, massRowIndex, p.i64(keyBlocks)));
   }
-  if (topP) // L5
-    share = p.load(topP, p.b.getF32Type(),
-                   headOf(op.getTopP().getType().getDimSize(0)));
-  else if (rule().getP())
-    share = p.f32(rule().getP().getValueAsDouble());
+  share = shareOf(headOf);
   auto dense = [&]() -> SmallVector<Value> {
     return {writeIndices(
         [&](Value) -> std::array<Value, 2> {
@@ -374,7 +401,7 @@ FailureOr<SmallVector<Value>> unisparse::lowerToKernel(HostSide &host,
   Select select{op, page, {}, {}, {}, {}, {}, {}};
   if (op.getRule().getKind() != RuleKind::All)
     select.mass = page.take(host.address(op.getMass()));
-  if (op.getTopP())
+  if (op.getTopP() && !sharesOf(op))
     select.topP = page.take(host.address(op.getTopP()));
   HostPacking packing = host.packing(op.getCuSeqlensQ(), op.getCuSeqlensK());
   page.takeLengths(host.i32(lq), host.i32(lk), packing);

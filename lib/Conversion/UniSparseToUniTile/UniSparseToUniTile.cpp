@@ -78,8 +78,6 @@ struct ConvertUniSparseToUniTile
 
   static FailureOr<SmallVector<Value>>
   lower(HostSide &host, gpu::GPUModuleOp kernels, Operation *op) {
-    if (failed(checkElement(op)))
-      return failure();
     checkLengths(host, op);
     // What unisparse-select-schedule left open is chosen for the least chip.
     const NvidiaChip &chip = nvidiaChips().front();
@@ -93,17 +91,6 @@ struct ConvertUniSparseToUniTile
         .Case<PoolOp, BlockSelectOp>(
             [&](auto typed) { return lowerToKernel(host, kernels, typed); })
         .Case<BlockScoreOp, BlockSparseAttentionOp>(scheduled);
-  }
-
-  /// Products have atoms for 16-bit operands.
-  static LogicalResult checkElement(Operation *op) {
-    if (!isa<BlockScoreOp, BlockSparseAttentionOp>(op))
-      return success();
-    Type element = getElementTypeOrSelf(op->getOperand(0).getType());
-    if (element.isF16() || element.isBF16())
-      return success();
-    return op->emitOpError("expected f16 or bf16 at the tile level, got ")
-           << element;
   }
 
   /// What types could not say of dynamic sizes (I2, I4, I7, I8, A4).

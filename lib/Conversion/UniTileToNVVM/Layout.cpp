@@ -103,6 +103,17 @@ SmallVector<Value> Thread::loadMatrices(Value base, SharedType tile, Value row,
   return words;
 }
 
+Value Thread::loadF32(Type type, Value base, SharedType tile, int64_t row,
+                      Value down, int64_t column, Value right) {
+  int64_t panel = column / 32, piece = (column % 32) / 4;
+  // As above: rows modulo 8 are `down`, and an even piece plus 0 or 1 is an or.
+  Value swizzled = bitXor(bitXor(div(right, 4), down), i32(piece));
+  Value offset =
+      add(add(mul(down, 128), mul(rem(right, 4), 4)),
+          add(mul(swizzled, 16), row * 128 + panel * tile.getRows() * 128));
+  return LLVM::LoadOp::create(b, type, advance(base, offset));
+}
+
 SmallVector<Value> unisparse::unitile::unpack(OpBuilder &b, Location loc,
                                               Value vector) {
   SmallVector<Value> scalars;

@@ -52,13 +52,17 @@ struct Thread {
   Value advance(Value base, Value bytes);
   /// Address of stage `stage` of a tile at `base`.
   Value stage(Value base, SharedType tile, Value stage);
-  /// ldmatrix.x4: four 8 x 8 matrices whose first element is at (row, column)
-  /// plus (0 or 8, 0 or 8): matrix 1 is 8 further down where `downFirst`, else
-  /// to the right. `row` may depend on the warp; both are multiples of 8.
-  /// Returns four i32.
+  /// ldmatrix.x4: four 8 x 8 matrices of 16-bit elements whose first element is
+  /// at (row, column) plus (0 or 8, 0 or 8): matrix 1 is 8 further down where
+  /// `downFirst`, else to the right. `row` may depend on the warp; both are
+  /// multiples of 8. Returns four i32.
   SmallVector<Value> loadMatrices(Value base, SharedType tile, Value row,
                                   int64_t rowOffset, int64_t column,
                                   bool downFirst, bool transpose);
+  /// Loads a `type` from (row + down, column + right) of a tile of f32; `row`
+  /// and `column` are multiples of 8, `down` and `right` are less.
+  Value loadF32(Type type, Value base, SharedType tile, int64_t row, Value down,
+                int64_t column, Value right);
 };
 
 /// Elements that a thread holds.
@@ -73,6 +77,12 @@ inline int64_t piecesOf(int64_t rows, int64_t warps) {
   return rows / (16 * warps);
 }
 
+/// mma.sync of 16 x k of `a` with k x 8 of `b`, added to the 16 x 8 `sums`; k
+/// has 32 bytes.
+void multiply(OpBuilder &b, Location loc, ArrayRef<Value> a,
+              ArrayRef<Value> words, NVVM::MMATypes kind,
+              MutableArrayRef<Value> sums);
+
 /// Scalars of a vector, and back.
 SmallVector<Value> unpack(OpBuilder &b, Location loc, Value vector);
 Value pack(OpBuilder &b, Location loc, ArrayRef<Value> scalars);
@@ -85,6 +95,8 @@ void populateBlockPatterns(const TypeConverter &converter,
                            RewritePatternSet &patterns, int64_t warps);
 void populateMmaPatterns(const TypeConverter &converter,
                          RewritePatternSet &patterns, int64_t warps);
+void populateMmaF32Patterns(const TypeConverter &converter,
+                            RewritePatternSet &patterns, int64_t warps);
 
 /// A pattern that knows the kernel's number of warps.
 template <typename OpTy>

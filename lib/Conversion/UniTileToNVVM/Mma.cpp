@@ -2,7 +2,8 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// Products: ldmatrix and mma.sync m16n8k16, on every chip from sm_80 on.
+// Products of 16 bits: ldmatrix and mma.sync m16n8k16, on every chip from sm_80
+// on.
 #include "Layout.h"
 
 using namespace mlir;
@@ -41,6 +42,8 @@ struct LoadPattern : TilePattern<LoadOp> {
     Location loc = op.getLoc();
     Thread t(rewriter, loc, warps);
     SharedType tile = op.getTile().getType();
+    if (tile.getElementType().isF32())
+      return rewriter.notifyMatchFailure(op, "f32 has a pattern of its own");
     Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
     Value warpRow = t.mul(t.warp(), 16);
     auto pairType = VectorType::get({2}, tile.getElementType());
@@ -68,6 +71,10 @@ struct MmaPattern : TilePattern<MmaOp> {
     FragmentType a = op.getA().getType(), acc = op.getAcc().getType();
     SharedType tile = op.getB().getType();
     Type element = a.getElementType();
+    if (element.isF32())
+      return rewriter.notifyMatchFailure(op, "f32 has a pattern of its own");
+    NVVM::MMATypes kind =
+        element.isF16() ? NVVM::MMATypes::f16 : NVVM::MMATypes::bf16;
     int64_t pieces = piecesOf(a.getRows(), warps);
     SmallVector<Value> as = unpack(rewriter, loc, adaptor.getA()),
                        sums = unpack(rewriter, loc, adaptor.getAcc());
@@ -92,7 +99,7 @@ struct MmaPattern : TilePattern<MmaOp> {
              ++half)
           for (int64_t piece = 0; piece < pieces; ++piece)
             multiply(rewriter, loc, operands[piece],
-                     {words[2 * half], words[2 * half + 1]}, element,
+                     {words[2 * half], words[2 * half + 1]}, kind,
                      MutableArrayRef<Value>(sums).slice(
                          piece * acc.getColumns() / 2 + (n + 8 * half) / 2, 4));
       }
@@ -100,28 +107,26 @@ struct MmaPattern : TilePattern<MmaOp> {
     rewriter.replaceOp(op, pack(rewriter, loc, sums));
     return success();
   }
-
-  /// 16 x 8 sums += 16 x 16 of a times 16 x 8 of b.
-  void multiply(OpBuilder &b, Location loc, ArrayRef<Value> a,
-                ArrayRef<Value> words, Type element,
-                MutableArrayRef<Value> sums) const {
-    Type f32 = b.getF32Type();
-    auto type =
-        LLVM::LLVMStructType::getLiteral(b.getContext(), {f32, f32, f32, f32});
-    NVVM::MMATypes kind =
-        element.isF16() ? NVVM::MMATypes::f16 : NVVM::MMATypes::bf16;
-    Value product = NVVM::MmaOp::create(
-        b, loc, type, a, words, ValueRange(sums), ArrayRef<int64_t>{16, 8, 16},
-        /*b1Op=*/std::nullopt, /*intOverflow=*/std::nullopt,
-        std::array<NVVM::MMATypes, 2>{kind, kind},
-        std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row,
-                                       NVVM::MMALayout::col});
-    for (auto [i, sum] : llvm::enumerate(sums))
-      sum = LLVM::ExtractValueOp::create(b, loc, product, i);
-  }
 };
 
 } // namespace
+
+void unisparse::unitile::multiply(OpBuilder &b, Location loc, ArrayRef<Value> a,
+                                  ArrayRef<Value> words, NVVM::MMATypes kind,
+                                  MutableArrayRef<Value> sums) {
+  Type f32 = b.getF32Type();
+  auto type =
+      LLVM::LLVMStructType::getLiteral(b.getContext(), {f32, f32, f32, f32});
+  int64_t k = kind == NVVM::MMATypes::tf32 ? 8 : 16;
+  Value product = NVVM::MmaOp::create(
+      b, loc, type, a, words, ValueRange(sums), ArrayRef<int64_t>{16, 8, k},
+      /*b1Op=*/std::nullopt, /*intOverflow=*/std::nullopt,
+      std::array<NVVM::MMATypes, 2>{kind, kind},
+      std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row,
+                                     NVVM::MMALayout::col});
+  for (auto [i, sum] : llvm::enumerate(sums))
+    sum = LLVM::ExtractValueOp::create(b, loc, product, i);
+}
 
 void unisparse::unitile::populateMmaPatterns(const TypeConverter &converter,
                                              RewritePatternSet &patterns,

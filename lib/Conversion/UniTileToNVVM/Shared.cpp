@@ -39,7 +39,8 @@ struct CopyAsyncPattern : TilePattern<CopyAsyncOp> {
     SharedType tile = op.getTile().getType();
     Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
     // Powers of two of pieces, so that every thread has one: 6 are 4 and 2.
-    for (int64_t first = 0, all = tile.getColumns() / 8; first < all;) {
+    int64_t all = tile.getColumns() / tile.getPieceColumns();
+    for (int64_t first = 0; first < all;) {
       int64_t left = std::min<int64_t>(8 - first % 8, all - first);
       int64_t pieces = llvm::bit_floor<uint64_t>(left);
       copyPieces(t, op, adaptor, base, first, pieces);
@@ -77,7 +78,7 @@ struct CopyAsyncPattern : TilePattern<CopyAsyncOp> {
       Value target = t.advance(place, t.i32((i - i % 8) * 128));
       // Rows of the source, unless some are left out, are steps apart.
       bool even = op.getTake() == op.getOf();
-      source = source && even ? moved(t, source, adaptor.getStride(), step)
+      source = source && even ? moved(t, op, source, adaptor.getStride(), step)
                               : sourceOf(t, op, adaptor, part, i);
       OpBuilder::InsertionGuard guard(t.b);
       if (i + step > rows) { // The last round has fewer rows than threads.
@@ -117,21 +118,23 @@ struct CopyAsyncPattern : TilePattern<CopyAsyncOp> {
                         const Part &part, int64_t i) {
     Type i64 = t.b.getI64Type();
     Value row = t.add(adaptor.getRow(), rowOf(t, op, part, i));
-    Value column = t.mul(part.piece, 8);
+    SharedType tile = op.getTile().getType();
+    Value column = t.mul(part.piece, tile.getPieceColumns());
     Value element = arith::MulIOp::create(
         t.b, arith::ExtSIOp::create(t.b, i64, row), adaptor.getStride());
     element = arith::AddIOp::create(t.b, element,
                                     arith::ExtSIOp::create(t.b, i64, column));
     return LLVM::GEPOp::create(t.b, adaptor.getSource().getType(),
-                               t.b.getI16Type(), adaptor.getSource(),
+                               tile.getElementType(), adaptor.getSource(),
                                ArrayRef<LLVM::GEPArg>{element});
   }
 
   /// `rows` rows further.
-  static Value moved(Thread &t, Value source, Value stride, int64_t rows) {
+  static Value moved(Thread &t, CopyAsyncOp op, Value source, Value stride,
+                     int64_t rows) {
     Value step = arith::ConstantIntOp::create(t.b, rows, 64);
     return LLVM::GEPOp::create(
-        t.b, source.getType(), t.b.getI16Type(), source,
+        t.b, source.getType(), op.getTile().getType().getElementType(), source,
         ArrayRef<LLVM::GEPArg>{
             arith::MulIOp::create(t.b, stride, step).getResult()});
   }
@@ -145,9 +148,11 @@ struct CopyAsyncPattern : TilePattern<CopyAsyncOp> {
       yes = both(
           t, yes,
           t.less(t.rem(t.add(part.r, i), *op.getOf()), t.i32(*op.getTake())));
-    int64_t width = op.getWidth().value_or(op.getTile().getType().getColumns());
-    if (width / 8 < part.end)
-      yes = both(t, yes, t.less(part.piece, t.i32(width / 8)));
+    SharedType tile = op.getTile().getType();
+    int64_t width =
+        op.getWidth().value_or(tile.getColumns()) / tile.getPieceColumns();
+    if (width < part.end)
+      yes = both(t, yes, t.less(part.piece, t.i32(width)));
     return yes;
   }
 };

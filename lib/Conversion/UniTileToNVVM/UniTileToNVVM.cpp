@@ -99,6 +99,7 @@ struct ConvertUniTileToNVVM
     populateFragmentPatterns(converter, patterns, warps);
     populateBlockPatterns(converter, patterns, warps);
     populateMmaPatterns(converter, patterns, warps);
+    populateMmaF32Patterns(converter, patterns, warps);
     return applyPartialConversion(kernel, target, std::move(patterns));
   }
 

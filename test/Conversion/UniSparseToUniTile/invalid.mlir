@@ -1,21 +1,4 @@
 // RUN: unisparse-opt %s -split-input-file -verify-diagnostics --convert-unisparse-to-unitile
-
-func.func @attend_element(%q: tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32> {
-  // expected-error@+1 {{expected f16 or bf16 at the tile level, got 'f32'}}
-  %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32>
-  return %o : tensor<1x4x512x64xf32>
-}
-
-// -----
-
-func.func @score_element(%q: tensor<1x4x64x64xf32>) -> tensor<1x4x8x8xf32> {
-  // expected-error@+1 {{expected f16 or bf16 at the tile level, got 'f32'}}
-  %m = unisparse.block_score %q, %q lengths [512, 512] block <64x64> pooling <8x8> : (tensor<1x4x64x64xf32>, tensor<1x4x64x64xf32>) -> tensor<1x4x8x8xf32>
-  return %m : tensor<1x4x8x8xf32>
-}
-
-// -----
-
 func.func @attend_head_dim(%q: tensor<1x4x512x264xf16>) -> tensor<1x4x512x264xf16> {
   // expected-error@+1 {{expected a head_dim that is a multiple of 8 up to 256 at the tile level, got 264}}
   %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (tensor<1x4x512x264xf16>, tensor<1x4x512x264xf16>, tensor<1x4x512x264xf16>) -> tensor<1x4x512x264xf16>

@@ -2,17 +2,22 @@
 
 gpu.module @m {
   // CHECK-LABEL: gpu.func @in_order
-  // CHECK-SAME:    unitile.shared_bytes = 51200 : i64
+  // CHECK-SAME:    unitile.shared_bytes = 55296 : i64
   // CHECK:         unitile.alloc offset 0 : !unitile.shared<8x64xbf16>
   // CHECK:         unitile.alloc offset 1024 : !unitile.shared<128x128xbf16>
   // One row of 80 columns takes two panels of 64.
   // CHECK:         unitile.alloc offset 33792 : !unitile.shared<64x80xf16>
   // CHECK:         unitile.alloc offset 50176 : !unitile.shared<8x16xf16>
+  // Of f32, a panel has 32 columns.
+  // CHECK:         unitile.alloc offset 51200 : !unitile.shared<8x80xf32>
+  // CHECK:         unitile.alloc offset 54272 : !unitile.shared<8x32xf32>
   gpu.func @in_order() kernel {
     %a = unitile.alloc : !unitile.shared<8x64xbf16>
     %b = unitile.alloc : !unitile.shared<128x128xbf16>
     %c = unitile.alloc : !unitile.shared<64x80xf16>
     %d = unitile.alloc : !unitile.shared<8x16xf16>
+    %e = unitile.alloc : !unitile.shared<8x80xf32>
+    %f = unitile.alloc : !unitile.shared<8x32xf32>
     gpu.return
   }
   // CHECK-LABEL: gpu.func @kept

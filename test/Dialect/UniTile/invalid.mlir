@@ -10,8 +10,8 @@ func.func @shared_columns(%t: !unitile.shared<64x24xbf16>) { return }
 
 // -----
 
-// expected-error@+1 {{expected f16 or bf16 elements in a shared tile, got 'f32'}}
-func.func @shared_element(%t: !unitile.shared<64x64xf32>) { return }
+// expected-error@+1 {{expected f32, f16 or bf16 elements in a shared tile, got 'f64'}}
+func.func @shared_element(%t: !unitile.shared<64x64xf64>) { return }
 
 // -----
 
@@ -62,6 +62,14 @@ func.func @mma_u2_element(%a: !unitile.fragment<64x64xf16>, %b: !unitile.shared<
 
 // -----
 
+func.func @mma_u2_f32(%a: !unitile.fragment<64x64xf32>, %b: !unitile.shared<128x64xbf16>, %c: !unitile.fragment<64x128xf32>, %s: i32) {
+  // expected-error@+1 {{[U2] expected a with b's element type 'bf16', got 'f32'}}
+  %0 = unitile.mma %a, %b[%s], %c : !unitile.fragment<64x64xf32>, !unitile.shared<128x64xbf16>, !unitile.fragment<64x128xf32>
+  return
+}
+
+// -----
+
 func.func @mma_u2_accumulator(%a: !unitile.fragment<64x64xbf16>, %b: !unitile.shared<128x64xbf16>, %c: !unitile.fragment<64x128xbf16>, %s: i32) {
   // expected-error@+1 {{[U2] expected an f32 accumulator, got 'bf16'}}
   %0 = unitile.mma %a, %b[%s], %c : !unitile.fragment<64x64xbf16>, !unitile.shared<128x64xbf16>, !unitile.fragment<64x128xbf16>
@@ -89,6 +97,14 @@ func.func @mma_u4_summed(%a: !unitile.fragment<64x32xbf16>, %b: !unitile.shared<
 func.func @mma_u4_kept(%a: !unitile.fragment<64x128xbf16>, %b: !unitile.shared<128x64xbf16>, %c: !unitile.fragment<64x128xf32>, %s: i32) {
   // expected-error@+1 {{[U4] expected an accumulator with 64 columns to go with b, got 128}}
   %0 = unitile.mma %a, %b[%s], %c by_rows : !unitile.fragment<64x128xbf16>, !unitile.shared<128x64xbf16>, !unitile.fragment<64x128xf32>
+  return
+}
+
+// -----
+
+func.func @mma_u4_rows(%a: !unitile.fragment<64x24xbf16>, %b: !unitile.shared<24x64xbf16>, %c: !unitile.fragment<64x64xf32>, %s: i32) {
+  // expected-error@+1 {{[U4] expected a multiple of 16 rows of 'bf16' in b, got 24}}
+  %0 = unitile.mma %a, %b[%s], %c by_rows : !unitile.fragment<64x24xbf16>, !unitile.shared<24x64xbf16>, !unitile.fragment<64x64xf32>
   return
 }
 

@@ -73,3 +73,17 @@ func.func @blocks(%x: !unitile.fragment<64x128xf32>, %m: !llvm.ptr<1>, %i: i32, 
 func.func @schedule() attributes {unitile.schedule = #unitile.schedule<rows = 128, keys = 64>} {
   return
 }
+
+// f32 operands: P is the accumulator's own type.
+// CHECK-LABEL: func.func @f32(
+// CHECK:         unitile.load %{{.*}}[%{{.*}}] : !unitile.shared<64x32xf32> -> !unitile.fragment<64x32xf32>
+// CHECK:         unitile.mma %{{.*}}, %{{.*}}[%{{.*}}], %{{.*}} : !unitile.fragment<64x32xf32>, !unitile.shared<24x32xf32, 2>, !unitile.fragment<64x24xf32>
+// CHECK:         unitile.mma %{{.*}}, %{{.*}}[%{{.*}}], %{{.*}} by_rows : !unitile.fragment<64x24xf32>, !unitile.shared<24x32xf32, 2>, !unitile.fragment<64x32xf32>
+func.func @f32(%q: !unitile.shared<64x32xf32>, %k: !unitile.shared<24x32xf32, 2>, %stage: i32) -> !unitile.fragment<64x32xf32> {
+  %zero = arith.constant 0.0 : f32
+  %a = unitile.load %q[%stage] : !unitile.shared<64x32xf32> -> !unitile.fragment<64x32xf32>
+  %s0 = unitile.fill %zero : f32 -> !unitile.fragment<64x24xf32>
+  %s = unitile.mma %a, %k[%stage], %s0 : !unitile.fragment<64x32xf32>, !unitile.shared<24x32xf32, 2>, !unitile.fragment<64x24xf32>
+  %o = unitile.mma %s, %k[%stage], %a by_rows : !unitile.fragment<64x24xf32>, !unitile.shared<24x32xf32, 2>, !unitile.fragment<64x32xf32>
+  return %o : !unitile.fragment<64x32xf32>
+}

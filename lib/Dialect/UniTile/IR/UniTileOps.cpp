@@ -90,6 +90,9 @@ LogicalResult MmaOp::verify() {
   if (acc.getColumns() != kept) // [U4]
     return emitOpError("[U4] expected an accumulator with ")
            << kept << " columns to go with b, got " << acc.getColumns();
+  if (!b.getElementType().isF32() && b.getRows() % 16) // [U4]
+    return emitOpError("[U4] expected a multiple of 16 rows of ")
+           << b.getElementType() << " in b, got " << b.getRows();
   return success();
 }
 

@@ -54,7 +54,9 @@ expectMultiple(function_ref<InFlightDiagnostic()> emitError, StringRef what,
                      << of << ", got " << got;
 }
 
-static bool is16Bit(Type type) { return type.isF16() || type.isBF16(); }
+static bool isElement(Type type) {
+  return type.isF32() || type.isF16() || type.isBF16();
+}
 
 //===----------------------------------------------------------------------===//
 // SharedType
@@ -67,8 +69,9 @@ LogicalResult SharedType::verify(function_ref<InFlightDiagnostic()> emitError,
       failed(
           expectMultiple(emitError, "columns of a shared tile", 16, columns)))
     return failure();
-  if (!is16Bit(element))
-    return emitError() << "expected f16 or bf16 elements in a shared tile, got "
+  if (!isElement(element))
+    return emitError() << "expected f32, f16 or bf16 elements in a shared "
+                          "tile, got "
                        << element;
   if (stages < 1)
     return emitError() << "expected at least one stage, got " << stages;
@@ -107,7 +110,7 @@ LogicalResult FragmentType::verify(function_ref<InFlightDiagnostic()> emitError,
   if (failed(expectMultiple(emitError, "rows of a fragment", 16, rows)) ||
       failed(expectMultiple(emitError, "columns of a fragment", 8, columns)))
     return failure();
-  if (!is16Bit(element) && !element.isF32())
+  if (!isElement(element))
     return emitError() << "expected f32, f16 or bf16 elements in a fragment, "
                           "got "
                        << element;

@@ -29,16 +29,20 @@ def UniTile_Dialect : Dialect {
     in their accumulators, so one layout serves both (PTX ISA, "Matrix Fragments
     for mma.m16n8k16" and "Register Fragments for wgmma.mma_async.m64nNk16").
     A 16-bit fragment in this layout is the A operand of the next product as it
-    is.
+    is. So is an f32 one: mma.sync m16n8k8 wants columns `l % 4` and `l % 4 + 4`
+    of a lane, and a sum over columns may take them in any order, so a lane's
+    neighbours play these two, in A and in B.
 
-    **Shared layout.** Columns lie in panels of 64 16-bit elements, 128 bytes a
-    row, rows one after another; the eight 16-byte pieces of a row are permuted
-    by `piece ^ (row % 8)`. That is the 128-byte swizzle of TMA and wgmma, and
-    free of bank conflicts under ldmatrix. Element (r, c) of a panel of R rows:
+    **Shared layout.** Columns lie in panels of 128 bytes a row (64 16-bit
+    elements, 32 of f32), rows one after another; the eight 16-byte pieces of a
+    row are permuted by `piece ^ (row % 8)`. That is the 128-byte swizzle of TMA
+    and wgmma, and free of bank conflicts under ldmatrix. Element (r, c) of a
+    tile of R rows, whose elements have E bytes, P = 16 / E of them in a piece:
 
-        (c / 64) * R * 128 + r * 128 + (((c % 64) / 8) ^ (r % 8)) * 16 + (c % 8) * 2
+        c / (8 P) * R * 128 + r * 128 + ((c % (8 P) / P) ^ (r % 8)) * 16 + c % P * E
 
-    Example: (3, 17) of a 128-row tile is in piece 2, at 3 * 128 + (2 ^ 3) * 16 + 2 = 402.
+    Example: (3, 17) of a 128-row tile of bf16 is in piece 2, at 3 * 128 + (2 ^ 3) * 16 + 2 = 402;
+    of f32 in piece 4, at 3 * 128 + (4 ^ 3) * 16 + 4 = 500.
   }];
   let useDefaultTypePrinterParser = 1;
   let useDefaultAttributePrinterParser = 1;

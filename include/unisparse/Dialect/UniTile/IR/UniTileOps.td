@@ -58,7 +58,7 @@ def UniTile_CopyAsyncOp : UniTile_Op<"copy_async",
     the rows that fragments want.
 
     Rows are copied in pieces of 16 bytes: `source`, `stride` and the width are
-    multiples of 8 elements.
+    multiples of that, 8 16-bit elements or 4 of f32.
 
     Constraint U10: the width is a multiple of 16 bytes up to the tile's
     columns; `0 < n <= p`, and p divides the tile's rows.
@@ -198,10 +198,25 @@ def UniTile_MmaOp : UniTile_Op<"mma",
     result (S = Q K^T), or, under `by_rows`, `acc + a * b` where they are summed
     over (O += P V). Accumulates in f32.
 
+    Products of f32 are as good as those of f32 arithmetic. An element is a sum
+    of two tf32, `big + small`, to within 2^-23 of itself, and a product is
+    `big * big + big * small + small * big`; what is left out is at most 2^-22 of
+    it. Tensor cores cut off their sums, so they add up 16 columns alone, from
+    zero, and these sums are rounded into acc as in f32. What holds beyond
+    ordinary numbers:
+
+    - An infinite or NaN element gives what it gives in f32: where big * big is
+      not finite, the other products (NaN, as inf - inf is) are not added.
+    - Elements of magnitude (2 - 2^-11) 2^127 and more count as infinite; where
+      the small part would be below 2^-126, so below 2^-114, accuracy fades
+      towards tf32's.
+    - Of NaNs only the quiet ones are sure to stay NaN.
+
     Constraints
-    - U2: a and b have one 16-bit element type; acc is f32.
+    - U2: a and b have one element type; acc is f32.
     - U3: a has the rows of acc.
-    - U4: columns of a and of acc are those that b pairs with.
+    - U4: columns of a and of acc are those that b pairs with. Products of 16
+      bits take 16 rows of b at a time, so b's rows are a multiple of 16.
 
     ```mlir
     func.func @mma(%stage: i32, %acc: !unitile.fragment<128x128xf32>) -> !unitile.fragment<128x128xf32> {

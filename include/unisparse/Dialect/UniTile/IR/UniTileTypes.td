@@ -18,8 +18,8 @@ class UniTile_Type<string name, string typeMnemonic>
 def UniTile_SharedType : UniTile_Type<"Shared", "shared"> {
   let summary = "Stages of a tile in shared memory";
   let description = [{
-    `!unitile.shared<128x64xbf16, 2>`: two tiles of 128 rows and 64 columns,
-    16-bit elements, in the dialect's shared layout. Rows are a multiple of 8,
+    `!unitile.shared<128x64xbf16, 2>`: two tiles of 128 rows and 64 columns of
+    f16, bf16 or f32, in the dialect's shared layout. Rows are a multiple of 8,
     columns of 16.
   }];
   let parameters = (ins "int64_t":$rows, "int64_t":$columns,
@@ -27,8 +27,15 @@ def UniTile_SharedType : UniTile_Type<"Shared", "shared"> {
                         DefaultValuedParameter<"int64_t", "1">:$stages);
   let hasCustomAssemblyFormat = 1;
   let extraClassDeclaration = [{
-    /// Panels of 64 columns.
-    int64_t getPanels() const { return (getColumns() + 63) / 64; }
+    /// Columns of a panel, whose rows are 128 bytes.
+    int64_t getPanelColumns() const { return 8 * getPieceColumns(); }
+    /// Columns in 16 bytes: what the swizzle and a copy move as one.
+    int64_t getPieceColumns() const {
+      return 128 / getElementType().getIntOrFloatBitWidth();
+    }
+    int64_t getPanels() const {
+      return (getColumns() + getPanelColumns() - 1) / getPanelColumns();
+    }
     int64_t getStageBytes() const { return getPanels() * getRows() * 128; }
     int64_t getBytes() const { return getStageBytes() * getStages(); }
   }];

@@ -1,0 +1,278 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The correctness matrix: which configurations are compiled, and on which lengths each runs. Needs neither torch nor a GPU.
+
+A case's `entry` is what unisparse.prepare takes. Its `shapes` are lists of sequences [(Lq, Lk), ...]: one sequence
+unless packed.
+"""
+
+import dataclasses
+from typing import Optional, Tuple
+
+
+@dataclasses.dataclass
+class Case:
+    name: str
+    entry: dict
+    shapes: list
+    batch: int = 1
+    layout: str = "contiguous"  # How q, k and v lie in memory: inputs.py.
+    gain: float = 1.0  # Factor of q.
+    required: bool = True  # False: the compiler may refuse it, in words.
+    whole: Optional[dict] = None  # The entry that also returns LSE and selection, where this one does not.
+    fill: Tuple[float, float] = (0.5, 0.2)  # Given selections: share of blocks, share of empty rows.
+
+    @property
+    def given(self):
+        return "selection_heads" in self.entry
+
+    @property
+    def packed(self):
+        return self.entry.get("packed", False)
+
+    def option(self, name, default):
+        return self.entry.get(name, default)
+
+    @property
+    def block(self):
+        return tuple(self.option("block", (128, 128)))
+
+    @property
+    def causal(self):
+        return self.option("causal", True)
+
+
+def lengths(block, causal=True, long=0):
+    """Every length around multiples of the block, chunks of longer prefills, and without causality more queries than keys."""
+    bq, bk = block
+    b = max(block)
+    same = sorted({1, 2, *(n + d for n in (bq, bk, 2 * b) for d in (-1, 0, 1))})
+    shapes = [(n, n) for n in same] + [(1, 2 * b + 1), (2, bk), (bq + 1, 3 * bk - 1), (bq, 5 * bk), (bq - 1, 2 * bk + 7)]
+    if not causal:
+        shapes += [(2 * b + 1, bk - 1), (5, 1), (3 * bq, 2)]
+    if long:
+        shapes += [(long * b + 3, long * b + 3), (3 * b, long * b + 5)]
+    return [[(lq, lk)] for lq, lk in shapes if not causal or lq <= lk]  # I7
+
+
+PACKED = [
+    [(5, 5), (0, 0), (130, 200), (64, 64), (1, 129)],
+    [(128, 128)],
+    [(0, 0), (257, 257), (0, 0), (0, 0)],
+    [(127, 300), (129, 129), (1, 1), (256, 256), (2, 400)],
+    [(1, 1)] * 7,
+]
+PACKED_FULL = PACKED + [[(300, 40), (20, 0), (7, 300)]]
+
+
+class Matrix:
+    """Builds cases from a base entry, so that each line below says what is different about it."""
+
+    def __init__(self):
+        self.cases = []
+
+    def add(
+        self,
+        name,
+        heads="4:2",
+        dim=128,
+        dtype="bf16",
+        shapes=None,
+        long=0,
+        batch=1,
+        layout="contiguous",
+        gain=1.0,
+        required=True,
+        fill=(0.5, 0.2),
+        **options,
+    ):
+        hq, hkv = map(int, heads.split(":"))
+        d, dv = dim if isinstance(dim, tuple) else (dim, dim)
+        entry = dict(heads=hq, kv_heads=hkv, head_dim=d, value_dim=dv, dtype=dtype, return_lse=True)
+        given = "selection_heads" in options
+        if not given:
+            entry.update(return_selection=True, p=0.8)
+            if "top_k" in options:
+                del entry["p"]
+        entry.update(options)
+        whole = (
+            None if given or entry["return_lse"] and entry["return_selection"] else {**entry, "return_lse": True, "return_selection": True}
+        )
+        case = Case(name, entry, shapes, batch, layout, gain, required, whole, fill)
+        if shapes is None:
+            case.shapes = (PACKED if case.causal else PACKED_FULL) if case.packed else lengths(case.block, case.causal, long)
+        assert all(c.name != name for c in self.cases), name
+        self.cases.append(case)
+
+
+def kernels(m):
+    """Element types, head counts and dimensions: which kernels are made."""
+    heads = ("4:2", "8:2", "4:1")
+    for t, dtype in enumerate(("bf16", "f16", "f32")):
+        for n, dim in enumerate((64, 96, 128)):
+            m.add(f"{dtype} d{dim}", heads[(t + n) % 3], dim, dtype, long=8 if dim == 128 else 0, required=dtype != "f32")
+            m.add(f"{dtype} d{dim} full", heads[(t + n + 1) % 3], dim, dtype, causal=False, required=dtype != "f32")
+    for h in ("4:4", "8:2", "6:3", "1:1", "8:1"):
+        m.add(f"heads {h}", h, batch=2, long=4)
+    for dim in (16, 32, 40, 80, 192, 256):
+        m.add(f"d{dim}", dim=dim, required=dim in (32,), shapes=lengths((128, 128))[::2])
+    m.add("f16 d40 full", dim=40, dtype="f16", causal=False, required=False)
+    for dim in ((128, 64), (64, 128), (96, 32), (192, 128), (64, 40)):
+        m.add(f"d{dim[0]} dv{dim[1]}", dim=dim, required=dim in ((128, 64), (64, 128), (96, 32)))
+    m.add("f16 d128 dv64 full", dim=(128, 64), dtype="f16", causal=False)
+
+
+def blocks(m):
+    for block, pooling, dim, required in (
+        ((64, 64), (8, 8), 128, True),
+        ((64, 128), (8, 8), 128, True),
+        ((128, 64), (8, 8), 64, True),
+        ((16, 16), (8, 8), 64, True),
+        ((16, 16), (1, 1), 128, False),
+        ((48, 80), (8, 8), 64, True),
+        ((48, 80), (16, 16), 128, False),
+        ((32, 64), (4, 8), 96, True),
+        ((64, 32), (32, 32), 128, False),
+        ((256, 128), (8, 8), 64, False),
+        ((128, 256), (8, 8), 64, False),
+        ((112, 48), (8, 8), 64, False),
+    ):
+        name = "block {}x{} pool {}x{}".format(*block, *pooling)
+        m.add(name, dim=dim, block=block, pooling=pooling, long=10, required=required)
+        m.add(name + " full f16", "4:4", 64, "f16", block=block, pooling=pooling, causal=False, required=required)
+
+
+def estimates(m):
+    """Pooling, scoring, selecting: with enough blocks that a choice is to be made."""
+    few = lengths((128, 128), long=10)[::2] + [[(1283, 1283)]]
+    for n, (cq, ck) in enumerate(((1, 1), (2, 2), (4, 4), (16, 16), (32, 32), (8, 4), (4, 16), (1, 32), (32, 1))):
+        m.add(f"pool {cq}x{ck}", pooling=(cq, ck), agg=("max", "sum")[n % 2], shapes=few, required=(cq, ck) not in ((1, 32), (32, 1)))
+    for heads, ch in (("8:2", 2), ("8:2", 4), ("8:2", 8), ("4:4", 2), ("4:1", 2)):
+        m.add(f"pooled heads {ch} of {heads}", heads, 64, pooling=(8, 8, ch), shapes=few)
+    m.add("pooled heads, sum", "8:2", pooling=(8, 8, 4), agg="sum", shapes=few, p=0.9)
+    m.add("sum", "8:2", agg="sum", p=0.9, long=10, batch=2)
+    m.add("sum f16 full", "4:2", 64, "f16", agg="sum", p=0.6, causal=False, long=10)
+    m.add("group", "8:2", share="group", shapes=few)
+    m.add("group sum", "8:2", 64, share="group", agg="sum", p=0.9, shapes=few)
+    m.add("group p per head", "8:2", share="group", p=[0.3, 0.9], shapes=few)
+    m.add("group of pooled heads", "8:2", 64, share="group", pooling=(8, 8, 2), shapes=few)
+    for p in (0.0, 0.3, 0.8, 0.9, 1.0):
+        m.add(f"p {p}", "8:2", p=p, shapes=few)
+    m.add("p per head", "4:2", p=[0.0, 0.3, 0.9, 1.0], shapes=few)
+    m.add("p per head of pooled heads", "4:2", p=[0.2, 0.4, 0.6, 0.9], pooling=(8, 8, 2), shapes=few)
+    for k in (1, 3, 5, 100):
+        m.add(f"top-k {k}", "8:2", 64, top_k=k, long=10)
+    m.add("top-k 2 full, no sink", top_k=2, causal=False, sink=0, long=10)
+    for name, guards in (
+        ("no forced", dict(sink=0, local=0)),
+        ("no local", dict(local=0, p=0.3)),
+        ("sink 2 local 3", dict(sink=2, local=3, p=0.3)),
+        ("min 4", dict(min_blocks=4, p=0.3)),
+        ("min 3 p 0", dict(min_blocks=3, p=0.0)),
+        ("max 0", dict(max_blocks=0)),
+        ("max 2", dict(max_blocks=2, p=0.95)),
+        ("min 5 max 1", dict(min_blocks=5, max_blocks=1)),
+        ("top-k 5 max 2", dict(top_k=5, max_blocks=2)),
+        ("p 1 max 3", dict(p=1.0, max_blocks=3)),
+    ):
+        m.add(name, dim=64, block=(64, 64), long=12, **guards)
+    m.add(
+        "small blocks, many",
+        "4:2",
+        64,
+        block=(16, 16),
+        pooling=(4, 4),
+        p=0.9,
+        shapes=[[(n, n)] for n in (500, 1023, 2050)] + [[(33, 4000)]],
+    )
+    m.add("dense below 300", dense_below=300, p=0.2, shapes=[[(n, n)] for n in (1, 128, 299, 300, 301, 600)] + [[(5, 300)], [(5, 301)]])
+    m.add("scale .3", dim=64, scale=0.3, shapes=few)
+    m.add("scale negative", dim=64, scale=-0.05, shapes=few)
+    m.add("alpha .5", alpha=0.5, shapes=few)
+    m.add("alpha 3 sum", "8:2", 64, alpha=3.0, agg="sum", shapes=few)
+
+
+def packed(m):
+    for n, dtype in enumerate(("bf16", "f16", "f32")):
+        m.add(f"packed {dtype}", "4:2", (128, 64, 64)[n], dtype, packed=True, required=dtype != "f32")
+        m.add(f"packed {dtype} full", "4:2", (64, 128, 64)[n], dtype, packed=True, causal=False, required=dtype != "f32")
+    m.add("packed 64x128", "8:2", 64, block=(64, 128), packed=True, p=0.5)
+    m.add("packed 48x80", "4:2", 64, block=(48, 80), packed=True, p=0.5)
+    m.add("packed pooled heads, sum", "8:2", 64, block=(64, 64), pooling=(4, 8, 2), agg="sum", packed=True)
+    m.add("packed group top-k", "8:2", 64, block=(32, 32), share="group", top_k=3, packed=True)
+    m.add("packed p per head", "4:2", 64, block=(32, 32), p=[0.0, 0.5, 0.9, 1.0], packed=True)
+    m.add("packed guards", "4:2", 64, block=(32, 32), sink=2, local=2, min_blocks=3, max_blocks=4, packed=True)
+    m.add("packed dense below", "4:2", 64, block=(32, 32), dense_below=130, p=0.2, packed=True)
+
+
+def memory(m):
+    """Strides, magnitudes, results left out."""
+    shapes = [[(1, 1)], [(127, 127)], [(129, 129)], [(130, 300)], [(257, 257)], [(700, 700)]]
+    for layout in ("blhd", "fused", "padded"):
+        m.add(f"layout {layout}", "8:2", layout=layout, shapes=shapes, batch=2)
+        m.add(f"layout {layout} d64 f16 full", "4:4", 64, "f16", layout=layout, shapes=shapes, causal=False)
+        m.add(f"layout {layout} packed", "4:2", 64, layout=layout, block=(64, 64), packed=True)
+    for gain in (8.0, 100.0):
+        m.add(f"gain {gain:g}", "8:2", gain=gain, shapes=shapes)
+        m.add(f"gain {gain:g} f16 full", "4:2", 64, "f16", gain=gain, shapes=shapes, causal=False)
+    m.add("o alone", "8:2", shapes=shapes, return_lse=False, return_selection=False)
+    m.add("o and lse", "8:2", shapes=shapes, return_selection=False)
+    m.add("o and selection", "8:2", 64, shapes=shapes, return_lse=False)
+    m.add("empty batch of queries", "4:2", 64, shapes=[[(0, 5)], [(0, 0)]])
+    m.add("no keys", "4:2", 64, causal=False, shapes=[[(130, 0)], [(5, 300)]])
+
+
+def given(m):
+    """Selections from outside (A4): any blocks, empty rows."""
+    for t, dtype in enumerate(("bf16", "f16", "f32")):
+        for dim in (64, 128):
+            for causal in (True, False):
+                m.add(
+                    f"given {dtype} d{dim}" + " full" * (not causal),
+                    "4:2",
+                    dim,
+                    dtype,
+                    selection_heads=(4, 2, 4)[t],
+                    causal=causal,
+                    long=6,
+                    batch=2,
+                    required=dtype != "f32",
+                )
+    for block in ((64, 64), (64, 128), (128, 64), (16, 16), (48, 80)):
+        m.add("given {}x{}".format(*block), "8:2", 64, selection_heads=8, block=block, long=8, fill=(0.3, 0.3))
+    m.add("given sparse", "8:2", selection_heads=8, fill=(0.1, 0.0), long=10)
+    m.add("given all", "8:2", selection_heads=2, fill=(1.0, 0.0), long=4)
+    m.add("given nothing", "4:2", selection_heads=4, fill=(0.0, 1.0))
+    m.add("given no lse", "4:2", 64, selection_heads=4, return_lse=False)
+    m.add("given dv", "4:2", (128, 64), selection_heads=4)
+    m.add("given packed", "4:2", selection_heads=4, packed=True)
+    m.add("given packed full", "4:2", 64, selection_heads=2, block=(64, 64), packed=True, causal=False)
+    for layout in ("blhd", "padded"):
+        m.add(f"given layout {layout}", "4:2", selection_heads=4, layout=layout, batch=2)
+
+
+def matrix():
+    m = Matrix()
+    for part in (kernels, blocks, estimates, packed, memory, given):
+        part(m)
+    return m.cases
+
+
+def sanitize():
+    """Few and small, and every kernel: for compute-sanitizer, under which a launch costs a hundred times as much."""
+    m = Matrix()
+    some = [[(130, 200)]]
+    m.add("bf16", "2:1", 128, shapes=some + [[(257, 257)]])
+    m.add("f16 full", "2:1", 64, "f16", shapes=some, causal=False, agg="sum")
+    m.add("blocks", "2:1", 64, block=(64, 64), pooling=(8, 8, 2), shapes=some)
+    m.add("packed group", "2:1", 64, block=(64, 64), share="group", packed=True, shapes=[[(5, 5), (0, 0), (130, 200)]])
+    m.add("top-k", "2:1", 128, top_k=2, shapes=[[(300, 300)]])
+    m.add("given", "2:1", 128, selection_heads=2, shapes=some)
+    m.add("f32", "2:1", 64, "f32", shapes=some, required=False)
+    return m.cases
+
+
+if __name__ == "__main__":
+    cases = matrix()
+    print(len(cases), "cases,", len({repr(sorted(c.entry.items())) for c in cases}), "programs,", sum(len(c.shapes) for c in cases), "runs")

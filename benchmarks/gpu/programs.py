@@ -1,0 +1,46 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Programs of one stage each, for timing them apart: B = 1, causal, blocks of 128x128, composites of 8x8 tokens."""
+
+HEADS, KV_HEADS, DIM, BLOCK, FACTOR = 32, 8, 128, 128, 8
+
+
+def _function(results, arguments, body):
+    """Named arguments and result types, and the op between them."""
+    listed = ", ".join(f"%{name}: {kind}" for name, kind in arguments)
+    types, names = ", ".join(results), ", ".join(f"%r{n}" for n in range(len(results)))
+    operands = ", ".join(kind for _, kind in arguments)
+    return (
+        f"func.func @main({listed}) -> ({types}) {{\n  {names} = {body}\n    : ({operands}) -> ({types})\n  return {names} : {types}\n}}\n"
+    )
+
+
+def _tokens(heads, length):
+    return f"tensor<1x{heads}x{length}x{DIM}xbf16>"
+
+
+def stages(n):
+    """{stage: MLIR} for sequences of n tokens, a multiple of the block."""
+    rows, composites = n // BLOCK, n // FACTOR
+    block, pooling = f"block <{BLOCK}x{BLOCK}>", f"pooling <{FACTOR}x{FACTOR}>"
+    mass = f"tensor<1x{HEADS}x{rows}x{rows}xf32>"
+    selection = [f"tensor<1x{HEADS}x{rows}xi32>", f"tensor<1x{HEADS}x{rows}x{rows}xi32>"]
+    q, k = _tokens(HEADS, n), _tokens(KV_HEADS, n)
+    pooled = [("qc", _tokens(HEADS, composites)), ("kc", _tokens(KV_HEADS, composites))]
+    return {
+        "pool_q": _function([pooled[0][1]], [("q", q)], f"unisparse.pool %q by {FACTOR}"),
+        "pool_k": _function([pooled[1][1]], [("k", k)], f"unisparse.pool %k by {FACTOR}"),
+        "score": _function([mass], pooled, f"unisparse.block_score %qc, %kc lengths [{n}, {n}] {block} {pooling} causal"),
+        "select": _function(
+            [*selection, f"tensor<1x{HEADS}xf32>"],
+            [("mass", mass)],
+            f"unisparse.block_select %mass lengths [{n}, {n}] {block} rule <top_p = 0.9> causal",
+        ),
+        "dense": _function([q], [("q", q), ("k", k), ("v", k)], f"unisparse.block_sparse_attention %q, %k, %v {block} causal"),
+    }
+
+
+# What unisparse.prepare takes: the op with a selection from outside, and the whole.
+ATTEND = dict(heads=HEADS, kv_heads=KV_HEADS, head_dim=DIM, dtype="bf16", selection_heads=HEADS, return_lse=True)
+WHOLE = dict(heads=HEADS, kv_heads=KV_HEADS, head_dim=DIM, dtype="bf16", p=0.9, return_selection=True)

@@ -1,0 +1,123 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""docs/SPEC.md in torch float64, all heads of a sequence at once: the oracle for sizes at which NumPy is too slow.
+
+`against_oracle` compares it with test/Oracle/oracle.py. Labels are SPEC.md's.
+"""
+
+import math
+
+import torch
+
+DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+UNIT_ROUNDOFF = {"f32": 2.0**-24, "f16": 2.0**-11, "bf16": 2.0**-8}
+# The smallest difference that a type can tell apart around 0: half of f16's smallest subnormal.
+SMALLEST = {"f32": 0.0, "f16": 2.0**-25, "bf16": 0.0}
+
+
+def pool(x, c):
+    """x [H, L, D] -> means of c consecutive rows [H, ceil(L / c), D] and how many rows each holds (P1)."""
+    length = x.shape[1]
+    n = -(-length // c)
+    padded = torch.nn.functional.pad(x, (0, 0, 0, n * c - length))
+    rows = (length - torch.arange(n, device=x.device) * c).clamp(max=c).double()
+    return padded.reshape(x.shape[0], n, c, x.shape[2]).sum(2) / rows[:, None], rows
+
+
+def masses(q, k, pooling, block, scale, causal=True, alpha=1.0, agg="max", share="none", dtype=None):
+    """q [Hq, Lq, D], k [Hkv, Lk, D], float64 -> M [Hq, R, J] (P1 to S6). dtype: what composites are kept in (P2)."""
+    (cq, ck, ch), (bq, bk) = pooling, block
+    (hq, lq, _), (hkv, lk, _) = q.shape, k.shape
+    r, j, g = -(-lq // bq), -(-lk // bk), hq // hkv
+    if not r or not j:
+        return q.new_zeros(hq, r, j)
+    store = (lambda x: x) if dtype is None else (lambda x: x.to(DTYPES[dtype]).double())
+    q = q.reshape(hq // ch, ch, lq, -1).mean(1)  # P4
+    if ch > g:
+        k = k.reshape(hq // ch, ch // g, lk, -1).mean(1)
+    (qt, nq), (kt, nk) = pool(q, cq), pool(k, ck)
+    kt = store(kt).repeat_interleave(len(q) // len(k), 0)
+    s = alpha * scale * (store(qt) @ kt.transpose(1, 2)) + torch.log(nk / ck)  # S1
+    if causal:  # S2
+        last = lk - lq + ((torch.arange(len(nq), device=q.device) + 1) * cq).clamp(max=lq) - 1
+        s = s.masked_fill(torch.arange(len(nk), device=q.device)[None] * ck > last[:, None], -math.inf)
+    p = torch.softmax(s, -1)  # S3
+    w = torch.nn.functional.pad(p, (0, j * (bk // ck) - len(nk))).reshape(len(q), len(nq), j, bk // ck).sum(3)  # S4
+    missing = r * (bq // cq) - len(nq)
+    w = torch.nn.functional.pad(w, (0, 0, 0, missing)).reshape(len(q), r, bq // cq, j)
+    if agg == "max":  # S5
+        m = w.amax(2)
+    else:
+        n = torch.nn.functional.pad(nq, (0, missing)).reshape(r, bq // cq, 1)
+        m = (n * w).sum(2) / n.sum(1)
+    m = m.repeat_interleave(ch, 0)
+    return m.reshape(hkv, g, r, j).mean(1).repeat_interleave(g, 0) if share == "group" else m  # S6
+
+
+def visible(mask, lq, lk, block, causal):
+    """mask [H, R, J] -> which keys each query sees [H, Lq, Lk]."""
+    keep = mask.repeat_interleave(block[0], 1)[:, :lq].repeat_interleave(block[1], 2)[:, :, :lk]
+    if causal:
+        position = torch.arange(lq, device=mask.device)[:, None] + lk - lq
+        keep = keep & (torch.arange(lk, device=mask.device)[None] <= position)
+    return keep
+
+
+def attend(q, k, v, keep, scale):
+    """q [H, Lq, D], k, v [Hkv, Lk, .], keep [H, Lq, Lk] -> o, lse in the type of q (A1, A2)."""
+    g = len(q) // len(k)
+    e, m, _ = _exponentials(q, k.repeat_interleave(g, 0), keep, scale, 0.0)
+    z = e.sum(-1, keepdim=True)
+    return e @ v.repeat_interleave(g, 0) / torch.where(z > 0, z, torch.ones_like(z)), (m + torch.log(z))[..., 0]
+
+
+def _exponentials(q, k, keep, scale, shift):
+    """exp(logit - m - shift), m and the sum's reference m + shift."""
+    s = (scale * (q @ k.transpose(1, 2))).masked_fill(~keep, -math.inf)
+    m = s.amax(-1, keepdim=True) if s.shape[-1] else s.new_full((*s.shape[:2], 1), -math.inf)
+    m = torch.where(torch.isfinite(m), m, torch.zeros_like(m)) + shift
+    return torch.exp(s - m), m, shift
+
+
+def plain(q, k, v, keep, scale, dtype, variant):
+    """A3's yardstick: operands of the input type, accumulation in float32. Not rounded at the end.
+
+    The reference that exponentials are taken against and the order of sums are anybody's choice, and with few rows the
+    largest error depends on them: the variants are three choices, and the yardstick is the worst of them.
+    """
+    g = len(q) // len(k)
+    q, k, v = q.float(), k.float().repeat_interleave(g, 0), v.float().repeat_interleave(g, 0)
+    if variant == 2:  # Keys last to first, the scale on the query.
+        q, k, v, keep, scale = scale * q, k.flip(1), v.flip(1), keep.flip(2), 1.0
+    e, m, _ = _exponentials(q, k, keep, scale, (0.0, 0.3, -0.55)[variant])
+    z = e.sum(-1, keepdim=True)
+    p = e.to(DTYPES[dtype]).float()
+    return p @ v / torch.where(z > 0, z, torch.ones_like(z)), (m + torch.log(z))[..., 0]
+
+
+def against_oracle(oracle):
+    """Compares with the NumPy oracle on small cases -> how many agreed. Raises where one does not."""
+    import numpy
+
+    done = 0
+    for lq, lk, causal, pooling, agg, share in (
+        (70, 70, True, (8, 8, 1), "max", "none"),
+        (33, 100, True, (4, 8, 2), "sum", "none"),
+        (65, 31, False, (16, 2, 4), "max", "none"),
+        (1, 97, True, (1, 1, 1), "sum", "group"),
+        (64, 64, True, (8, 8, 1), "max", "group"),
+    ):
+        rng = numpy.random.default_rng(done)
+        q, k, v = (rng.normal(size=size) * 2 for size in ((4, lq, 24), (2, lk, 24), (2, lk, 16)))
+        tq, tk, tv = (torch.from_numpy(x) for x in (q, k, v))
+        want = oracle.masses(q, k, *pooling, 16, 16, 0.3, causal, 1.5, agg, None if share == "none" else share)
+        got = masses(tq, tk, pooling, (16, 16), 0.3, causal, 1.5, agg, share)
+        assert numpy.allclose(got.numpy(), want, rtol=1e-10, atol=1e-14), ("masses", lq, lk, pooling, agg, share)
+        mask = rng.random(want.shape) < 0.5
+        o, lse = attend(tq, tk, tv, visible(torch.from_numpy(mask), lq, lk, (16, 16), causal), 0.3)
+        for h in range(4):
+            oo, ll = oracle.attend(q[h], k[h // 2], v[h // 2], mask[h], 16, 16, 0.3, causal)
+            assert numpy.allclose(o[h].numpy(), oo) and numpy.allclose(lse[h].numpy(), ll), ("attend", lq, lk)
+        done += 1
+    return done

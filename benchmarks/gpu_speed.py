@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Times the GPU path: B = 1, 32 query and 8 KV heads of 128, bf16, causal, blocks of 128x128.
+
+    gpu_speed.py prepare DIR [--chips sm_90a] [--zip]
+        needs unisparse-compile (PATH or UNISPARSE_COMPILE), no GPU
+    gpu_speed.py run DIR --json OUT [--lengths 8192,32768,131072] [--rho 0.1,0.25] [--no-peers]
+        needs torch and a GPU, this checkout, and DIR (or DIR.zip)
+
+attend runs on masks drawn at random (blocks 0 and the diagonal, the rest up to a share rho), as torch's peers in the
+same run do; TFLOP/s count 4 * 128 * 128 * 128 for a selected block and head, the diagonal whole. The stages are programs
+of their own and run on one another's results; the whole is one program with p = 0.9.
+
+Figures are medians. "rested": 12 calls after 3, each between two events, which includes what the host needs to launch.
+"queued": as many calls between two events as take a few milliseconds, enqueued while the device is kept busy.
+"""
+
+import argparse
+import datetime
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+for folder in ("python", "benchmarks/gpu"):
+    sys.path.insert(0, str(ROOT / folder))
+sys.dont_write_bytecode = True
+
+import parcel
+import programs
+
+
+def numbers(text, kind):
+    return [kind(x) for x in text.split(",")]
+
+
+def prepare(arguments):
+    from unisparse import _artifacts
+    from unisparse import prepare as ahead
+
+    folder, failed = arguments.folder, 0
+    parcel.begin(folder, arguments.runtime)
+    for chip in arguments.chips.split(","):
+        place = folder / chip
+        failed += len(ahead.prepare(map(ahead.configuration, (programs.ATTEND, programs.WHOLE)), place, [chip], arguments.jobs))
+        for n in numbers(arguments.lengths, int):
+            for stage, text in programs.stages(n).items():
+                source = place / f"{stage}-{n}.mlir"
+                source.write_text(text)
+                done = subprocess.run(
+                    [_artifacts.compiler(), str(source), f"--chip={chip}", "-o", str(source.with_suffix(".usp"))],
+                    capture_output=True,
+                    text=True,
+                )
+                failed += done.returncode != 0
+                print(f"{chip}: {source.stem}: {done.stderr.strip() or 'compiled'}"[:300])
+    parcel.finish(folder, arguments.zip)
+    sys.exit(1 if failed else 0)
+
+
+def run(arguments):
+    with parcel.opened(arguments.folder) as folder:
+        chip = parcel.chips(folder, arguments.chips)[0]
+        os.environ.update(parcel.environment(folder, chip))
+        import timing
+
+        report = timing.Report(arguments.json, chip)
+        lengths, rho = numbers(arguments.lengths, int), numbers(arguments.rho, float)
+        report.attempt("copy", timing.copy_bandwidth, report, lengths)
+        for n in lengths:
+            report.attempt(f"attend {n}", timing.attend, report, n, rho)
+            report.attempt(f"stages {n}", timing.stages, report, n, folder / chip)
+        if arguments.peers:
+            for n in lengths:
+                report.attempt(f"peers {n}", timing.dense_peers, report, n)
+            for n in lengths:
+                report.attempt(f"flex {n}", timing.flex, report, n, rho)
+        report.data["finished"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        report.write()
+    sys.exit(1 if report.data["failures"] else 0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["prepare", "run"])
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--chips", default="sm_90a", help="prepare: all of them; run: the first that is there")
+    parcel.options(parser)
+    parser.add_argument("--lengths", default="8192,32768,131072")
+    parser.add_argument("--rho", default="0.1,0.25")
+    parser.add_argument("--no-peers", dest="peers", action="store_false")
+    arguments = parser.parse_args()
+    {"prepare": prepare, "run": run}[arguments.action](arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// One walk over a host function, op by op. LaunchPlan.cpp has the walk,
+// PlanSignature.cpp what a caller sees and the image, PlanSteps.cpp buffers,
+// fills, checks and launches.
+#ifndef UNISPARSE_LIB_TARGET_PLANBUILDER_H
+#define UNISPARSE_LIB_TARGET_PLANBUILDER_H
+
+#include "HostValues.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+
+namespace unisparse {
+
+class PlanBuilder {
+public:
+  PlanBuilder(mlir::func::FuncOp function, mlir::gpu::BinaryOp binary)
+      : function(function), binary(binary) {}
+
+  mlir::FailureOr<artifact::Artifact> build();
+
+private:
+  mlir::LogicalResult addInputs();
+  mlir::LogicalResult addInput(mlir::BlockArgument argument);
+  mlir::LogicalResult findOutputs();
+  mlir::LogicalResult addImage();
+  mlir::LogicalResult visit(mlir::Operation *op);
+  mlir::LogicalResult visitAlloc(mlir::gpu::AllocOp op);
+  mlir::LogicalResult visitMemset(mlir::gpu::MemsetOp op);
+  mlir::LogicalResult visitAssert(mlir::cf::AssertOp op);
+  mlir::LogicalResult visitLaunch(mlir::gpu::LaunchFuncOp op);
+  mlir::FailureOr<artifact::Argument> argumentOf(mlir::Value value,
+                                                 mlir::Operation *op);
+  mlir::LogicalResult setThreads(mlir::gpu::LaunchFuncOp op,
+                                 artifact::Step &step);
+  mlir::LogicalResult checkKernel(mlir::gpu::LaunchFuncOp op);
+
+  mlir::func::FuncOp function;
+  mlir::gpu::BinaryOp binary;
+  artifact::Artifact plan;
+  artifact::Variant variant;
+  HostValues values;
+  /// The allocations that are returned, and as which result.
+  llvm::DenseMap<mlir::Value, uint32_t> outputs;
+};
+
+} // namespace unisparse
+
+#endif // UNISPARSE_LIB_TARGET_PLANBUILDER_H

@@ -1,0 +1,264 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "PlanBuilder.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Matchers.h"
+#include "unisparse/Target/Nvidia.h"
+
+using namespace mlir;
+using namespace unisparse;
+using namespace unisparse::artifact;
+
+//===----------------------------------------------------------------------===//
+// Buffers and checks
+//===----------------------------------------------------------------------===//
+
+/// What is constant comes first, as one factor.
+static Expr productOf(ArrayRef<Expr> sizes, int64_t factor = 1) {
+  Expr product = constant(factor);
+  for (bool isConstant : {true, false})
+    for (const Expr &size : sizes)
+      if (constantOf(size).has_value() == isConstant)
+        product = combine(TermOp::Mul, product, size);
+  return product;
+}
+
+LogicalResult PlanBuilder::visitAlloc(gpu::AllocOp op) {
+  auto type = op.getType();
+  if (op.getAsyncToken() || op.getHostShared() ||
+      !type.getLayout().isIdentity() || !type.getElementType().isIntOrFloat() ||
+      type.getElementTypeBitWidth() % 8)
+    return op.emitOpError("expected a synchronous allocation of contiguous "
+                          "device memory");
+  SmallVector<Expr> sizes;
+  auto dynamic = op.getDynamicSizes().begin();
+  for (int64_t size : type.getShape()) {
+    if (!ShapedType::isDynamic(size)) {
+      sizes.push_back(constant(size));
+      continue;
+    }
+    FailureOr<Expr> expr = values.exprOf(*dynamic++, op);
+    if (failed(expr))
+      return failure();
+    sizes.push_back(std::move(*expr));
+  }
+  Expr bytes = productOf(sizes, type.getElementTypeBitWidth() / 8);
+  if (bytes.size() > kMaxTerms)
+    return op.emitOpError("expected a formula of at most ")
+           << kMaxTerms << " terms for its bytes, got " << bytes.size();
+  Buffer buffer{BufferKind::Workspace, uint32_t(variant.workspace.size())};
+  if (auto output = outputs.find(op.getMemref()); output != outputs.end()) {
+    buffer = {BufferKind::Output, output->second};
+    plan.outputs[output->second].sizes.assign(sizes.begin(), sizes.end());
+  } else {
+    variant.workspace.push_back(std::move(bytes));
+  }
+  values.defineBuffer(op.getMemref(), buffer, sizes);
+  return success();
+}
+
+/// The bits of a constant of 32 bits.
+static std::optional<uint32_t> wordOf(Value value) {
+  Attribute constant;
+  if (!value.getType().isIntOrFloat() ||
+      value.getType().getIntOrFloatBitWidth() != 32 ||
+      !matchPattern(value, m_Constant(&constant)))
+    return std::nullopt;
+  if (auto number = dyn_cast<FloatAttr>(constant))
+    return number.getValue().bitcastToAPInt().getZExtValue();
+  if (auto number = dyn_cast<IntegerAttr>(constant))
+    return number.getValue().getZExtValue();
+  return std::nullopt;
+}
+
+LogicalResult PlanBuilder::visitMemset(gpu::MemsetOp op) {
+  FailureOr<Buffer> buffer = values.bufferOf(op.getDst(), op);
+  if (failed(buffer))
+    return failure();
+  std::optional<uint32_t> word = wordOf(op.getValue());
+  if (op.getAsyncToken() || !word || buffer->kind == BufferKind::Input)
+    return op.emitOpError("expected to set an allocated buffer to a constant "
+                          "i32 or f32, synchronously");
+  Step step;
+  step.kind = Step::Kind::Fill;
+  step.buffer = *buffer;
+  step.word = *word;
+  // Shorter than the formula of the buffer's bytes, which fits.
+  step.words = productOf(values.sizesOf(op.getDst()));
+  variant.steps.push_back(std::move(step));
+  return success();
+}
+
+/// What an assertion compares, with the right hand side known to be the bound.
+namespace {
+struct Comparison {
+  Relation relation;
+  Value left, right;
+};
+} // namespace
+
+static std::optional<Comparison> comparisonOf(Value condition) {
+  using arith::CmpIPredicate;
+  auto compare = condition.getDefiningOp<arith::CmpIOp>();
+  if (!compare)
+    return std::nullopt;
+  Value left = compare.getLhs(), right = compare.getRhs();
+  switch (compare.getPredicate()) {
+  case CmpIPredicate::sle:
+  case CmpIPredicate::ule:
+    return Comparison{Relation::LessEqual, left, right};
+  case CmpIPredicate::sge: // Canonicalization moves constants to the right.
+  case CmpIPredicate::uge:
+    return Comparison{Relation::LessEqual, right, left};
+  case CmpIPredicate::eq: {
+    Operation *rest = left.getDefiningOp();
+    if (isa_and_nonnull<arith::RemUIOp, arith::RemSIOp>(rest) &&
+        matchPattern(right, m_Zero()))
+      return Comparison{Relation::MultipleOf, rest->getOperand(0),
+                        rest->getOperand(1)};
+    return Comparison{Relation::Equal, left, right};
+  }
+  default:
+    return std::nullopt;
+  }
+}
+
+LogicalResult PlanBuilder::visitAssert(cf::AssertOp op) {
+  std::optional<Comparison> comparison = comparisonOf(op.getArg());
+  if (!comparison)
+    return op.emitOpError("expected a length rule: a comparison by eq, sle or "
+                          "ule, or of a remainder with 0");
+  static constexpr StringLiteral words[] = {" == ", " <= ", " multiple of "};
+  StringRef word = words[static_cast<uint32_t>(comparison->relation)];
+  auto [label, rule] = op.getMsg().split(": ");
+  auto [left, right] = rule.split(word);
+  if (label.empty() || left.empty() || right.empty())
+    return op.emitOpError("expected a message like 'LABEL: LEFT")
+           << word << "RIGHT', got '" << op.getMsg() << "'";
+  FailureOr<Expr> leftExpr = values.exprOf(comparison->left, op);
+  FailureOr<Expr> rightExpr = values.exprOf(comparison->right, op);
+  if (failed(leftExpr) || failed(rightExpr))
+    return failure();
+  // Stages that share operands repeat each other's rules.
+  bool known = llvm::any_of(plan.checks, [&](const Check &c) {
+    return c.label == label && c.relation == comparison->relation &&
+           c.left == *leftExpr && c.right == *rightExpr;
+  });
+  if (!known)
+    plan.checks.push_back({label.str(), *leftExpr, comparison->relation,
+                           *rightExpr, left.str(), right.str()});
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Launches
+//===----------------------------------------------------------------------===//
+
+LogicalResult PlanBuilder::checkKernel(gpu::LaunchFuncOp op) {
+  if (op.getKernelModuleName() != binary.getSymNameAttr())
+    return op.emitOpError("expected a kernel of @")
+           << binary.getSymName() << ", got " << op.getKernel();
+  // PTX is text; machine code is looked into when it is loaded.
+  std::string entry = (".entry " + op.getKernelName().getValue() + "(").str();
+  if (variant.kind == ImageKind::PTX &&
+      !StringRef(variant.image).contains(entry))
+    return op.emitOpError(
+        "expected a kernel of that name in the PTX, got none");
+  return success();
+}
+
+/// What a kernel takes. Tensor maps join here once there is an op that makes
+/// one.
+FailureOr<Argument> PlanBuilder::argumentOf(Value value, Operation *op) {
+  Argument argument;
+  if (const Buffer *buffer = values.addressOf(value)) {
+    argument.kind = Argument::Kind::Address;
+    argument.buffer = *buffer;
+    return argument;
+  }
+  if (std::optional<uint32_t> bits = wordOf(value);
+      bits && value.getType().isF32()) {
+    argument.kind = Argument::Kind::F32;
+    argument.bits = *bits;
+    return argument;
+  }
+  bool isI32 = value.getType().isInteger(32);
+  if (!isI32 && !value.getType().isInteger(64)) {
+    op->emitOpError("expected kernel arguments that are addresses of buffers, "
+                    "i32, i64 or constant f32, got ")
+        << value.getType();
+    return failure();
+  }
+  argument.kind = isI32 ? Argument::Kind::I32 : Argument::Kind::I64;
+  FailureOr<Expr> expr = values.exprOf(value, op);
+  if (failed(expr))
+    return failure();
+  argument.expr = *expr;
+  return argument;
+}
+
+LogicalResult PlanBuilder::setThreads(gpu::LaunchFuncOp op, Step &step) {
+  gpu::KernelDim3 threads = op.getBlockSizeOperandValues();
+  const Value sizes[] = {threads.x, threads.y, threads.z};
+  uint64_t all = 1;
+  for (auto [size, value] : llvm::zip_equal(step.block, sizes)) {
+    APInt number;
+    if (!matchPattern(value, m_ConstantInt(&number)) || number.isZero() ||
+        number.ugt(kMaxThreads))
+      return op.emitOpError("expected constant numbers of threads, 1 to ")
+             << kMaxThreads;
+    size = number.getZExtValue();
+    all *= size;
+  }
+  if (all > kMaxThreads || step.block[2] > kMaxThreadsZ)
+    return op.emitOpError("expected at most ")
+           << kMaxThreads << " threads in a block, and " << kMaxThreadsZ
+           << " in its third dimension, got " << step.block[0] << 'x'
+           << step.block[1] << 'x' << step.block[2];
+  Value shared = op.getDynamicSharedMemorySize();
+  if (!shared)
+    return success();
+  APInt bytes;
+  int64_t limit = findNvidiaChip(variant.chip)->sharedBytes;
+  if (!matchPattern(shared, m_ConstantInt(&bytes)) || bytes.ugt(limit))
+    return op.emitOpError("expected a constant size of dynamic shared memory "
+                          "of at most ")
+           << limit << " bytes on " << variant.chip;
+  step.sharedBytes = bytes.getZExtValue();
+  return success();
+}
+
+LogicalResult PlanBuilder::visitLaunch(gpu::LaunchFuncOp op) {
+  if (failed(checkKernel(op)))
+    return failure();
+  if (op.getAsyncToken() || !op.getAsyncDependencies().empty() ||
+      op.getAsyncObject() || op.hasClusterSize())
+    return op.emitOpError("expected a synchronous launch without clusters");
+  Step step;
+  step.kind = Step::Kind::Launch;
+  step.kernel = op.getKernelName().str();
+  gpu::KernelDim3 grid = op.getGridSizeOperandValues();
+  const Value sizes[] = {grid.x, grid.y, grid.z};
+  for (auto [expr, value] : llvm::zip_equal(step.grid, sizes)) {
+    FailureOr<Expr> size = values.exprOf(value, op);
+    if (failed(size))
+      return failure();
+    expr = *size;
+  }
+  if (failed(setThreads(op, step)))
+    return failure();
+  if (op.getKernelOperands().size() > kMaxArguments)
+    return op.emitOpError("expected at most ")
+           << kMaxArguments << " arguments, got "
+           << op.getKernelOperands().size();
+  for (Value value : op.getKernelOperands()) {
+    FailureOr<Argument> argument = argumentOf(value, op);
+    if (failed(argument))
+      return failure();
+    step.arguments.push_back(std::move(*argument));
+  }
+  variant.steps.push_back(std::move(step));
+  return success();
+}

@@ -1,0 +1,14 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Training-free block-sparse attention for prefill: compiled kernels on torch's CUDA tensors, the CPU on NumPy arrays.
+
+python/README.md says how programs are found, docs/SPEC.md what is computed.
+"""
+
+from ._attention import attention, block_sparse_attention
+from ._errors import Error, Status
+from ._program import Program
+
+__all__ = ["attention", "block_sparse_attention", "Error", "Program", "Status"]
+__version__ = "0.1.0"

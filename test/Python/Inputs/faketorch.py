@@ -1,0 +1,69 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""As much of torch as the Python door touches: tensors on made-up CUDA devices, whose addresses nobody follows."""
+
+import math
+import sys
+import types
+
+
+class Dtype:
+    def __init__(self, name, size):
+        self.name, self.size = name, size
+
+    def __str__(self):
+        return f"torch.{self.name}"
+
+
+class Device:
+    def __init__(self, type, index=0):
+        self.type, self.index = type, index
+
+    def __eq__(self, other):
+        return (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self):
+        return hash((self.type, self.index))
+
+    def __str__(self):
+        return f"{self.type}:{self.index}" if self.type == "cuda" else self.type
+
+
+class Tensor:
+    next_address = 0x100000
+
+    def __init__(self, shape, dtype, device, strides=None, address=None):
+        self.shape, self.dtype, self.device, self.requires_grad = tuple(shape), dtype, device, False
+        self.strides = strides or tuple(math.prod(shape[d + 1 :]) for d in range(len(shape)))
+        self.address = address or Tensor.next_address
+        if address is None:
+            Tensor.next_address += -(-math.prod(shape) * dtype.size // 512) * 512 + 512
+
+    def dim(self):
+        return len(self.shape)
+
+    def stride(self):
+        return self.strides
+
+    def data_ptr(self):
+        return self.address if math.prod(self.shape) else 0
+
+
+class Stream:
+    def __init__(self, device):
+        self.cuda_stream = 0x7000 + torch.streams.get(device.index, device.index)
+
+
+def empty(shape, *, dtype, device):
+    torch.allocated.append(Tensor(shape, dtype, device))
+    return torch.allocated[-1]
+
+
+torch = types.ModuleType("torch")
+for name, size in (("float64", 8), ("float32", 4), ("float16", 2), ("bfloat16", 2), ("int32", 4), ("int64", 8), ("uint8", 1)):
+    setattr(torch, name, Dtype(name, size))
+torch.Tensor, torch.empty, torch.allocated, torch.streams, torch.grad = Tensor, empty, [], {}, False
+torch.is_grad_enabled = lambda: torch.grad
+torch.cuda = types.SimpleNamespace(current_stream=Stream)
+sys.modules["torch"] = torch

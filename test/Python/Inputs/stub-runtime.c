@@ -1,0 +1,168 @@
+/* Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+ * See LICENSE for license information.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ */
+
+/* Stands for libunisparse-rt.so where there is no GPU: "artifacts" are the
+ * text that fake-compile.py writes, and every call is a line of the file
+ * $STUB_LOG. $STUB_FAIL names the function that is to fail. */
+#include "unisparse-rt/unisparse.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TENSORS = 8 };
+
+struct unisparse_artifact {
+  char names[2][MAX_TENSORS][32];
+  unisparse_signature signatures[2][MAX_TENSORS];
+  int count[2];
+};
+
+struct unisparse_program {
+  struct unisparse_artifact artifact;
+};
+
+static void note(const char *format, ...) {
+  FILE *log = fopen(getenv("STUB_LOG"), "a");
+  va_list arguments;
+  va_start(arguments, format);
+  vfprintf(log, format, arguments);
+  va_end(arguments);
+  fclose(log);
+}
+
+static void note_tensors(const char *what, const unisparse_tensor *tensors,
+                         int32_t count) {
+  for (int32_t i = 0; i < count; ++i) {
+    note("%s %p %d [", what, tensors[i].data, tensors[i].element);
+    for (int d = 0; d < tensors[i].rank; ++d)
+      note("%s%lld/%lld", d ? " " : "", (long long)tensors[i].sizes[d],
+           (long long)tensors[i].strides[d]);
+    note("]\n");
+  }
+}
+
+static unisparse_status fail(const char *function) {
+  const char *name = getenv("STUB_FAIL");
+  return name && !strcmp(name, function) ? UNISPARSE_BAD_ALIGNMENT
+                                         : UNISPARSE_OK;
+}
+
+const char *unisparse_last_message(void) {
+  return "q: expected an address that is a multiple of 16, got 8 more";
+}
+
+unisparse_status unisparse_artifact_open(const char *path,
+                                         unisparse_artifact **artifact) {
+  static const char *const elements[] = {"f32", "f16", "bf16", "i32"};
+  FILE *file = fopen(path, "r");
+  if (!file)
+    return UNISPARSE_BAD_FILE;
+  unisparse_artifact *a = calloc(1, sizeof *a);
+  char way[8], name[32], element[8];
+  int rank;
+  while (fscanf(file, "%7s %31s %7s %d", way, name, element, &rank) == 4) {
+    int out = !strcmp(way, "out"), i = a->count[out]++;
+    strcpy(a->names[out][i], name);
+    for (int e = 0; e < 4; ++e)
+      if (!strcmp(element, elements[e]))
+        a->signatures[out][i].element = (unisparse_element)e;
+    a->signatures[out][i].rank = rank;
+  }
+  fclose(file);
+  note("open\n");
+  *artifact = a;
+  return fail("open");
+}
+
+void unisparse_artifact_free(unisparse_artifact *artifact) {
+  note("artifact free\n");
+  free(artifact);
+}
+
+int32_t unisparse_artifact_inputs(const unisparse_artifact *a) {
+  return a->count[0];
+}
+
+int32_t unisparse_artifact_outputs(const unisparse_artifact *a) {
+  return a->count[1];
+}
+
+static unisparse_status describe(const unisparse_artifact *a, int out, int i,
+                                 unisparse_signature *to) {
+  *to = a->signatures[out][i];
+  to->name = a->names[out][i];
+  return UNISPARSE_OK;
+}
+
+unisparse_status unisparse_artifact_input(const unisparse_artifact *a,
+                                          int32_t i, unisparse_signature *to) {
+  return describe(a, 0, i, to);
+}
+
+unisparse_status unisparse_artifact_output(const unisparse_artifact *a,
+                                           int32_t i, unisparse_signature *to) {
+  return describe(a, 1, i, to);
+}
+
+unisparse_status unisparse_program_load(const unisparse_artifact *artifact,
+                                        int32_t device,
+                                        unisparse_program **program) {
+  note("load on %d\n", device);
+  *program = calloc(1, sizeof **program);
+  (*program)->artifact = *artifact;
+  return fail("load");
+}
+
+void unisparse_program_free(unisparse_program *program) {
+  note("program free\n");
+  free(program);
+}
+
+const char *unisparse_program_chip(const unisparse_program *program) {
+  (void)program;
+  return "sm_90a";
+}
+
+/* As many sizes as o, lse, counts and indices have, from q, k and v, for
+ * blocks of 128. */
+unisparse_status unisparse_program_prepare(const unisparse_program *program,
+                                           const unisparse_tensor *inputs,
+                                           int32_t input_count,
+                                           unisparse_tensor *outputs,
+                                           int32_t output_count,
+                                           size_t *workspace) {
+  note_tensors("prepare", inputs, input_count);
+  const int64_t rows = (inputs[0].sizes[2] + 127) / 128;
+  const int64_t columns = (inputs[1].sizes[2] + 127) / 128;
+  for (int32_t i = 0; i < output_count; ++i) {
+    const unisparse_signature *s = &program->artifact.signatures[1][i];
+    int is_row = s->element == UNISPARSE_I32;
+    int64_t sizes[] = {inputs[0].sizes[0], inputs[0].sizes[1],
+                       is_row ? rows : inputs[0].sizes[2],
+                       is_row ? columns : inputs[2].sizes[3]};
+    outputs[i].element = s->element;
+    outputs[i].rank = s->rank;
+    int64_t stride = 1;
+    for (int d = s->rank - 1; d >= 0; --d) {
+      outputs[i].sizes[d] = sizes[d];
+      outputs[i].strides[d] = stride;
+      stride *= sizes[d];
+    }
+  }
+  *workspace = 1000;
+  return fail("prepare");
+}
+
+unisparse_status unisparse_program_launch(
+    const unisparse_program *program, const unisparse_tensor *inputs,
+    int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
+    void *workspace, size_t workspace_bytes, void *stream) {
+  (void)program;
+  note_tensors("input", inputs, input_count);
+  note_tensors("output", outputs, output_count);
+  note("workspace %p %zu\nstream %p\n", workspace, workspace_bytes, stream);
+  return fail("launch");
+}

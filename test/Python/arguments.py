@@ -1,0 +1,125 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# RUN: env PATH= UNISPARSE_ARTIFACTS= UNISPARSE_CACHE=%t %python %s
+"""Bad arguments are told before any work: no program of UniSparse is in reach here. (The path of %python is absolute.)"""
+
+import os
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python"))
+
+import numpy as np
+
+import unisparse
+from unisparse import Status
+
+
+def tensors(hq=4, hkv=2, lq=8, lk=8, d=16, dv=16, dtype=np.float32, batch=1):
+    return [np.zeros((batch, h, length, dim), dtype) for h, length, dim in ((hq, lq, d), (hkv, lk, d), (hkv, lk, dv))]
+
+
+# Options of attention, and what the message has to say.
+OPTIONS = [
+    (dict(p=1.2), "p: expected [L3] shares in [0, 1], got 1.2"),
+    (dict(p=float("nan")), "p: expected a finite number, got nan"),
+    (dict(p="0.9"), "p: expected a finite number, got '0.9'"),
+    (dict(p=[0.1, 0.2]), "p: expected [L5] one number or one for each of the 4 query heads, got 2 of them"),
+    (dict(p=[0.1] * 4, share="group"), "p: expected [L5] one number or one for each of the 2 KV heads, got 4 of them"),
+    (dict(top_k=0), "top_k: expected an integer of at least 1, got 0"),
+    (dict(top_k=2.0), "top_k: expected an integer of at least 1, got 2.0"),
+    (dict(block=128), "block: expected (queries, keys), got 128"),
+    (dict(block=(64, 0)), "block: expected an integer of at least 1, got 0"),
+    (dict(pooling=(8,)), "pooling: expected (queries, keys) or (queries, keys, heads), got (8,)"),
+    (dict(pooling=(3, 8)), "pooling: expected [I5] a query factor that divides the query block 128, got 3"),
+    (dict(pooling=(8, 3)), "pooling: expected [I5] a key factor that divides the key block 128, got 3"),
+    (dict(pooling=(8, 8, 3)), "pooling: expected [I6] pooled heads that divide the 4 query heads"),
+    (dict(agg="mean"), "agg: expected 'max' or 'sum', got 'mean'"),
+    (dict(share="all"), "share: expected None or 'none' or 'group', got 'all'"),
+    (dict(causal=1), "causal: expected True or False, got 1"),
+    (dict(scale="x"), "scale: expected a finite number, got 'x'"),
+    (dict(alpha=float("inf")), "alpha: expected a finite number, got inf"),
+    (dict(sink=-1), "sink: expected an integer of at least 0, got -1"),
+    (dict(local=True), "local: expected an integer of at least 0, got True"),
+    (dict(min_blocks=None), "min_blocks: expected an integer of at least 0, got None"),
+    (dict(max_blocks=-2), "max_blocks: expected an integer of at least 0, got -2"),
+    (dict(dense_below="8"), "dense_below: expected an integer of at least 0, got '8'"),
+    (dict(return_lse="no"), "return_lse: expected True or False, got 'no'"),
+    (dict(return_selection=None), "return_selection: expected True or False, got None"),
+    (dict(cu_seqlens=[0, 3, 8]), "cu_seqlens: expected [I8] one array or a pair (of queries, of keys), got 3 of them"),
+    (dict(cu_seqlens=np.array([0, 8])), "cu_seqlens_q: expected int32, got int64"),
+    (dict(cu_seqlens=np.zeros((1, 2), np.int32)), "cu_seqlens_q: expected 1 dimensions, got 2: [1, 2]"),
+]
+
+
+class Arguments(unittest.TestCase):
+    def refused(self, message, call, *arguments, **options):
+        with self.assertRaises(unisparse.Error) as caught:
+            call(*arguments, **options)
+        self.assertIn(message, str(caught.exception))
+        return caught.exception.status
+
+    def test_options(self):
+        for options, message in OPTIONS:
+            with self.subTest(**options):
+                self.refused(message, unisparse.attention, *tensors(), **options)
+
+    def test_good_options_get_further(self):
+        for options in (
+            dict(p=0),
+            dict(p=np.float32(1)),
+            dict(p=[0.1] * 4),
+            dict(p=np.array([0.1, 0.2]), share="group"),
+            dict(block=[64, 64]),
+            dict(top_k=np.int64(3)),
+            dict(pooling=(8, 8, 4)),
+        ):
+            with self.subTest(**options):
+                self.refused(
+                    "unisparse-run: expected the program in PATH or UNISPARSE_RUN, got neither", unisparse.attention, *tensors(), **options
+                )
+
+    def test_tensors(self):
+        q, k, v = tensors()
+        for arguments, message, status in (
+            ((q[0], k, v), "q: expected 4 dimensions, got 3: [4, 8, 16]", Status.BAD_SHAPE),
+            ((q, k, v.tolist()), "v: expected a torch tensor on CUDA or a NumPy array, got list", Status.BAD_ARGUMENT),
+            ((q, k, v.astype(np.float16)), "v: expected [I1] q's type float32, got float16", Status.BAD_SHAPE),
+            (tensors(dtype=np.float64), "q: expected [I1] float32, float16 or bfloat16, got float64", Status.BAD_SHAPE),
+            ((q, k[..., :8], v), "k: expected [I2] q's head_dim of 16, got 8", Status.BAD_SHAPE),
+            ((q, k, np.concatenate([v, v])), "v: expected [I2] q's batch of 1, got 2", Status.BAD_SHAPE),
+            ((q, k, v[:, :1]), "v: expected [I4] k's number of heads 2, got 1", Status.BAD_SHAPE),
+            ((q, k, v[:, :, :5]), "v: expected [I4] k's length 8, got 5", Status.BAD_SHAPE),
+            (tensors(hq=3), "k: expected [I3] heads that divide the 3 of q, got 2", Status.BAD_SHAPE),
+            (tensors(hkv=0), "k: expected [I3] heads that divide the 4 of q, got 0", Status.BAD_SHAPE),
+            (tensors(dv=0), "v: expected a head_dim of at least 1, got 0", Status.BAD_SHAPE),
+        ):
+            with self.subTest(message):
+                self.assertEqual(self.refused(message, unisparse.attention, *arguments), status)
+
+    def test_selection(self):
+        q, k, v = tensors(hq=8)
+        counts, indices = np.zeros((1, 8, 1), np.int32), np.zeros((1, 8, 1, 1), np.int32)
+        for c, i, message in (
+            (counts.astype(np.int64), indices, "counts: expected int32, got int64"),
+            (counts[0], indices, "counts: expected 3 dimensions, got 2: [8, 1]"),
+            (counts, counts, "indices: expected 4 dimensions, got 3: [1, 8, 1]"),
+            (
+                counts[:, :4],
+                indices[:, :4],
+                "counts: expected [A4] as many heads as q, 8, or as k, 2 (repeat those that are shared), got 4",
+            ),
+            (counts, indices[:, :2], "indices: expected [A4] sizes that start with those of counts, [1, 8, 1], got [1, 2, 1, 1]"),
+            (counts, indices.tolist(), "indices: expected a NumPy array, as q is, got list"),
+        ):
+            with self.subTest(message):
+                self.refused(message, unisparse.block_sparse_attention, q, k, v, c, i)
+
+    def test_torch_is_not_imported(self):
+        self.assertNotIn("torch", sys.modules)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,254 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# RUN: rm -rf %t && %python %s %t
+"""What reaches the C interface from torch's tensors: addresses, sizes, strides, stream, device, errors. torch is a fake
+one, the runtime a stub that is compiled against the real header, the compiler a script."""
+
+import concurrent.futures
+import gc
+import os
+import pathlib
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path[:0] = [str(HERE / "Inputs"), str(ROOT / "python")]
+
+import unisparse
+from unisparse import Status, _program, _runtime
+
+TMP = pathlib.Path(sys.argv.pop(1))
+LOG = TMP / "stub.log"
+
+
+def setUpModule():
+    TMP.mkdir(parents=True)
+    compiler = next(filter(None, map(shutil.which, ("clang-22", "clang", "cc", "gcc"))))
+    library = TMP / "libunisparse-rt.so"
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", f"-I{ROOT}/runtime/include", str(HERE / "Inputs" / "stub-runtime.c"), "-o", str(library)], check=True
+    )
+    script = TMP / "unisparse-compile"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE}/Inputs/fake-compile.py "$@"\n')
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    os.environ.update(
+        UNISPARSE_RT=str(library),
+        UNISPARSE_COMPILE=str(script),
+        UNISPARSE_CACHE=str(TMP / "cache"),
+        UNISPARSE_ARTIFACTS="",
+        FAKE_COMPILE_LOG=str(TMP / "compile.log"),
+        STUB_LOG=str(LOG),
+        STUB_FAIL="",
+    )
+    assert "torch" not in sys.modules
+    global faketorch, torch
+    import faketorch
+    from faketorch import torch
+
+
+def tensor(*shape, dtype=None, index=0, **more):
+    return faketorch.Tensor(shape, dtype or torch.bfloat16, faketorch.Device("cuda", index), **more)
+
+
+def qkv(lq=300, lk=300, index=0):
+    return tensor(2, 8, lq, 128, index=index), tensor(2, 2, lk, 128, index=index), tensor(2, 2, lk, 64, index=index)
+
+
+def shown(kind, x, element):
+    """A tensor as the stub notes it."""
+    return f"{kind} {hex(x.data_ptr())} {element} [{' '.join(f'{n}/{s}' for n, s in zip(x.shape, x.stride()))}]"
+
+
+class Cuda(unittest.TestCase):
+    def setUp(self):
+        _program._programs.clear()
+        gc.collect()
+        LOG.write_text("")
+        torch.allocated.clear()
+        torch.streams.clear()
+        torch.grad = False
+        os.environ["STUB_FAIL"] = ""
+
+    def log(self, *kinds):
+        return [line for line in LOG.read_text().splitlines() if line.startswith(kinds)]
+
+    def refused(self, message, status, call, *arguments, **options):
+        with self.assertRaises(unisparse.Error) as caught:
+            call(*arguments, **options)
+        self.assertIn(message, str(caught.exception))
+        self.assertEqual(caught.exception.status, status)
+
+    def test_statuses_are_the_header_s(self):
+        header = (ROOT / "runtime/include/unisparse-rt/unisparse.h").read_text()
+        found = {name: int(value) for name, value in re.findall(r"UNISPARSE_(\w+) = (\d+)", header.split("} unisparse_status;")[0])}
+        self.assertEqual(found, {s.name: s.value for s in Status})
+        elements = re.findall(r"UNISPARSE_(\w+) = \d+", header.split("typedef enum unisparse_element")[1].split("}")[0])
+        self.assertEqual(tuple(e.lower() for e in elements), _runtime.ELEMENTS)
+
+    def test_attention(self):
+        q, k, v = qkv(300, 400)
+        o, lse, counts, indices = unisparse.attention(q, k, v, return_lse=True, return_selection=True)
+        self.assertEqual([x.shape for x in (o, lse, counts, indices)], [(2, 8, 300, 64), (2, 8, 300), (2, 8, 3), (2, 8, 3, 4)])
+        self.assertEqual(
+            [str(x.dtype) for x in (o, lse, counts, indices)], ["torch.bfloat16", "torch.float32", "torch.int32", "torch.int32"]
+        )
+        self.assertEqual(self.log("input"), [shown("input", x, 2) for x in (q, k, v)])
+        self.assertEqual(self.log("output"), [shown("output", x, e) for x, e in zip((o, lse, counts, indices), (2, 0, 3, 3))])
+        workspace = torch.allocated[-1]
+        self.assertEqual((workspace.shape, workspace.dtype.name), ((1000,), "uint8"))
+        self.assertEqual(self.log("workspace"), [f"workspace {hex(workspace.data_ptr())} 1000"])
+        self.assertEqual(len(torch.allocated), 5)
+
+    def test_strides_pass_through(self):
+        q, k, v = qkv()
+        q = tensor(2, 8, 300, 128, strides=(300 * 1024, 128, 1024, 1), address=0x4000)
+        o = unisparse.attention(q, k, v)
+        self.assertEqual(self.log("input")[0], "input 0x4000 2 [2/307200 8/128 300/1024 128/1]")
+        self.assertEqual(o.stride(), (8 * 300 * 64, 300 * 64, 64, 1))
+
+    def test_stream_and_device(self):
+        torch.streams[3] = 0x55
+        unisparse.attention(*qkv(index=3))
+        self.assertEqual(self.log("load", "stream"), ["load on 3", "stream 0x7055"])
+        self.assertTrue(all(x.device.index == 3 for x in torch.allocated))
+        unisparse.attention(*qkv(index=1))
+        torch.streams[3] = 0x66
+        unisparse.attention(*qkv(index=3))
+        self.assertEqual(self.log("load", "stream")[2:], ["load on 1", "stream 0x7001", "stream 0x7066"])
+        self.assertEqual(len(self.log("open")), 2)
+
+    def test_given_selection(self):
+        q, k, v = qkv()
+        counts, indices = tensor(2, 2, 3, dtype=torch.int32), tensor(2, 2, 3, 3, dtype=torch.int32)
+        result = unisparse.block_sparse_attention(q, k, v, counts, indices, return_lse=True)
+        self.assertEqual(len(result), 2)
+        self.assertEqual(self.log("input"), [shown("input", x, e) for x, e in zip((q, k, v, counts, indices), (2, 2, 2, 3, 3))])
+        for wrong, message, status in (
+            (tensor(2, 2, 3, dtype=torch.int64), "counts: expected int32, got torch.int64", Status.BAD_SHAPE),
+            (
+                tensor(2, 2, 3, dtype=torch.int32, index=1),
+                "counts: expected a tensor on cuda:0, as q, got one on cuda:1",
+                Status.WRONG_DEVICE,
+            ),
+        ):
+            self.refused(message, status, unisparse.block_sparse_attention, q, k, v, wrong, indices)
+
+    def test_packed(self):
+        q, k, v = tensor(1, 8, 300, 128), tensor(1, 2, 300, 128), tensor(1, 2, 300, 128)
+        ends, others = tensor(4, dtype=torch.int32), tensor(4, dtype=torch.int32)
+        for given, wanted in ((ends, (ends, ends)), ((ends, others), (ends, others))):
+            LOG.write_text("")
+            unisparse.attention(q, k, v, cu_seqlens=given)
+            self.assertEqual(self.log("input"), [shown("input", x, e) for x, e in zip((q, k, v, *wanted), (2, 2, 2, 3, 3))])
+        self.refused(
+            "cu_seqlens_k: expected a tensor on cuda:0",
+            Status.WRONG_DEVICE,
+            unisparse.attention,
+            q,
+            k,
+            v,
+            cu_seqlens=(ends, tensor(4, dtype=torch.int32, index=1)),
+        )
+
+    def test_empty(self):
+        q, k, v = qkv(0, 0)
+        o = unisparse.attention(q, k, v)
+        self.assertEqual(o.shape, (2, 8, 0, 64))
+        self.assertTrue(all("(nil)" in line for line in self.log("input", "output")))
+
+    def test_refused_before_work(self):
+        q, k, v = qkv()
+        cpu = faketorch.Tensor((2, 2, 300, 128), torch.bfloat16, faketorch.Device("cpu"))
+        wanting = tensor(2, 2, 300, 64)
+        wanting.requires_grad = True
+        import numpy
+
+        for arguments, message, status in (
+            ((q, cpu, v), "k: expected a tensor on CUDA (for the CPU pass NumPy arrays), got one on cpu", Status.WRONG_DEVICE),
+            ((q, tensor(2, 2, 300, 128, index=1), v), "k: expected a tensor on cuda:0, as q, got one on cuda:1", Status.WRONG_DEVICE),
+            (
+                (q, k, tensor(2, 2, 300, 64, dtype=torch.float16)),
+                "v: expected [I1] q's type torch.bfloat16, got torch.float16",
+                Status.BAD_SHAPE,
+            ),
+            ((q, k, numpy.zeros((2, 2, 300, 64), "f2")), "v: expected a Tensor, as q is, got ndarray", Status.BAD_ARGUMENT),
+        ):
+            with self.subTest(message):
+                self.refused(message, status, unisparse.attention, *arguments)
+        torch.grad = True
+        self.refused(
+            "v: expected a tensor without gradient, or torch.no_grad(): there is no backward pass, got requires_grad=True",
+            Status.BAD_ARGUMENT,
+            unisparse.attention,
+            q,
+            k,
+            wanting,
+        )
+        self.assertEqual(LOG.read_text(), "")
+        torch.grad = False
+        unisparse.attention(q, k, wanting)
+
+    def test_failures_of_the_runtime(self):
+        for function in ("open", "load", "prepare", "launch"):
+            with self.subTest(function):
+                os.environ["STUB_FAIL"] = function
+                _program._programs.clear()
+                self.refused(
+                    "q: expected an address that is a multiple of 16, got 8 more", Status.BAD_ALIGNMENT, unisparse.attention, *qkv()
+                )
+        os.environ["STUB_FAIL"] = ""
+        unisparse.attention(*qkv())
+
+    def test_everything_is_freed(self):
+        unisparse.attention(*qkv())
+        _program._programs.clear()
+        gc.collect()
+        self.assertEqual(self.log("open", "artifact free", "program free"), ["open", "program free", "artifact free"])
+
+    def test_threads_load_once(self):
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: unisparse.attention(*qkv()), range(32)))
+        self.assertEqual(len(self.log("load")), 1)
+        self.assertEqual(len(self.log("stream")), 32)
+
+    def test_program(self):
+        path = TMP / "own.usp"
+        path.write_text("in x bf16 4\nin y bf16 4\nin z bf16 4\nout o f32 4\n")
+        call = unisparse.Program(path).bind(*qkv())
+        call()
+        torch.streams[0] = 9
+        (o,) = call()
+        self.assertEqual(str(o.dtype), "torch.float32")
+        self.assertEqual(self.log("stream"), ["stream 0x7000", "stream 0x7009"])
+        self.assertEqual(len(self.log("prepare")), 3)
+        self.refused("inputs: expected at least one tensor, got 0", Status.BAD_ARGUMENT, unisparse.Program(path))
+        self.refused(
+            "x: expected elements of float32, float16, bfloat16, int32, got torch.float64",
+            Status.BAD_SHAPE,
+            unisparse.Program(path).bind,
+            tensor(1, dtype=torch.float64),
+        )
+
+    def test_no_library(self):
+        command = [sys.executable, "-c", "import unisparse._runtime as r\ntry: r.library()\nexcept r.Error as e: print(e.status.name, e)"]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "python"), "PYTHONDONTWRITEBYTECODE": "1", "UNISPARSE_RT": str(TMP / "none.so")},
+        )
+        self.assertIn(
+            "BAD_FILE libunisparse-rt.so: expected the runtime in UNISPARSE_RT, beside the package or on the loader's path, got",
+            done.stdout,
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()

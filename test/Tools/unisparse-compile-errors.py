@@ -1,0 +1,95 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# RUN: rm -rf %t && mkdir %t && %python %s --tool=unisparse-compile --tmp=%t
+"""What unisparse-compile refuses: one line on stderr, status 2 for a wrong command line and 1 for bad input, no file."""
+
+import argparse
+import pathlib
+import subprocess
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--tool", required=True)
+parser.add_argument("--tmp", type=pathlib.Path, required=True)
+args = parser.parse_args()
+tmp = args.tmp
+
+PROGRAM = """
+func.func @main(%q: tensor<1x4x?x64xf16>) -> tensor<1x4x?x64xf16> {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (tensor<1x4x?x64xf16>, tensor<1x4x?x64xf16>, tensor<1x4x?x64xf16>) -> tensor<1x4x?x64xf16>
+  return %o : tensor<1x4x?x64xf16>
+}
+"""
+HOST = """module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0">]
+  func.func @main(%n: memref<?xf32>) { return }
+}
+"""
+for name, text in {
+    "p.mlir": PROGRAM,
+    "host.mlir": HOST,
+    "broken.mlir": "func.func",
+    "copies.mlir": PROGRAM.replace("return %o", "return %q"),
+    "text.usp": "no artifact but long enough to be one",
+}.items():
+    (tmp / name).write_text(text)
+(tmp / "folder").mkdir()
+
+OUT = f"-o={tmp}/x.usp"
+OPTIONS = ["--stage=block_sparse_attention", "--heads=4", "--head-dim=64", OUT]
+CHIP = "--chip=sm_80"
+P = f"{tmp}/p.mlir"
+
+# (options, exit status, what the line has)
+CASES = [
+    ([], 2, "-o: expected a path, got ''"),
+    ([P, P, OUT], 2, "input: expected one PROGRAM.mlir at most"),
+    ([OUT], 2, "--heads: expected a number where no PROGRAM.mlir is given"),
+    ([OUT, "--heads=4"], 2, "--head-dim: expected a number where no PROGRAM.mlir is given"),
+    ([OUT, "--heads=four", "--head-dim=64"], 2, "--heads: expected a whole number, got 'four'"),
+    ([*OPTIONS, "--kv-heads="], 2, "--kv-heads: expected a whole number, got ''"),
+    ([*OPTIONS, "--value-dim=x"], 2, "--value-dim: expected a whole number, got 'x'"),
+    ([*OPTIONS, "--entry=main"], 2, "--entry: expected a PROGRAM.mlir beside it, got 'main'"),
+    ([*OPTIONS, "--format=ptx"], 2, "--format: expected isa or bin, got 'ptx'"),
+    ([*OPTIONS, "--stage=pool"], 2, "--stage: expected attention or block_sparse_attention, got 'pool'"),
+    ([*OPTIONS, "--dtype=f64"], 2, "--dtype: expected f16, bf16 or f32, got 'f64'"),
+    ([*OPTIONS, "--block=64"], 2, "--block: expected two sizes like 128x128, got '64'"),
+    ([*OPTIONS, "--agg=mean"], 2, "--agg: expected max or sum, got 'mean'"),
+    ([*OPTIONS, "--dump-ir="], 2, "--dump-ir: expected a path, got ''"),
+    ([*OPTIONS, "--colour=red"], 2, "Unknown command line argument '--colour=red'"),
+    *(([P, OUT, CHIP, option], 2, f"{option.split('=')[0]}: expected no option about the computation beside PROGRAM.mlir")
+    for option in ("--block=64x64", "--heads=4", "--stage=attention", "--packed", "--return-lse", "--dtype=f16", "--p=0.5")),
+    (["--show="], 2, "--show: expected a path, got ''"),
+    ([f"--show={tmp}/text.usp", OUT], 2, "--show: expected no program and no -o beside it"),
+    ([f"--show={tmp}/text.usp", P], 2, "--show: expected no program and no -o beside it"),
+    ([f"--show={tmp}/none.usp"], 1, "--show: expected a file, got"),
+    ([f"--show={tmp}/text.usp"], 1, "text.usp: expected an artifact that starts with UNISPARS, got another kind of file"),
+    ([*OPTIONS], 1, "--chip: expected at least one, got none"),
+    ([*OPTIONS, "--chip=sm_70"], 1, "--chip: expected one of sm_80, sm_86, sm_89, sm_90, sm_90a, sm_100a, sm_120, got sm_70"),
+    ([*OPTIONS, CHIP, CHIP], 1, "--chip: expected every chip once, got sm_80 twice"),
+    ([*OPTIONS, CHIP, "--heads=0"], 1, "--heads: expected at least 1, got 0"),
+    ([*OPTIONS, CHIP, "--kv-heads=0"], 1, "--kv-heads: expected at least 1, got 0"),
+    ([*OPTIONS, CHIP, "--kv-heads=3"], 1, "--kv-heads: [I3] expected a number that divides --heads 4, got 3"),
+    ([*OPTIONS, CHIP, "--pool=3x8"], 1, "--pool: [I5] expected a query factor that divides the query block 128, got 3"),
+    ([*OPTIONS, CHIP, "--return-selection"], 1, "--return-selection: expected --stage=attention"),
+    # The tile level has no kernel for it, and says so.
+    ([*OPTIONS, CHIP, "--block=100x64", "--pool=1x1"], 1, "expected a query block that is a multiple of 16"),
+    ([P, CHIP, f"-o={tmp}/folder"], 1, "-o: expected a file, got the folder"),
+    ([P, CHIP, f"-o={tmp}/none/x.usp"], 1, "-o: expected a folder to write"),
+    ([f"{tmp}/none.mlir", CHIP, OUT], 1, "none.mlir"),
+    ([f"{tmp}/broken.mlir", CHIP, OUT], 1, "broken.mlir:1:"),
+    ([P, CHIP, OUT, "--entry=other"], 1, "expected a function @other, got none"),
+    # What is compiled is for one chip.
+    ([f"{tmp}/host.mlir", CHIP, OUT], 1, "--chip: expected none beside a program that is compiled, got sm_80"),
+    # A result that is an argument would have to be copied by the host.
+    ([f"{tmp}/copies.mlir", CHIP, OUT], 1, "copies.mlir:"),
+]
+
+for options, status, part in CASES:
+    run = subprocess.run([args.tool, *options], capture_output=True, text=True, timeout=60)
+    line = run.stderr
+    assert run.returncode == status, (options, run.returncode, line)
+    assert line.startswith("unisparse-compile: ") and line.count("\n") == 1, (options, line)
+    assert part in line, (options, line)
+    assert not run.stdout and not (tmp / "x.usp").exists(), options
+print(len(CASES), "cases")

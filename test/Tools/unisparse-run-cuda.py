@@ -1,0 +1,140 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# RUN: rm -rf %t && mkdir %t && %python %s --run=%unisparse_run --compile=unisparse-compile --driver=%fake_driver --tmp=%t
+"""unisparse-run --target=cuda without a GPU: what it says where there is none, and, on a driver of host memory, that
+tensors get there and back, that the chip is the device's, and what is reported."""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Execution", "lib"))
+
+import numpy as np
+import safetensors
+from safetensors import Tensor
+
+parser = argparse.ArgumentParser()
+for name in ("run", "compile", "driver"):
+    parser.add_argument(f"--{name}", required=True)
+parser.add_argument("--tmp", type=pathlib.Path, required=True)
+args = parser.parse_args()
+tmp = args.tmp
+
+# 2 sequences, 4 heads, 100 queries and keys. The program's o is v, its lse is 7.
+SHAPE = (2, 4, 100, 32)
+COPY = """
+!t = memref<?x4x?x32xf32>
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\\0A.target sm_80\\0A.entry copy()">]
+  func.func @main(%q: !t, %k: !t, %v: !t) -> (!t, memref<?x4x?xf32>) {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %c2 = arith.constant 2 : index
+    %row = arith.constant 512 : index
+    %seven = arith.constant 7.0 : f32
+    %b = memref.dim %q, %c0 : !t
+    %l = memref.dim %q, %c2 : !t
+    %bk = memref.dim %k, %c0 : !t
+    %same = arith.cmpi eq, %b, %bk : index
+    cf.assert %same, "I2: the batch of q == the batch of k"
+    %o = gpu.alloc (%b, %l) : !t
+    %lse = gpu.alloc (%b, %l) : memref<?x4x?xf32>
+    %w = gpu.alloc (%b, %l) : !t
+    %n = arith.muli %b, %l : index
+    %bytes = arith.muli %n, %row : index
+    %size = arith.index_cast %bytes : index to i64
+    %av = memref.extract_aligned_pointer_as_index %v : !t -> index
+    %iv = arith.index_cast %av : index to i64
+    %pv = llvm.inttoptr %iv : i64 to !llvm.ptr<1>
+    %aw = memref.extract_aligned_pointer_as_index %w : !t -> index
+    %iw = arith.index_cast %aw : index to i64
+    %pw = llvm.inttoptr %iw : i64 to !llvm.ptr<1>
+    %ao = memref.extract_aligned_pointer_as_index %o : !t -> index
+    %io = arith.index_cast %ao : index to i64
+    %po = llvm.inttoptr %io : i64 to !llvm.ptr<1>
+    gpu.launch_func @unisparse_kernels::@copy blocks in (%l, %b, %c1) threads in (%c2, %c1, %c1) args(%pv : !llvm.ptr<1>, %pw : !llvm.ptr<1>, %size : i64)
+    gpu.launch_func @unisparse_kernels::@copy blocks in (%l, %b, %c1) threads in (%c2, %c1, %c1) args(%pw : !llvm.ptr<1>, %po : !llvm.ptr<1>, %size : i64)
+    gpu.memset %lse, %seven : memref<?x4x?xf32>, f32
+    return %o, %lse : !t, memref<?x4x?xf32>
+  }
+}
+"""
+rng = np.random.default_rng(0)
+q, k, v = (rng.normal(size=SHAPE).astype(np.float32) for _ in range(3))
+safetensors.write(str(tmp / "f32.safetensors"), {"q": Tensor("F32", q), "k": Tensor("F32", k), "v": Tensor("F32", v)})
+half = {"q": Tensor("F16", q), "k": Tensor("F16", k), "v": Tensor("F16", v)}
+safetensors.write(str(tmp / "f16.safetensors"), half)
+counts, indices = np.full((2, 4, 2), 1), np.zeros((2, 4, 2, 2), int)
+safetensors.write(str(tmp / "selection.safetensors"), {"counts": Tensor("I32", counts), "indices": Tensor("I32", indices)})
+(tmp / "copy.mlir").write_text(COPY)
+subprocess.run([args.compile, tmp / "copy.mlir", "-o", tmp / "copy.usp"], check=True, timeout=60)
+
+
+def run(*options, **environment):
+    log = tmp / "log"
+    log.unlink(missing_ok=True)
+    env = {**os.environ, "UNISPARSE_LIBCUDA": args.driver, "FAKE_LOG": str(log), **environment}
+    done = subprocess.run([args.run, *map(str, options)], capture_output=True, text=True, env=env, timeout=60)
+    return done, log.read_text().splitlines() if log.exists() else []
+
+
+def fails(part, *options, status=1, **environment):
+    done, log = run(*options, **environment)
+    assert done.returncode == status, (options, done)
+    assert done.stderr.startswith("unisparse-run: ") and done.stderr.count("\n") == 1 and not done.stdout, done
+    assert part in done.stderr, (part, done.stderr)
+    assert not any(line.startswith("launch") for line in log), log
+
+
+F32, F16, CUDA, COPY = tmp / "f32.safetensors", tmp / "f16.safetensors", "--target=cuda", f"--artifact={tmp}/copy.usp"
+SELECTION = f"--selection={tmp}/selection.safetensors"
+
+# What is wrong, in one line.
+fails("--target=cuda: expected NVIDIA's driver on this machine, got ", F16, CUDA, UNISPARSE_LIBCUDA="/none/libcuda.so")
+fails("--target=cuda: expected an NVIDIA GPU, got none", F16, CUDA, FAKE_DEVICES="0")
+fails("--device: expected 0 to 1, got 2", F16, CUDA, "--device=2", FAKE_DEVICES="2")
+fails("--device: expected 0 to 0, got -1", F16, CUDA, "--device=-1")
+fails("--device: expected a GPU that can run code for one of sm_80,", F16, CUDA, FAKE_CAPABILITY="75")
+fails("--device: expected a whole number, got 'x'", F16, CUDA, "--device=x", status=2)
+fails("--chip: expected one of sm_80, ", F16, CUDA, "--chip=sm_75")
+fails("--chip: expected --target=cuda beside it, got 'cpu'", F16, "--chip=sm_80", status=2)
+fails("--artifact: expected --target=cuda beside it, got 'cpu'", F16, COPY, status=2)
+fails("--compare: expected nothing to compile beside --artifact, got 'dense'", F32, CUDA, COPY, "--compare=dense", status=2)
+fails("--p: expected no option about the computation beside --artifact", F32, CUDA, COPY, "--p=0.5", status=2)
+fails("--artifact: expected a file, got", F32, CUDA, "--artifact=/none.usp")
+fails("f32.safetensors: ", F32, CUDA, f"--artifact={F32}")
+# The runtime's own words: another type, a check, a chip.
+fails("copy.usp: ", F16, CUDA, COPY)
+fails("copy.usp: ", F32, CUDA, COPY, FAKE_CAPABILITY="75")
+# The tile level has kernels for f16 and bf16 only.
+fails("expected f16 or bf16 at the tile level", F32, CUDA, SELECTION, "--block=64x64")
+
+# An artifact: there and back, with NaN around the inputs or without.
+for more in ([], ["--poison", "--repeat=3"]):
+    done, log = run(F32, CUDA, COPY, "--json", f"--output={tmp}/out.safetensors", *more)
+    assert done.returncode == 0 and not done.stderr, done
+    out = safetensors.read(str(tmp / "out.safetensors"))
+    assert np.array_equal(out["o"].data, v) and np.all(out["lse"].data == 7) and out["lse"].data.shape == SHAPE[:3]
+    report = json.loads(done.stdout)
+    assert report["device"] == "Fake GPU 0" and report["chip"] == "sm_80", report
+    assert report["seconds"]["total"] == 0.0025 and report["density"] == 1, report
+    tensor = v.nbytes
+    assert report["device_memory_bytes"] == 5 * tensor + tensor // 32, report
+    assert log == ["load sm_80"] + ["launch copy 100x2x1 2x1x1 0"] * 2 * (3 if more else 1), log
+
+# In process: compiled for what the device is, exact chips first.
+for capability, chip in (("80", "sm_80"), ("87", "sm_86"), ("90", "sm_90a"), ("103", "sm_90"), ("121", "sm_120")):
+    done, log = run(F16, CUDA, SELECTION, "--block=64x64", "--compare=dense", "--json", FAKE_CAPABILITY=capability)
+    assert done.returncode == 0, done
+    report = json.loads(done.stdout)
+    assert report["chip"] == chip and "compare" in report and report["selected_blocks"] == 16, report
+    assert log == [f"load {chip}"] * 2 + ["launch attend 2x4x2 128x1x1 24576"] * 2, log
+done, log = run(F16, CUDA, SELECTION, "--block=64x64", "--chip=sm_80", "--device=1", f"--dump-ir={tmp}/ir", FAKE_DEVICES="2")
+assert done.returncode == 0 and "(Fake GPU 1, sm_80)" in done.stdout and "of the device for the run" in done.stdout, done
+assert log[0] == "load sm_80" and (tmp / "ir" / "00-input.mlir").exists(), log

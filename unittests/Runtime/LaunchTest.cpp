@@ -1,0 +1,307 @@
+//===- LaunchTest.cpp - What a launch enqueues, and refuses to
+//--------------===//
+//
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Artifacts.h"
+
+#include <thread>
+
+using namespace unisparse::runtime;
+
+namespace {
+
+class LaunchTest : public RuntimeTest {
+protected:
+  /// A call that is ready to be launched, with the log empty.
+  static void ready(Call &call) {
+    ASSERT_EQ(call.prepare(), UNISPARSE_OK) << unisparse_last_message();
+    stub_reset();
+  }
+
+  /// Expects a refusal that enqueues nothing.
+  static void expectRefused(Call &call, unisparse_status status,
+                            const std::vector<std::string> &facts) {
+    expectFailure(call.launch(), status, facts);
+    EXPECT_STREQ(stub_log(), "");
+  }
+};
+
+void *address(uint64_t value) { return reinterpret_cast<void *>(value); }
+
+TEST_F(LaunchTest, ExactCalls) {
+  Call call(sample());
+  ready(call);
+  long before = allocations;
+  unisparse_status status = call.launch();
+  EXPECT_EQ(allocations, before); // a launch allocates nothing
+  ASSERT_EQ(status, UNISPARSE_OK) << unisparse_last_message();
+  EXPECT_STREQ(
+      stub_log(),
+      "fill 0x105004000 with 5, 25 words, stream 7 on 0\n"
+      "launch score:ppipi grid 2 8 2 block 128 1 1 shared 0 stream 7 on 0 "
+      "p:0x102000000 p:0x105000000 i:0xffffffff p:0x40 i:0x3f000000\n"
+      "map 0x101000000 type 6 (64 box 64 step 1) (256 box 128 step 1) stride "
+      "128 interleave 0 swizzle 3 l2 2 fill 0\n"
+      "map 0x103000000 type 6 (64 box 8 step 1) (4096 box 1 step 1) stride 128 "
+      "interleave 0 swizzle 0 l2 2 fill 0\n"
+      "launch attend:mmpp grid 8 2 2 block 32 4 3 shared 100000 stream 7 on 0 "
+      "m:0x1010101 m:0x2020202 p:0x104000000 p:0x105004100\n"
+      "fill 0x104000000 with 9, 4096 words, stream 7 on 0\n");
+}
+
+TEST_F(LaunchTest, TypesOfTensorMaps) {
+  Spec spec = sample();
+  std::vector<std::string> maps;
+  for (uint32_t element : {0, 1, 2, 3})
+    maps.push_back(mapArgument(
+        {buffer(Input, 0), element, {constant(64)}, {}, {8}, element}));
+  spec.variants[1].steps = {
+      launch("k:", std::vector<Expr>(3, constant(1)), {1, 1, 1}, 0, maps)};
+  Call call(spec);
+  ready(call);
+  ASSERT_EQ(call.launch(), UNISPARSE_OK) << unisparse_last_message();
+  std::string log = stub_log();
+  for (const char *fact : {"type 7 (64 box 8 step 1) interleave 0 swizzle 0",
+                           "type 6 (64 box 8 step 1) interleave 0 swizzle 1",
+                           "type 9 (64 box 8 step 1) interleave 0 swizzle 2",
+                           "type 3 (64 box 8 step 1) interleave 0 swizzle 3"})
+    EXPECT_NE(log.find(fact), std::string::npos) << fact << " in " << log;
+}
+
+TEST_F(LaunchTest, TwoDevices) {
+  Spec spec = sample();
+  spec.variants[1].exact = 0;
+  spec.variants[1].kind = 0;
+  spec.variants[1].capability = 80;
+  spec.variants.erase(spec.variants.begin());
+  Call first(spec, 0), second(spec, 1);
+  ready(first);
+  ready(second);
+  stub_push_foreign();
+  EXPECT_EQ(second.launch(), UNISPARSE_OK) << unisparse_last_message();
+  EXPECT_NE(std::string(stub_log()).find("stream 7 on 1"), std::string::npos);
+  EXPECT_EQ(std::string(stub_log()).find(" on 0"), std::string::npos);
+  EXPECT_TRUE(stub_pop_foreign());
+  stub_reset();
+  EXPECT_EQ(first.launch(), UNISPARSE_OK) << unisparse_last_message();
+  EXPECT_EQ(std::string(stub_log()).find(" on 1"), std::string::npos);
+  // Facts are the device's own: 108 multiprocessors give 4 * 24 bytes less.
+  EXPECT_EQ(first.workspaceBytes - second.workspaceBytes, 96u);
+}
+
+TEST_F(LaunchTest, Threads) {
+  Call call(sample());
+  ready(call);
+  stub_config.keep_log = 0;
+  std::vector<std::thread> threads;
+  std::vector<std::string> messages(8);
+  for (int t = 0; t < 8; ++t)
+    threads.emplace_back([&, t] {
+      Call mine(sample(), 1);
+      for (int i = 0; i < 50; ++i) {
+        if (unisparse_status status = call.launch())
+          messages[t] = unisparse_status_name(status);
+        // A failure of one thread is not seen by another.
+        mine.inputs[0].sizes[3] = t;
+        mine.prepare();
+        std::string expected =
+            "q.size(3): expected 64, got " + std::to_string(t);
+        if (unisparse_last_message() != expected)
+          messages[t] = unisparse_last_message();
+      }
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  for (const std::string &message : messages)
+    EXPECT_EQ(message, "");
+  EXPECT_EQ(stub_calls("cuLaunchKernel"), 8 * 50 * 2);
+  EXPECT_EQ(stub_calls("cuCtxPushCurrent_v2"),
+            stub_calls("cuCtxPopCurrent_v2"));
+}
+
+TEST_F(LaunchTest, Arguments) {
+  Call call(sample());
+  ready(call);
+  unisparse_tensor *in = call.inputs.data(), *out = call.outputs.data();
+  expectFailure(
+      unisparse_program_launch(nullptr, in, 2, out, 2, nullptr, 0, nullptr),
+      UNISPARSE_BAD_ARGUMENT, {"program", "null"});
+  expectFailure(unisparse_program_launch(call.program, in, 3, out, 2, nullptr,
+                                         0, nullptr),
+                UNISPARSE_BAD_ARGUMENT, {"inputs", "expected 2", "got 3"});
+  expectFailure(unisparse_program_launch(call.program, in, 2, out, 1, nullptr,
+                                         0, nullptr),
+                UNISPARSE_BAD_ARGUMENT, {"outputs", "expected 2", "got 1"});
+  expectFailure(unisparse_program_launch(call.program, in, 2, nullptr, 2,
+                                         nullptr, 0, nullptr),
+                UNISPARSE_BAD_ARGUMENT, {"outputs", "null"});
+  in[0].data = nullptr;
+  expectRefused(call, UNISPARSE_BAD_ARGUMENT, {"input q", "null pointer"});
+}
+
+TEST_F(LaunchTest, Outputs) {
+  Call call(sample());
+  ready(call);
+  call.outputs[0].element = UNISPARSE_F32;
+  expectRefused(call, UNISPARSE_BAD_SHAPE, {"o: expected f16, got f32"});
+  call.outputs[0].element = UNISPARSE_F16;
+  call.outputs[1].sizes[2] = 255;
+  expectRefused(call, UNISPARSE_BAD_SHAPE,
+                {"lse.size(2): expected 256, got 255"});
+  call.outputs[1].sizes[2] = 256;
+  call.outputs[1].strides[1] = 512;
+  expectRefused(call, UNISPARSE_BAD_SHAPE,
+                {"lse.stride(1): expected 256 (contiguous), got 512"});
+}
+
+TEST_F(LaunchTest, Workspace) {
+  Call call(sample());
+  ready(call);
+  --call.workspaceBytes;
+  expectRefused(call, UNISPARSE_SMALL_WORKSPACE,
+                {"workspace", "at least 17168", "got 17167"});
+  ++call.workspaceBytes;
+  call.workspace += 128;
+  expectRefused(call, UNISPARSE_BAD_ALIGNMENT,
+                {"workspace", "multiple of 256", "0x105000080"});
+  call.workspace = 0;
+  expectRefused(call, UNISPARSE_BAD_ARGUMENT,
+                {"workspace", "17168 bytes", "null pointer"});
+}
+
+TEST_F(LaunchTest, Alignment) {
+  Call call(sample());
+  ready(call);
+  call.inputs[1].data = address(device0 + 0x2000008);
+  expectRefused(call, UNISPARSE_BAD_ALIGNMENT,
+                {"input k", "multiple of 16", "0x102000008"});
+}
+
+TEST_F(LaunchTest, Overlap) {
+  Call call(sample());
+  ready(call);
+  unisparse_tensor &q = call.inputs[0], &o = call.outputs[0];
+  void *apart = o.data;
+  uint64_t bytes = 2 * 8 * 256 * 64 * 2;
+  // The last bytes of q, then right behind it.
+  o.data = address(device0 + 0x1000000 + bytes - 16);
+  expectRefused(call, UNISPARSE_OVERLAP,
+                {"output o", "input q", "0x101000000 with 524288 bytes"});
+  o.data = address(device0 + 0x1000000 + bytes);
+  EXPECT_EQ(call.launch(), UNISPARSE_OK) << unisparse_last_message();
+  stub_reset();
+  // With strides q reaches further than its elements' bytes.
+  q.strides[0] *= 2;
+  expectRefused(call, UNISPARSE_OVERLAP, {"output o", "input q", "786432"});
+  q.strides[0] /= 2;
+  o.data = apart;
+  call.outputs[1].data = o.data;
+  expectRefused(call, UNISPARSE_OVERLAP, {"output lse", "output o"});
+  call.outputs[1].data = address(device0 + 0x4000000);
+  call.workspace = device0 + 0x2000000 - 256;
+  expectRefused(call, UNISPARSE_OVERLAP, {"workspace", "input k"});
+  call.workspace = device0 + 0x4000000;
+  expectRefused(call, UNISPARSE_OVERLAP, {"workspace", "output lse"});
+  // Inputs may share memory.
+  call.workspace = device0 + 0x5000000;
+  call.inputs[1].data = q.data;
+  EXPECT_EQ(call.launch(), UNISPARSE_OK) << unisparse_last_message();
+}
+
+/// Without an element there is no address, no overlap and no launch.
+TEST_F(LaunchTest, Nothing) {
+  Call call(sample());
+  for (auto *tensors : {&call.inputs, &call.outputs})
+    for (unisparse_tensor &tensor : *tensors) {
+      tensor.sizes[0] = 0;
+      tensor.data = address(3);
+    }
+  ready(call);
+  ASSERT_EQ(call.launch(), UNISPARSE_OK) << unisparse_last_message();
+  EXPECT_STREQ(stub_log(),
+               "fill 0x105000000 with 5, 25 words, stream 7 on 0\n");
+}
+
+TEST_F(LaunchTest, Memory) {
+  Call call(sample());
+  ready(call);
+  unisparse_tensor &k = call.inputs[1];
+  k.data = address(device1);
+  expectRefused(call, UNISPARSE_WRONG_DEVICE,
+                {"input k", "device 0", "memory of device 1", "0x200000000"});
+  for (uint64_t host : {pinned, uint64_t(0x1000)}) {
+    k.data = address(host);
+    expectRefused(call, UNISPARSE_WRONG_DEVICE,
+                  {"input k", "device 0", "memory of the host"});
+  }
+  k.data = address(managed);
+  EXPECT_EQ(call.launch(), UNISPARSE_OK) << unisparse_last_message();
+  stub_reset();
+  call.outputs[0].data = address(device1);
+  expectRefused(call, UNISPARSE_WRONG_DEVICE, {"output o"});
+  call.outputs[0].data = address(device0 + 0x3000000);
+  call.workspace = device1;
+  expectRefused(call, UNISPARSE_WRONG_DEVICE, {"workspace"});
+}
+
+TEST_F(LaunchTest, Limits) {
+  Expr one = constant(1);
+  auto expectStep = [&](const std::string &step,
+                        const std::vector<std::string> &facts) {
+    Spec spec = sample();
+    // Behind a step that must not be enqueued either.
+    spec.variants[1].steps.resize(1);
+    spec.variants[1].steps.push_back(step);
+    Call call(spec);
+    call.workspaceBytes = 1 << 20;
+    stub_reset();
+    expectFailure(call.prepare(), UNISPARSE_BAD_SHAPE, facts);
+    expectRefused(call, UNISPARSE_BAD_SHAPE, facts);
+  };
+  auto expectGrid = [&](const std::vector<Expr> &grid,
+                        const std::vector<std::string> &facts) {
+    expectStep(launch("k", grid, {1, 1, 1}, 0, {}), facts);
+  };
+  expectGrid({constant(int64_t(1) << 31), one, one},
+             {"kernel \"k\"", "grid x", "2147483647", "got 2147483648"});
+  expectGrid({one, constant(65536), one}, {"grid y", "65535", "got 65536"});
+  expectGrid({one, one, constant(65536)}, {"grid z", "65535", "got 65536"});
+  expectGrid({constant(-1), one, one}, {"grid x", "got -1"});
+  expectGrid({apply(CeilDiv, one, constant(0)), one, one},
+             {"grid x", "divides by 0"});
+  auto expectArgument = [&](const std::string &argument,
+                            const std::vector<std::string> &facts) {
+    expectStep(launch("k", {one, one, one}, {1, 1, 1}, 0, {argument}), facts);
+  };
+  expectArgument(i32Argument(constant(int64_t(1) << 31)),
+                 {"kernel \"k\"", "argument 0", "32 bits", "got 2147483648"});
+  expectArgument(i32Argument(constant(-(int64_t(1) << 31) - 1)),
+                 {"argument 0", "got -2147483649"});
+  expectArgument(i64Argument(apply(Mul, constant(INT64_MAX), symbol(0))),
+                 {"argument 0", "overflows 64 bits"});
+  auto expectMap = [&](const Expr &size, const Expr &stride,
+                       const std::vector<std::string> &facts) {
+    expectArgument(
+        mapArgument(
+            {buffer(Input, 0), 1, {constant(64), size}, {stride}, {64, 1}, 0}),
+        facts);
+  };
+  expectMap(constant(0), constant(16), {"size 1", "1 to 2^32", "got 0"});
+  expectMap(constant((int64_t(1) << 32) + 1), constant(16),
+            {"size 1", "got 4294967297"});
+  expectMap(one, constant(24), {"stride 0", "multiple of 16", "got 24"});
+  expectMap(one, constant(int64_t(1) << 40), {"stride 0", "below 2^40"});
+  expectMap(one, constant(-16), {"stride 0", "got -16"});
+  expectMap(apply(FloorDiv, one, constant(0)), one, {"size 1", "divides by 0"});
+  expectStep(fill(buffer(Workspace, 1), 0, constant(26)),
+             {"fill of workspace buffer 1", "25 words", "got 26"});
+  expectStep(fill(buffer(Output, 1), 0, constant(-1)),
+             {"fill of output 1", "4096 words", "got -1"});
+}
+
+} // namespace

@@ -1,0 +1,368 @@
+/* Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+ * See LICENSE for license information.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ */
+
+#include "StubDriver.h"
+#include <pthread.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+  SUCCESS = 0,
+  INVALID_VALUE = 1,
+  INVALID_DEVICE = 101,
+  INVALID_CONTEXT = 201,
+  INVALID_HANDLE = 400,
+  NOT_FOUND = 500
+};
+
+enum { FOREIGN = STUB_MAX_DEVICES, CONTEXTS, STACK = 16 };
+
+typedef struct Context {
+  int device, references;
+} Context;
+typedef struct Module {
+  Context *context;
+} Module;
+typedef struct Function {
+  struct Function *next; /* functions live as long as the stub */
+  Context *context;
+  char name[64];
+} Function;
+
+StubConfig stub_config;
+static Context contexts[CONTEXTS];
+static Function *functions;
+static int live_modules;
+static char log_text[1 << 16];
+static size_t log_used;
+static struct {
+  char name[48];
+  int count;
+} calls[64];
+static char fail_name[48];
+static int fail_skip, fail_code, fail_done;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static _Thread_local Context *stack[STACK];
+static _Thread_local int depth;
+
+__attribute__((constructor)) void stub_reset(void) {
+  stub_config = (StubConfig){2, {90, 80}, {132, 108}, 12040, "", 1};
+  for (int i = 0; i < CONTEXTS; ++i)
+    contexts[i].device = i;
+  memset(calls, 0, sizeof calls);
+  log_text[log_used = 0] = 0;
+  fail_name[0] = 0;
+  fail_done = 0;
+}
+
+void stub_fail(const char *function, int skip, int code) {
+  snprintf(fail_name, sizeof fail_name, "%s", function);
+  fail_skip = skip;
+  fail_code = code;
+  fail_done = 0;
+}
+
+int stub_failed(void) { return fail_done; }
+const char *stub_log(void) { return log_text; }
+int stub_live_modules(void) { return live_modules; }
+int stub_stack_depth(void) { return depth; }
+
+int stub_live_contexts(void) {
+  int count = 0;
+  for (int i = 0; i < CONTEXTS; ++i)
+    count += contexts[i].references;
+  return count;
+}
+
+static Context *current(void) { return depth ? stack[depth - 1] : NULL; }
+int stub_current_device(void) { return current() ? current()->device : -1; }
+void stub_push_foreign(void) { stack[depth++] = &contexts[FOREIGN]; }
+int stub_pop_foreign(void) {
+  int was_current = current() == &contexts[FOREIGN];
+  depth -= was_current;
+  return was_current;
+}
+
+static int *counter(const char *name) {
+  int i = 0;
+  while (calls[i].name[0] && strcmp(calls[i].name, name) != 0)
+    ++i;
+  snprintf(calls[i].name, sizeof calls[i].name, "%s", name);
+  return &calls[i].count;
+}
+
+int stub_calls(const char *function) {
+  pthread_mutex_lock(&lock);
+  int count = *counter(function);
+  pthread_mutex_unlock(&lock);
+  return count;
+}
+
+/* Counts the call; what it is to fail with, or SUCCESS. */
+static int begin(const char *name) {
+  int code = SUCCESS;
+  pthread_mutex_lock(&lock);
+  ++*counter(name);
+  if (strcmp(fail_name, name) == 0 && !fail_done && fail_skip-- == 0) {
+    fail_done = 1;
+    code = fail_code;
+  }
+  pthread_mutex_unlock(&lock);
+  return code;
+}
+
+#define BEGIN()                                                                \
+  do {                                                                         \
+    int injected = begin(__func__);                                            \
+    if (injected != SUCCESS)                                                   \
+      return injected;                                                         \
+  } while (0)
+
+static void say(const char *format, ...) {
+  pthread_mutex_lock(&lock);
+  if (stub_config.keep_log) {
+    va_list arguments;
+    va_start(arguments, format);
+    log_used += (size_t)vsnprintf(
+        log_text + log_used, sizeof log_text - log_used, format, arguments);
+    va_end(arguments);
+    if (log_used >= sizeof log_text)
+      abort();
+  }
+  pthread_mutex_unlock(&lock);
+}
+
+int cuInit(unsigned flags) {
+  BEGIN();
+  return flags == 0 ? SUCCESS : INVALID_VALUE;
+}
+
+int cuDriverGetVersion(int *version) {
+  BEGIN();
+  *version = stub_config.driver_version;
+  return SUCCESS;
+}
+
+int cuGetErrorName(int error, const char **name) {
+  BEGIN();
+  *name = error == 222   ? "CUDA_ERROR_UNSUPPORTED_PTX_VERSION"
+          : error == 500 ? "CUDA_ERROR_NOT_FOUND"
+                         : "CUDA_ERROR_OF_THE_STUB";
+  return SUCCESS;
+}
+
+int cuGetErrorString(int error, const char **text) {
+  BEGIN();
+  *text = error == 500 ? "named symbol not found" : "as a test asked for";
+  return SUCCESS;
+}
+
+int cuDeviceGetCount(int *count) {
+  BEGIN();
+  *count = stub_config.device_count;
+  return SUCCESS;
+}
+
+int cuDeviceGet(int *device, int ordinal) {
+  BEGIN();
+  *device = ordinal;
+  return ordinal < stub_config.device_count ? SUCCESS : INVALID_DEVICE;
+}
+
+int cuDeviceGetName(char *name, int bytes, int device) {
+  BEGIN();
+  snprintf(name, (size_t)bytes, "Stub %d", device);
+  return SUCCESS;
+}
+
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+  BEGIN();
+  switch (attribute) {
+  case 16:
+    *value = stub_config.multiprocessors[device];
+    return SUCCESS;
+  case 75:
+    *value = stub_config.capabilities[device] / 10;
+    return SUCCESS;
+  case 76:
+    *value = stub_config.capabilities[device] % 10;
+    return SUCCESS;
+  }
+  return INVALID_VALUE;
+}
+
+int cuDevicePrimaryCtxRetain(Context **context, int device) {
+  BEGIN();
+  pthread_mutex_lock(&lock);
+  *context = &contexts[device];
+  ++contexts[device].references;
+  pthread_mutex_unlock(&lock);
+  return SUCCESS;
+}
+
+int cuDevicePrimaryCtxRelease_v2(int device) {
+  pthread_mutex_lock(&lock);
+  --contexts[device].references;
+  pthread_mutex_unlock(&lock);
+  BEGIN();
+  return SUCCESS;
+}
+
+int cuCtxPushCurrent_v2(Context *context) {
+  BEGIN();
+  pthread_mutex_lock(&lock);
+  int retained = context->references > 0;
+  pthread_mutex_unlock(&lock);
+  if (depth == STACK || !retained)
+    return INVALID_CONTEXT;
+  stack[depth++] = context;
+  return SUCCESS;
+}
+
+int cuCtxPopCurrent_v2(Context **context) {
+  *context = current();
+  depth -= depth > 0;
+  BEGIN();
+  return *context ? SUCCESS : INVALID_CONTEXT;
+}
+
+int cuModuleLoadDataEx(Module **module, const void *image, unsigned count,
+                       int *options, void **values) {
+  int injected = begin(__func__);
+  if (injected != SUCCESS) {
+    /* Option 5 is the buffer for the log of errors, 6 its bytes. */
+    for (unsigned i = 0; i + 1 < count; ++i)
+      if (options[i] == 5 && options[i + 1] == 6)
+        snprintf(values[i], (size_t)(uintptr_t)values[i + 1], "%s",
+                 stub_config.jit_log);
+    return injected;
+  }
+  if (!current())
+    return INVALID_CONTEXT;
+  *module = malloc(sizeof **module);
+  (*module)->context = current();
+  pthread_mutex_lock(&lock);
+  ++live_modules;
+  pthread_mutex_unlock(&lock);
+  say("load \"%s\" on %d\n", (const char *)image, current()->device);
+  return SUCCESS;
+}
+
+int cuModuleUnload(Module *module) {
+  pthread_mutex_lock(&lock);
+  --live_modules;
+  pthread_mutex_unlock(&lock);
+  free(module);
+  BEGIN();
+  return SUCCESS;
+}
+
+int cuModuleGetFunction(Function **function, Module *module, const char *name) {
+  BEGIN();
+  if (strncmp(name, "missing", 7) == 0)
+    return NOT_FOUND;
+  *function = malloc(sizeof **function);
+  snprintf((*function)->name, sizeof(*function)->name, "%s", name);
+  (*function)->context = module->context;
+  pthread_mutex_lock(&lock);
+  (*function)->next = functions;
+  functions = *function;
+  pthread_mutex_unlock(&lock);
+  return SUCCESS;
+}
+
+int cuFuncSetAttribute(Function *function, int attribute, int value) {
+  BEGIN();
+  say("attribute %d of %s = %d\n", attribute, function->name, value);
+  return SUCCESS;
+}
+
+int cuPointerGetAttributes(unsigned count, int *attributes, void **values,
+                           unsigned long long pointer) {
+  BEGIN();
+  if (!current())
+    return INVALID_CONTEXT;
+  int area = (int)(pointer >> 32); /* 1, 2 devices, 3 managed, 4 pinned */
+  for (unsigned i = 0; i < count; ++i) {
+    int *value = values[i];
+    if (attributes[i] == 2)
+      *value = area == 1 || area == 2 || area == 3 ? 2 : area == 4 ? 1 : 0;
+    else if (attributes[i] == 8)
+      *value = area == 3;
+    else if (attributes[i] == 9)
+      *value = area == 2 ? 1 : 0;
+    else
+      return INVALID_VALUE;
+  }
+  return SUCCESS;
+}
+
+int cuMemsetD32Async(unsigned long long pointer, unsigned word, size_t words,
+                     void *stream) {
+  BEGIN();
+  if (!current())
+    return INVALID_CONTEXT;
+  say("fill 0x%llx with %u, %zu words, stream %zu on %d\n", pointer, word,
+      words, (size_t)(uintptr_t)stream, current()->device);
+  return SUCCESS;
+}
+
+int cuLaunchKernel(Function *function, unsigned grid_x, unsigned grid_y,
+                   unsigned grid_z, unsigned block_x, unsigned block_y,
+                   unsigned block_z, unsigned shared_bytes, void *stream,
+                   void **arguments, void **extra) {
+  BEGIN();
+  if (extra || current() != function->context)
+    return INVALID_HANDLE;
+  char text[1024] = "";
+  size_t used = 0;
+  const char *kinds = strchr(function->name, ':');
+  for (int i = 0; kinds && kinds[1 + i]; ++i) {
+    unsigned long long wide = 0;
+    unsigned narrow;
+    memcpy(&narrow, arguments[i], sizeof narrow);
+    if (kinds[1 + i] == 'p')
+      memcpy(&wide, arguments[i], sizeof wide);
+    else
+      wide = narrow;
+    used += (size_t)snprintf(text + used, sizeof text - used, " %c:0x%llx",
+                             kinds[1 + i], wide);
+  }
+  say("launch %s grid %u %u %u block %u %u %u shared %u stream %zu on %d%s\n",
+      function->name, grid_x, grid_y, grid_z, block_x, block_y, block_z,
+      shared_bytes, (size_t)(uintptr_t)stream, current()->device, text);
+  return SUCCESS;
+}
+
+#ifndef STUB_WITHOUT_TENSOR_MAPS
+/* A map is all bytes of its number, counted from 1. */
+int cuTensorMapEncodeTiled(void *map, int type, uint32_t rank, void *address,
+                           const uint64_t *sizes, const uint64_t *strides,
+                           const uint32_t *box, const uint32_t *steps,
+                           int interleave, int swizzle, int l2_promotion,
+                           int fill) {
+  BEGIN();
+  if ((uintptr_t)map % 64 != 0)
+    return INVALID_VALUE;
+  memset(map, stub_calls(__func__), 128);
+  char text[512];
+  size_t used = 0;
+  for (uint32_t i = 0; i < rank; ++i)
+    used += (size_t)snprintf(text + used, sizeof text - used,
+                             " (%llu box %u step %u)",
+                             (unsigned long long)sizes[i], box[i], steps[i]);
+  for (uint32_t i = 0; i + 1 < rank; ++i)
+    used += (size_t)snprintf(text + used, sizeof text - used, " stride %llu",
+                             (unsigned long long)strides[i]);
+  say("map 0x%zx type %d%s interleave %d swizzle %d l2 %d fill %d\n",
+      (size_t)(uintptr_t)address, type, text, interleave, swizzle, l2_promotion,
+      fill);
+  return SUCCESS;
+}
+#endif
