@@ -14,6 +14,10 @@ namespace {
 /// multiplied; by assembling, for all chips.
 constexpr int64_t kSplitRegisters = 84;
 
+int64_t registersOf(const NvidiaChip &chip, Type element) {
+  return element.isF32() ? kSplitRegisters : chip.plannedRegisters;
+}
+
 /// Copies of 16 bytes that a thread may have in a step: they are unrolled, and
 /// with more of them ptxas spills their addresses.
 constexpr int64_t kMostCopies = 32;
@@ -47,8 +51,7 @@ struct Cost {
   }
   bool fits(const NvidiaChip &chip, Type element) const {
     return sharedBytes <= chip.sharedBytes && copies <= kMostCopies &&
-           registers <=
-               (element.isF32() ? kSplitRegisters : chip.plannedRegisters);
+           registers <= registersOf(chip, element);
   }
 };
 
@@ -73,12 +76,13 @@ givenOr(OpTy op, function_ref<Cost(int64_t, int64_t)> costOf,
            << kScheduleName << " to be a #unitile.schedule, got " << given;
   if (given)
     return cast<ScheduleAttr>(given);
+  Type element = op.getQ().getType().getElementType();
   for (auto [rows, keys] : shapes)
-    if (costOf(rows, keys).fits(chip, op.getQ().getType().getElementType()))
+    if (costOf(rows, keys).fits(chip, element))
       return ScheduleAttr::get(op.getContext(), rows, keys);
   return op.emitOpError("expected tiles that fit ")
          << chip.name << ", with " << chip.sharedBytes
-         << " bytes of shared memory and " << chip.plannedRegisters
+         << " bytes of shared memory and " << registersOf(chip, element)
          << " registers a thread, got head_dim "
          << op.getQ().getType().getDimSize(3);
 }

@@ -16,3 +16,13 @@ func.func @no_schedule(%q: tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16> {
     : (tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16>
   return %o : tensor<1x4x512x64xbf16>
 }
+
+// -----
+
+// f32 is split as it is multiplied: an output of 256 columns leaves no room.
+func.func @wide_f32(%q: tensor<1x4x512x64xf32>, %v: tensor<1x4x512x256xf32>) -> tensor<1x4x512x256xf32> {
+  // expected-error@+1 {{expected tiles that fit sm_86, with 101376 bytes of shared memory and 84 registers a thread, got head_dim 64}}
+  %o = unisparse.block_sparse_attention %q, %q, %v block <128x128>
+    : (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x256xf32>) -> tensor<1x4x512x256xf32>
+  return %o : tensor<1x4x512x256xf32>
+}
