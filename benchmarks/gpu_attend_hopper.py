@@ -52,7 +52,7 @@ DEADLINE = 5.0  # seconds
 
 def compile_all(folder, opt):
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline = "builtin.module(convert-unisparse-to-unitile{hopper=true},canonicalize,cse,unitile-to-nvvm-pipeline{chip=sm_90a})"
+    pipeline = "builtin.module(unisparse-select-schedule{chip=sm_90a},convert-unisparse-to-unitile,canonicalize,cse,unitile-to-nvvm-pipeline{chip=sm_90a})"
     for case in CASES:
         program = case.program()
         if case.name in SCHEDULES:

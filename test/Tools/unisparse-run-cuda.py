@@ -113,7 +113,7 @@ fails("f32.safetensors: ", F32, CUDA, f"--artifact={F32}")
 fails("copy.usp: ", F16, CUDA, COPY)
 fails("copy.usp: ", F32, CUDA, COPY, FAKE_CAPABILITY="75")
 # The tile level has kernels for f16 and bf16 only.
-fails("expected f16 or bf16 at the tile level", F32, CUDA, SELECTION, "--block=64x64")
+fails("expected at most 128 composites in a query block at the tile level, got 256", F16, CUDA, "--block=256x64", "--pool=1x8")
 
 # An artifact: there and back, with NaN around the inputs or without.
 for more in ([], ["--poison", "--repeat=3"]):

@@ -15,12 +15,21 @@ namespace {
 /// multiplied; by assembling, for all chips.
 constexpr int64_t kSplitRegisters = 84;
 
+int64_t registersOf(const NvidiaChip &chip, Type element) {
+  return element.isF32() ? kSplitRegisters : chip.plannedRegisters;
+}
+
+/// Copies of 16 bytes that a thread may have in a step: they are unrolled, and
+/// with more of them ptxas spills their addresses.
+constexpr int64_t kMostCopies = 32;
+
 /// What a tile shape asks for.
 struct Cost {
   explicit Cost(int64_t rows) : threads(rows / 16 * 32) {}
 
   int64_t threads;
   int64_t sharedBytes = 0;
+  int64_t copies = 0;    ///< Of a thread, in every step.
   int64_t registers = 0; ///< Of a thread: fragments, and what copies take.
 
   void tile(int64_t rows, int64_t columns, Type element, int64_t stages = 1) {
@@ -33,17 +42,17 @@ struct Cost {
   void streamed(int64_t rows, int64_t columns, Type element,
                 int64_t stages = 1) {
     tile(rows, columns, element, stages);
-    registers +=
-        rows * columns * element.getIntOrFloatBitWidth() / 128 / threads / 2;
+    int64_t pieces = rows * columns * element.getIntOrFloatBitWidth() / 128;
+    copies += llvm::divideCeil(pieces, threads);
+    registers += pieces / threads / 2;
   }
   /// A fragment with 16 rows a warp.
   void fragment(int64_t columns, int64_t bits) {
     registers += columns / 2 * bits / 32;
   }
   bool fits(const NvidiaChip &chip, Type element) const {
-    return sharedBytes <= chip.sharedBytes &&
-           registers <=
-               (element.isF32() ? kSplitRegisters : chip.plannedRegisters);
+    return sharedBytes <= chip.sharedBytes && copies <= kMostCopies &&
+           registers <= registersOf(chip, element);
   }
 };
 
@@ -69,7 +78,7 @@ firstThatFits(OpTy op, function_ref<Cost(int64_t, int64_t)> costOf,
       return TilesAttr::get(op.getContext(), rows, keys);
   return op.emitOpError("expected tiles that fit ")
          << chip.name << ", with " << chip.sharedBytes
-         << " bytes of shared memory and " << chip.plannedRegisters
+         << " bytes of shared memory and " << registersOf(chip, element)
          << " registers a thread, got head_dim "
          << op.getQ().getType().getDimSize(3) << " of " << element;
 }

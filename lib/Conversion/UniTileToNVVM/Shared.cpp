@@ -7,7 +7,7 @@
 #include "Layout.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "llvm/ADT/DenseMap.h"
-#include "llvm/Support/MathExtras.h"
+#include "llvm/ADT/bit.h"
 
 using namespace mlir;
 using namespace unisparse::unitile;
@@ -36,78 +36,76 @@ struct CopyAsyncPattern : TilePattern<CopyAsyncOp> {
     Thread t(rewriter, op.getLoc(), warps);
     SharedType tile = op.getTile().getType();
     Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
-    for (int64_t panel = 0; panel < tile.getPanels(); ++panel)
-      copyPanel(t, op, adaptor, base, panel);
+    // Powers of two of pieces, so that every thread has one: 6 are 4 and 2.
+    int64_t all = tile.getColumns() / tile.getPieceColumns();
+    for (int64_t first = 0; first < all;) {
+      int64_t left = std::min<int64_t>(8 - first % 8, all - first);
+      int64_t pieces = llvm::bit_floor<uint64_t>(left);
+      copyPieces(t, op, adaptor, base, first, pieces);
+      first += pieces;
+    }
     rewriter.eraseOp(op);
     return success();
   }
 
-  /// What the threads know of the panel they are copying.
-  struct Panel {
-    int64_t firstPiece, pieces; ///< Of 16 bytes.
-    Value r, piece;             ///< Of the thread's first copy.
-    Value base;                 ///< The panel's row 0.
+  /// A thread's part in the copy of a few columns, all in one panel.
+  struct Part {
+    Value r, piece; ///< Of the thread's first copy; 16 bytes are a piece.
+    Value base;     ///< The panel's row 0.
+    int64_t end;    ///< Pieces up to the last that is copied.
   };
 
   /// A thread's pieces of a panel lie whole rows apart: their addresses differ
   /// by constants in the tile, by a multiple of the stride in the source, and
   /// do not take a register each.
-  void copyPanel(Thread &t, CopyAsyncOp op, OpAdaptor adaptor, Value base,
-                 int64_t number) const {
-    SharedType tile = op.getTile().getType();
-    Panel panel;
-    panel.firstPiece = 8 * number;
-    panel.pieces = std::min<int64_t>(
-        8, tile.getColumns() / tile.getPieceColumns() - 8 * number);
-    int64_t across = llvm::PowerOf2Ceil(panel.pieces),
-            step = 32 * warps / across;
-    panel.r = t.div(t.id(), across);
-    panel.piece = t.rem(t.id(), across);
-    panel.base = t.advance(base, t.i32(number * tile.getRows() * 128));
+  void copyPieces(Thread &t, CopyAsyncOp op, OpAdaptor adaptor, Value base,
+                  int64_t first, int64_t pieces) const {
+    int64_t rows = op.getTile().getType().getRows(), step = 32 * warps / pieces;
+    Part part;
+    part.r = t.div(t.id(), pieces);
+    part.piece = t.add(t.rem(t.id(), pieces), first);
+    part.base = t.advance(base, t.i32(first / 8 * rows * 128));
+    part.end = first + pieces;
     llvm::SmallDenseMap<int64_t, Value> places;
     Value source;
-    for (int64_t i = 0; i < tile.getRows(); i += step) {
+    for (int64_t i = 0; i < rows; i += step) {
       // The swizzle repeats every 8 rows.
       Value &place = places[i % 8];
       if (!place)
-        place = placeOf(t, panel, i % 8);
+        place = placeOf(t, part, i % 8);
       Value target = t.advance(place, t.i32((i - i % 8) * 128));
       // Rows of the source, unless some are left out, are steps apart.
       bool even = op.getTake() == op.getOf();
-      source = source && even ? moved(t, source, tile.getElementType(),
-                                      adaptor.getStride(), step)
-                              : sourceOf(t, op, adaptor, panel, i);
-      Value mine;
-      if (panel.pieces < across)
-        mine = t.less(panel.piece, t.i32(panel.pieces));
-      if (i + step > tile.getRows())
-        mine = both(t, mine, t.less(t.add(panel.r, i), t.i32(tile.getRows())));
+      source = source && even ? moved(t, op, source, adaptor.getStride(), step)
+                              : sourceOf(t, op, adaptor, part, i);
       OpBuilder::InsertionGuard guard(t.b);
-      if (mine)
+      if (i + step > rows) { // The last round has fewer rows than threads.
+        Value mine = t.less(t.add(part.r, i), t.i32(rows));
         t.b.setInsertionPointToStart(
             scf::IfOp::create(t.b, mine, /*withElseRegion=*/false).thenBlock());
+      }
       Value bytes = arith::SelectOp::create(
-          t.b, exists(t, op, adaptor, panel, i), t.i32(16), t.i32(0));
+          t.b, exists(t, op, adaptor, part, i), t.i32(16), t.i32(0));
       NVVM::CpAsyncOp::create(t.b, target, source, 16,
                               NVVM::LoadCacheModifierKind::CG, bytes);
     }
   }
 
   static Value both(Thread &t, Value x, Value y) {
-    return x ? arith::AndIOp::create(t.b, x, y).getResult() : y;
+    return arith::AndIOp::create(t.b, x, y);
   }
 
   /// Where the thread's piece of row `r + i` lies, i < 8.
-  static Value placeOf(Thread &t, const Panel &panel, int64_t i) {
-    Value r = t.add(panel.r, i);
-    Value swizzled = t.bitXor(panel.piece, t.rem(r, 8));
-    return t.advance(panel.base, t.add(t.mul(r, 128), t.mul(swizzled, 16)));
+  static Value placeOf(Thread &t, const Part &part, int64_t i) {
+    Value r = t.add(part.r, i);
+    Value swizzled = t.bitXor(t.rem(part.piece, 8), t.rem(r, 8));
+    return t.advance(part.base, t.add(t.mul(r, 128), t.mul(swizzled, 16)));
   }
 
   /// The source's row for the tile's row `r + i`, counted from the copy's
   /// first.
-  static Value rowOf(Thread &t, CopyAsyncOp op, const Panel &panel, int64_t i) {
-    Value r = t.add(panel.r, i);
+  static Value rowOf(Thread &t, CopyAsyncOp op, const Part &part, int64_t i) {
+    Value r = t.add(part.r, i);
     if (op.getTake() == op.getOf())
       return r;
     return t.add(t.mul(t.div(r, *op.getOf()), *op.getTake()),
@@ -115,12 +113,11 @@ struct CopyAsyncPattern : TilePattern<CopyAsyncOp> {
   }
 
   static Value sourceOf(Thread &t, CopyAsyncOp op, OpAdaptor adaptor,
-                        const Panel &panel, int64_t i) {
+                        const Part &part, int64_t i) {
     Type i64 = t.b.getI64Type();
-    Value row = t.add(adaptor.getRow(), rowOf(t, op, panel, i));
+    Value row = t.add(adaptor.getRow(), rowOf(t, op, part, i));
     SharedType tile = op.getTile().getType();
-    Value column =
-        t.mul(t.add(panel.piece, panel.firstPiece), tile.getPieceColumns());
+    Value column = t.mul(part.piece, tile.getPieceColumns());
     Value element = arith::MulIOp::create(
         t.b, arith::ExtSIOp::create(t.b, i64, row), adaptor.getStride());
     element = arith::AddIOp::create(t.b, element,
@@ -131,30 +128,29 @@ struct CopyAsyncPattern : TilePattern<CopyAsyncOp> {
   }
 
   /// `rows` rows further.
-  static Value moved(Thread &t, Value source, Type element, Value stride,
+  static Value moved(Thread &t, CopyAsyncOp op, Value source, Value stride,
                      int64_t rows) {
     Value step = arith::ConstantIntOp::create(t.b, rows, 64);
     return LLVM::GEPOp::create(
-        t.b, source.getType(), element, source,
+        t.b, source.getType(), op.getTile().getType().getElementType(), source,
         ArrayRef<LLVM::GEPArg>{
             arith::MulIOp::create(t.b, stride, step).getResult()});
   }
 
   /// Whether the source has the piece; the tile gets zeros where not.
   static Value exists(Thread &t, CopyAsyncOp op, OpAdaptor adaptor,
-                      const Panel &panel, int64_t i) {
-    Value row = t.add(adaptor.getRow(), rowOf(t, op, panel, i));
+                      const Part &part, int64_t i) {
+    Value row = t.add(adaptor.getRow(), rowOf(t, op, part, i));
     Value yes = t.less(row, adaptor.getLimit());
     if (op.getTake() != op.getOf())
       yes = both(
           t, yes,
-          t.less(t.rem(t.add(panel.r, i), *op.getOf()), t.i32(*op.getTake())));
+          t.less(t.rem(t.add(part.r, i), *op.getOf()), t.i32(*op.getTake())));
     SharedType tile = op.getTile().getType();
     int64_t width =
         op.getWidth().value_or(tile.getColumns()) / tile.getPieceColumns();
-    if (width < panel.firstPiece + panel.pieces)
-      yes = both(t, yes,
-                 t.less(t.add(panel.piece, panel.firstPiece), t.i32(width)));
+    if (width < part.end)
+      yes = both(t, yes, t.less(part.piece, t.i32(width)));
     return yes;
   }
 };

@@ -1,4 +1,4 @@
-// RUN: unisparse-opt %s -split-input-file --convert-unisparse-to-unitile=hopper=true -verify-diagnostics
+// RUN: unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_90a --convert-unisparse-to-unitile -verify-diagnostics
 
 !q = tensor<1x8x1000x128xbf16>
 func.func @stages(%q: !q) -> !q {

@@ -299,3 +299,141 @@ func.func @tensor_map_u13(%p: !llvm.ptr<1>, %n: index) {
 // expected-error@+2 {{expected one of [running, speculative] for what a row's exponentials are taken relative to, got: guess}}
 // expected-error@+1 {{failed to parse UniTile_ScheduleAttr parameter 'reference'}}
 func.func private @schedule() attributes {unitile.schedule = #unitile.schedule<reference = guess>}
+
+// -----
+
+func.func @copy_u10_width(%p: !llvm.ptr<1>, %r: i32, %s: i64, %t: !unitile.shared<32x80xbf16>) {
+  // expected-error@+1 {{[U10] expected a width that is a multiple of 8 up to 80, got 12}}
+  unitile.copy_async %p row %r limit %r stride %s width 12 to %t[%r] : !unitile.shared<32x80xbf16>
+  return
+}
+
+// -----
+
+func.func @copy_u10_wide(%p: !llvm.ptr<1>, %r: i32, %s: i64, %t: !unitile.shared<32x80xbf16>) {
+  // expected-error@+1 {{[U10] expected a width that is a multiple of 8 up to 80, got 88}}
+  unitile.copy_async %p row %r limit %r stride %s width 88 to %t[%r] : !unitile.shared<32x80xbf16>
+  return
+}
+
+// -----
+
+func.func @copy_u10_take(%p: !llvm.ptr<1>, %r: i32, %s: i64, %t: !unitile.shared<32x80xbf16>) {
+  // expected-error@+1 {{[U10] expected 0 < take <= of, and of to divide 32 rows, got take 0 of 16}}
+  unitile.copy_async %p row %r limit %r stride %s take 0 of 16 to %t[%r] : !unitile.shared<32x80xbf16>
+  return
+}
+
+// -----
+
+func.func @copy_u10_more(%p: !llvm.ptr<1>, %r: i32, %s: i64, %t: !unitile.shared<32x80xbf16>) {
+  // expected-error@+1 {{[U10] expected 0 < take <= of, and of to divide 32 rows, got take 20 of 16}}
+  unitile.copy_async %p row %r limit %r stride %s take 20 of 16 to %t[%r] : !unitile.shared<32x80xbf16>
+  return
+}
+
+// -----
+
+func.func @copy_u10_of(%p: !llvm.ptr<1>, %r: i32, %s: i64, %t: !unitile.shared<32x80xbf16>) {
+  // expected-error@+1 {{[U10] expected 0 < take <= of, and of to divide 32 rows, got take 10 of 12}}
+  unitile.copy_async %p row %r limit %r stride %s take 10 of 12 to %t[%r] : !unitile.shared<32x80xbf16>
+  return
+}
+
+// -----
+
+func.func @store_u10(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<32x80xf32>) {
+  // expected-error@+1 {{[U10] expected an even width up to 80, got 73}}
+  unitile.store %x to %p row %r limit %r stride %s width 73 : !unitile.fragment<32x80xf32>
+  return
+}
+
+// -----
+
+func.func @store_u10_wide(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<32x80xf32>) {
+  // expected-error@+1 {{[U10] expected an even width up to 80, got 82}}
+  unitile.store %x to %p row %r limit %r stride %s width 82 : !unitile.fragment<32x80xf32>
+  return
+}
+
+// -----
+
+func.func @store_blocks_u11_element(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xbf16>) {
+  // expected-error@+1 {{[U11] expected an f32 fragment, got '!unitile.fragment<64x128xbf16>'}}
+  unitile.store_blocks max %x blocks 16x16 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xbf16>
+  return
+}
+
+// -----
+
+func.func @store_blocks_u11_rows(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>) {
+  // expected-error@+1 {{[U11] expected blocks of 8 or a multiple of 16 rows and a multiple of 8 columns that divide '!unitile.fragment<64x128xf32>', got 24x16}}
+  unitile.store_blocks max %x blocks 24x16 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xf32>
+  return
+}
+
+// -----
+
+func.func @store_blocks_u11_columns(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>) {
+  // expected-error@+1 {{[U11] expected blocks of 8 or a multiple of 16 rows and a multiple of 8 columns that divide '!unitile.fragment<64x128xf32>', got 16x4}}
+  unitile.store_blocks max %x blocks 16x4 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xf32>
+  return
+}
+
+// -----
+
+func.func @store_blocks_u11_divide(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>) {
+  // expected-error@+1 {{[U11] expected blocks of 8 or a multiple of 16 rows and a multiple of 8 columns that divide '!unitile.fragment<64x128xf32>', got 16x48}}
+  unitile.store_blocks max %x blocks 16x48 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xf32>
+  return
+}
+
+// -----
+
+func.func @store_blocks_u11_lanes(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<16x512xf32>) {
+  // expected-error@+1 {{[U11] expected at most 32 columns of blocks, got 64}}
+  unitile.store_blocks max %x blocks 16x8 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<16x512xf32>
+  return
+}
+
+// -----
+
+func.func @store_blocks_u12_missing(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>) {
+  // expected-error@+1 {{[U12] expected a scratch tile for blocks of more than 16 rows}}
+  unitile.store_blocks max %x blocks 32x16 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xf32>
+  return
+}
+
+// -----
+
+func.func @store_blocks_u12_needless(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>, %t: !unitile.shared<8x64xbf16>) {
+  // expected-error@+1 {{[U12] expected a scratch tile only for blocks of more than 16 rows}}
+  unitile.store_blocks max %x blocks 16x16 to %p rows %r, %r columns %r, %r stride %s scratch %t as !unitile.shared<8x64xbf16> : !unitile.fragment<64x128xf32>
+  return
+}
+
+// -----
+
+func.func @store_blocks_u12_small(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<512x256xf32>, %t: !unitile.shared<8x16xbf16>) {
+  // expected-error@+1 {{[U12] expected a scratch tile of at least 4096 bytes, got '!unitile.shared<8x16xbf16>'}}
+  unitile.store_blocks max %x blocks 32x8 to %p rows %r, %r columns %r, %r stride %s scratch %t as !unitile.shared<8x16xbf16> : !unitile.fragment<512x256xf32>
+  return
+}
+
+// -----
+
+func.func @store_blocks_shape(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>) {
+  // expected-error@+1 {{expected rows and columns, as in 16x8}}
+  unitile.store_blocks max %x blocks 16 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xf32>
+  return
+}
+
+// -----
+
+// expected-error@+1 {{[U13] expected rows that are a multiple of 16 up to 128, got 144}}
+func.func @schedule_u13_rows() attributes {unitile.schedule = #unitile.tiles<rows = 144, keys = 64>} { return }
+
+// -----
+
+// expected-error@+1 {{[U13] expected keys that are a multiple of 16 up to 256, got 40}}
+func.func @schedule_u13_keys() attributes {unitile.schedule = #unitile.tiles<rows = 64, keys = 40>} { return }

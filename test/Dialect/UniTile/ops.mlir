@@ -43,6 +43,37 @@ func.func @fragments(%q: !unitile.fragment<64x64xbf16>, %k: !unitile.shared<128x
   return
 }
 
+// CHECK-LABEL: func.func @copies(
+// CHECK:         unitile.copy_async %{{.*}} row %{{.*}} limit %{{.*}} stride %{{.*}} width 72 to %{{.*}}[%{{.*}}] : !unitile.shared<32x80xbf16>
+// CHECK:         unitile.copy_async %{{.*}} row %{{.*}} limit %{{.*}} stride %{{.*}} take 10 of 16 to
+// CHECK:         unitile.copy_async %{{.*}} row %{{.*}} limit %{{.*}} stride %{{.*}} width 64 take 12 of 16 to
+// CHECK:         unitile.store %{{.*}} to %{{.*}} row %{{.*}} limit %{{.*}} stride %{{.*}} width 72 : !unitile.fragment<32x80xf32>
+func.func @copies(%p: !llvm.ptr<1>, %row: i32, %stride: i64, %x: !unitile.fragment<32x80xf32>) {
+  %k = unitile.alloc : !unitile.shared<32x80xbf16>
+  unitile.copy_async %p row %row limit %row stride %stride width 72 to %k[%row] : !unitile.shared<32x80xbf16>
+  unitile.copy_async %p row %row limit %row stride %stride take 10 of 16 to %k[%row] : !unitile.shared<32x80xbf16>
+  unitile.copy_async %p row %row limit %row stride %stride width 64 take 12 of 16 to %k[%row] : !unitile.shared<32x80xbf16>
+  unitile.store %x to %p row %row limit %row stride %stride width 72 : !unitile.fragment<32x80xf32>
+  return
+}
+
+// CHECK-LABEL: func.func @blocks(
+// CHECK:         unitile.store_blocks max %{{.*}} blocks 16x8 to %{{.*}} rows %{{.*}}, %{{.*}} columns %{{.*}}, %{{.*}} stride %{{.*}} : !unitile.fragment<64x128xf32>
+// CHECK:         unitile.store_blocks add %{{.*}} blocks 64x16 to %{{.*}} rows %{{.*}}, %{{.*}} columns %{{.*}}, %{{.*}} stride %{{.*}} accumulate %{{.*}} scratch %{{.*}} as !unitile.shared<8x64xbf16> : !unitile.fragment<64x128xf32>
+func.func @blocks(%x: !unitile.fragment<64x128xf32>, %m: !llvm.ptr<1>, %i: i32, %n: i32, %stride: i64, %later: i1) {
+  unitile.store_blocks max %x blocks 16x8 to %m rows %i, %n columns %i, %n stride %stride : !unitile.fragment<64x128xf32>
+  %scratch = unitile.alloc : !unitile.shared<8x64xbf16>
+  unitile.store_blocks add %x blocks 64x16 to %m rows %i, %n columns %i, %n stride %stride accumulate %later
+    scratch %scratch as !unitile.shared<8x64xbf16> : !unitile.fragment<64x128xf32>
+  return
+}
+
+// CHECK-LABEL: func.func @schedule(
+// CHECK-SAME:    attributes {unitile.schedule = #unitile.tiles<rows = 128, keys = 64>}
+func.func @schedule() attributes {unitile.schedule = #unitile.tiles<rows = 128, keys = 64>} {
+  return
+}
+
 // f32 operands: P is the accumulator's own type.
 // CHECK-LABEL: func.func @f32(
 // CHECK:         unitile.load %{{.*}}[%{{.*}}] : !unitile.shared<64x32xf32> -> !unitile.fragment<64x32xf32>

@@ -260,6 +260,9 @@ LogicalResult StoreBlocksOp::verify() {
     return emitOpError("[U11] expected blocks of 8 or a multiple of 16 rows "
                        "and a multiple of 8 columns that divide ")
            << type << ", got " << rows << "x" << columns;
+  if (type.getColumns() / columns > 32) // [U11]
+    return emitOpError("[U11] expected at most 32 columns of blocks, got ")
+           << type.getColumns() / columns;
   if ((rows > 16) != static_cast<bool>(getScratch())) // [U12]
     return emitOpError("[U12] expected a scratch tile ")
            << (rows > 16 ? "for" : "only for")

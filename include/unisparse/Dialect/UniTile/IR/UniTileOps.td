@@ -397,9 +397,10 @@ def UniTile_StoreBlocksOp : UniTile_Op<"store_blocks",
     scratch, and other uses of the tile, are apart by a `unitile.barrier`.
 
     Constraints
-    - U15: the fragment is f32; blocks have 8 rows or a multiple of 16, and a
-      multiple of 8 columns; they divide the fragment.
-    - U16: scratch comes with blocks of more than 16 rows and only with them,
+    - U11: the fragment is f32; blocks have 8 rows or a multiple of 16, and a
+      multiple of 8 columns; they divide the fragment, into at most 32 columns
+      of blocks, one a lane.
+    - U12: scratch comes with blocks of more than 16 rows and only with them,
       and holds 4 bytes for each warp (16 rows) and column of blocks.
 
     ```mlir

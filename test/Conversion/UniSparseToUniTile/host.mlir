@@ -1,0 +1,98 @@
+// RUN: unisparse-opt %s -split-input-file --convert-unisparse-to-unitile --canonicalize --cse --canonicalize | FileCheck %s
+
+// What types left open is asserted in words in front of the launch, each rule
+// with its label.
+// CHECK-LABEL: func.func @attend(
+// CHECK-SAME:    %[[Q:[a-z0-9]*]]: tensor<?x4x?x64xbf16> {bufferization.buffer_layout = strided<[?, ?, ?, 1], offset: ?>}
+// CHECK-SAME:    %[[K:[a-z0-9]*]]: tensor<?x2x?x64xbf16> {bufferization.buffer_layout = strided<[?, ?, ?, 1], offset: ?>}
+// CHECK-SAME:    %[[V:[a-z0-9]*]]: tensor<?x2x?x32xbf16> {bufferization.buffer_layout = strided<[?, ?, ?, 1], offset: ?>}
+// CHECK-SAME:    %[[C:[a-z0-9]*]]: tensor<?x4x?xi32> {bufferization.buffer_layout = affine_map<(d0, d1, d2) -> (d0, d1, d2)>}
+// CHECK-DAG:     %[[C0:.*]] = arith.constant 0 : index
+// CHECK-DAG:     %[[C2:.*]] = arith.constant 2 : index
+// CHECK-DAG:     %[[C100:.*]] = arith.constant 100 : index
+// CHECK-DAG:     %[[C24:.*]] = arith.constant 24 : index
+// CHECK:         %[[BQ:.*]] = tensor.dim %[[Q]], %[[C0]]
+// CHECK:         %[[BK:.*]] = tensor.dim %[[K]], %[[C0]]
+// CHECK:         %[[I2:.*]] = arith.cmpi eq, %[[BQ]], %[[BK]]
+// CHECK-NEXT:    cf.assert %[[I2]], "I2: q.size(0) == k.size(0)"
+// CHECK:         cf.assert %{{.*}}, "I2: q.size(0) == v.size(0)"
+// CHECK:         cf.assert %{{.*}}, "I4: k.size(2) == v.size(2)"
+// CHECK:         %[[LQ:.*]] = tensor.dim %[[Q]], %[[C2]]
+// CHECK:         %[[I7:.*]] = arith.cmpi ule, %[[LQ]], %[[LK:.*]] : index
+// CHECK-NEXT:    cf.assert %[[I7]], "I7: the length of q <= the length of k"
+// CHECK:         cf.assert %{{.*}}, "A4: q.size(0) == counts.size(0)"
+// CHECK:         cf.assert %{{.*}}, "A4: counts.size(0) == indices.size(0)"
+// CHECK:         %[[ROWS:.*]] = arith.ceildivui %[[LQ]], %[[C100]]
+// CHECK:         %[[BLOCKS:.*]] = arith.ceildivui %[[LK]], %[[C24]]
+// CHECK:         cf.assert %{{.*}}, "A4: rows of counts == query blocks"
+// CHECK:         cf.assert %{{.*}}, "A4: rows of indices == query blocks"
+// CHECK:         cf.assert %{{.*}}, "A4: columns of indices == key blocks"
+// The address of q is its buffer's, moved by its offset; strides are the
+// caller's.
+// CHECK:         %{{.*}}, %[[OFFSET:.*]], %{{.*}}:4, %[[STRIDES:.*]]:4 = memref.extract_strided_metadata %[[BUFFER:.*]] :
+// CHECK:         %[[BASE:.*]] = memref.extract_aligned_pointer_as_index %[[BUFFER]]
+// CHECK:         %[[BYTES:.*]] = arith.muli %[[OFFSET]], %[[C2]]
+// CHECK:         arith.addi %[[BASE]], %[[BYTES]]
+// CHECK:         %[[S0:.*]] = arith.index_cast %[[STRIDES]]#0 : index to i64
+// CHECK:         %[[S1:.*]] = arith.index_cast %[[STRIDES]]#1 : index to i64
+// CHECK:         %[[S2:.*]] = arith.index_cast %[[STRIDES]]#2 : index to i64
+// CHECK:         gpu.alloc (%[[BQ]], %[[LQ]]) : memref<?x4x?x32xbf16>
+// CHECK:         gpu.alloc (%[[BQ]], %[[LQ]]) : memref<?x4x?xf32>
+// CHECK:         gpu.launch_func @unisparse_kernels::@attend blocks in (%[[ROWS]], %c4, %[[BQ]])
+// CHECK-SAME:    args(%{{.*}} : !llvm.ptr<1>, %[[S0]] : i64, %[[S1]] : i64, %[[S2]] : i64, %{{.*}} : !llvm.ptr<1>
+func.func @attend(%q: tensor<?x4x?x64xbf16>, %k: tensor<?x2x?x64xbf16>, %v: tensor<?x2x?x32xbf16>,
+                  %c: tensor<?x4x?xi32>, %i: tensor<?x4x?x?xi32>) -> (tensor<?x4x?x32xbf16>, tensor<?x4x?xf32>) {
+  %o, %lse = unisparse.block_sparse_attention %q, %k, %v selection(%c, %i) block <100x24> causal return_lse
+    : (tensor<?x4x?x64xbf16>, tensor<?x2x?x64xbf16>, tensor<?x2x?x32xbf16>, tensor<?x4x?xi32>, tensor<?x4x?x?xi32>)
+      -> (tensor<?x4x?x32xbf16>, tensor<?x4x?xf32>)
+  return %o, %lse : tensor<?x4x?x32xbf16>, tensor<?x4x?xf32>
+}
+
+// -----
+
+// Types that say it all leave nothing to assert.
+// CHECK-LABEL: func.func @static(
+// CHECK-NOT:     cf.assert
+// CHECK:         gpu.launch_func
+func.func @static(%q: tensor<1x4x256x64xbf16>) -> tensor<1x4x256x64xbf16> {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> causal
+    : (tensor<1x4x256x64xbf16>, tensor<1x4x256x64xbf16>, tensor<1x4x256x64xbf16>) -> tensor<1x4x256x64xbf16>
+  return %o : tensor<1x4x256x64xbf16>
+}
+
+// -----
+
+// Slots of a packed batch: floor(L / f) + S. Each sequence's lengths are the
+// caller's promise (I7); that there are as many of both is not (I8).
+// CHECK-LABEL: func.func @packed(
+// CHECK-SAME:    %[[Q:[a-z0-9]*]]: tensor<1x4x?x64xbf16>
+// CHECK-SAME:    %[[CQ:[a-z0-9]*]]: tensor<?xi32>
+// CHECK-SAME:    %[[CK:[a-z0-9]*]]: tensor<?xi32>
+// CHECK-DAG:     %[[C64:.*]] = arith.constant 64 : index
+// CHECK-NOT:     "I7
+// CHECK:         %[[ENDS:.*]] = tensor.dim %[[CQ]]
+// CHECK:         %[[KENDS:.*]] = tensor.dim %[[CK]]
+// CHECK:         %[[I8:.*]] = arith.cmpi eq, %[[ENDS]], %[[KENDS]]
+// CHECK-NEXT:    cf.assert %[[I8]], "I8: cu_seqlens_q.size(0) == cu_seqlens_k.size(0)"
+// CHECK:         %[[S:.*]] = arith.subi %[[ENDS]], %{{.*}} : index
+// CHECK:         arith.index_cast %[[S]] : index to i32
+// CHECK:         %[[WHOLE:.*]] = arith.divui %{{.*}}, %[[C64]] : index
+// CHECK:         %[[SLOTS:.*]] = arith.addi %[[WHOLE]], %[[S]]
+// CHECK:         gpu.launch_func @unisparse_kernels::@attend blocks in (%[[SLOTS]], %c4, %c1)
+func.func @packed(%q: tensor<1x4x?x64xbf16>, %k: tensor<1x4x?x64xbf16>, %cq: tensor<?xi32>, %ck: tensor<?xi32>) -> tensor<1x4x?x64xbf16> {
+  %o = unisparse.block_sparse_attention %q, %k, %k cu_seqlens(%cq, %ck) block <64x64> causal
+    : (tensor<1x4x?x64xbf16>, tensor<1x4x?x64xbf16>, tensor<1x4x?x64xbf16>, tensor<?xi32>, tensor<?xi32>) -> tensor<1x4x?x64xbf16>
+  return %o : tensor<1x4x?x64xbf16>
+}
+
+// -----
+
+// A block larger than a tile: two tiles a row of blocks.
+// CHECK-LABEL: func.func @large(
+// CHECK-DAG:     %[[TILES:.*]] = arith.constant 6 : index
+// CHECK:         gpu.launch_func @unisparse_kernels::@attend blocks in (%[[TILES]], %c4, %c1)
+func.func @large(%q: tensor<1x4x600x64xbf16>) -> tensor<1x4x600x64xbf16> {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <200x256> causal
+    : (tensor<1x4x600x64xbf16>, tensor<1x4x600x64xbf16>, tensor<1x4x600x64xbf16>) -> tensor<1x4x600x64xbf16>
+  return %o : tensor<1x4x600x64xbf16>
+}

@@ -1,0 +1,83 @@
+// RUN: unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_90 | FileCheck %s --check-prefixes=CHECK,SM90
+// RUN: unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_86 | FileCheck %s --check-prefixes=CHECK,SM86
+// RUN: unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_120 | FileCheck %s --check-prefixes=CHECK,SM120
+// RUN: not unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_70 2>&1 | FileCheck %s --check-prefix=CHIP
+// RUN: not unisparse-opt %s -split-input-file --convert-unisparse-to-unitile 2>&1 | FileCheck %s --check-prefix=CONVERT
+
+// CHIP: error: expected a chip among sm_80 {{.*}}, got 'sm_70'
+
+// Registers, not shared memory, decide on sm_120.
+// CHECK-LABEL: func.func @d128(
+// SM90:          #unitile.tiles<rows = 128, keys = 128>
+// SM86:          #unitile.tiles<rows = 128, keys = 128>
+// SM120:         #unitile.tiles<rows = 128, keys = 64>
+func.func @d128(%q: tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16> {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> causal
+    : (tensor<1x4x512x128xbf16>, tensor<1x4x512x128xbf16>, tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16>
+  return %o : tensor<1x4x512x128xbf16>
+}
+
+// -----
+
+// 99 KiB of shared memory hold 128 rows of 256 elements with 32 keys.
+// CHECK-LABEL: func.func @d256(
+// SM90:          #unitile.tiles<rows = 128, keys = 64>
+// SM86:          #unitile.tiles<rows = 128, keys = 32>
+// SM120:         #unitile.tiles<rows = 128, keys = 32>
+func.func @d256(%q: tensor<1x4x512x256xbf16>) -> tensor<1x4x512x256xbf16> {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> causal
+    : (tensor<1x4x512x256xbf16>, tensor<1x4x512x256xbf16>, tensor<1x4x512x256xbf16>) -> tensor<1x4x512x256xbf16>
+  return %o : tensor<1x4x512x256xbf16>
+}
+
+// -----
+
+// A tile is no larger than a block, in sixteens; and one warp copies few keys.
+// CHECK-LABEL: func.func @small(
+// CHECK:         #unitile.tiles<rows = 112, keys = 32>
+// CHECK:         #unitile.tiles<rows = 16, keys = 32>
+func.func @small(%q: tensor<1x4x512x128xbf16>) -> (tensor<1x4x512x128xbf16>, tensor<1x4x512x128xbf16>) {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <100x24> causal
+    : (tensor<1x4x512x128xbf16>, tensor<1x4x512x128xbf16>, tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16>
+  %p = unisparse.block_sparse_attention %q, %q, %q block <16x128> causal
+    : (tensor<1x4x512x128xbf16>, tensor<1x4x512x128xbf16>, tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16>
+  return %o, %p : tensor<1x4x512x128xbf16>, tensor<1x4x512x128xbf16>
+}
+
+// -----
+
+// Score takes whole blocks: 4 of 16 composites, 2 of 25 that take 32 rows, one
+// of 128.
+// CHECK-LABEL: func.func @score(
+// CHECK:         #unitile.tiles<rows = 64, keys = 64>
+// CHECK:         #unitile.tiles<rows = 64, keys = 64>
+// CHECK:         #unitile.tiles<rows = 128, keys = 64>
+func.func @score(%q: tensor<1x4x64x64xbf16>, %p: tensor<1x4x512x64xbf16>) -> (tensor<1x4x4x4xf32>, tensor<1x4x3x4xf32>, tensor<1x4x4x4xf32>) {
+  %0 = unisparse.block_score %q, %q lengths [512, 512] block <128x128> pooling <8x8> causal
+    : (tensor<1x4x64x64xbf16>, tensor<1x4x64x64xbf16>) -> tensor<1x4x4x4xf32>
+  %1 = unisparse.block_score %q, %q lengths [512, 512] block <200x128> pooling <8x8> causal
+    : (tensor<1x4x64x64xbf16>, tensor<1x4x64x64xbf16>) -> tensor<1x4x3x4xf32>
+  %2 = unisparse.block_score %p, %q lengths [512, 512] block <128x128> pooling <1x8> causal
+    : (tensor<1x4x512x64xbf16>, tensor<1x4x64x64xbf16>) -> tensor<1x4x4x4xf32>
+  return %0, %1, %2 : tensor<1x4x4x4xf32>, tensor<1x4x3x4xf32>, tensor<1x4x4x4xf32>
+}
+
+// -----
+
+// What is there already stays.
+// CHECK-LABEL: func.func @given(
+// CHECK:         #unitile.tiles<rows = 32, keys = 16>
+func.func @given(%q: tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16> {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> causal {unitile.schedule = #unitile.tiles<rows = 32, keys = 16>}
+    : (tensor<1x4x512x128xbf16>, tensor<1x4x512x128xbf16>, tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16>
+  return %o : tensor<1x4x512x128xbf16>
+}
+
+// -----
+
+// CONVERT: error: 'unisparse.block_score' op expected a schedule of whole blocks, of 32 rows and 16 keys, got #unitile.tiles<rows = 48, keys = 64>
+func.func @not_whole(%q: tensor<1x4x64x64xbf16>) -> tensor<1x4x3x4xf32> {
+  %0 = unisparse.block_score %q, %q lengths [512, 512] block <200x128> pooling <8x8> {unitile.schedule = #unitile.tiles<rows = 48, keys = 64>}
+    : (tensor<1x4x64x64xbf16>, tensor<1x4x64x64xbf16>) -> tensor<1x4x3x4xf32>
+  return %0 : tensor<1x4x3x4xf32>
+}
