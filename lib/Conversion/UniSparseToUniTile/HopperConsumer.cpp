@@ -212,7 +212,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
     PassTurnOp::create(b);
   scores =
       named("scores", MmaWaitOp::create(b, overlap ? 1 : 0, scores, Value()));
-  ArriveOp::create(b, emptyK, x.now.slot, false);
+  ArriveOp::create(b, emptyK, x.now.slot, false, false);
 
   Value reference = x.reference, sum = x.sum;
   if (kind == Step::NewRow) {
@@ -228,7 +228,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
                  TestOp::create(b, fullV, x.behind.slot, x.behind.parity));
 
   x.output = named("output", MmaWaitOp::create(b, 0, output, x.probabilities));
-  ArriveOp::create(b, emptyV, behind.slot, false);
+  ArriveOp::create(b, emptyV, behind.slot, false, false);
   if (kind == Step::NewRow)
     storeRow(x.row, x.output, reference, sum);
   x.adds = flag(kind != Step::NewRow);
@@ -236,7 +236,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
   if (kind == Step::NewRow) {
     // The buffer's next Q may come once O has left it.
     SendWaitOp::create(b, false);
-    ArriveOp::create(b, emptyQ, i32(0), false);
+    ArriveOp::create(b, emptyQ, i32(0), false, /*after_reads=*/true);
     x.row = row;
   }
   return x;
@@ -248,12 +248,12 @@ HopperPage::Stream HopperPage::firstBlock(const RowInfo &row) {
   x.row = row, x.now = start(), x.parityQ = i32(1);
   x.queries =
       LoadOp::create(b, fragment(s.headDim, s.element), queries, i32(0));
-  ArriveOp::create(b, emptyQ, i32(0), false);
+  ArriveOp::create(b, emptyQ, i32(0), false, /*after_reads=*/true);
   AwaitOp::create(b, fullK, x.now.slot, x.now.parity);
   MmaFenceOp::create(b);
   Value scores = startScores(x);
   scores = MmaWaitOp::create(b, 0, scores, Value());
-  ArriveOp::create(b, emptyK, x.now.slot, false);
+  ArriveOp::create(b, emptyK, x.now.slot, false, false);
   scores = maskWhereNeeded(scores, row);
   x.reference = firstReference(scores);
   takeExponentials(Step::NewRow, x, scores);
@@ -335,7 +335,7 @@ void HopperPage::lastOutput(Stream x) {
   MmaFenceOp::create(b);
   Value output = startOutput(x);
   output = MmaWaitOp::create(b, 0, output, x.probabilities);
-  ArriveOp::create(b, emptyV, x.behind.slot, false);
+  ArriveOp::create(b, emptyV, x.behind.slot, false, false);
   storeRow(x.row, output, x.reference, x.sum);
   SendWaitOp::create(b, /*written=*/true);
 }

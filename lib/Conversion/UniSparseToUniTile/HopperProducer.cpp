@@ -165,5 +165,5 @@ void HopperPage::produce() {
   }
   AwaitOp::create(b, emptyQ, zero, other(end.parityQ));
   LLVM::StoreOp::create(b, i32(-1), at(words, b.getI32Type(), i32(2)));
-  ArriveOp::create(b, fullQ, zero, /*by_thread=*/true);
+  ArriveOp::create(b, fullQ, zero, /*by_thread=*/true, false);
 }
