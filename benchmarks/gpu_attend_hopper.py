@@ -38,6 +38,11 @@ CASES = [
     Case("block128x64", 32, 8, 32, 128, 128, 128, 64, "bf16"),
     Case("heads_of_64", 32, 8, 32, 64, 64, 128, 128, "bf16"),
 ]
+CASES += [
+    Case("packed", 4, 2, 4, 128, 128, 128, 128, "bf16", packed=True),
+    Case("packed64_f16", 4, 2, 2, 96, 64, 64, 64, "f16", packed=True),
+    Case("packed_dense_full", 4, 1, 4, 64, 64, 128, 64, "bf16", causal=False, selection=False, packed=True),
+]
 # The headline on other schedules: what each word of #unitile.schedule is worth.
 SCHEDULES = {
     "two_stages": "stages = 2",
@@ -94,13 +99,17 @@ class Kernel:
         blocks = int(re.search(r"minnctapersm (\d+)", path.read_text())[1])
         self.grid = blocks * torch.cuda.get_device_properties(0).multi_processor_count
 
-    def prepare(self, q, k, v, o, lse, counts, indices):
+    def prepare(self, q, k, v, o, lse, counts, indices, ends=()):
         """A call that clears the counter and launches; its arguments are kept alive by it."""
         case = self.case
         maps = [TensorMap(self.driver, t, rows) for t, rows in ((q, case.bq), (k, case.bk), (v, case.bk), (o, 64))]
-        tensors = [lse] * case.lse + [counts, indices] * case.selection + [self.counter]
+        tensors = [o] * case.packed + [lse] * case.lse + [counts, indices] * case.selection + [*ends, self.counter]
         batch, _, lq, _ = q.shape
-        numbers = [lq, k.shape[2], -(-lq // case.bq), -(-k.shape[2] // case.bk), batch]
+        slots, last = -(-lq // case.bq), batch
+        if case.packed:
+            last = len(ends[0]) - 1
+            slots = lq // case.bq + last
+        numbers = [lq, k.shape[2], slots, -(-k.shape[2] // case.bk), last]
         values = [ctypes.c_void_p(t.data_ptr()) for t in tensors] + [ctypes.c_int(n) for n in numbers]
         pointers = (ctypes.c_void_p * (4 + len(values)))(
             *(m.address for m in maps), *(ctypes.cast(ctypes.pointer(x), ctypes.c_void_p) for x in values))
@@ -126,8 +135,11 @@ def finish(torch, what):
 
 
 def sequences_for(case):
+    if case.packed:
+        return [[(5, 5), (0, 0), (130, 200), (64, 64), (1, 129)], [(128, 128)], [(0, 0), (257, 257)], [(1000, 1000), (300, 1500), (128, 128), (7, 7)],
+                [(256, 256), (256, 384)]]
     square = [(n, n) for n in (1, 7, 63, 64, 65, 127, 128, 129, 257, 1000, 2048)]
-    return square + [(1, 130), (70, 333), (128, 129), (300, 1500)] + ([] if case.causal else [(300, 100)])
+    return [[x] for x in square + [(1, 130), (70, 333), (128, 129), (300, 1500)] + ([] if case.causal else [(300, 100)])]
 
 
 def check_case(torch, kernel, gain=1.0):
@@ -143,12 +155,14 @@ def check_case(torch, kernel, gain=1.0):
 
     runs = wrong = 0
     worst = 0.0
-    for lq, lk in sequences_for(case):
-        batch = 2 if lq < 1000 else 1
+    for sequences in sequences_for(case):
+        lq, lk = (sum(x[n] for x in sequences) for n in (0, 1))
+        batch = 2 if lq < 1000 and not case.packed else 1
         q = guarded(batch, case.heads, lq, case.dim, factor=gain)
         k, v = guarded(batch, case.kv_heads, lk, case.dim), guarded(batch, case.kv_heads, lk, case.value_dim)
-        slots, blocks = -(-lq // case.bq), -(-lk // case.bk)
-        counts, indices, keep = draw_selection(torch, case, batch, [(lq, lk)], slots, blocks, generator)
+        slots, blocks = lq // case.bq + len(sequences) if case.packed else -(-lq // case.bq), -(-lk // case.bk)
+        counts, indices, keep = draw_selection(torch, case, batch, sequences, slots, blocks, generator)
+        ends = [torch.tensor([sum(x[n] for x in sequences[:e]) for e in range(len(sequences) + 1)], dtype=torch.int32).cuda() for n in (0, 1)]
         group = case.heads // case.kv_heads
         logits = (q.double() @ k.double().repeat_interleave(group, 1).transpose(2, 3)) * case.dim ** -.5
         logits = logits.masked_fill(~keep, -math.inf)
@@ -162,8 +176,8 @@ def check_case(torch, kernel, gain=1.0):
             guard = torch.full((expected.numel() + 4096,), math.nan, device="cuda", dtype=dtype)
             o = guard[2048:2048 + expected.numel()].view(expected.shape)
             lse = torch.full_like(expected_lse, math.nan, dtype=torch.float32)
-            kernel.prepare(q, k, v, o, lse, counts, indices)()
-            finish(torch, f"{case.name} {lq} {lk}")
+            kernel.prepare(q, k, v, o, lse, counts, indices, ends * case.packed)()
+            finish(torch, f"{case.name} {sequences}")
             outside = not bool(torch.isnan(guard[:2048]).all() and torch.isnan(guard[2048 + expected.numel():]).all())
             outs.append((o, lse))
         error = (o.double() - expected).abs().max().item()
@@ -174,10 +188,35 @@ def check_case(torch, kernel, gain=1.0):
         good = error <= bound and blind and lse_error < lse_bound and not (case.lse and torch.isnan(lse).any()) and same and not outside
         runs, wrong, worst = runs + 1, wrong + (not good), max(worst, error / bound)
         if not good:
-            print(f"WRONG {case.name} x{gain:g} {lq} {lk}: o off by {error:.3e}, bound {bound:.3e}; lse off by {lse_error:.1e}; "
+            print(f"WRONG {case.name} x{gain:g} {sequences}: o off by {error:.3e}, bound {bound:.3e}; lse off by {lse_error:.1e}; "
                   f"same {same} blind {blind} outside {outside}", flush=True)
+    if case.packed:
+        wrong += check_neighbours(torch, kernel, dtype)
     print(f"{case.name} x{gain:g}: {runs} runs, {wrong} wrong, error / bound at most {worst:.2f}", flush=True)
     return wrong
+
+
+def check_neighbours(torch, kernel, dtype):
+    """What one sequence of a packed batch holds, another does not see: the first with the others NaN and with the others 0."""
+    case, outs = kernel.case, []
+    sequences = [(130, 200), (200, 300)]
+    lq, lk = (sum(x[n] for x in sequences) for n in (0, 1))
+    ends = [torch.tensor([0, sequences[0][n], sequences[0][n] + sequences[1][n]], dtype=torch.int32).cuda() for n in (0, 1)]
+    slots, blocks = lq // case.bq + 2, -(-lk // case.bk)
+    counts, indices, _ = draw_selection(torch, case, 1, sequences, slots, blocks, torch.Generator().manual_seed(2))
+    for other in (math.nan, 0.):
+        torch.manual_seed(3)
+        q, k, v = (torch.randn(1, h, n, d, device="cuda").to(dtype) for h, n, d in (
+            (case.heads, lq, case.dim), (case.kv_heads, lk, case.dim), (case.kv_heads, lk, case.value_dim)))
+        q[:, :, 130:], k[:, :, 200:], v[:, :, 200:] = other, other, other
+        o, lse = torch.full((1, case.heads, lq, case.value_dim), 7., device="cuda", dtype=dtype), torch.zeros(1, case.heads, lq, device="cuda")
+        kernel.prepare(q, k, v, o, lse, counts, indices, ends)()
+        finish(torch, f"{case.name} neighbours")
+        outs.append((o[:, :, :130].clone(), lse[:, :, :130].clone()))
+    same = torch.equal(outs[0][0], outs[1][0]) and torch.equal(outs[0][1], outs[1][1]) and not torch.isnan(outs[0][0]).any()
+    if not same:
+        print(f"WRONG {case.name}: a neighbour's NaN leaks", flush=True)
+    return not same
 
 
 def median_ms(torch, call, reps=12, rest=0.7):

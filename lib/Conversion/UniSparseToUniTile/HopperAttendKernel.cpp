@@ -34,8 +34,10 @@ static int64_t sharedBytesOf(const AttendSpec &s, int64_t stages) {
     bytes += tileBytes(s, s.blockQ, s.valueDim);
   bytes += stages * (tileBytes(s, s.blockK, s.headDim) +
                      tileBytes(s, s.blockK, s.valueDim));
-  // Two full and two empty barriers a stage, two of the queries, the words.
-  return llvm::alignTo(bytes + 8 * (4 * stages + 2), 16) + 4 * RowInfo::words;
+  // Two full and two empty barriers a stage, two of the queries, one of tiles
+  // to clear; the words.
+  return llvm::alignTo(bytes + 8 * (4 * stages + 2 + s.packed), 16) +
+         2 * 4 * (s.packed ? 9 : 5);
 }
 
 int64_t HopperSchedule::sharedBytes(const AttendSpec &s) const {
@@ -60,9 +62,6 @@ unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
   if (!asked)
     asked = ScheduleAttr::get(context, 0, 0, 0, 0, Reference::Speculative,
                               /*overlap=*/true, /*turns=*/false);
-  if (s.packed)
-    return emitError() << "expected one sequence for each batch entry, got a "
-                          "packed batch";
   int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
   if (s.blockQ % HopperSchedule::rowsPerGroup || groups > 2)
     return emitError() << "expected query blocks of 64 or 128 rows, got "
@@ -111,16 +110,16 @@ Cursor HopperPage::next(Cursor c) {
           arith::XOrIOp::create(b, c.parity, turn)};
 }
 
-Value HopperPage::selectionRow(Value unit, Value batchHead) {
-  return add(mul(div(batchHead, i32(s.selectionGroup)), slots), unit);
+Value HopperPage::selectionRow(const RowInfo &row) {
+  return add(mul(div(row.batchHead, i32(s.selectionGroup)), slots), row.slot);
 }
 
-Value HopperPage::blockCount(Value unit, Value selectionRow) {
+Value HopperPage::blockCount(const RowInfo &row, Value selectionRow) {
   if (s.hasSelection)
     return loadI32(counts, selectionRow);
-  if (!s.causal)
-    return keyBlocks;
-  Value end = min(add(firstPosition(unit), i32(s.blockQ)), lk);
+  Value end = row.kLength;
+  if (s.causal)
+    end = min(add(firstPosition(row), i32(s.blockQ)), end);
   return div(add(end, i32(s.blockK - 1)), i32(s.blockK));
 }
 
@@ -131,65 +130,77 @@ Value HopperPage::blockNumber(Value selectionRow, Value n) {
   return loadI32(indices, arith::AddIOp::create(b, first, i64(n)));
 }
 
-gpu::GPUFuncOp HopperPage::build(StringRef name) {
-  MLIRContext *context = b.getContext();
-  auto map = LLVM::LLVMPointerType::get(context);
-  auto global = LLVM::LLVMPointerType::get(context, 1);
-  SmallVector<Type> types(4, map);
-  types.append(1 + s.hasLse + 2 * s.hasSelection, global);
-  types.append(5, b.getI32Type());
-  auto kernel =
-      gpu::GPUFuncOp::create(b, name, b.getFunctionType(types, TypeRange{}));
-  kernel->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
-  int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
-  kernel.setKnownBlockSize(ArrayRef<int32_t>{
-      static_cast<int32_t>(HopperSchedule::threads(s)), 1, 1});
-  // Registers move between roles only where the number at the start is known.
-  kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(schedule.getBlocks()));
-  kernel->setAttr(kScheduleAttr, schedule);
+void HopperPage::takeArguments(gpu::GPUFuncOp kernel) {
   for (int i = 0; i < 4; ++i)
     kernel.setArgAttr(i, kTensorMapAttr, b.getUnitAttr());
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(&kernel.getBody().front());
   auto argument = kernel.getArguments().begin();
   auto take = [&](StringRef name, bool present = true) {
     return present ? named(name, *argument++) : Value();
   };
   mapQ = take("q"), mapK = take("k"), mapV = take("v"), mapO = take("o");
+  o = take("output", s.packed);
   lse = take("lse", s.hasLse);
   counts = take("counts", s.hasSelection);
   indices = take("indices", s.hasSelection);
+  cuQ = take("cu_q", s.packed), cuK = take("cu_k", s.packed);
   counter = take("counter");
   lq = take("lq"), lk = take("lk"), slots = take("slots");
-  keyBlocks = take("key_blocks"), batch = take("batch");
+  keyBlocks = take("key_blocks");
+  if (s.packed)
+    sequences = take("sequences");
+  else
+    batch = take("batch");
+}
 
+void HopperPage::reserveShared() {
+  MLIRContext *context = b.getContext();
   auto tile = [&](StringRef name, int64_t rows, int64_t columns,
                   int64_t stages) {
-    return named(name, AllocOp::create(b,
-                                       SharedType::get(context, rows, columns,
-                                                       s.element, stages),
-                                       IntegerAttr()));
+    auto type = SharedType::get(context, rows, columns, s.element, stages);
+    return named(name, AllocOp::create(b, type, IntegerAttr()));
   };
   auto barriers = [&](StringRef name, int64_t count, int64_t arrivals) {
-    return named(name, BarriersOp::create(b, BarriersType::get(context, count),
-                                          IntegerAttr(), arrivals));
+    auto type = BarriersType::get(context, count);
+    return named(name, BarriersOp::create(b, type, IntegerAttr(), arrivals));
   };
+  int64_t stages = schedule.getStages();
   queries = tile("queries", s.blockQ, s.headDim, 1);
-  keys = tile("keys", s.blockK, s.headDim, schedule.getStages());
-  values = tile("values", s.blockK, s.valueDim, schedule.getStages());
+  keys = tile("keys", s.blockK, s.headDim, stages);
+  values = tile("values", s.blockK, s.valueDim, stages);
   outputs = s.headDim == s.valueDim ? queries
                                     : tile("outputs", s.blockQ, s.valueDim, 1);
   // A full buffer is the copy's arrival, an empty one every consumer warp's.
-  fullK = barriers("full_k", schedule.getStages(), 1),
-  fullV = barriers("full_v", schedule.getStages(), 1);
-  emptyK = barriers("empty_k", schedule.getStages(), 4 * groups);
-  emptyV = barriers("empty_v", schedule.getStages(), 4 * groups);
-  fullQ = barriers("full_q", 1, 1), emptyQ = barriers("empty_q", 1, 4 * groups);
+  int64_t warps = s.blockQ / 16;
+  fullK = barriers("full_k", stages, 1), fullV = barriers("full_v", stages, 1);
+  emptyK = barriers("empty_k", stages, warps);
+  emptyV = barriers("empty_v", stages, warps);
+  fullQ = barriers("full_q", 1, 1), emptyQ = barriers("empty_q", 1, warps);
+  if (s.packed)
+    fullTail = barriers("full_tail", 1, 1);
+  auto pointer = LLVM::LLVMPointerType::get(context, 3);
   words =
-      named("row", WordsOp::create(b, LLVM::LLVMPointerType::get(context, 3),
-                                   IntegerAttr(), RowInfo::words));
+      named("row", WordsOp::create(b, pointer, IntegerAttr(), 2 * rowWords()));
   BarrierOp::create(b);
+}
 
+gpu::GPUFuncOp HopperPage::build(StringRef name) {
+  MLIRContext *context = b.getContext();
+  SmallVector<Type> types(4, LLVM::LLVMPointerType::get(context));
+  types.append(1 + s.hasLse + 2 * s.hasSelection + 3 * s.packed,
+               LLVM::LLVMPointerType::get(context, 1));
+  types.append(5, b.getI32Type());
+  auto kernel =
+      gpu::GPUFuncOp::create(b, name, b.getFunctionType(types, TypeRange{}));
+  kernel->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
+  kernel.setKnownBlockSize(ArrayRef<int32_t>{
+      static_cast<int32_t>(HopperSchedule::threads(s)), 1, 1});
+  // Registers move between roles only where the number at the start is known.
+  kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(schedule.getBlocks()));
+  kernel->setAttr(kScheduleAttr, schedule);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(&kernel.getBody().front());
+  takeArguments(kernel);
+  reserveShared();
   auto roles =
       RolesOp::create(b, b.getI32IntegerAttr(schedule.getProducerRegisters()),
                       b.getI32IntegerAttr(schedule.getConsumerRegisters()));

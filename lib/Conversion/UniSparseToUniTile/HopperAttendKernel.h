@@ -36,11 +36,12 @@ hopperScheduleOf(const AttendSpec &spec, unitile::ScheduleAttr asked,
 
 /// Arguments of the kernel, in order: tensor maps of q, k, v and o (128 bytes
 /// by value each; [head_dim, length, batch * heads], boxes of 64 columns and,
-/// for q blockQ, k and v blockK, o 64 rows, 128-byte swizzle); pointers to lse,
-/// then counts and indices, where the spec has them, and to one i32 that is 0
-/// when the kernel starts; then i32 Lq, Lk, query block slots, key blocks,
-/// batch. Any number of blocks of threads along x; the schedule's `blocks` for
-/// each multiprocessor are best.
+/// for q blockQ, k and v blockK, o 64 rows, 128-byte swizzle); pointers to o
+/// where the batch is packed, to lse, counts and indices, cu_seqlens of q and
+/// k, where the spec has them, and to one i32 that is 0 when the kernel starts;
+/// then i32 Lq, Lk, query block slots, key blocks, and batch or, where it is
+/// packed, sequences. Any number of blocks of threads along x; the schedule's
+/// `blocks` for each multiprocessor are best.
 mlir::gpu::GPUFuncOp buildHopperAttendKernel(mlir::OpBuilder &builder,
                                              mlir::Location loc,
                                              mlir::StringRef name,

@@ -30,6 +30,12 @@ namespace {
 /// blocks beyond the multiprocessors come late and find nothing left.
 constexpr int64_t kMultiprocessors = 132;
 
+/// Where the sequences of a packed batch end, how many there are, and the slots
+/// of their query blocks.
+struct PackedSlots {
+  Value cuQ, cuK, sequences, slots;
+};
+
 /// Emits the launch of one kernel in an op's place.
 class Launch {
 public:
@@ -67,6 +73,7 @@ private:
     return b.createOrFold<arith::CeilDivUIOp>(x, index(y));
   }
   Value result(Type tensorType, Value q);
+  PackedSlots packedSlots(Value q);
   /// [head_dim, length, batch * heads] in boxes of 64 columns.
   Value tensorMap(Value buffer, int64_t boxRows);
   SmallVector<Value> asTensors(ArrayRef<Value> results);
@@ -89,6 +96,16 @@ Value Launch::result(Type tensorType, Value q) {
       .getMemref();
 }
 
+PackedSlots Launch::packedSlots(Value q) {
+  Value cuQ = buffer(op.getCuSeqlensQ());
+  PackedSlots packed;
+  packed.cuQ = pointer(cuQ), packed.cuK = pointer(buffer(op.getCuSeqlensK()));
+  packed.sequences = b.createOrFold<arith::SubIOp>(dim(cuQ, 0), index(1));
+  Value whole = b.createOrFold<arith::DivUIOp>(dim(q, 2), index(s.blockQ));
+  packed.slots = b.createOrFold<arith::AddIOp>(whole, packed.sequences);
+  return packed;
+}
+
 SmallVector<Value> Launch::emit(gpu::GPUFuncOp kernel) {
   Value q = buffer(op.getQ()), k = buffer(op.getK()), v = buffer(op.getV());
   SmallVector<Value> results{result(op.getO().getType(), q)};
@@ -103,11 +120,9 @@ SmallVector<Value> Launch::emit(gpu::GPUFuncOp kernel) {
       arguments.push_back(pointer(buffer(tensor)));
   Value slots = ceilDiv(dim(q, 2), s.blockQ), sequences = index(0);
   if (s.packed) {
-    Value cuQ = buffer(op.getCuSeqlensQ());
-    arguments.append({pointer(cuQ), pointer(buffer(op.getCuSeqlensK()))});
-    sequences = b.createOrFold<arith::SubIOp>(dim(cuQ, 0), index(1));
-    Value whole = b.createOrFold<arith::DivUIOp>(dim(q, 2), index(s.blockQ));
-    slots = b.createOrFold<arith::AddIOp>(whole, sequences);
+    PackedSlots packed = packedSlots(q);
+    arguments.append({packed.cuQ, packed.cuK});
+    slots = packed.slots, sequences = packed.sequences;
   }
   arguments.append({i32(dim(q, 2)), i32(dim(k, 2)), i32(slots),
                     i32(ceilDiv(dim(k, 2), s.blockK)), i32(sequences)});
@@ -147,6 +162,8 @@ SmallVector<Value> Launch::emitHopper(gpu::GPUFuncOp kernel,
   SmallVector<Value> arguments{
       tensorMap(q, s.blockQ), tensorMap(k, s.blockK), tensorMap(v, s.blockK),
       tensorMap(results[0], HopperSchedule::rowsPerGroup)};
+  if (s.packed)
+    arguments.push_back(pointer(results[0]));
   if (op.getLse()) {
     results.push_back(result(op.getLse().getType(), q));
     arguments.push_back(pointer(results[1]));
@@ -154,6 +171,12 @@ SmallVector<Value> Launch::emitHopper(gpu::GPUFuncOp kernel,
   for (Value tensor : {op.getCounts(), op.getIndices()})
     if (tensor)
       arguments.push_back(pointer(buffer(tensor)));
+  Value slots = ceilDiv(dim(q, 2), s.blockQ), last = i32(dim(q, 0));
+  if (s.packed) {
+    PackedSlots packed = packedSlots(q);
+    arguments.append({packed.cuQ, packed.cuK});
+    slots = packed.slots, last = i32(packed.sequences);
+  }
   Value counter =
       gpu::AllocOp::create(b, MemRefType::get({1}, b.getI32Type()), Type(),
                            ValueRange{}, ValueRange{}, ValueRange{})
@@ -161,9 +184,8 @@ SmallVector<Value> Launch::emitHopper(gpu::GPUFuncOp kernel,
   Value zero = arith::ConstantIntOp::create(b, 0, 32);
   gpu::MemsetOp::create(b, Type(), ValueRange{}, counter, zero);
   arguments.push_back(pointer(counter));
-  Value slots = ceilDiv(dim(q, 2), s.blockQ);
   arguments.append({i32(dim(q, 2)), i32(dim(k, 2)), i32(slots),
-                    i32(ceilDiv(dim(k, 2), s.blockK)), i32(dim(q, 0))});
+                    i32(ceilDiv(dim(k, 2), s.blockK)), last});
   Value one = index(1);
   Value shared = arith::ConstantIntOp::create(b, schedule.sharedBytes(s), 32);
   gpu::LaunchFuncOp::create(
