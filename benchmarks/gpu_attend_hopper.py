@@ -36,6 +36,7 @@ CASES = [
     Case("block64x64", 32, 8, 32, 128, 128, 64, 64, "bf16"),
     Case("block64x128", 32, 8, 32, 128, 128, 64, 128, "bf16"),
     Case("block128x64", 32, 8, 32, 128, 128, 128, 64, "bf16"),
+    Case("packed_headline", *HEADLINE, packed=True),
     Case("heads_of_64", 32, 8, 32, 64, 64, 128, 128, "bf16"),
 ]
 CASES += [
@@ -271,6 +272,7 @@ def draw_rows(torch, n, rho, heads, bq, bk):
 
 TIMED = [("headline", n, rho) for n, rho in ((8192, .1), (8192, .25), (32768, .1), (32768, .25), (131072, .1), (131072, .25), (32768, "dense"))]
 TIMED += [("dense", 8192, "dense"), ("dense", 32768, "dense")]
+TIMED += [("packed_headline", 8192, .25)]  # Four sequences of that length.
 TIMED += [(name, n, rho) for name in SCHEDULES for n, rho in ((8192, .25), (32768, .25))]
 TIMED += [(name, n, rho) for name in ("block64x64", "block64x128", "block128x64", "heads_of_64") for n, rho in ((8192, .25), (32768, .1), (32768, .25))]
 
@@ -291,10 +293,17 @@ def time_all(torch, driver, folder, probe, names):
         k, v = (torch.randn(1, case.kv_heads, n, case.dim, device="cuda", dtype=torch.bfloat16) for _ in range(2))
         o, lse = torch.empty_like(q), torch.empty(1, case.heads, n, device="cuda")
         counts, indices = draw_rows(torch, n, rho, case.heads, case.bq, case.bk)
+        ends = ()
+        if case.packed:
+            q, k, v, o, lse = (x.repeat(1, 1, 4, *[1] * (x.dim() - 3)) for x in (q, k, v, o, lse))
+            ends = [torch.arange(5, dtype=torch.int32, device="cuda") * n] * 2
+            # Every sequence owns a spare slot.
+            counts = torch.nn.functional.pad(counts, (0, 1)).repeat(1, 4)
+            indices = torch.nn.functional.pad(indices, (0, 3 * indices.shape[2], 0, 1)).repeat(1, 4, 1).contiguous()
         flops = 4 * case.bq * case.bk * case.dim * counts.sum().item()
         if rho == "dense":  # The causal half, not the diagonal whole.
             flops = 2 * n * n * case.dim * case.heads
-        calls = {name: Kernel(torch, driver, folder, case).prepare(q, k, v, o, lse, counts[None], indices[None])}
+        calls = {name: Kernel(torch, driver, folder, case).prepare(q, k, v, o, lse, counts[None], indices[None], ends)}
         if reference and name in ("headline", "dense"):
             po, plse = torch.empty_like(q[0]), torch.empty(case.heads, n, device="cuda")
             calls["the probe"] = lambda: reference.run("Base", q[0], k[0], v[0], po, plse, counts, indices)
