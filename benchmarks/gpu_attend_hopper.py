@@ -5,7 +5,7 @@
 """Checks and times the warp-specialised attend kernels for sm_90a on a device.
 
     gpu_attend_hopper.py compile DIR [--opt=build/bin/unisparse-opt]      needs no GPU
-    gpu_attend_hopper.py run DIR [--only=check|time|compare] [--probe=LIB.so]     needs torch and a Hopper GPU, no LLVM
+    gpu_attend_hopper.py run DIR [NAME...] [--only=check|time|compare] [--probe=LIB.so]    needs torch and a Hopper GPU, no LLVM
 
 As gpu_attend.py: `compile` lowers one program for each case to PTX, `run` launches them through libcuda. Every launch
 has a deadline: a kernel that waits for ever ends the run. --probe times hopper_ceiling.cu beside the headline.

@@ -124,8 +124,8 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
   let options = [
     Option<"hopper", "hopper", "bool", "false",
            "build warp-specialised kernels for chips with wgmma and a copy "
-           "engine; packed batches and query blocks other than 64 and 128 keep "
-           "the portable kernel">
+           "engine; query blocks other than 64 and 128 keep the portable "
+           "kernel">
   ];
   let dependentDialects = ["::mlir::arith::ArithDialect",
     "::mlir::bufferization::BufferizationDialect", "::mlir::gpu::GPUDialect",

@@ -35,14 +35,22 @@ RowInfo HopperPage::rowFrom(ValueRange x) {
   return {x[0], x[1], x[2], x[3], x[4], x[0], i32(0), lq, lk, Value()};
 }
 
-SmallVector<Value> HopperPage::Stream::pack() const {
-  return {output,     probabilities, queries,       reference, sum,  now.slot,
-          now.parity, behind.slot,   behind.parity, ready,     adds, parityQ};
+SmallVector<Value> HopperPage::pack(const Stream &x) const {
+  SmallVector<Value> values{x.output,     x.probabilities, x.queries,
+                            x.reference,  x.sum,           x.now.slot,
+                            x.now.parity, x.behind.slot,   x.behind.parity,
+                            x.ready,      x.adds,          x.parityQ};
+  if (carriesRows())
+    llvm::append_range(values, valuesOf(x.row));
+  return values;
 }
 
-HopperPage::Stream HopperPage::Stream::unpack(ValueRange x) {
-  return {x[0],         x[1],         x[2], x[3],  x[4],
-          {x[5], x[6]}, {x[7], x[8]}, x[9], x[10], x[11]};
+HopperPage::Stream HopperPage::unpack(ValueRange x) {
+  RowInfo row;
+  if (carriesRows())
+    row = rowFrom(x.slice(12, rowWords()));
+  return {x[0],         x[1], x[2],  x[3],  x[4], {x[5], x[6]},
+          {x[7], x[8]}, x[9], x[10], x[11], row};
 }
 
 /// An elementwise page line: `body` on scalars.
@@ -192,8 +200,6 @@ void HopperPage::takeExponentials(Step kind, Stream &x, Value scores) {
 // Steps
 //===----------------------------------------------------------------------===//
 
-/// Read where it is needed, not carried: registers are short, and a row's words
-/// stay until the row behind the next one comes.
 RowInfo HopperPage::readRow(Value parity) {
   SmallVector<Value> x;
   for (int64_t i = 0; i < rowWords(); ++i)
@@ -256,14 +262,14 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
   x.output = named("output", MmaWaitOp::create(b, 0, output, x.probabilities));
   ArriveOp::create(b, emptyV, behind.slot, false);
   if (kind == Step::NewRow)
-    storeRow(readRow(other(x.parityQ)), x.output, reference, sum);
+    storeRow(currentRow(x), x.output, reference, sum);
   x.adds = flag(kind != Step::NewRow);
   takeExponentials(kind, x, scores);
   if (kind == Step::NewRow) {
     // The buffer's next Q may come once O has left it.
     SendWaitOp::create(b, false);
     ArriveOp::create(b, emptyQ, i32(0), false);
-    x.parityQ = other(x.parityQ);
+    x.row = row, x.parityQ = other(x.parityQ);
   }
   return x;
 }
@@ -271,7 +277,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
 /// The stream's first block has no output beside it.
 HopperPage::Stream HopperPage::firstBlock(const RowInfo &row) {
   Stream x;
-  x.now = start(), x.parityQ = i32(1);
+  x.row = row, x.now = start(), x.parityQ = i32(1);
   x.queries =
       LoadOp::create(b, fragment(s.headDim, s.element), queries, i32(0));
   ArriveOp::create(b, emptyQ, i32(0), false);
@@ -291,7 +297,7 @@ HopperPage::Stream HopperPage::firstBlock(const RowInfo &row) {
 
 /// All blocks of a row but its first.
 HopperPage::Stream HopperPage::remainingBlocks(Stream x) {
-  RowInfo row = readRow(other(x.parityQ));
+  RowInfo row = currentRow(x);
   Value list = selectionRow(row);
   auto loop = [&](Step kind, Value from, Value to) {
     // What does not change in a row is not carried.
@@ -390,36 +396,43 @@ void HopperPage::lastOutput(Stream x) {
   Value output = startOutput(x);
   output = MmaWaitOp::create(b, 0, output, x.probabilities);
   ArriveOp::create(b, emptyV, x.behind.slot, false);
-  storeRow(readRow(other(x.parityQ)), output, x.reference, x.sum);
+  storeRow(currentRow(x), output, x.reference, x.sum);
   SendWaitOp::create(b, /*written=*/true);
 }
 
 void HopperPage::consume() {
   Value zero = i32(0);
-  auto isRow = [&](Value parity) {
-    AwaitOp::create(b, fullQ, zero, parity);
-    Value count = LLVM::LoadOp::create(b, b.getI32Type(),
-                                       wordOf(parity, RowInfo::countWord));
-    return compare(arith::CmpIPredicate::sgt, count, zero);
+  auto isRow = [&](const RowInfo &row) {
+    return compare(arith::CmpIPredicate::sgt, row.count, zero);
   };
-  auto some = scf::IfOp::create(b, isRow(zero), false);
+  AwaitOp::create(b, fullQ, zero, zero);
+  RowInfo row = readRow(zero);
+  auto some = scf::IfOp::create(b, isRow(row), false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(some.thenBlock());
   if (schedule.getTurns())
     TakeTurnOp::create(b, /*first=*/true);
-  SmallVector<Value> state = firstBlock(readRow(zero)).pack();
+  SmallVector<Value> state = pack(firstBlock(row));
+  SmallVector<Type> onward(ValueRange(state).getTypes());
+  onward.append(carriedWords(), b.getI32Type());
   auto rowsLoop = scf::WhileOp::create(
-      b, ValueRange(state).getTypes(), state,
+      b, onward, state,
       [&](OpBuilder &, Location, ValueRange v) {
-        Stream y = remainingBlocks(Stream::unpack(v));
-        scf::ConditionOp::create(b, isRow(y.parityQ), y.pack());
+        Stream y = remainingBlocks(unpack(v));
+        AwaitOp::create(b, fullQ, zero, y.parityQ);
+        RowInfo next = readRow(y.parityQ);
+        SmallVector<Value> values = pack(y);
+        if (carriesRows())
+          llvm::append_range(values, valuesOf(next));
+        scf::ConditionOp::create(b, isRow(next), values);
       },
       [&](OpBuilder &, Location, ValueRange v) {
-        Stream y = Stream::unpack(v);
+        Stream y = unpack(v);
         y.queries =
             LoadOp::create(b, fragment(s.headDim, s.element), queries, zero);
-        RowInfo row = readRow(y.parityQ);
-        scf::YieldOp::create(b, step(Step::NewRow, y, row, Value()).pack());
+        RowInfo next = carriesRows() ? rowFrom(v.take_back(carriedWords()))
+                                     : readRow(y.parityQ);
+        scf::YieldOp::create(b, pack(step(Step::NewRow, y, next, Value())));
       });
-  lastOutput(Stream::unpack(rowsLoop.getResults()));
+  lastOutput(unpack(rowsLoop.getResults()));
 }

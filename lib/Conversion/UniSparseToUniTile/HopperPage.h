@@ -102,18 +102,30 @@ private:
     Value ready;         ///< Both have arrived; where not set, ask.
     Value adds;          ///< The latest block is not the first of its row.
     Value parityQ;       ///< Of the next row's Q; the row's own has the other.
-    SmallVector<Value> pack() const;
-    static Stream unpack(ValueRange x);
+    RowInfo row;         ///< Where rows are carried.
   };
   void consume();
   int64_t rowWords() const { return s.packed ? 9 : 5; }
   SmallVector<Value> valuesOf(const RowInfo &row) const;
   RowInfo rowFrom(ValueRange values);
+  SmallVector<Value> pack(const Stream &x) const;
+  Stream unpack(ValueRange values);
+  /// A packed batch has so many words that they would spill: they are read
+  /// where they are needed, and stay until the row behind the next one comes.
+  bool carriesRows() const { return !s.packed; }
+  int64_t carriedWords() const { return carriesRows() ? rowWords() : 0; }
   RowInfo readRow(Value parity);
-  /// Where the two sides write and read: two rows in turns, by the parity of
-  /// their Q's phase.
+  /// The row of the latest block.
+  RowInfo currentRow(const Stream &x) {
+    return carriesRows() ? x.row : readRow(other(x.parityQ));
+  }
+  /// Where the two sides write and read; rows that are not carried have two
+  /// places in turns, by the parity of their Q's phase.
   Value wordOf(Value parity, int64_t i) {
-    return at(words, b.getI32Type(), add(mul(parity, rowWords()), i32(i)));
+    Value word = i32(i);
+    if (!carriesRows())
+      word = add(mul(parity, rowWords()), word);
+    return at(words, b.getI32Type(), word);
   }
   Stream firstBlock(const RowInfo &row);
   Stream remainingBlocks(Stream x);
