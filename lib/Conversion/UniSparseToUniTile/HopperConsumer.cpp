@@ -12,7 +12,8 @@ using namespace unisparse;
 using namespace unisparse::unitile;
 
 /// A sum of exponentials above this means that the reference is too low: 44
-/// nats below a score for bf16, far from overflow; f16 ends at 2^16.
+/// nats below a score for bf16. O is finite then for values of V up to 2^48 in
+/// rows of up to 2^16 keys. P as f16 ends at 2^16.
 static double sumBound(const AttendSpec &s) {
   return s.element.isF16() ? 0x1p15 : 0x1p64;
 }
