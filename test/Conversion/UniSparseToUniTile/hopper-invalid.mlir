@@ -33,12 +33,3 @@ func.func @query_block(%q: !q) -> !q {
   %o = unisparse.block_sparse_attention %q, %q, %q block <48x64> {unitile.schedule = #unitile.schedule<stages = 2>} : (!q, !q, !q) -> !q
   return %o : !q
 }
-
-// -----
-
-!q = tensor<1x8x1000x64xf16>
-func.func @packed(%q: !q, %cu: tensor<3xi32>) -> !q {
-  // expected-error@+1 {{expected one sequence for each batch entry, got a packed batch}}
-  %o = unisparse.block_sparse_attention %q, %q, %q cu_seqlens(%cu, %cu) block <64x64> {unitile.schedule = #unitile.schedule<stages = 2>} : (!q, !q, !q, tensor<3xi32>, tensor<3xi32>) -> !q
-  return %o : !q
-}

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-# The largest score so far takes registers that P leaves too late: it may spill two, outside the loop over plain blocks.
+# The largest score so far takes registers that P leaves too late: it may spill one, outside the loop over plain blocks.
 SPILLS = {"running": 8}
 
 opt, folder = sys.argv[1], pathlib.Path(sys.argv[2])

@@ -253,6 +253,25 @@ def UniTile_TensorCopyOp : UniTile_Op<"tensor_copy",
   }];
 }
 
+def UniTile_ClearOp : UniTile_Op<"clear", [MemoryEffects<[MemWrite]>]> {
+  let summary = "One thread fills the last rows of a tile with zeros";
+  let description = [{
+    Rows from `row` on, of a tile whose copy has arrived; what the thread then
+    arrives at tells others that they may multiply with it. For rows that a
+    matrix has and a product must not see, even as factors of 0.
+
+    ```mlir
+    func.func @clear(%row: i32, %stage: i32) {
+      %t = unitile.alloc : !unitile.shared<128x64xbf16, 3>
+      unitile.clear %t[%stage] from %row : !unitile.shared<128x64xbf16, 3>
+      return
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_SharedType:$tile, I32:$stage, I32:$row);
+  let assemblyFormat = "$tile `[` $stage `]` `from` $row attr-dict `:` qualified(type($tile))";
+}
+
 def UniTile_WriteOp : UniTile_Op<"write", [MemoryEffects<[MemWrite]>]> {
   let summary = "Write a fragment into a tile";
   let description = [{
