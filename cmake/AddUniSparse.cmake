@@ -2,6 +2,8 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+include(GNUInstallDirs)
+
 # Headers of LLVM and MLIR cost 10 to 40 s a file; one precompiled header of them
 # all brings that to 2 to 4 s. Every C++ target below shares the one of this target.
 add_library(UniSparsePCH OBJECT ${CMAKE_CURRENT_SOURCE_DIR}/cmake/pch.cpp)
@@ -90,5 +92,9 @@ function(add_unisparse_tool name)
   target_link_libraries(${name} PRIVATE ${ARG_LINK})
   mlir_target_link_libraries(${name} PRIVATE MLIRIR)
   mlir_check_all_link_libraries(${name})
-  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  # Installed, a tool still finds libMLIR where it was linked.
+  set_target_properties(${name} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin
+    INSTALL_RPATH_USE_LINK_PATH ON)
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()

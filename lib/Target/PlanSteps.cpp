@@ -169,8 +169,6 @@ LogicalResult PlanBuilder::checkKernel(gpu::LaunchFuncOp op) {
   return success();
 }
 
-/// What a kernel takes. Tensor maps join here once there is an op that makes
-/// one.
 FailureOr<TensorMap> PlanBuilder::mapOf(unitile::TensorMapOp op) {
   TensorMap map;
   const Buffer *buffer = values.addressOf(op.getSource());
@@ -196,6 +194,7 @@ FailureOr<TensorMap> PlanBuilder::mapOf(unitile::TensorMapOp op) {
   return map;
 }
 
+/// What a kernel takes.
 FailureOr<Argument> PlanBuilder::argumentOf(Value value, Operation *op) {
   Argument argument;
   if (auto map = value.getDefiningOp<unitile::TensorMapOp>()) {
@@ -220,7 +219,7 @@ FailureOr<Argument> PlanBuilder::argumentOf(Value value, Operation *op) {
   bool isI32 = value.getType().isInteger(32);
   if (!isI32 && !value.getType().isInteger(64)) {
     op->emitOpError("expected kernel arguments that are addresses of buffers, "
-                    "i32, i64 or constant f32, got ")
+                    "tensor maps, i32, i64 or constant f32, got ")
         << value.getType();
     return failure();
   }

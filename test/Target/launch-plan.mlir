@@ -39,6 +39,8 @@
 // The last stride of an input is 1, whatever its type says.
 // CHECK-NEXT:     i64      1
 // CHECK-NEXT:     f32      0.125
+// A map has sizes from the innermost on, and strides in bytes.
+// CHECK-NEXT:     map      q: bf16 [128, q.size(2), 32], strides [q.stride(2) * 2, q.stride(1) * 2] bytes, box [64, 128, 1], swizzle 128B
 // CHECK-NOT:  {{.}}
 
 module attributes {gpu.container_module} {
@@ -111,8 +113,11 @@ func.func @main(%q: !q {unisparse.name = "q"}, %k: memref<?x8x?x128xbf16, stride
   %lq32 = arith.index_cast %lq : index to i32
   %stride = arith.index_cast %s1 : index to i64
   %last = arith.index_cast %s3 : index to i64
+  %rowBytes = arith.muli %s2, %c2 : index
+  %headBytes = arith.muli %s1, %c2 : index
+  %map = unitile.tensor_map %pq sizes [%c128, %lq, %c32] strides [%rowBytes, %headBytes] box [64, 128, 1] : bf16
   gpu.launch_func @unisparse_kernels::@attend blocks in (%slots, %c32, %b) threads in (%c256, %c2, %c1) dynamic_shared_memory_size %bytes
-    args(%pq : !llvm.ptr<1>, %po : !llvm.ptr<1>, %pl : !llvm.ptr<1>, %ps : !llvm.ptr<1>, %lq32 : i32, %stride : i64, %last : i64, %scale : f32)
+    args(%pq : !llvm.ptr<1>, %po : !llvm.ptr<1>, %pl : !llvm.ptr<1>, %ps : !llvm.ptr<1>, %lq32 : i32, %stride : i64, %last : i64, %scale : f32, %map : !llvm.ptr)
   gpu.dealloc %scratch : memref<?x3xi32>
   gpu.dealloc %fixed : memref<10x32xf16>
   return %o, %view : memref<?x32x?x128xbf16>, memref<?x32x?xf32, strided<[?, ?, ?], offset: ?>>

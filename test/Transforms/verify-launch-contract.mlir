@@ -650,7 +650,7 @@ module attributes {gpu.container_module} {
     %c0 = arith.constant 0 : index
     %c1 = arith.constant 1 : index
     %n = memref.dim %x, %c0 : memref<?xf32>
-    // expected-error@+1 {{expected kernel arguments that are addresses of buffers, i32, i64 or constant f32, got 'index'}}
+    // expected-error@+1 {{expected kernel arguments that are addresses of buffers, tensor maps, i32, i64 or constant f32, got 'index'}}
     gpu.launch_func @unisparse_kernels::@f blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%n : index)
     return
   }
@@ -663,7 +663,7 @@ module attributes {gpu.container_module} {
   func.func @main(%x: memref<?xf32>) {
     %c1 = arith.constant 1 : index
     %h = arith.constant 1.0 : f16
-    // expected-error@+1 {{expected kernel arguments that are addresses of buffers, i32, i64 or constant f32, got 'f16'}}
+    // expected-error@+1 {{expected kernel arguments that are addresses of buffers, tensor maps, i32, i64 or constant f32, got 'f16'}}
     gpu.launch_func @unisparse_kernels::@f blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%h : f16)
     return
   }
@@ -675,7 +675,7 @@ module attributes {gpu.container_module} {
   gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
   func.func @main(%x: memref<?xf32>) {
     %c1 = arith.constant 1 : index
-    // expected-error@+1 {{expected kernel arguments that are addresses of buffers, i32, i64 or constant f32, got 'memref<?xf32>'}}
+    // expected-error@+1 {{expected kernel arguments that are addresses of buffers, tensor maps, i32, i64 or constant f32, got 'memref<?xf32>'}}
     gpu.launch_func @unisparse_kernels::@f blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%x : memref<?xf32>)
     return
   }
@@ -779,6 +779,42 @@ module attributes {gpu.container_module} {
     %i = arith.constant 1 : i32
     // expected-error@+1 {{expected at most 128 arguments, got 129}}
     gpu.launch_func @unisparse_kernels::@f blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32, %i : i32)
+    return
+  }
+}
+
+// -----
+
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_90a">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main(%x: memref<?x64xf32>) {
+    %c1 = arith.constant 1 : index
+    %c64 = arith.constant 64 : index
+    %c256 = arith.constant 256 : index
+    %a = memref.extract_aligned_pointer_as_index %x : memref<?x64xf32> -> index
+    %i = arith.index_cast %a : index to i64
+    %p = llvm.inttoptr %i : i64 to !llvm.ptr<1>
+    // expected-error@+1 {{expected the address of a buffer of f32, f16, bf16 or i32}}
+    %m = unitile.tensor_map %p sizes [%c64, %c1] strides [%c256] box [32, 1] : f64
+    gpu.launch_func @unisparse_kernels::@f blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%m : !llvm.ptr)
+    return
+  }
+}
+
+// -----
+
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_90a">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main(%x: memref<?x64xf32>) {
+    %c1 = arith.constant 1 : index
+    %c64 = arith.constant 64 : index
+    %c256 = arith.constant 256 : index
+    %a = memref.extract_aligned_pointer_as_index %x : memref<?x64xf32> -> index
+    %i = arith.index_cast %a : index to i64
+    %p = llvm.inttoptr %i : i64 to !llvm.ptr<1>
+    // expected-error@+1 {{expected operands that are formulas of sizes, got the result of 'memref.extract_aligned_pointer_as_index'}}
+    %m = unitile.tensor_map %p sizes [%c64, %a] strides [%c256] box [32, 1] : f32
+    gpu.launch_func @unisparse_kernels::@f blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%m : !llvm.ptr)
     return
   }
 }

@@ -23,7 +23,7 @@ struct StoreBlocksPattern : TilePattern<StoreBlocksOp> {
     if (op.getBlockRows() > 16 && piecesOf(type.getRows(), warps) != 1)
       return op.emitOpError("expected 16 rows a warp with blocks of more than "
                             "16 rows, got ")
-             << type << " in " << warps << " warps";
+             << type << " in " << warps.count << " warps";
     if (op.getBlockRows() > 16)
       acrossWarps(t, op, adaptor, elements);
     else

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # RUN: %python %s %unisparse_opt %src_root/lib/Target/Nvidia.cpp %t
 """Every stage's kernel, in configurations that reach the corners of its schedule, assembles for every chip in the table
-of chips, with no stack frame and no spill but the few of KNOWN_SPILLS.
+of chips, with no stack frame, no spill but the few of KNOWN_SPILLS, and no word of ptxas that products were serialised or
+registers did not move. Attend is warp-specialised, with the chip's own instructions, exactly where Config says so.
 
 Without a ptxas only the compilation to PTX is checked. `--list` prints what each kernel takes; `--chips=`, `--only=`
 narrow it down.
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Config:
-    """One unisparse.attention on dynamic lengths, with its four stages."""
+    """One unisparse.attention on dynamic lengths, with its four stages; or attend alone."""
 
     name: str
     dim: int
@@ -38,16 +39,35 @@ class Config:
     packed: bool = False
     lse: bool = True
     scale: float = 0.0
+    stage: str = "attention"
+    schedule: str = ""  # Of attend alone.
+
+    def is_specialised(self, chip):
+        """Is attend the warp-specialised kernel?"""
+        rows, keys = map(int, self.block.split("x"))
+        sizes = (self.dim, self.value_dim or self.dim, keys)
+        return (chip == "sm_90a" and self.dtype != "f32" and rows in (64, 128) and all(n % 16 == 0 and n <= 128 for n in sizes)
+                and not self.packed and self.scale >= 0)
 
     def program(self):
         b = "1" if self.packed else "?"
         value_dim = self.value_dim or self.dim
         q, k, v, o = (f"tensor<{b}x{h}x?x{d}x{self.dtype}>" for h, d in (
             (self.heads, self.dim), (self.kv_heads, self.dim), (self.kv_heads, value_dim), (self.heads, value_dim)))
+        operands = [("q", q), ("k", k), ("v", v)]
+        results = [o] + [f"tensor<{b}x{self.heads}x?xf32>"] * self.lse
+        if self.stage == "attend":
+            text = "unisparse.block_sparse_attention %q, %k, %v"
+            if self.rule != "all":
+                operands += [("c", f"tensor<{b}x{self.kv_heads}x?xi32>"), ("i", f"tensor<{b}x{self.kv_heads}x?x?xi32>")]
+                text += " selection(%c, %i)"
+            text += f" block <{self.block}>" + self.flags()
+            text += f" {{unitile.schedule = #unitile.schedule<{self.schedule}>}}" if self.schedule else ""
+            return self.function(operands, text, results)
         selections = self.heads // self.head_pool
         if self.share == "group":
             selections = min(selections, self.kv_heads)
-        operands, text = [("q", q), ("k", k), ("v", v)], "unisparse.attention %q, %k, %v"
+        text = "unisparse.attention %q, %k, %v"
         if self.rule == "top_p":  # The operand: a share for each head.
             operands.append(("p", f"tensor<{self.kv_heads if self.share == 'group' else self.heads}xf32>"))
             selections = max(selections, self.kv_heads if self.share == "group" else self.heads)
@@ -57,16 +77,21 @@ class Config:
             text += " cu_seqlens(%cq, %ck)"
         heads = f", heads = {self.head_pool}" if self.head_pool > 1 else ""
         text += f" block <{self.block}> pooling <{self.pooling}{heads}> rule <{self.rule}> agg {self.agg} share {self.share}"
-        text += " causal" * self.causal + " return_lse" * self.lse + (f" scale {self.scale:e}" if self.scale else "")
-        results = [o] + [f"tensor<{b}x{self.heads}x?xf32>"] * self.lse
         results += [f"tensor<{b}x{selections}x?xi32>", f"tensor<{b}x{selections}x?x?xi32>", f"tensor<{b}x{selections}xf32>"]
-        names = ", ".join(f"%r{n}" for n in range(len(results)))
-        types = ", ".join(results)
+        return self.function(operands, text + self.flags(), results)
+
+    def flags(self):
+        return " causal" * self.causal + " return_lse" * self.lse + (f" scale {self.scale:e}" if self.scale else "")
+
+    def function(self, operands, text, results):
+        names, types = ", ".join(f"%r{n}" for n in range(len(results))), ", ".join(results)
         return (f"func.func @{self.name}({', '.join(f'%{n}: {t}' for n, t in operands)}) -> ({types}) {{\n"
                 f"  {names} = {text} : ({', '.join(t for _, t in operands)}) -> ({types})\n"
                 f"  return {names} : {types}\n}}\n")
 
     def kernels(self):
+        if self.stage == "attend":
+            return {"attend"}
         kernels = {"select", "density", "attend"}
         if self.rule == "all":  # Nothing is estimated.
             return kernels
@@ -106,9 +131,27 @@ CONFIGS = [
 ]
 
 
+# The warp-specialised kernel: shapes, then each word of a schedule on the headline's.
+SPECIALISED = [
+    Config("rows64_keys64", 128, "64x64", stage="attend"),
+    Config("rows64_keys128", 128, "64x128", stage="attend"),
+    Config("rows128_keys64", 96, "128x64", stage="attend", dtype="f16", causal=False),
+    Config("narrow_values", 80, "64x64", stage="attend", value_dim=32),
+    Config("no_lse", 128, stage="attend", value_dim=64, dtype="f16", lse=False),
+    Config("dense_full", 128, stage="attend", dtype="f16", rule="all", causal=False),
+    Config("two_stages", 128, stage="attend", schedule="stages = 2"),
+    Config("running", 128, stage="attend", schedule="reference = running"),
+    Config("no_overlap", 128, stage="attend", schedule="overlap = false"),
+    Config("turns", 128, stage="attend", schedule="turns = true"),
+    Config("turns_no_overlap", 128, stage="attend", schedule="overlap = false, turns = true"),
+]
+OWN_INSTRUCTIONS = ("wgmma.mma_async", "cp.async.bulk.tensor", "mbarrier.try_wait", "setmaxnreg.inc", "setmaxnreg.dec")
+PORTABLE_INSTRUCTIONS = ("mma.sync", "cp.async.cg", "__nv_", "st.local")
+
 # An output of 256 columns is half of all registers. For these ptxas keeps a few words in memory, with 32 keys in a step
-# as with 64; steps of 16 keys would cost more. The most bytes of frame, stores and loads.
-KNOWN_SPILLS = {"sm_100a.d256.attend": 32, "sm_120.d256.attend": 40, "sm_120.d256_fine.attend": 8}
+# as with 64; steps of 16 keys would cost more. The largest score so far takes registers that P leaves too late, outside
+# the loop over plain blocks. The most bytes of frame, stores and loads.
+KNOWN_SPILLS = {"sm_100a.d256.attend": 32, "sm_120.d256.attend": 40, "sm_120.d256_fine.attend": 8, "sm_90a.running.attend": 8}
 
 
 def chips_of(table):
@@ -131,15 +174,25 @@ def compile_chip(opt, chip, configs, folder):
         assert f".target {chip}" in ptx, f"{config.name}: not for {chip}"
         entries = set(re.findall(r"\.entry (\w+)\(", ptx))
         assert entries == config.kernels(), f"{config.name}: kernels {sorted(entries)}"
+        check_instructions(config, chip, re.search(r"\.entry attend\(.*?(?=\.entry |\Z)", ptx, re.S)[0])
         paths.append(folder / f"{chip}.{config.name}.ptx")
         paths[-1].write_text(ptx)
     return paths
 
 
+def check_instructions(config, chip, attend):
+    """That attend is the kernel that it should be."""
+    own = config.is_specialised(chip)
+    for instruction in OWN_INSTRUCTIONS:
+        assert (instruction in attend) == own, f"{chip}.{config.name}: {'no' if own else 'unexpected'} {instruction}"
+    for instruction in PORTABLE_INSTRUCTIONS:
+        assert not own or instruction not in attend, f"{chip}.{config.name}: unexpected {instruction}"
+
+
 def assemble(ptxas, chip, path):
     """(kernel, registers, stack, stores, loads) of each kernel in the file."""
     run = subprocess.run([ptxas, "-v", f"-arch={chip}", path, "-o", "/dev/null"], capture_output=True, text=True)
-    if run.returncode:
+    if run.returncode or re.search(r"C75\d\d|warning", run.stderr):
         return [(path.stem, run.stderr[:1000], 1 << 30, 0, 0)]
     found = re.findall(r"Function properties for (\w+)\s+(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads\s.*?Used (\d+) registers", run.stderr)
     return [(f"{path.stem}.{kernel}", registers, int(stack), int(stores), int(loads)) for kernel, stack, stores, loads, registers in found]
@@ -156,12 +209,12 @@ def main():
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     chips = arguments.chips.split(",") if arguments.chips else chips_of(arguments.table)
-    configs = [c for c in CONFIGS if arguments.only in c.name]
+    configs = {chip: [c for c in CONFIGS + SPECIALISED * (chip == "sm_90a") if arguments.only in c.name] for chip in chips}
     ptxas = shutil.which("ptxas", path="/usr/local/cuda/bin") or shutil.which("ptxas")
     kernels, bad = 0, []
     # Two at a time: what a small machine has.
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        compiled = pool.map(lambda chip: compile_chip(arguments.opt, chip, configs, arguments.folder), chips)
+        compiled = pool.map(lambda chip: compile_chip(arguments.opt, chip, configs[chip], arguments.folder), chips)
         jobs = [(chip, path) for chip, paths in zip(chips, compiled) for path in paths]
         if not ptxas:
             print(f"skipped: no ptxas in PATH or /usr/local/cuda, {len(jobs)} programs were compiled and not assembled")

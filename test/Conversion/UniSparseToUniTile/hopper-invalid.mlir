@@ -33,3 +33,52 @@ func.func @query_block(%q: !q) -> !q {
   %o = unisparse.block_sparse_attention %q, %q, %q block <48x64> {unitile.schedule = #unitile.schedule<stages = 2>} : (!q, !q, !q) -> !q
   return %o : !q
 }
+
+// -----
+
+!q = tensor<1x8x1000x64xf16>
+func.func @packed(%q: !q, %cu: tensor<3xi32>) -> !q {
+  // expected-error@+1 {{expected one sequence for each batch entry, got a packed batch}}
+  %o = unisparse.block_sparse_attention %q, %q, %q cu_seqlens(%cu, %cu) block <64x64> {unitile.schedule = #unitile.schedule<stages = 2>} : (!q, !q, !q, tensor<3xi32>, tensor<3xi32>) -> !q
+  return %o : !q
+}
+
+// -----
+
+func.func @element(%q: tensor<1x8x1000x64xf32>, %v: tensor<1x8x1000x64xf32>) -> tensor<1x8x1000x64xf32> {
+  // expected-error@+1 {{expected f16 or bf16, got 'f32'}}
+  %o = unisparse.block_sparse_attention %q, %q, %v block <64x64> {unitile.schedule = #unitile.schedule<stages = 2>} : (tensor<1x8x1000x64xf32>, tensor<1x8x1000x64xf32>, tensor<1x8x1000x64xf32>) -> tensor<1x8x1000x64xf32>
+  return %o : tensor<1x8x1000x64xf32>
+}
+
+// -----
+
+func.func @scale(%q: tensor<1x8x1000x64xf16>, %v: tensor<1x8x1000x64xf16>) -> tensor<1x8x1000x64xf16> {
+  // expected-error@+1 {{expected a scale above 0, got -1.250000e-01}}
+  %o = unisparse.block_sparse_attention %q, %q, %v block <64x64> scale -1.250000e-01 {unitile.schedule = #unitile.schedule<stages = 2>} : (tensor<1x8x1000x64xf16>, tensor<1x8x1000x64xf16>, tensor<1x8x1000x64xf16>) -> tensor<1x8x1000x64xf16>
+  return %o : tensor<1x8x1000x64xf16>
+}
+
+// -----
+
+func.func @head_dim(%q: tensor<1x8x1000x40xf16>, %v: tensor<1x8x1000x64xf16>) -> tensor<1x8x1000x64xf16> {
+  // expected-error@+1 {{expected a head_dim that is a multiple of 16 up to 128, got 40}}
+  %o = unisparse.block_sparse_attention %q, %q, %v block <64x64> {unitile.schedule = #unitile.schedule<stages = 2>} : (tensor<1x8x1000x40xf16>, tensor<1x8x1000x40xf16>, tensor<1x8x1000x64xf16>) -> tensor<1x8x1000x64xf16>
+  return %o : tensor<1x8x1000x64xf16>
+}
+
+// -----
+
+func.func @head_dim_of_v(%q: tensor<1x8x1000x128xbf16>, %v: tensor<1x8x1000x192xbf16>) -> tensor<1x8x1000x192xbf16> {
+  // expected-error@+1 {{expected a head_dim of v that is a multiple of 16 up to 128, got 192}}
+  %o = unisparse.block_sparse_attention %q, %q, %v block <64x64> {unitile.schedule = #unitile.schedule<stages = 2>} : (tensor<1x8x1000x128xbf16>, tensor<1x8x1000x128xbf16>, tensor<1x8x1000x192xbf16>) -> tensor<1x8x1000x192xbf16>
+  return %o : tensor<1x8x1000x192xbf16>
+}
+
+// -----
+
+func.func @key_block(%q: tensor<1x8x1000x128xbf16>, %v: tensor<1x8x1000x128xbf16>) -> tensor<1x8x1000x128xbf16> {
+  // expected-error@+1 {{expected a key block that is a multiple of 16 up to 128, got 256}}
+  %o = unisparse.block_sparse_attention %q, %q, %v block <64x256> {unitile.schedule = #unitile.schedule<stages = 2>} : (tensor<1x8x1000x128xbf16>, tensor<1x8x1000x128xbf16>, tensor<1x8x1000x128xbf16>) -> tensor<1x8x1000x128xbf16>
+  return %o : tensor<1x8x1000x128xbf16>
+}

@@ -24,12 +24,13 @@
 // CHECK:         unitile.roles registers<40, 232> producer {
 // CHECK:           scf.while
 // CHECK:             llvm.atomicrmw add
-// CHECK:             unitile.tensor_copy %[[QM]][%{{.*}}, %{{.*}}] to %[[Q]]
+// A row of a head of a batch entry.
+// CHECK:             unitile.tensor_copy %[[QM]][%{{.*}}, %{{.*}}, %{{.*}}] to %[[Q]]
 // CHECK:             scf.for
 // CHECK:               unitile.await %[[EMPTYK]]
-// CHECK-NEXT:          unitile.tensor_copy %[[KM]][%{{.*}}, %{{.*}}] to %[[K]][%[[S:.*]]] on %[[FULLK]][%[[S]]]
+// CHECK:               unitile.tensor_copy %[[KM]][%{{.*}}, %{{.*}}, %{{.*}}] to %[[K]][%[[S:.*]]] on %[[FULLK]][%[[S]]]
 // CHECK:               unitile.await %[[EMPTYV]]
-// CHECK-NEXT:          unitile.tensor_copy %[[VM]][%{{.*}}, %{{.*}}] to %[[V]]
+// CHECK:               unitile.tensor_copy %[[VM]][%{{.*}}, %{{.*}}, %{{.*}}] to %[[V]]
 // CHECK:         } consumers {
 // The stream's first block has scores alone.
 // CHECK:           %[[Q0:.*]] = unitile.load %[[Q]]
@@ -64,21 +65,27 @@
 // CHECK:             unitile.mma_start
 // CHECK:             unitile.mma_wait 0
 // CHECK:             unitile.write %{{.*}} to %[[Q]]
-// CHECK-NEXT:        unitile.send %[[Q]][%{{.*}}] to %[[OM]]
+// CHECK:             unitile.send %[[Q]][%{{.*}}] to %[[OM]][%{{.*}}, %{{.*}}, %{{.*}}]
 // CHECK:             unitile.send_wait
 // CHECK:           unitile.mma_start %{{.*}}, %[[V]]
 // CHECK:           unitile.send_wait written
 
 // CHECK-LABEL: func.func @selected(
 // CHECK-NOT:     unisparse.
-// [head_dim, length, batch * heads]
-// CHECK-DAG:     unitile.tensor_map %{{.*}} sizes[%c128, %c1000, %c8] strides[%c256, %c256000] box [64, 128, 1] : bf16
-// CHECK-DAG:     unitile.tensor_map %{{.*}} sizes[%c128, %c1000, %c2] strides[%c256, %c256000] box [64, 128, 1] : bf16
-// CHECK-DAG:     unitile.tensor_map %{{.*}} sizes[%c128, %c1000, %c8] strides[%c256, %c256000] box [64, 64, 1] : bf16
-// CHECK-DAG:     %[[BYTES:.*]] = arith.constant 229508 : i32
-// The counter of rows is cleared before the launch.
+// CHECK:         %[[BYTES:.*]] = arith.constant 229508 : i32
+// [head_dim, length, heads, batch], with the caller's strides, in bytes; o is
+// contiguous, and leaves 64 rows at a time.
+// CHECK:         %{{.*}}, %{{.*}}, %{{.*}}:4, %[[QS:.*]]:4 = memref.extract_strided_metadata
+// CHECK:         %[[ROW:.*]] = arith.muli %[[QS]]#2, %c2
+// CHECK:         %[[HEAD:.*]] = arith.muli %[[QS]]#1, %c2
+// CHECK:         %[[BATCH:.*]] = arith.muli %[[QS]]#0, %c2
+// CHECK:         unitile.tensor_map %{{.*}} sizes[%c128, %c1000, %c8, %c1] strides[%[[ROW]], %[[HEAD]], %[[BATCH]]] box [64, 128, 1, 1] : bf16
+// CHECK-COUNT-2: unitile.tensor_map %{{.*}} sizes[%c128, %c1000, %c2, %c1] strides[%{{.*}}, %{{.*}}, %{{.*}}] box [64, 128, 1, 1] : bf16
+// CHECK:         unitile.tensor_map %{{.*}} sizes[%c128, %c1000, %c8, %c1] strides[%c256, %c256000, %c2048000] box [64, 64, 1, 1] : bf16
+// The counter of rows is cleared before the launch, which has no more blocks of
+// threads than there are rows.
 // CHECK:         gpu.memset
-// CHECK:         gpu.launch_func @unisparse_kernels::@attend blocks in (%c132, %c1, %c1) threads in (%c384, %c1, %c1) dynamic_shared_memory_size %[[BYTES]]
+// CHECK:         gpu.launch_func @unisparse_kernels::@attend blocks in (%c64, %c1, %c1) threads in (%c384, %c1, %c1) dynamic_shared_memory_size %[[BYTES]]
 
 // The launch asks for what the allocation takes.
 // SHARED: gpu.func @attend({{.*}} unitile.shared_bytes = 229508 : i64
@@ -120,7 +127,7 @@ func.func @asked(%q: !q) -> !q {
 
 // -----
 
-!q = tensor<1x8x1000x64xf16>
+!q = tensor<1x8x4096x64xf16>
 
 // 64 query rows are one warpgroup: two blocks share a multiprocessor, where
 // another number of registers is at hand.
@@ -138,37 +145,11 @@ func.func @one_warpgroup(%q: !q) -> !q {
 
 !q = tensor<1x8x1000x64xf16>
 
-// A packed batch: the producer finds a slot's sequence, V's rows behind the
-// sequence's end are cleared, O's there are not sent.
-// CHECK-LABEL: gpu.func @attend(
-// CHECK:         unitile.roles
-// CHECK:           scf.while
-// CHECK:             scf.while
-// CHECK:             unitile.clear
-// CHECK:         } consumers {
-// CHECK:           scf.if
-// CHECK:             unitile.send
-// CHECK:           } else {
-// CHECK:             unitile.store %{{.*}} : !unitile.fragment<64x64xf16>
-// CHECK-LABEL: func.func @packed(
-// 1000 / 64 slots and one for each of 2 sequences.
-// CHECK:         gpu.launch_func
-// CHECK-SAME:      %c17_i32
-// CHECK-SAME:      %c2_i32 : i32)
-func.func @packed(%q: !q, %cu: tensor<3xi32>) -> !q {
-  %o = unisparse.block_sparse_attention %q, %q, %q cu_seqlens(%cu, %cu) block <64x64> : (!q, !q, !q, tensor<3xi32>, tensor<3xi32>) -> !q
-  return %o : !q
-}
-
-// -----
-
-!q = tensor<1x8x1000x64xf16>
-
 // What has no such kernel keeps the portable one.
 // CHECK-LABEL: gpu.func @attend(
 // CHECK-NOT:     unitile.roles
 // CHECK:         unitile.copy_async
-func.func @portable(%q: !q) -> !q {
-  %o = unisparse.block_sparse_attention %q, %q, %q block <32x64> : (!q, !q, !q) -> !q
+func.func @portable(%q: !q, %cu: tensor<3xi32>) -> !q {
+  %o = unisparse.block_sparse_attention %q, %q, %q cu_seqlens(%cu, %cu) block <64x64> : (!q, !q, !q, tensor<3xi32>, tensor<3xi32>) -> !q
   return %o : !q
 }

@@ -1,4 +1,5 @@
 // RUN: unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_90 | FileCheck %s --check-prefixes=CHECK,SM90
+// RUN: unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_90a | FileCheck %s --check-prefixes=CHECK,SM90A
 // RUN: unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_86 | FileCheck %s --check-prefixes=CHECK,SM86
 // RUN: unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_120 | FileCheck %s --check-prefixes=CHECK,SM120
 // RUN: not unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_70 2>&1 | FileCheck %s --check-prefix=CHIP
@@ -6,9 +7,11 @@
 
 // CHIP: error: expected a chip among sm_80 {{.*}}, got 'sm_70'
 
-// Registers, not shared memory, decide on sm_120.
+// Registers, not shared memory, decide on sm_120. Hopper's own chip has a
+// warp-specialised kernel, whose schedule leaves no number open.
 // CHECK-LABEL: func.func @d128(
 // SM90:          #unitile.tiles<rows = 128, keys = 128>
+// SM90A:         #unitile.schedule<stages = 3, blocks = 1, producer_registers = 40, consumer_registers = 232>
 // SM86:          #unitile.tiles<rows = 128, keys = 128>
 // SM120:         #unitile.tiles<rows = 128, keys = 64>
 func.func @d128(%q: tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16> {
@@ -21,6 +24,7 @@ func.func @d128(%q: tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16> {
 
 // 99 KiB of shared memory hold 128 rows of 256 elements with 32 keys.
 // CHECK-LABEL: func.func @d256(
+// SM90A:         #unitile.tiles<rows = 128, keys = 64>
 // SM90:          #unitile.tiles<rows = 128, keys = 64>
 // SM86:          #unitile.tiles<rows = 128, keys = 32>
 // SM120:         #unitile.tiles<rows = 128, keys = 32>
@@ -60,6 +64,30 @@ func.func @score(%q: tensor<1x4x64x64xbf16>, %p: tensor<1x4x512x64xbf16>) -> (te
   %2 = unisparse.block_score %p, %q lengths [512, 512] block <128x128> pooling <1x8> causal
     : (tensor<1x4x512x64xbf16>, tensor<1x4x64x64xbf16>) -> tensor<1x4x4x4xf32>
   return %0, %1, %2 : tensor<1x4x4x4xf32>, tensor<1x4x3x4xf32>, tensor<1x4x4x4xf32>
+}
+
+// -----
+
+// What the warp-specialised kernel does not do keeps portable tiles on every
+// chip: a scale that is not above 0, f32, head_dims and blocks that are no
+// multiples of 16 up to 128 (query blocks: 64 or 128), a packed batch.
+// CHECK-LABEL: func.func @portable(
+// CHECK-COUNT-6: #unitile.tiles<
+// CHECK-NOT:     #unitile.schedule<
+func.func @portable(%q: tensor<1x4x512x64xbf16>, %f: tensor<1x4x512x64xf32>, %d: tensor<1x4x512x72xbf16>, %cu: tensor<3xi32>) {
+  %0 = unisparse.block_sparse_attention %q, %q, %q block <128x128> scale -1.250000e-01
+    : (tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16>
+  %1 = unisparse.block_sparse_attention %f, %f, %f block <128x128>
+    : (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32>
+  %2 = unisparse.block_sparse_attention %d, %d, %d block <128x128>
+    : (tensor<1x4x512x72xbf16>, tensor<1x4x512x72xbf16>, tensor<1x4x512x72xbf16>) -> tensor<1x4x512x72xbf16>
+  %3 = unisparse.block_sparse_attention %q, %q, %q block <128x256>
+    : (tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16>
+  %4 = unisparse.block_sparse_attention %q, %q, %q block <48x128>
+    : (tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16>
+  %5 = unisparse.block_sparse_attention %q, %q, %q cu_seqlens(%cu, %cu) block <128x128>
+    : (tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<3xi32>, tensor<3xi32>) -> tensor<1x4x512x64xbf16>
+  return
 }
 
 // -----

@@ -68,25 +68,26 @@ gpu.module @barriers {
 
 gpu.module @copies {
   // A box of 64 columns at a time, 128 rows of 128 bytes apart: 96 columns are
-  // two, and all bytes of both are announced.
+  // two, and all bytes of both are announced. Behind column and row come as many
+  // coordinates as the map has dimensions.
   // CHECK-LABEL: gpu.func @copies
   // CHECK-SAME:    unitile.tensor_maps = array<i32: 0>
   // CHECK:         %[[BYTES:.*]] = arith.constant 32768 : i32
   // CHECK:         llvm.inline_asm {{.*}}"mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", {{.*}}, %[[BYTES]]
-  // CHECK-COUNT-2: llvm.inline_asm {{.*}}cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [$0], [$1, {$2, $3, $4}], [$5];
+  // CHECK-COUNT-2: llvm.inline_asm {{.*}}cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [$0], [$2, {$3, $4, $5, $6}], [$1];{{.*}}, "r,r,l,r,r,r,r,~{memory}"
   // CHECK-COUNT-6: nvvm.stmatrix
   // CHECK-NOT:     nvvm.stmatrix
   // CHECK:         llvm.inline_asm {{.*}}"fence.proxy.async.shared::cta;"
   // CHECK:         nvvm.barrier id = %{{.*}} number_of_threads = %{{.*}}
   // CHECK:         scf.if
-  // CHECK-COUNT-2:   llvm.inline_asm {{.*}}cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [$0, {$1, $2, $3}], [$4];
+  // CHECK-COUNT-2:   llvm.inline_asm {{.*}}cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [$0, {$2, $3, $4}], [$1];
   // CHECK:           nvvm.cp.async.bulk.commit.group
   // CHECK:         llvm.inline_asm {{.*}}"cp.async.bulk.wait_group.read 0;"
   // CHECK:         llvm.inline_asm {{.*}}"cp.async.bulk.wait_group 0;"
   gpu.func @copies(%map: !llvm.ptr {unitile.tensor_map}, %x: bf16, %i: i32) kernel attributes {known_block_size = array<i32: 256, 1, 1>} {
     %t = unitile.alloc : !unitile.shared<128x96xbf16, 2>
     %b = unitile.barriers arrivals 1 : !unitile.barriers<2>
-    unitile.tensor_copy %map[%i, %i] to %t[%i] on %b[%i] : !unitile.shared<128x96xbf16, 2>, !unitile.barriers<2>
+    unitile.tensor_copy %map[%i, %i, %i] to %t[%i] on %b[%i] : !unitile.shared<128x96xbf16, 2>, !unitile.barriers<2>
     %f = unitile.fill %x : bf16 -> !unitile.fragment<128x96xbf16>
     unitile.write %f to %t[%i] : !unitile.fragment<128x96xbf16>, !unitile.shared<128x96xbf16, 2>
     unitile.send %t[%i] to %map[%i, %i] : !unitile.shared<128x96xbf16, 2>

@@ -211,7 +211,7 @@ func.func @mma_start_acc(%a: !unitile.fragment<128x64xbf16>, %k: !unitile.shared
 
 // -----
 
-func.func @fold_u10(%x: !unitile.fragment<128x64xf32>) {
+func.func @fold_u14(%x: !unitile.fragment<128x64xf32>) {
   // expected-error@+1 {{[U14] expected '!unitile.fragment<128x8xf32>', got '!unitile.fragment<128x16xf32>'}}
   %0 = unitile.fold add %x : !unitile.fragment<128x64xf32> -> !unitile.fragment<128x16xf32>
   return
@@ -219,7 +219,7 @@ func.func @fold_u10(%x: !unitile.fragment<128x64xf32>) {
 
 // -----
 
-func.func @fold_u10_element(%x: !unitile.fragment<128x64xbf16>) {
+func.func @fold_u14_element(%x: !unitile.fragment<128x64xbf16>) {
   // expected-error@+1 {{[U14] expected an f32 fragment, got '!unitile.fragment<128x64xbf16>'}}
   %0 = unitile.fold add %x : !unitile.fragment<128x64xbf16> -> !unitile.fragment<128x8xf32>
   return
@@ -228,7 +228,7 @@ func.func @fold_u10_element(%x: !unitile.fragment<128x64xbf16>) {
 // -----
 
 gpu.module @m {
-  gpu.func @roles_u11() kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
+  gpu.func @roles_u15() kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
     // expected-error@+1 {{[U15] expected one unitile.roles in a kernel's block}}
     unitile.roles producer {
       %a = arith.constant 0 : i32
@@ -247,7 +247,7 @@ gpu.module @m {
 // -----
 
 gpu.module @m {
-  gpu.func @roles_u11_warps() kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
+  gpu.func @roles_u15_warps() kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
     // expected-error@+1 {{[U15] expected a known_block_size of whole warpgroups, two at least}}
     unitile.roles producer {
       %a = arith.constant 0 : i32
@@ -261,7 +261,7 @@ gpu.module @m {
 // -----
 
 gpu.module @m {
-  gpu.func @roles_u11_fragment(%x: f32) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
+  gpu.func @roles_u15_fragment(%x: f32) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
     unitile.roles producer {
       // expected-error@+1 {{[U15] expected fragments and rows in the consumers' region only}}
       %a = unitile.fill %x : f32 -> !unitile.fragment<128x64xf32>
@@ -275,7 +275,7 @@ gpu.module @m {
 // -----
 
 gpu.module @m {
-  gpu.func @roles_u12() kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
+  gpu.func @roles_u16() kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
     // expected-error@+1 {{[U16] expected registers that are multiples of 8 from 24 to 240, got 250}}
     unitile.roles registers<40, 250> producer {
       %a = arith.constant 0 : i32
@@ -288,7 +288,7 @@ gpu.module @m {
 
 // -----
 
-func.func @tensor_map_u13(%p: !llvm.ptr<1>, %n: index) {
+func.func @tensor_map_u17(%p: !llvm.ptr<1>, %n: index) {
   // expected-error@+1 {{[U17] expected 3 sizes and 2 strides, got 2 and 1}}
   %0 = unitile.tensor_map %p sizes [%n, %n] strides [%n] box [64, 128, 1] : bf16
   return

@@ -180,13 +180,13 @@ struct VerifyTileContract
     : unisparse::impl::UniTileVerifyTileContractBase<VerifyTileContract> {
   using Base::Base;
 
-  LogicalResult checkChip(gpu::GPUFuncOp kernel) { // [U14]
+  LogicalResult checkChip(gpu::GPUFuncOp kernel) { // [U18]
     if (hopper)
       return success();
     WalkResult result = kernel.walk([](Operation *op) {
       if (!isa<TensorCopyOp, SendOp, MmaStartOp, RolesOp>(op))
         return WalkResult::advance();
-      op->emitOpError("[U14] expected a chip with wgmma and a copy engine, as "
+      op->emitOpError("[U18] expected a chip with wgmma and a copy engine, as "
                       "sm_90a");
       return WalkResult::interrupt();
     });

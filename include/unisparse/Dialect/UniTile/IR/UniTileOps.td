@@ -364,7 +364,7 @@ def UniTile_StoreOp : UniTile_Op<"store", [MemoryEffects<[MemWrite]>]> {
     rows are `stride` elements apart (rows: element `row + r`); rows at or past
     `limit`, and under `width n` columns from n on, are not written.
 
-    Constraint U14: the width is even, up to the fragment's columns.
+    Constraint U10: the width is even, up to the fragment's columns.
 
     ```mlir
     func.func @store(%x: !unitile.fragment<128x64xf32>, %o: !llvm.ptr<1>, %row: i32, %limit: i32, %stride: i64) {

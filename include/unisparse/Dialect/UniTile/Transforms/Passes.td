@@ -57,8 +57,7 @@ def UniTileVerifyTileContract
     - U8: `unitile.copy_async` overwrites a tile only when a barrier stands
       behind its last read.
     - U9: no copy is in flight where the kernel ends.
-
-    - U14: what only Hopper has (copies by the copy engine, products in flight,
+    - U18: what only Hopper has (copies by the copy engine, products in flight,
       registers that move) stands only where `hopper` says that the chip has it.
 
     Stages of a tile of several are told apart at run time and not followed, nor
