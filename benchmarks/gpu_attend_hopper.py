@@ -5,7 +5,7 @@
 """Checks and times the warp-specialised attend kernels for sm_90a on a device.
 
     gpu_attend_hopper.py compile DIR [--opt=build/bin/unisparse-opt]      needs no GPU
-    gpu_attend_hopper.py run DIR [--only=check|time|compare] [--probe=LIB.so]     needs torch and a Hopper GPU, no LLVM
+    gpu_attend_hopper.py run DIR [NAME...] [--only=check|time|compare] [--probe=LIB.so]    needs torch and a Hopper GPU, no LLVM
 
 As gpu_attend.py: `compile` lowers one program for each case to PTX, `run` launches them through libcuda. Every launch
 has a deadline: a kernel that waits for ever ends the run. --probe times hopper_ceiling.cu beside the headline.
@@ -36,7 +36,13 @@ CASES = [
     Case("block64x64", 32, 8, 32, 128, 128, 64, 64, "bf16"),
     Case("block64x128", 32, 8, 32, 128, 128, 64, 128, "bf16"),
     Case("block128x64", 32, 8, 32, 128, 128, 128, 64, "bf16"),
+    Case("packed_headline", *HEADLINE, packed=True),
     Case("heads_of_64", 32, 8, 32, 64, 64, 128, 128, "bf16"),
+]
+CASES += [
+    Case("packed", 4, 2, 4, 128, 128, 128, 128, "bf16", packed=True),
+    Case("packed64_f16", 4, 2, 2, 96, 64, 64, 64, "f16", packed=True),
+    Case("packed_dense_full", 4, 1, 4, 64, 64, 128, 64, "bf16", causal=False, selection=False, packed=True),
 ]
 # The headline on other schedules: what each word of #unitile.schedule is worth.
 SCHEDULES = {
@@ -94,13 +100,17 @@ class Kernel:
         blocks = int(re.search(r"minnctapersm (\d+)", path.read_text())[1])
         self.grid = blocks * torch.cuda.get_device_properties(0).multi_processor_count
 
-    def prepare(self, q, k, v, o, lse, counts, indices):
+    def prepare(self, q, k, v, o, lse, counts, indices, ends=()):
         """A call that clears the counter and launches; its arguments are kept alive by it."""
         case = self.case
         maps = [TensorMap(self.driver, t, rows) for t, rows in ((q, case.bq), (k, case.bk), (v, case.bk), (o, 64))]
-        tensors = [lse] * case.lse + [counts, indices] * case.selection + [self.counter]
+        tensors = [o] * case.packed + [lse] * case.lse + [counts, indices] * case.selection + [*ends, self.counter]
         batch, _, lq, _ = q.shape
-        numbers = [lq, k.shape[2], -(-lq // case.bq), -(-k.shape[2] // case.bk), batch]
+        slots, last = -(-lq // case.bq), batch
+        if case.packed:
+            last = len(ends[0]) - 1
+            slots = lq // case.bq + last
+        numbers = [lq, k.shape[2], slots, -(-k.shape[2] // case.bk), last]
         values = [ctypes.c_void_p(t.data_ptr()) for t in tensors] + [ctypes.c_int(n) for n in numbers]
         pointers = (ctypes.c_void_p * (4 + len(values)))(
             *(m.address for m in maps), *(ctypes.cast(ctypes.pointer(x), ctypes.c_void_p) for x in values))
@@ -126,8 +136,11 @@ def finish(torch, what):
 
 
 def sequences_for(case):
+    if case.packed:
+        return [[(5, 5), (0, 0), (130, 200), (64, 64), (1, 129)], [(128, 128)], [(0, 0), (257, 257)], [(1000, 1000), (300, 1500), (128, 128), (7, 7)],
+                [(256, 256), (256, 384)]]
     square = [(n, n) for n in (1, 7, 63, 64, 65, 127, 128, 129, 257, 1000, 2048)]
-    return square + [(1, 130), (70, 333), (128, 129), (300, 1500)] + ([] if case.causal else [(300, 100)])
+    return [[x] for x in square + [(1, 130), (70, 333), (128, 129), (300, 1500)] + ([] if case.causal else [(300, 100)])]
 
 
 def check_case(torch, kernel, gain=1.0):
@@ -143,12 +156,14 @@ def check_case(torch, kernel, gain=1.0):
 
     runs = wrong = 0
     worst = 0.0
-    for lq, lk in sequences_for(case):
-        batch = 2 if lq < 1000 else 1
+    for sequences in sequences_for(case):
+        lq, lk = (sum(x[n] for x in sequences) for n in (0, 1))
+        batch = 2 if lq < 1000 and not case.packed else 1
         q = guarded(batch, case.heads, lq, case.dim, factor=gain)
         k, v = guarded(batch, case.kv_heads, lk, case.dim), guarded(batch, case.kv_heads, lk, case.value_dim)
-        slots, blocks = -(-lq // case.bq), -(-lk // case.bk)
-        counts, indices, keep = draw_selection(torch, case, batch, [(lq, lk)], slots, blocks, generator)
+        slots, blocks = lq // case.bq + len(sequences) if case.packed else -(-lq // case.bq), -(-lk // case.bk)
+        counts, indices, keep = draw_selection(torch, case, batch, sequences, slots, blocks, generator)
+        ends = [torch.tensor([sum(x[n] for x in sequences[:e]) for e in range(len(sequences) + 1)], dtype=torch.int32).cuda() for n in (0, 1)]
         group = case.heads // case.kv_heads
         logits = (q.double() @ k.double().repeat_interleave(group, 1).transpose(2, 3)) * case.dim ** -.5
         logits = logits.masked_fill(~keep, -math.inf)
@@ -162,8 +177,8 @@ def check_case(torch, kernel, gain=1.0):
             guard = torch.full((expected.numel() + 4096,), math.nan, device="cuda", dtype=dtype)
             o = guard[2048:2048 + expected.numel()].view(expected.shape)
             lse = torch.full_like(expected_lse, math.nan, dtype=torch.float32)
-            kernel.prepare(q, k, v, o, lse, counts, indices)()
-            finish(torch, f"{case.name} {lq} {lk}")
+            kernel.prepare(q, k, v, o, lse, counts, indices, ends * case.packed)()
+            finish(torch, f"{case.name} {sequences}")
             outside = not bool(torch.isnan(guard[:2048]).all() and torch.isnan(guard[2048 + expected.numel():]).all())
             outs.append((o, lse))
         error = (o.double() - expected).abs().max().item()
@@ -174,10 +189,35 @@ def check_case(torch, kernel, gain=1.0):
         good = error <= bound and blind and lse_error < lse_bound and not (case.lse and torch.isnan(lse).any()) and same and not outside
         runs, wrong, worst = runs + 1, wrong + (not good), max(worst, error / bound)
         if not good:
-            print(f"WRONG {case.name} x{gain:g} {lq} {lk}: o off by {error:.3e}, bound {bound:.3e}; lse off by {lse_error:.1e}; "
+            print(f"WRONG {case.name} x{gain:g} {sequences}: o off by {error:.3e}, bound {bound:.3e}; lse off by {lse_error:.1e}; "
                   f"same {same} blind {blind} outside {outside}", flush=True)
+    if case.packed:
+        wrong += check_neighbours(torch, kernel, dtype)
     print(f"{case.name} x{gain:g}: {runs} runs, {wrong} wrong, error / bound at most {worst:.2f}", flush=True)
     return wrong
+
+
+def check_neighbours(torch, kernel, dtype):
+    """What one sequence of a packed batch holds, another does not see: the first with the others NaN and with the others 0."""
+    case, outs = kernel.case, []
+    sequences = [(130, 200), (200, 300)]
+    lq, lk = (sum(x[n] for x in sequences) for n in (0, 1))
+    ends = [torch.tensor([0, sequences[0][n], sequences[0][n] + sequences[1][n]], dtype=torch.int32).cuda() for n in (0, 1)]
+    slots, blocks = lq // case.bq + 2, -(-lk // case.bk)
+    counts, indices, _ = draw_selection(torch, case, 1, sequences, slots, blocks, torch.Generator().manual_seed(2))
+    for other in (math.nan, 0.):
+        torch.manual_seed(3)
+        q, k, v = (torch.randn(1, h, n, d, device="cuda").to(dtype) for h, n, d in (
+            (case.heads, lq, case.dim), (case.kv_heads, lk, case.dim), (case.kv_heads, lk, case.value_dim)))
+        q[:, :, 130:], k[:, :, 200:], v[:, :, 200:] = other, other, other
+        o, lse = torch.full((1, case.heads, lq, case.value_dim), 7., device="cuda", dtype=dtype), torch.zeros(1, case.heads, lq, device="cuda")
+        kernel.prepare(q, k, v, o, lse, counts, indices, ends)()
+        finish(torch, f"{case.name} neighbours")
+        outs.append((o[:, :, :130].clone(), lse[:, :, :130].clone()))
+    same = torch.equal(outs[0][0], outs[1][0]) and torch.equal(outs[0][1], outs[1][1]) and not torch.isnan(outs[0][0]).any()
+    if not same:
+        print(f"WRONG {case.name}: a neighbour's NaN leaks", flush=True)
+    return not same
 
 
 def median_ms(torch, call, reps=12, rest=0.7):
@@ -232,6 +272,7 @@ def draw_rows(torch, n, rho, heads, bq, bk):
 
 TIMED = [("headline", n, rho) for n, rho in ((8192, .1), (8192, .25), (32768, .1), (32768, .25), (131072, .1), (131072, .25), (32768, "dense"))]
 TIMED += [("dense", 8192, "dense"), ("dense", 32768, "dense")]
+TIMED += [("packed_headline", 8192, .25)]  # Four sequences of that length.
 TIMED += [(name, n, rho) for name in SCHEDULES for n, rho in ((8192, .25), (32768, .25))]
 TIMED += [(name, n, rho) for name in ("block64x64", "block64x128", "block128x64", "heads_of_64") for n, rho in ((8192, .25), (32768, .1), (32768, .25))]
 
@@ -252,10 +293,17 @@ def time_all(torch, driver, folder, probe, names):
         k, v = (torch.randn(1, case.kv_heads, n, case.dim, device="cuda", dtype=torch.bfloat16) for _ in range(2))
         o, lse = torch.empty_like(q), torch.empty(1, case.heads, n, device="cuda")
         counts, indices = draw_rows(torch, n, rho, case.heads, case.bq, case.bk)
+        ends = ()
+        if case.packed:
+            q, k, v, o, lse = (x.repeat(1, 1, 4, *[1] * (x.dim() - 3)) for x in (q, k, v, o, lse))
+            ends = [torch.arange(5, dtype=torch.int32, device="cuda") * n] * 2
+            # Every sequence owns a spare slot.
+            counts = torch.nn.functional.pad(counts, (0, 1)).repeat(1, 4)
+            indices = torch.nn.functional.pad(indices, (0, 3 * indices.shape[2], 0, 1)).repeat(1, 4, 1).contiguous()
         flops = 4 * case.bq * case.bk * case.dim * counts.sum().item()
         if rho == "dense":  # The causal half, not the diagonal whole.
             flops = 2 * n * n * case.dim * case.heads
-        calls = {name: Kernel(torch, driver, folder, case).prepare(q, k, v, o, lse, counts[None], indices[None])}
+        calls = {name: Kernel(torch, driver, folder, case).prepare(q, k, v, o, lse, counts[None], indices[None], ends)}
         if reference and name in ("headline", "dense"):
             po, plse = torch.empty_like(q[0]), torch.empty(case.heads, n, device="cuda")
             calls["the probe"] = lambda: reference.run("Base", q[0], k[0], v[0], po, plse, counts, indices)

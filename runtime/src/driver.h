@@ -66,7 +66,7 @@ enum { /* CUtensorMapDataType */
 /* The other numbers of a tensor map: swizzles are 0 to 3 as in an artifact. */
 enum {
   CU_TENSOR_MAP_INTERLEAVE_NONE = 0,
-  CU_TENSOR_MAP_L2_PROMOTION_L2_128B = 2,
+  CU_TENSOR_MAP_L2_PROMOTION_L2_256B = 3,
   CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE = 0
 };
 

@@ -103,13 +103,17 @@ static unisparse_status encode_map(const usrt_call *call,
   const usrt_map *map = launch->arguments[index].map;
   uint64_t sizes[USRT_MAX_MAP_RANK], strides[USRT_MAX_MAP_RANK];
   USRT_TRY(usrt_map_shape(launch, map, call->frame, sizes, strides));
-  /* Boxes are blocks of keys and values, read once for many rows of queries:
-   * whole lines of the L2 are worth fetching. */
+  /* A map needs memory of the device even where nothing of it will be read: a
+   * tensor without elements may have none, the workspace is. */
+  void *address = address_of(call, map->buffer);
+  if (!address)
+    address = call->workspace;
+  /* The next columns of a row are fetched by another copy: 256 bytes bring
+   * them into the L2 too. */
   CUresult error = call->program->encode(
-      encoded, map_type(map->element), map->rank, address_of(call, map->buffer),
-      sizes, strides, map->box, ones, CU_TENSOR_MAP_INTERLEAVE_NONE,
-      (int)map->swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
-      CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+      encoded, map_type(map->element), map->rank, address, sizes, strides,
+      map->box, ones, CU_TENSOR_MAP_INTERLEAVE_NONE, (int)map->swizzle,
+      CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return usrt_driver_check(call->program->driver, "cuTensorMapEncodeTiled",
                            error, "kernel \"%s\": argument %" PRIu32,
                            launch->kernel, index);

@@ -9,6 +9,7 @@
 
 #include "Artifacts.h"
 
+#include <sstream>
 #include <thread>
 
 using namespace unisparse::runtime;
@@ -46,12 +47,38 @@ TEST_F(LaunchTest, ExactCalls) {
       "launch score:ppipi grid 2 8 2 block 128 1 1 shared 0 stream 7 on 0 "
       "p:0x102000000 p:0x105000000 i:0xffffffff p:0x40 i:0x3f000000\n"
       "map 0x101000000 type 6 (64 box 64 step 1) (256 box 128 step 1) stride "
-      "128 interleave 0 swizzle 3 l2 2 fill 0\n"
+      "128 interleave 0 swizzle 3 l2 3 fill 0\n"
       "map 0x103000000 type 6 (64 box 8 step 1) (4096 box 1 step 1) stride 128 "
-      "interleave 0 swizzle 0 l2 2 fill 0\n"
+      "interleave 0 swizzle 0 l2 3 fill 0\n"
       "launch attend:mmpp grid 8 2 2 block 32 4 3 shared 100000 stream 7 on 0 "
       "m:0x1010101 m:0x2020202 p:0x104000000 p:0x105004100\n"
       "fill 0x104000000 with 9, 4096 words, stream 7 on 0\n");
+}
+
+/// A tensor without elements needs no memory, its map does.
+TEST_F(LaunchTest, MapOfNothing) {
+  Spec spec = sample();
+  Map q{buffer(Input, 0),
+        1,
+        {constant(64), apply(Max, symbol(1), constant(1))},
+        {constant(128)},
+        {64, 128},
+        3};
+  spec.variants[1].steps = {launch("k:m", std::vector<Expr>(3, constant(1)),
+                                   {1, 1, 1}, 0, {mapArgument(q)})};
+  Call call(spec);
+  for (unisparse_tensor &input : call.inputs) {
+    input.sizes[2] = 0;
+    input.data = nullptr;
+  }
+  for (unisparse_tensor &output : call.outputs)
+    output.sizes[2] = 0;
+  ready(call);
+  ASSERT_EQ(call.launch(), UNISPARSE_OK) << unisparse_last_message();
+  std::ostringstream map;
+  map << "map 0x" << std::hex << call.workspace
+      << " type 6 (64 box 64 step 1) ";
+  EXPECT_EQ(std::string(stub_log()).find(map.str()), 0u) << stub_log();
 }
 
 TEST_F(LaunchTest, TypesOfTensorMaps) {

@@ -36,8 +36,10 @@ static int64_t sharedBytesOf(const AttendSpec &s, int64_t stages) {
     bytes += tileBytes(s, s.blockQ, s.valueDim);
   bytes += stages * (tileBytes(s, s.blockK, s.headDim) +
                      tileBytes(s, s.blockK, s.valueDim));
-  // Two full and two empty barriers a stage, two of the queries, the words.
-  return llvm::alignTo(bytes + 8 * (4 * stages + 2), 16) + 4 * RowInfo::words;
+  // Two full and two empty barriers a stage, two of the queries, one of tiles
+  // to clear; the words.
+  return llvm::alignTo(bytes + 8 * (4 * stages + 2 + s.packed), 16) +
+         4 * (s.packed ? 2 * 9 : 5);
 }
 
 int64_t HopperSchedule::sharedBytes(const AttendSpec &s) const {
@@ -72,9 +74,6 @@ unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
     if (size % 16 || size > 128)
       return emitError() << "expected a " << what
                          << " that is a multiple of 16 up to 128, got " << size;
-  if (s.packed)
-    return emitError() << "expected one sequence for each batch entry, got a "
-                          "packed batch";
   int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
   if (s.blockQ % HopperSchedule::rowsPerGroup || groups > 2)
     return emitError() << "expected query blocks of 64 or 128 rows, got "
@@ -123,16 +122,16 @@ Cursor HopperPage::next(Cursor c) {
           arith::XOrIOp::create(b, c.parity, turn)};
 }
 
-Value HopperPage::selectionRow(Value unit, Value batchHead) {
-  return add(mul(div(batchHead, i32(s.selectionGroup)), slots), unit);
+Value HopperPage::selectionRow(const RowInfo &row) {
+  return add(mul(div(row.batchHead, i32(s.selectionGroup)), slots), row.slot);
 }
 
-Value HopperPage::blockCount(Value unit, Value selectionRow) {
+Value HopperPage::blockCount(const RowInfo &row, Value selectionRow) {
   if (s.hasSelection)
     return loadI32(counts, selectionRow);
-  if (!s.causal)
-    return keyBlocks;
-  Value end = min(add(firstPosition(unit), i32(s.blockQ)), lk);
+  Value end = row.kLength;
+  if (s.causal)
+    end = min(add(firstPosition(row), i32(s.blockQ)), end);
   return div(add(end, i32(s.blockK - 1)), i32(s.blockK));
 }
 
@@ -143,51 +142,62 @@ Value HopperPage::blockNumber(Value selectionRow, Value n) {
   return loadI32(indices, arith::AddIOp::create(b, first, i64(n)));
 }
 
-void HopperPage::build(const Host &host) {
-  MLIRContext *context = b.getContext();
-  int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
-  // Registers move between roles only where the number at the start is known.
-  kernel()->setAttr("nvvm.minctasm", b.getI32IntegerAttr(schedule.getBlocks()));
-  kernel()->setAttr(kScheduleAttr, schedule);
+void HopperPage::takeArguments(const Host &host) {
   auto taken = [&](StringRef name, Value value) {
     return value ? named(name, take(value)) : Value();
   };
   mapQ = taken("q", host.q), mapK = taken("k", host.k);
   mapV = taken("v", host.v), mapO = taken("o", host.o);
+  o = taken("output", host.output);
   lse = taken("lse", host.lse);
   counts = taken("counts", host.counts);
   indices = taken("indices", host.indices);
+  cuQ = taken("cu_q", host.packing.cuQ), cuK = taken("cu_k", host.packing.cuK);
   counter = taken("counter", host.counter);
   lq = taken("lq", host.lq), lk = taken("lk", host.lk);
   slots = taken("slots", host.slots);
   keyBlocks = taken("key_blocks", host.keyBlocks);
+  sequences = taken("sequences", host.packing.sequences);
   batch = taken("batch", host.batch);
+}
 
+void HopperPage::reserveShared() {
+  MLIRContext *context = b.getContext();
   auto namedTile = [&](StringRef name, int64_t rows, int64_t columns,
                        int64_t stages) {
     return named(name, tile(rows, columns, s.element, stages));
   };
   auto barriers = [&](StringRef name, int64_t count, int64_t arrivals) {
-    return named(name, BarriersOp::create(b, BarriersType::get(context, count),
-                                          IntegerAttr(), arrivals));
+    auto type = BarriersType::get(context, count);
+    return named(name, BarriersOp::create(b, type, IntegerAttr(), arrivals));
   };
+  int64_t stages = schedule.getStages();
   queries = namedTile("queries", s.blockQ, s.headDim, 1);
-  keys = namedTile("keys", s.blockK, s.headDim, schedule.getStages());
-  values = namedTile("values", s.blockK, s.valueDim, schedule.getStages());
+  keys = namedTile("keys", s.blockK, s.headDim, stages);
+  values = namedTile("values", s.blockK, s.valueDim, stages);
   outputs = s.headDim == s.valueDim
                 ? queries
                 : namedTile("outputs", s.blockQ, s.valueDim, 1);
   // A full buffer is the copy's arrival, an empty one every consumer warp's.
-  fullK = barriers("full_k", schedule.getStages(), 1),
-  fullV = barriers("full_v", schedule.getStages(), 1);
-  emptyK = barriers("empty_k", schedule.getStages(), 4 * groups);
-  emptyV = barriers("empty_v", schedule.getStages(), 4 * groups);
-  fullQ = barriers("full_q", 1, 1), emptyQ = barriers("empty_q", 1, 4 * groups);
-  words =
-      named("row", WordsOp::create(b, LLVM::LLVMPointerType::get(context, 3),
-                                   IntegerAttr(), RowInfo::words));
+  int64_t warps = s.blockQ / 16;
+  fullK = barriers("full_k", stages, 1), fullV = barriers("full_v", stages, 1);
+  emptyK = barriers("empty_k", stages, warps);
+  emptyV = barriers("empty_v", stages, warps);
+  fullQ = barriers("full_q", 1, 1), emptyQ = barriers("empty_q", 1, warps);
+  if (s.packed)
+    fullTail = barriers("full_tail", 1, 1);
+  auto pointer = LLVM::LLVMPointerType::get(context, 3);
+  words = named("row", WordsOp::create(b, pointer, IntegerAttr(),
+                                       (carriesRows() ? 1 : 2) * rowWords()));
   BarrierOp::create(b);
+}
 
+void HopperPage::build(const Host &host) {
+  // Registers move between roles only where the number at the start is known.
+  kernel()->setAttr("nvvm.minctasm", b.getI32IntegerAttr(schedule.getBlocks()));
+  kernel()->setAttr(kScheduleAttr, schedule);
+  takeArguments(host);
+  reserveShared();
   auto roles =
       RolesOp::create(b, b.getI32IntegerAttr(schedule.getProducerRegisters()),
                       b.getI32IntegerAttr(schedule.getConsumerRegisters()));
@@ -277,11 +287,16 @@ unisparse::lowerToHopperKernel(HostSide &host, gpu::GPUModuleOp kernels,
     in.counts = host.address(op.getCounts());
     in.indices = host.address(op.getIndices());
   }
+  if (spec.packed) {
+    in.output = host.address(results[0]);
+    in.packing = host.packing(op.getCuSeqlensQ(), op.getCuSeqlensK());
+  } else {
+    in.batch = host.i32(batch);
+  }
   in.counter = host.clearedWord();
-  Value slots = host.ceilDiv(lq, spec.blockQ);
+  Value slots = host.slots(lq, op.getCuSeqlensQ(), spec.blockQ);
   in.lq = host.i32(lq), in.lk = host.i32(lk), in.slots = host.i32(slots);
   in.keyBlocks = host.i32(host.ceilDiv(lk, spec.blockK));
-  in.batch = host.i32(batch);
   page.build(in);
   // No more blocks of threads than rows: none at all for none.
   Value rows = host.b.createOrFold<arith::MulIOp>(

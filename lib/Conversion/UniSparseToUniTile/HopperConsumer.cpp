@@ -12,7 +12,8 @@ using namespace unisparse;
 using namespace unisparse::unitile;
 
 /// A sum of exponentials above this means that the reference is too low: 44
-/// nats below a score for bf16, far from overflow; f16 ends at 2^16.
+/// nats below a score for bf16. O is finite then for values of V up to 2^48 in
+/// rows of up to 2^16 keys. P as f16 ends at 2^16.
 static double sumBound(const AttendSpec &s) {
   return s.element.isF16() ? 0x1p15 : 0x1p64;
 }
@@ -21,26 +22,36 @@ static constexpr double kReferenceSlack = 8;
 /// The reference where nothing was seen: finite, so that -inf minus it is -inf.
 static constexpr double kLowest = -1e30;
 
-SmallVector<Value> HopperPage::Stream::pack() const {
-  SmallVector<Value> x{output,        probabilities, queries,    reference,
-                       sum,           now.slot,      now.parity, behind.slot,
-                       behind.parity, ready,         adds,       parityQ};
-  llvm::append_range(x, row.values());
+SmallVector<Value> HopperPage::valuesOf(const RowInfo &row) const {
+  SmallVector<Value> x{row.unit, row.batchHead, row.count, row.masked,
+                       row.firstBlock};
+  if (s.packed)
+    x.append({row.slot, row.qStart, row.qLength, row.kLength});
   return x;
 }
 
-HopperPage::Stream HopperPage::Stream::unpack(ValueRange x) {
-  return {x[0],
-          x[1],
-          x[2],
-          x[3],
-          x[4],
-          {x[5], x[6]},
-          {x[7], x[8]},
-          x[9],
-          x[10],
-          x[11],
-          {x[12], x[13], x[14], x[15], x[16]}};
+RowInfo HopperPage::rowFrom(ValueRange x) {
+  if (s.packed)
+    return {x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8], Value()};
+  return {x[0], x[1], x[2], x[3], x[4], x[0], i32(0), lq, lk, Value()};
+}
+
+SmallVector<Value> HopperPage::pack(const Stream &x) const {
+  SmallVector<Value> values{x.output,     x.probabilities, x.queries,
+                            x.reference,  x.sum,           x.now.slot,
+                            x.now.parity, x.behind.slot,   x.behind.parity,
+                            x.ready,      x.adds,          x.parityQ};
+  if (carriesRows())
+    llvm::append_range(values, valuesOf(x.row));
+  return values;
+}
+
+HopperPage::Stream HopperPage::unpack(ValueRange x) {
+  RowInfo row;
+  if (carriesRows())
+    row = rowFrom(x.slice(12, rowWords()));
+  return {x[0],         x[1], x[2],  x[3],  x[4], {x[5], x[6]},
+          {x[7], x[8]}, x[9], x[10], x[11], row};
 }
 
 Value HopperPage::times(Value x, Value y) {
@@ -62,8 +73,8 @@ Value HopperPage::plus(Value x, Value y) {
 /// -inf where a key is behind the query's position (A1) or the end (P3).
 Value HopperPage::mask(Value scores, const RowInfo &row, Value firstKey) {
   Value none = f32(-std::numeric_limits<double>::infinity());
-  Value length = sub(lk, firstKey);
-  Value position = sub(add(firstPosition(row.unit), i32(1)), firstKey);
+  Value length = sub(row.kLength, firstKey);
+  Value position = sub(add(firstPosition(row), i32(1)), firstKey);
   return map(
       scores.getType(), scores,
       [&](ValueRange e) {
@@ -170,13 +181,15 @@ void HopperPage::takeExponentials(Step kind, Stream &x, Value scores) {
 // Steps
 //===----------------------------------------------------------------------===//
 
-RowInfo HopperPage::awaitRow(Value parity) {
-  AwaitOp::create(b, fullQ, i32(0), parity);
+RowInfo HopperPage::readRow(Value parity) {
   SmallVector<Value> x;
-  for (int64_t i = 0; i < RowInfo::words; ++i)
-    x.push_back(loadI32(words, i32(i)));
-  return {named("unit", x[0]), named("head", x[1]), named("count", x[2]),
-          named("masked", x[3]), named("first_block", x[4])};
+  for (int64_t i = 0; i < rowWords(); ++i)
+    x.push_back(LLVM::LoadOp::create(b, b.getI32Type(), wordOf(parity, i)));
+  RowInfo row = rowFrom(x);
+  named("unit", row.unit), named("head", row.batchHead);
+  named("count", row.count), named("masked", row.masked);
+  named("first_block", row.firstBlock);
+  return row;
 }
 
 Value HopperPage::startScores(const Stream &x) {
@@ -212,7 +225,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
     PassTurnOp::create(b);
   scores =
       named("scores", MmaWaitOp::create(b, overlap ? 1 : 0, scores, Value()));
-  ArriveOp::create(b, emptyK, x.now.slot, false);
+  ArriveOp::create(b, emptyK, x.now.slot, false, false);
 
   Value reference = x.reference, sum = x.sum;
   if (kind == Step::NewRow) {
@@ -228,16 +241,16 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
                  TestOp::create(b, fullV, x.behind.slot, x.behind.parity));
 
   x.output = named("output", MmaWaitOp::create(b, 0, output, x.probabilities));
-  ArriveOp::create(b, emptyV, behind.slot, false);
+  ArriveOp::create(b, emptyV, behind.slot, false, false);
   if (kind == Step::NewRow)
-    storeRow(x.row, x.output, reference, sum);
+    storeRow(currentRow(x), x.output, reference, sum);
   x.adds = flag(kind != Step::NewRow);
   takeExponentials(kind, x, scores);
   if (kind == Step::NewRow) {
     // The buffer's next Q may come once O has left it.
     SendWaitOp::create(b, false);
-    ArriveOp::create(b, emptyQ, i32(0), false);
-    x.row = row;
+    ArriveOp::create(b, emptyQ, i32(0), false, /*after_reads=*/true);
+    x.row = row, x.parityQ = other(x.parityQ);
   }
   return x;
 }
@@ -248,12 +261,12 @@ HopperPage::Stream HopperPage::firstBlock(const RowInfo &row) {
   x.row = row, x.now = start(), x.parityQ = i32(1);
   x.queries =
       LoadOp::create(b, fragment(s.headDim, s.element), queries, i32(0));
-  ArriveOp::create(b, emptyQ, i32(0), false);
+  ArriveOp::create(b, emptyQ, i32(0), false, /*after_reads=*/true);
   AwaitOp::create(b, fullK, x.now.slot, x.now.parity);
   MmaFenceOp::create(b);
   Value scores = startScores(x);
   scores = MmaWaitOp::create(b, 0, scores, Value());
-  ArriveOp::create(b, emptyK, x.now.slot, false);
+  ArriveOp::create(b, emptyK, x.now.slot, false, false);
   scores = maskWhereNeeded(scores, row);
   x.reference = firstReference(scores);
   takeExponentials(Step::NewRow, x, scores);
@@ -265,7 +278,8 @@ HopperPage::Stream HopperPage::firstBlock(const RowInfo &row) {
 
 /// All blocks of a row but its first.
 HopperPage::Stream HopperPage::remainingBlocks(Stream x) {
-  Value list = selectionRow(x.row.unit, x.row.batchHead);
+  RowInfo row = currentRow(x);
+  Value list = selectionRow(row);
   auto loop = [&](Step kind, Value from, Value to) {
     // What does not change in a row is not carried.
     Stream outer = x;
@@ -286,14 +300,14 @@ HopperPage::Stream HopperPage::remainingBlocks(Stream x) {
         [&](OpBuilder &, Location, Value n, ValueRange v) {
           Value firstKey;
           if (kind == Step::Masked)
-            firstKey = mul(blockNumber(list, place(n, outer.row)), s.blockK);
-          Stream y = step(kind, restore(v), outer.row, firstKey);
+            firstKey = mul(blockNumber(list, place(n, row)), s.blockK);
+          Stream y = step(kind, restore(v), row, firstKey);
           scf::YieldOp::create(b, carried(y));
         });
     x = restore(blocks.getResults());
   };
-  loop(Step::Masked, i32(1), x.row.masked);
-  loop(Step::Plain, max(x.row.masked, i32(1)), x.row.count);
+  loop(Step::Masked, i32(1), row.masked);
+  loop(Step::Plain, max(row.masked, i32(1)), row.count);
   return x;
 }
 
@@ -309,24 +323,51 @@ void HopperPage::storeRow(const RowInfo &row, Value output, Value reference,
     return select(blind, f32(0.0),
                   arith::DivFOp::create(b, f32(1.0), e[0], fast));
   });
-  Value out = map(fragment(s.valueDim, s.element), {output, inverse},
-                  [&](ValueRange e) -> Value {
-                    Value x = arith::MulFOp::create(b, e[0], e[1]);
-                    return arith::TruncFOp::create(b, s.element, x);
-                  });
   Value first = mul(row.unit, s.blockQ);
-  WriteOp::create(b, out, outputs, i32(0));
-  SendOp::create(b, outputs, i32(0), mapO, first,
-                 matrixOf(row.batchHead, s.heads));
+  sendRows(row, output, inverse);
   if (!lse)
     return;
   Value l = map(rows(), {reference, total}, [&](ValueRange e) -> Value {
     Value log = arith::AddFOp::create(b, e[0], math::Log2Op::create(b, e[1]));
     return arith::MulFOp::create(b, log, f32(M_LN2));
   });
+  StoreOp::create(b, l, at(lse, b.getF32Type(), firstRow(row)), first,
+                  row.qLength, i64(int64_t(1)), IntegerAttr());
+}
+
+/// The sequence's first row among the rows of all heads.
+Value HopperPage::firstRow(const RowInfo &row) {
   Value matrix = arith::MulIOp::create(b, i64(row.batchHead), i64(lq));
-  StoreOp::create(b, l, at(lse, b.getF32Type(), matrix), first, lq,
-                  i64(int64_t(1)), IntegerAttr());
+  return arith::AddIOp::create(b, matrix, i64(row.qStart));
+}
+
+/// O, through Q's buffer. Behind the end of a sequence of a packed batch stand
+/// another's rows, which the copy engine would write.
+void HopperPage::sendRows(const RowInfo &row, Value output, Value inverse) {
+  // Rounded on each way: as 16-bit values they would be alive in pairs of
+  // registers.
+  auto rounded = [&] {
+    return map(fragment(s.valueDim, s.element), {output, inverse},
+               [&](ValueRange e) -> Value {
+                 Value x = arith::MulFOp::create(b, e[0], e[1]);
+                 return arith::TruncFOp::create(b, s.element, x);
+               });
+  };
+  Value first = mul(row.unit, s.blockQ);
+  OpBuilder::InsertionGuard guard(b);
+  if (s.packed) {
+    Value end = add(first, i32(s.blockQ));
+    auto whole = scf::IfOp::create(
+        b, compare(arith::CmpIPredicate::sle, end, row.qLength), true);
+    b.setInsertionPointToStart(whole.elseBlock());
+    Value place = arith::MulIOp::create(b, firstRow(row), i64(s.valueDim));
+    StoreOp::create(b, rounded(), at(o, s.element, place), first, row.qLength,
+                    i64(s.valueDim), IntegerAttr());
+    b.setInsertionPointToStart(whole.thenBlock());
+  }
+  WriteOp::create(b, rounded(), outputs, i32(0));
+  SendOp::create(b, outputs, i32(0), mapO, add(row.qStart, first),
+                 matrixOf(row.batchHead, s.heads));
 }
 
 /// Behind the last block of the stream only its output is left.
@@ -335,42 +376,44 @@ void HopperPage::lastOutput(Stream x) {
   MmaFenceOp::create(b);
   Value output = startOutput(x);
   output = MmaWaitOp::create(b, 0, output, x.probabilities);
-  ArriveOp::create(b, emptyV, x.behind.slot, false);
-  storeRow(x.row, output, x.reference, x.sum);
+  ArriveOp::create(b, emptyV, x.behind.slot, false, false);
+  storeRow(currentRow(x), output, x.reference, x.sum);
   SendWaitOp::create(b, /*written=*/true);
 }
 
 void HopperPage::consume() {
-  RowInfo row = awaitRow(i32(0));
-  auto some = scf::IfOp::create(
-      b, compare(arith::CmpIPredicate::sgt, row.count, i32(0)), false);
+  Value zero = i32(0);
+  auto isRow = [&](const RowInfo &row) {
+    return compare(arith::CmpIPredicate::sgt, row.count, zero);
+  };
+  AwaitOp::create(b, fullQ, zero, zero);
+  RowInfo row = readRow(zero);
+  auto some = scf::IfOp::create(b, isRow(row), false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(some.thenBlock());
   if (schedule.getTurns())
     TakeTurnOp::create(b, /*first=*/true);
-  Stream x = firstBlock(row);
-  SmallVector<Value> state = x.pack();
-  SmallVector<Type> types(ValueRange(state).getTypes());
-  SmallVector<Type> onward(types);
-  onward.append(RowInfo::words, b.getI32Type());
+  SmallVector<Value> state = pack(firstBlock(row));
+  SmallVector<Type> onward(ValueRange(state).getTypes());
+  onward.append(carriedWords(), b.getI32Type());
   auto rowsLoop = scf::WhileOp::create(
       b, onward, state,
       [&](OpBuilder &, Location, ValueRange v) {
-        Stream y = remainingBlocks(Stream::unpack(v));
-        RowInfo next = awaitRow(y.parityQ);
-        y.parityQ = other(y.parityQ);
-        SmallVector<Value> values = y.pack();
-        llvm::append_range(values, next.values());
-        scf::ConditionOp::create(
-            b, compare(arith::CmpIPredicate::sgt, next.count, i32(0)), values);
+        Stream y = remainingBlocks(unpack(v));
+        AwaitOp::create(b, fullQ, zero, y.parityQ);
+        RowInfo next = readRow(y.parityQ);
+        SmallVector<Value> values = pack(y);
+        if (carriesRows())
+          llvm::append_range(values, valuesOf(next));
+        scf::ConditionOp::create(b, isRow(next), values);
       },
       [&](OpBuilder &, Location, ValueRange v) {
-        Stream y = Stream::unpack(v);
-        ValueRange n = v.take_back(RowInfo::words);
-        RowInfo next{n[0], n[1], n[2], n[3], n[4]};
+        Stream y = unpack(v);
         y.queries =
-            LoadOp::create(b, fragment(s.headDim, s.element), queries, i32(0));
-        scf::YieldOp::create(b, step(Step::NewRow, y, next, Value()).pack());
+            LoadOp::create(b, fragment(s.headDim, s.element), queries, zero);
+        RowInfo next = carriesRows() ? rowFrom(v.take_back(carriedWords()))
+                                     : readRow(y.parityQ);
+        scf::YieldOp::create(b, pack(step(Step::NewRow, y, next, Value())));
       });
-  lastOutput(Stream::unpack(rowsLoop.getResults()));
+  lastOutput(unpack(rowsLoop.getResults()));
 }

@@ -24,15 +24,17 @@ struct Cursor {
 
 /// What the producer tells the consumers about a row of query blocks.
 struct RowInfo {
-  static constexpr int64_t words = 5;
+  static constexpr int64_t countWord = 2;
   Value unit;       ///< Query block in its sequence.
   Value batchHead;  ///< Which matrix of q.
   Value count;      ///< Key blocks, at least 1; -1: no row is left.
   Value masked;     ///< How many of them, from the last, have keys to hide.
   Value firstBlock; ///< The block that goes first.
-  SmallVector<Value> values() const {
-    return {unit, batchHead, count, masked, firstBlock};
-  }
+  // Of a packed batch; else the unit, 0, Lq and Lk.
+  Value slot;            ///< Query block among those of all sequences.
+  Value qStart, qLength; ///< Its sequence's queries.
+  Value kLength;         ///< Its sequence's keys.
+  Value kStart;          ///< For the producer alone.
 };
 
 class HopperPage : public KernelPage {
@@ -45,23 +47,39 @@ public:
   /// What the kernel takes, in this order, from values of the host.
   struct Host {
     Value q, k, v, o; ///< Tensor maps.
+    Value output;     ///< o's address, of a packed batch.
     Value lse, counts, indices, counter;
-    Value lq, lk, slots, keyBlocks, batch; ///< i32
+    Value lq, lk, slots, keyBlocks; ///< i32
+    Value batch;                    ///< i32; of a packed batch:
+    HostPacking packing;
   };
   void build(const Host &host);
 
 private:
+  void takeArguments(const Host &host);
+  void reserveShared();
+
   // The producer's half: HopperProducer.cpp.
   void produce();
-  SmallVector<Value> produceRow(Value item, ValueRange walk);
-  Cursor copy(Value map, Value block, Value matrix, Value tile, Value full,
-              Value empty, Cursor to);
-  Cursor copyK(Value block, Value matrix, Cursor to) {
-    return copy(mapK, block, matrix, keys, fullK, emptyK, to);
+  struct Walk;
+  SmallVector<Value> produceItem(Value nextItem, ValueRange walk);
+  void produceRow(RowInfo row, Walk &w);
+  void produceBlocks(const RowInfo &row, Value selectionRow, Walk &w);
+  void payV(Walk &w);
+  /// V tiles that are still to be copied, and where they go.
+  struct Owed {
+    Value key, matrix; ///< First row.
+    Value valid;       ///< Rows that are the sequence's.
+    Cursor to;
+    Value parity; ///< Of the barrier for tiles that need clearing.
+  };
+  Cursor copyK(Value key, Value matrix, Cursor to);
+  void copyV(Owed &v);
+  /// First row of a block of the row's keys, and how many of its rows are.
+  Value firstKeyOf(const RowInfo &row, Value block) {
+    return add(row.kStart, mul(block, s.blockK));
   }
-  Cursor copyV(Value block, Value matrix, Cursor to) {
-    return copy(mapV, block, matrix, values, fullV, emptyV, to);
-  }
+  Value validKeysOf(const RowInfo &row, Value block);
   RowInfo rowOfItem(Value item);
   Value hiddenBlocks(const RowInfo &row, Value selectionRow);
   /// The block that goes `n`-th: those with keys to hide from the last down,
@@ -88,13 +106,32 @@ private:
     Cursor now, behind;  ///< This block's K, the latest block's V.
     Value ready;         ///< Both have arrived; where not set, ask.
     Value adds;          ///< The latest block is not the first of its row.
-    Value parityQ;
-    RowInfo row;
-    SmallVector<Value> pack() const;
-    static Stream unpack(ValueRange x);
+    Value parityQ;       ///< Of the next row's Q; the row's own has the other.
+    RowInfo row;         ///< Where rows are carried.
   };
   void consume();
-  RowInfo awaitRow(Value parity);
+  int64_t rowWords() const { return s.packed ? 9 : 5; }
+  SmallVector<Value> valuesOf(const RowInfo &row) const;
+  RowInfo rowFrom(ValueRange values);
+  SmallVector<Value> pack(const Stream &x) const;
+  Stream unpack(ValueRange values);
+  /// A packed batch has so many words that they would spill: they are read
+  /// where they are needed, and stay until the row behind the next one comes.
+  bool carriesRows() const { return !s.packed; }
+  int64_t carriedWords() const { return carriesRows() ? rowWords() : 0; }
+  RowInfo readRow(Value parity);
+  /// The row of the latest block.
+  RowInfo currentRow(const Stream &x) {
+    return carriesRows() ? x.row : readRow(other(x.parityQ));
+  }
+  /// Where the two sides write and read; rows that are not carried have two
+  /// places in turns, by the parity of their Q's phase.
+  Value wordOf(Value parity, int64_t i) {
+    Value word = i32(i);
+    if (!carriesRows())
+      word = add(mul(parity, rowWords()), word);
+    return at(words, b.getI32Type(), word);
+  }
   Stream firstBlock(const RowInfo &row);
   Stream remainingBlocks(Stream x);
   Stream step(Step kind, Stream x, const RowInfo &row, Value firstKey);
@@ -108,6 +145,8 @@ private:
   void follow(Stream &x, Value scores);
   void takeExponentials(Step kind, Stream &x, Value scores);
   void storeRow(const RowInfo &row, Value output, Value reference, Value sum);
+  Value firstRow(const RowInfo &row);
+  void sendRows(const RowInfo &row, Value output, Value inverse);
 
   // Tiles
   using KernelPage::fragment;
@@ -140,14 +179,14 @@ private:
 
   // What a row of query blocks attends to.
   /// The row's selection among those of all heads.
-  Value selectionRow(Value unit, Value batchHead);
+  Value selectionRow(const RowInfo &row);
   /// How many key blocks it selects, or sees (L1).
-  Value blockCount(Value unit, Value selectionRow);
+  Value blockCount(const RowInfo &row, Value selectionRow);
   /// Key block `n` of it.
   Value blockNumber(Value selectionRow, Value n);
   /// The position of its first query among the keys.
-  Value firstPosition(Value unit) {
-    return add(mul(unit, s.blockQ), sub(lk, lq));
+  Value firstPosition(const RowInfo &row) {
+    return add(mul(row.unit, s.blockQ), sub(row.kLength, row.qLength));
   }
 
   /// Which matrix of a map: head and batch.
@@ -157,10 +196,10 @@ private:
 
   const AttendSpec &s;
   ScheduleAttr schedule;
-  Value mapQ, mapK, mapV, mapO, lse, counts, indices, counter;
+  Value mapQ, mapK, mapV, mapO, o, lse, counts, indices, counter;
   Value slots, keyBlocks, batch;
   Value queries, keys, values, outputs; ///< Tiles.
-  Value fullK, fullV, fullQ, emptyK, emptyV, emptyQ, words;
+  Value fullK, fullV, fullQ, emptyK, emptyV, emptyQ, fullTail, words;
 };
 
 } // namespace unisparse

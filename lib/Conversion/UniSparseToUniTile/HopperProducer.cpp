@@ -12,30 +12,67 @@ using namespace unisparse;
 using namespace unisparse::unitile;
 
 /// What the producer carries from row to row, all i32.
-namespace {
-struct Walk {
-  Value item;          ///< The row to do next.
-  Cursor k, v;         ///< Buffers to fill next.
-  Value parityQ;       ///< Of the phase in which the query buffer fills.
-  Value block, matrix; ///< The V that is still to come,
-  Value pending;       ///< unless this is 0.
+struct HopperPage::Walk {
+  Value item;    ///< The row to do next.
+  Cursor k;      ///< The buffer to fill next.
+  Value parityQ; ///< Of the phase in which the query buffer fills.
+  Owed v;        ///< The V that is still to come,
+  Value pending; ///< unless this is 0.
+  static constexpr size_t size = 11;
   explicit Walk(ValueRange x)
-      : item(x[0]), k{x[1], x[2]}, v{x[3], x[4]}, parityQ(x[5]), block(x[6]),
-        matrix(x[7]), pending(x[8]) {}
+      : item(x[0]), k{x[1], x[2]},
+        parityQ(x[3]), v{x[4], x[5], x[6], {x[7], x[8]}, x[9]}, pending(x[10]) {
+  }
   SmallVector<Value> values() const {
-    return {item,    k.slot, k.parity, v.slot, v.parity,
-            parityQ, block,  matrix,   pending};
+    return {item,    k.slot,    k.parity,    parityQ,  v.key,  v.matrix,
+            v.valid, v.to.slot, v.to.parity, v.parity, pending};
   }
 };
-} // namespace
 
-Cursor HopperPage::copy(Value map, Value block, Value matrix, Value tile,
-                        Value full, Value empty, Cursor to) {
-  AwaitOp::create(b, empty, to.slot, other(to.parity));
-  TensorCopyOp::create(b, map, mul(block, s.blockK),
-                       matrixOf(matrix, s.heads / s.group), tile, to.slot, full,
-                       to.slot);
+Cursor HopperPage::copyK(Value key, Value matrix, Cursor to) {
+  AwaitOp::create(b, emptyK, to.slot, other(to.parity));
+  TensorCopyOp::create(b, mapK, key, matrixOf(matrix, s.heads / s.group), keys,
+                       to.slot, fullK, to.slot);
   return next(to);
+}
+
+/// Behind a packed sequence's last key stand another's: V's rows there are
+/// factors of 0, which only what is finite forgives, so they are cleared.
+void HopperPage::copyV(Owed &v) {
+  AwaitOp::create(b, emptyV, v.to.slot, other(v.to.parity));
+  auto copy = [&](Value full, Value index) {
+    TensorCopyOp::create(b, mapV, v.key, matrixOf(v.matrix, s.heads / s.group),
+                         values, v.to.slot, full, index);
+  };
+  if (!s.packed) {
+    copy(fullV, v.to.slot);
+  } else {
+    Value zero = i32(0);
+    auto whole = scf::IfOp::create(
+        b, TypeRange{b.getI32Type()},
+        compare(arith::CmpIPredicate::sge, v.valid, i32(s.blockK)), true);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(whole.thenBlock());
+    copy(fullV, v.to.slot);
+    scf::YieldOp::create(b, v.parity);
+    b.setInsertionPointToStart(whole.elseBlock());
+    copy(fullTail, zero);
+    AwaitOp::create(b, fullTail, zero, v.parity);
+    ClearOp::create(b, values, v.to.slot, v.valid);
+    ArriveOp::create(b, fullV, v.to.slot, /*by_thread=*/true, false);
+    scf::YieldOp::create(b, other(v.parity));
+    v.parity = whole.getResult(0);
+  }
+  v.to = next(v.to);
+}
+
+Value HopperPage::validKeysOf(const RowInfo &row, Value block) {
+  if (!s.packed) // The map's end is the sequence's.
+    return i32(s.blockK);
+  // A block behind all keys has none, and zeros.
+  Value left = sub(row.kLength, mul(block, s.blockK));
+  return select(compare(arith::CmpIPredicate::sgt, left, i32(0)), left,
+                i32(s.blockK));
 }
 
 /// Rows that share keys lie next to each other, the longest first: KV heads
@@ -43,19 +80,29 @@ Cursor HopperPage::copy(Value map, Value block, Value matrix, Value tile,
 RowInfo HopperPage::rowOfItem(Value item) {
   Value perMatrix = mul(slots, s.group);
   Value matrix = div(item, perMatrix), inMatrix = rem(item, perMatrix);
-  Value unit = div(inMatrix, i32(s.group));
+  RowInfo row;
+  row.slot = div(inMatrix, i32(s.group));
   if (s.causal)
-    unit = sub(sub(slots, i32(1)), unit);
-  Value head = add(mul(matrix, s.group), rem(inMatrix, i32(s.group)));
-  return {unit, head, Value(), Value(), Value()};
+    row.slot = sub(sub(slots, i32(1)), row.slot);
+  row.batchHead = add(mul(matrix, s.group), rem(inMatrix, i32(s.group)));
+  if (!s.packed) {
+    row.unit = row.slot, row.qStart = row.kStart = i32(0);
+    row.qLength = lq, row.kLength = lk;
+    return row;
+  }
+  Span span = locate(row.slot, s.blockQ);
+  row.qStart = span.qStart, row.qLength = span.qLength;
+  row.kStart = span.kStart, row.kLength = span.kLength;
+  row.unit = span.unit;
+  return row;
 }
 
 /// How many blocks, from the row's last, have keys behind a query's position
 /// (A1) or the sequence's end (P3).
 Value HopperPage::hiddenBlocks(const RowInfo &row, Value selectionRow) {
-  Value end = lk;
+  Value end = row.kLength;
   if (s.causal)
-    end = min(end, add(firstPosition(row.unit), i32(1)));
+    end = min(end, add(firstPosition(row), i32(1)));
   auto loop = scf::WhileOp::create(
       b, TypeRange{b.getI32Type()}, ValueRange{i32(0)},
       [&](OpBuilder &, Location, ValueRange n) {
@@ -73,11 +120,9 @@ Value HopperPage::hiddenBlocks(const RowInfo &row, Value selectionRow) {
   return loop.getResult(0);
 }
 
-SmallVector<Value> HopperPage::produceRow(Value nextItem, ValueRange state) {
-  Walk w(state);
-  RowInfo row = rowOfItem(w.item);
-  Value list = selectionRow(row.unit, row.batchHead);
-  Value selected = blockCount(row.unit, list);
+void HopperPage::produceRow(RowInfo row, Walk &w) {
+  Value list = selectionRow(row);
+  Value selected = blockCount(row, list);
   // A row that attends to nothing gets one block behind all keys: zeros,
   // wholly hidden.
   Value none = compare(arith::CmpIPredicate::sle, selected, i32(0));
@@ -96,55 +141,94 @@ SmallVector<Value> HopperPage::produceRow(Value nextItem, ValueRange state) {
   row.masked = first.getResult(0), row.firstBlock = first.getResult(1);
 
   AwaitOp::create(b, emptyQ, i32(0), other(w.parityQ));
-  for (auto [i, value] : llvm::enumerate(row.values()))
-    LLVM::StoreOp::create(b, value, at(words, b.getI32Type(), i32(i)));
-  TensorCopyOp::create(b, mapQ, mul(row.unit, s.blockQ),
+  for (auto [i, value] : llvm::enumerate(valuesOf(row)))
+    LLVM::StoreOp::create(b, value, wordOf(w.parityQ, i));
+  TensorCopyOp::create(b, mapQ, add(row.qStart, mul(row.unit, s.blockQ)),
                        matrixOf(row.batchHead, s.heads), queries, i32(0), fullQ,
                        i32(0));
+  w.parityQ = other(w.parityQ);
+  produceBlocks(row, list, w);
+}
+
+/// The row's K and V, the V of each block behind the K of the next.
+void HopperPage::produceBlocks(const RowInfo &row, Value list, Walk &w) {
   Value matrix = div(row.batchHead, i32(s.group));
-  w.k = copyK(row.firstBlock, matrix, w.k);
-  // The last V of the row before.
-  auto owed = scf::IfOp::create(
-      b, TypeRange{b.getI32Type(), b.getI32Type()},
-      compare(arith::CmpIPredicate::ne, w.pending, i32(0)), true);
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(owed.thenBlock());
-    Cursor v = copyV(w.block, w.matrix, w.v);
-    scf::YieldOp::create(b, ValueRange{v.slot, v.parity});
-    b.setInsertionPointToStart(owed.elseBlock());
-    scf::YieldOp::create(b, ValueRange{w.v.slot, w.v.parity});
-  }
+  Value key = firstKeyOf(row, row.firstBlock);
+  w.k = copyK(key, matrix, w.k);
+  payV(w);
+  w.v.key = key, w.v.matrix = matrix;
+  w.v.valid = validKeysOf(row, row.firstBlock);
   auto rest = scf::ForOp::create(
       b, i32(1), row.count, i32(1),
-      ValueRange{w.k.slot, w.k.parity, owed.getResult(0), owed.getResult(1),
-                 row.firstBlock},
+      ValueRange{w.k.slot, w.k.parity, w.v.key, w.v.valid, w.v.to.slot,
+                 w.v.to.parity, w.v.parity},
       [&](OpBuilder &, Location, Value n, ValueRange x) {
         Value block = blockNumber(list, place(n, row));
-        Cursor k = copyK(block, matrix, {x[0], x[1]});
-        Cursor v = copyV(x[4], matrix, {x[2], x[3]});
-        scf::YieldOp::create(
-            b, ValueRange{k.slot, k.parity, v.slot, v.parity, block});
+        Value key = firstKeyOf(row, block);
+        Cursor k = copyK(key, matrix, {x[0], x[1]});
+        Owed v{x[2], matrix, x[3], {x[4], x[5]}, x[6]};
+        copyV(v);
+        scf::YieldOp::create(b, ValueRange{k.slot, k.parity, key,
+                                           validKeysOf(row, block), v.to.slot,
+                                           v.to.parity, v.parity});
       });
-  w.item = nextItem;
   w.k = {rest.getResult(0), rest.getResult(1)};
-  w.v = {rest.getResult(2), rest.getResult(3)};
-  w.parityQ = other(w.parityQ);
-  w.block = rest.getResult(4), w.matrix = matrix, w.pending = i32(1);
-  return w.values();
+  w.v.key = rest.getResult(2), w.v.valid = rest.getResult(3);
+  w.v.to = {rest.getResult(4), rest.getResult(5)};
+  w.v.parity = rest.getResult(6);
+  w.pending = i32(1);
+}
+
+/// The last V of the row before.
+void HopperPage::payV(Walk &w) {
+  auto owed = scf::IfOp::create(
+      b, SmallVector<Type>(3, b.getI32Type()),
+      compare(arith::CmpIPredicate::ne, w.pending, i32(0)), true);
+  Owed v = w.v;
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(owed.thenBlock());
+  copyV(v);
+  scf::YieldOp::create(b, ValueRange{v.to.slot, v.to.parity, v.parity});
+  b.setInsertionPointToStart(owed.elseBlock());
+  scf::YieldOp::create(b, ValueRange{w.v.to.slot, w.v.to.parity, w.v.parity});
+  w.v.to = {owed.getResult(0), owed.getResult(1)};
+  w.v.parity = owed.getResult(2);
+}
+
+/// Takes one item; spare slots of a packed batch have no rows.
+SmallVector<Value> HopperPage::produceItem(Value nextItem, ValueRange state) {
+  Walk w(state);
+  RowInfo row = rowOfItem(w.item);
+  if (!s.packed) {
+    produceRow(row, w);
+    w.item = nextItem;
+    return w.values();
+  }
+  Value used = less(mul(row.unit, s.blockQ), row.qLength);
+  auto some = scf::IfOp::create(b, state.getTypes(), used, true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(some.thenBlock());
+  produceRow(row, w);
+  w.item = nextItem;
+  scf::YieldOp::create(b, w.values());
+  b.setInsertionPointToStart(some.elseBlock());
+  Walk same(state);
+  same.item = nextItem;
+  scf::YieldOp::create(b, same.values());
+  return SmallVector<Value>(some.getResults());
 }
 
 void HopperPage::produce() {
   Value zero = i32(0);
-  Value items = mul(mul(slots, batch), s.heads);
+  Value items = mul(s.packed ? slots : mul(slots, batch), s.heads);
   auto blockId = arith::IndexCastOp::create(
       b, b.getI32Type(), gpu::BlockIdOp::create(b, gpu::Dimension::x));
   auto blocks = arith::IndexCastOp::create(
       b, b.getI32Type(), gpu::GridDimOp::create(b, gpu::Dimension::x));
-  SmallVector<Value> start(9, zero);
+  SmallVector<Value> start(Walk::size, zero);
   start[0] = blockId;
   auto walk = scf::WhileOp::create(
-      b, SmallVector<Type>(9, b.getI32Type()), start,
+      b, SmallVector<Type>(Walk::size, b.getI32Type()), start,
       [&](OpBuilder &, Location, ValueRange state) {
         scf::ConditionOp::create(b, less(state[0], items), state);
       },
@@ -153,17 +237,11 @@ void HopperPage::produce() {
         Value taken = LLVM::AtomicRMWOp::create(
             b, LLVM::AtomicBinOp::add, counter, i32(1),
             LLVM::AtomicOrdering::monotonic, "device");
-        scf::YieldOp::create(b, produceRow(add(blocks, taken), state));
+        scf::YieldOp::create(b, produceItem(add(blocks, taken), state));
       });
   Walk end(walk.getResults());
-  auto owed = scf::IfOp::create(
-      b, compare(arith::CmpIPredicate::ne, end.pending, zero), false);
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(owed.thenBlock());
-    copyV(end.block, end.matrix, end.v);
-  }
+  payV(end);
   AwaitOp::create(b, emptyQ, zero, other(end.parityQ));
-  LLVM::StoreOp::create(b, i32(-1), at(words, b.getI32Type(), i32(2)));
-  ArriveOp::create(b, fullQ, zero, /*by_thread=*/true);
+  LLVM::StoreOp::create(b, i32(-1), wordOf(end.parityQ, RowInfo::countWord));
+  ArriveOp::create(b, fullQ, zero, /*by_thread=*/true, false);
 }

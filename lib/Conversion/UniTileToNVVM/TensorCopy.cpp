@@ -64,6 +64,37 @@ struct TensorCopyPattern : TilePattern<TensorCopyOp> {
   }
 };
 
+struct ClearPattern : TilePattern<ClearOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(ClearOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Thread t(rewriter, op.getLoc(), warps);
+    SharedType tile = op.getTile().getType();
+    Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
+    auto piece = VectorType::get({4}, t.b.getI32Type());
+    Value zeros = arith::ConstantOp::create(
+        t.b, DenseElementsAttr::get(piece, static_cast<int32_t>(0)));
+    auto rows = scf::ForOp::create(t.b, adaptor.getRow(), t.i32(tile.getRows()),
+                                   t.i32(1));
+    {
+      OpBuilder::InsertionGuard guard(t.b);
+      t.b.setInsertionPointToStart(rows.getBody());
+      // A row is whole in every order of its pieces.
+      Value row = t.advance(base, t.mul(rows.getInductionVar(), 128));
+      for (int64_t panel = 0; panel < tile.getPanels(); ++panel)
+        for (int64_t i = 0; i < 128; i += 16)
+          LLVM::StoreOp::create(
+              t.b, zeros,
+              t.advance(row, t.i32(panel * tile.getRows() * 128 + i)),
+              /*alignment=*/16);
+    }
+    t.ptx(Type(), "fence.proxy.async.shared::cta;", "~{memory}", {});
+    rewriter.eraseOp(op);
+    return success();
+  }
+};
+
 struct WritePattern : TilePattern<WriteOp> {
   using TilePattern::TilePattern;
   LogicalResult
@@ -151,6 +182,6 @@ struct SendWaitPattern : TilePattern<SendWaitOp> {
 
 void unisparse::unitile::populateTensorCopyPatterns(
     const TypeConverter &converter, RewritePatternSet &patterns, Warps warps) {
-  patterns.add<TensorCopyPattern, WritePattern, SendPattern, SendWaitPattern>(
-      converter, patterns.getContext(), warps);
+  patterns.add<TensorCopyPattern, ClearPattern, WritePattern, SendPattern,
+               SendWaitPattern>(converter, patterns.getContext(), warps);
 }

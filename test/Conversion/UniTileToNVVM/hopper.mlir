@@ -179,3 +179,19 @@ gpu.module @turns {
   }
 }
 // PTX-LABEL: .entry turns
+
+// -----
+
+gpu.module @clears {
+  // Whole rows of both panels, then the fence that the tensor cores need.
+  // CHECK-LABEL: gpu.func @clears
+  // CHECK:         scf.for %{{.*}} = %{{.*}} to %c64_i32
+  // CHECK-COUNT-16:  llvm.store %{{.*}} {alignment = 16 : i64} : vector<4xi32>, !llvm.ptr<3>
+  // CHECK:         llvm.inline_asm {{.*}}"fence.proxy.async.shared::cta;"
+  gpu.func @clears(%row: i32) kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
+    %t = unitile.alloc : !unitile.shared<64x128xbf16, 2>
+    unitile.clear %t[%row] from %row : !unitile.shared<64x128xbf16, 2>
+    gpu.return
+  }
+}
+// PTX-LABEL: .entry clears

@@ -170,11 +170,13 @@ def UniTile_TestOp : UniTile_BarrierUse<"test", (ins I32:$parity)> {
   let assemblyFormat = "$barriers `[` $index `]` `parity` $parity attr-dict `:` qualified(type($barriers))";
 }
 
-def UniTile_ArriveOp : UniTile_BarrierUse<"arrive", (ins UnitAttr:$by_thread)> {
+def UniTile_ArriveOp : UniTile_BarrierUse<"arrive", (ins UnitAttr:$by_thread, UnitAttr:$after_reads)> {
   let summary = "Arrive at a barrier, once a warp";
   let description = [{
     One arrival for each warp that executes this, or, under `by_thread`, for
-    each thread.
+    each thread. Under `after_reads` what any of the warp's threads has read
+    from shared memory is read before, not only what the arriving one has:
+    products and `unitile.mma_wait` order themselves.
 
     ```mlir
     func.func @arrive(%i: i32) {
@@ -185,7 +187,7 @@ def UniTile_ArriveOp : UniTile_BarrierUse<"arrive", (ins UnitAttr:$by_thread)> {
     }
     ```
   }];
-  let assemblyFormat = "(`by_thread` $by_thread^)? $barriers `[` $index `]` attr-dict `:` qualified(type($barriers))";
+  let assemblyFormat = "(`by_thread` $by_thread^)? (`after_reads` $after_reads^)? $barriers `[` $index `]` attr-dict `:` qualified(type($barriers))";
 }
 
 //===----------------------------------------------------------------------===//
@@ -249,6 +251,25 @@ def UniTile_TensorCopyOp : UniTile_Op<"tensor_copy",
     $map `[` $row (`,` $matrix^)? `]` `to` $tile `[` $stage `]` `on` $barriers `[` $index `]`
     attr-dict `:` qualified(type($tile)) `,` qualified(type($barriers))
   }];
+}
+
+def UniTile_ClearOp : UniTile_Op<"clear", [MemoryEffects<[MemWrite]>]> {
+  let summary = "One thread fills the last rows of a tile with zeros";
+  let description = [{
+    Rows from `row` on, of a tile whose copy has arrived; what the thread then
+    arrives at tells others that they may multiply with it. For rows that a
+    matrix has and a product must not see, even as factors of 0.
+
+    ```mlir
+    func.func @clear(%row: i32, %stage: i32) {
+      %t = unitile.alloc : !unitile.shared<128x64xbf16, 3>
+      unitile.clear %t[%stage] from %row : !unitile.shared<128x64xbf16, 3>
+      return
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_SharedType:$tile, I32:$stage, I32:$row);
+  let assemblyFormat = "$tile `[` $stage `]` `from` $row attr-dict `:` qualified(type($tile))";
 }
 
 def UniTile_WriteOp : UniTile_Op<"write", [MemoryEffects<[MemWrite]>]> {

@@ -119,7 +119,9 @@ def UniTile_ScheduleAttr : AttrDef<UniTile_Dialect, "Schedule"> {
     All that is decided about time, in one place; what is computed does not
     depend on it. As `unitile.schedule` on `unisparse.block_sparse_attention` it
     asks for a schedule, on a kernel it says which one it has. 0 leaves a number
-    to the compiler.
+    to the compiler. Whatever it says, the rows of a block of threads form one
+    stream: the first scores of a row are started beside the last output of the
+    row before, so neither the start nor the end of a row drains the tensor cores.
 
     | | |
     |---|---|
@@ -127,7 +129,7 @@ def UniTile_ScheduleAttr : AttrDef<UniTile_Dialect, "Schedule"> {
     | `blocks` | blocks of threads that share a multiprocessor |
     | `producer_registers`, `consumer_registers` | of a thread; all warps of a multiprocessor share 64 Ki |
     | `reference` | `running`: the largest score so far, O rescaled in every block. `speculative`: that of the row's first block; later blocks only check that their sums stay in range, and are taken again where not |
-    | `overlap` | a block's scores are started together with the output of the block before, so that its exponentials run while the tensor cores work; rows form one stream, so neither their start nor their end waits |
+    | `overlap` | a block's exponentials begin when its scores are done; off, when the output of the block before, which is started with them, is done too |
     | `turns` | the warpgroups take turns at the tensor cores (ping-pong) |
 
     Example: `#unitile.schedule<stages = 2, reference = running>`
