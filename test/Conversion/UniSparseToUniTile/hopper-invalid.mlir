@@ -36,15 +36,6 @@ func.func @query_block(%q: !q) -> !q {
 
 // -----
 
-!q = tensor<1x8x1000x64xf16>
-func.func @packed(%q: !q, %cu: tensor<3xi32>) -> !q {
-  // expected-error@+1 {{expected one sequence for each batch entry, got a packed batch}}
-  %o = unisparse.block_sparse_attention %q, %q, %q cu_seqlens(%cu, %cu) block <64x64> {unitile.schedule = #unitile.schedule<stages = 2>} : (!q, !q, !q, tensor<3xi32>, tensor<3xi32>) -> !q
-  return %o : !q
-}
-
-// -----
-
 func.func @element(%q: tensor<1x8x1000x64xf32>, %v: tensor<1x8x1000x64xf32>) -> tensor<1x8x1000x64xf32> {
   // expected-error@+1 {{expected f16 or bf16, got 'f32'}}
   %o = unisparse.block_sparse_attention %q, %q, %v block <64x64> {unitile.schedule = #unitile.schedule<stages = 2>} : (tensor<1x8x1000x64xf32>, tensor<1x8x1000x64xf32>, tensor<1x8x1000x64xf32>) -> tensor<1x8x1000x64xf32>
