@@ -70,12 +70,15 @@ def ConvertUniSparseToLoops : Pass<"convert-unisparse-to-loops"> {
 }
 
 def UniSparseSelectSchedule : Pass<"unisparse-select-schedule"> {
-  let summary = "Choose tiles that fit a chip";
+  let summary = "Choose kernels' schedules for a chip";
   let description = [{
     Gives every `unisparse.block_score` and `unisparse.block_sparse_attention`
-    that has none a `unitile.schedule`: the largest tiles whose shared memory and
-    registers fit what `Target/Nvidia.h` says of the chip, rows before keys;
-    block_score stops at 64 by 64. An attribute that is there stays.
+    that has none a `unitile.schedule`. On sm_90a attention gets a
+    `#unitile.schedule`, the warp-specialised kernel, where that does what the op
+    asks for. All else gets `#unitile.tiles`: the largest tiles whose shared
+    memory and registers fit what `Target/Nvidia.h` says of the chip, rows before
+    keys; block_score stops at 64 by 64. An attribute that is there stays, with
+    what it left open filled in; one that cannot be had is an error.
 
     Before:
     ```mlir
@@ -116,8 +119,11 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     Results are device buffers (`gpu.alloc`). q, k, v and what is pooled may have
     any strides but contiguous rows; other operands are contiguous. Length rules
     that types could not settle are `cf.assert`s in front of the launches, in
-    words: `I7: the length of q <= the length of k`. Tiles are those of
-    `unitile.schedule`, or the best for sm_80.
+    words: `I7: the length of q <= the length of k`. `unitile.schedule` says which
+    kernel block_sparse_attention becomes: `#unitile.tiles` the portable one,
+    `#unitile.schedule` the warp-specialised one of sm_90a, which takes tensor
+    maps and, as grid, no more blocks of threads than a chip runs at once. Where
+    there is none, tiles are the best for sm_80.
 
     An op whose `unitile.schedule` is a `#unitile.schedule` gets a
     warp-specialised kernel for sm_90a: a producer's thread walks the blocks and

@@ -47,20 +47,23 @@ class Config:
         rows, keys = map(int, self.block.split("x"))
         sizes = (self.dim, self.value_dim or self.dim, keys)
         return (chip == "sm_90a" and self.dtype != "f32" and rows in (64, 128) and all(n % 16 == 0 and n <= 128 for n in sizes)
-                and not self.packed and self.scale >= 0)
+                and self.scale >= 0)
 
     def program(self):
         b = "1" if self.packed else "?"
         value_dim = self.value_dim or self.dim
         q, k, v, o = (f"tensor<{b}x{h}x?x{d}x{self.dtype}>" for h, d in (
             (self.heads, self.dim), (self.kv_heads, self.dim), (self.kv_heads, value_dim), (self.heads, value_dim)))
-        operands = [("q", q), ("k", k), ("v", v)]
+        operands, ends = [("q", q), ("k", k), ("v", v)], [("cq", "tensor<?xi32>"), ("ck", "tensor<?xi32>")]
         results = [o] + [f"tensor<{b}x{self.heads}x?xf32>"] * self.lse
         if self.stage == "attend":
             text = "unisparse.block_sparse_attention %q, %k, %v"
             if self.rule != "all":
                 operands += [("c", f"tensor<{b}x{self.kv_heads}x?xi32>"), ("i", f"tensor<{b}x{self.kv_heads}x?x?xi32>")]
                 text += " selection(%c, %i)"
+            if self.packed:
+                operands += ends
+                text += " cu_seqlens(%cq, %ck)"
             text += f" block <{self.block}>" + self.flags()
             text += f" {{unitile.schedule = #unitile.schedule<{self.schedule}>}}" if self.schedule else ""
             return self.function(operands, text, results)
@@ -73,7 +76,7 @@ class Config:
             selections = max(selections, self.kv_heads if self.share == "group" else self.heads)
             text += " top_p(%p)"
         if self.packed:
-            operands += [("cq", "tensor<?xi32>"), ("ck", "tensor<?xi32>")]
+            operands += ends
             text += " cu_seqlens(%cq, %ck)"
         heads = f", heads = {self.head_pool}" if self.head_pool > 1 else ""
         text += f" block <{self.block}> pooling <{self.pooling}{heads}> rule <{self.rule}> agg {self.agg} share {self.share}"
@@ -139,6 +142,9 @@ SPECIALISED = [
     Config("narrow_values", 80, "64x64", stage="attend", value_dim=32),
     Config("no_lse", 128, stage="attend", value_dim=64, dtype="f16", lse=False),
     Config("dense_full", 128, stage="attend", dtype="f16", rule="all", causal=False),
+    Config("packed", 128, stage="attend", packed=True),
+    Config("packed_rows64", 96, "64x64", stage="attend", packed=True, value_dim=64, dtype="f16"),
+    Config("packed_dense_full", 64, "128x64", stage="attend", packed=True, rule="all", causal=False),
     Config("two_stages", 128, stage="attend", schedule="stages = 2"),
     Config("running", 128, stage="attend", schedule="reference = running"),
     Config("no_overlap", 128, stage="attend", schedule="overlap = false"),

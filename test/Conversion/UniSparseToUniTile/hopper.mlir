@@ -145,8 +145,8 @@ func.func @one_warpgroup(%q: !q) -> !q {
 
 !q = tensor<1x8x1000x64xf16>
 
-// A packed batch, on request: the producer finds a slot's sequence, V's rows
-// behind the sequence's end are cleared, O's there are not sent.
+// A packed batch, on request: the producer finds a slot's sequence, V's rows behind the
+// sequence's end are cleared, O's there are not sent.
 // CHECK-LABEL: gpu.func @attend(
 // CHECK:         unitile.roles
 // CHECK:           scf.while
@@ -156,11 +156,12 @@ func.func @one_warpgroup(%q: !q) -> !q {
 // CHECK:           scf.if
 // CHECK:             unitile.send
 // CHECK:           } else {
-// CHECK:             unitile.store %{{.*}} width 64 : !unitile.fragment<64x64xf16>
+// CHECK:             unitile.store %{{.*}} : !unitile.fragment<64x64xf16>
 // CHECK-LABEL: func.func @packed(
 // 1000 / 64 slots and one for each of 2 sequences.
-// CHECK-DAG:     %c17_i32
 // CHECK:         gpu.launch_func
+// CHECK-SAME:      %c17_i32
+// CHECK-SAME:      %c2_i32 : i32)
 func.func @packed(%q: !q, %cu: tensor<3xi32>) -> !q {
   %o = unisparse.block_sparse_attention %q, %q, %q cu_seqlens(%cu, %cu) block <64x64> {unitile.schedule = #unitile.schedule<>} : (!q, !q, !q, tensor<3xi32>, tensor<3xi32>) -> !q
   return %o : !q
@@ -170,11 +171,11 @@ func.func @packed(%q: !q, %cu: tensor<3xi32>) -> !q {
 
 !q = tensor<1x8x1000x64xf16>
 
-// What has no such kernel, and a packed batch unasked, keeps the portable one.
+// What has no such kernel keeps the portable one.
 // CHECK-LABEL: gpu.func @attend(
 // CHECK-NOT:     unitile.roles
 // CHECK:         unitile.copy_async
-func.func @portable(%q: !q, %cu: tensor<3xi32>) -> !q {
-  %o = unisparse.block_sparse_attention %q, %q, %q cu_seqlens(%cu, %cu) block <64x64> : (!q, !q, !q, tensor<3xi32>, tensor<3xi32>) -> !q
+func.func @portable(%q: !q) -> !q {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <32x64> : (!q, !q, !q) -> !q
   return %o : !q
 }
