@@ -51,7 +51,7 @@ def prepare(arguments):
 
     folder, failed = arguments.folder, 0
     parcel.begin(folder, arguments.runtime)
-    wanted = entries(cases.matrix() + cases.sanitize())
+    wanted = entries([c for c in cases.matrix() + cases.sanitize() if arguments.only in c.name])
     configs = {ahead.configuration(json.loads(key)): required for key, required in wanted.items()}
     for chip in arguments.chips.split(","):
         failures = ahead.prepare(configs, folder / chip, [chip], arguments.jobs)

@@ -246,7 +246,12 @@ def given(m):
     m.add("given nothing", "4:2", selection_heads=4, fill=(0.0, 1.0))
     m.add("given no lse", "4:2", 64, selection_heads=4, return_lse=False)
     m.add("given dv", "4:2", (128, 64), selection_heads=4)
+    m.add("given d80 dv32", "4:2", (80, 32), selection_heads=2, block=(64, 64))
+    m.add("given d96 f16 full 128x64", "4:4", 96, "f16", selection_heads=4, block=(128, 64), causal=False)
+    for gain in (8.0, 100.0):
+        m.add(f"given gain {gain:g}", "8:2", selection_heads=8, gain=gain)
     m.add("given packed", "4:2", selection_heads=4, packed=True)
+    m.add("given packed d96 f16", "4:2", (96, 64), "f16", selection_heads=2, block=(64, 64), packed=True)
     m.add("given packed full", "4:2", 64, selection_heads=2, block=(64, 64), packed=True, causal=False)
     for layout in ("blhd", "padded"):
         m.add(f"given layout {layout}", "4:2", selection_heads=4, layout=layout, batch=2)

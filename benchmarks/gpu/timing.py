@@ -118,7 +118,7 @@ def copy_bandwidth(report, lengths):
         report.add("copy", n, measure(lambda: target.copy_(source)), bytes=2 * source.numel() * 2)
 
 
-def spot_check(q, k, v, counts, indices, o, lse):
+def spot_check(q, k, v, counts, indices, o, lse=None):
     """A1 to A3 on some rows of blocks, the first and the very last among them: sizes at which offsets outgrow 32 bits are
     in no other check. -> what is wrong."""
     generator, (heads, rows) = torch.Generator().manual_seed(1), counts.shape[1:]
@@ -136,7 +136,7 @@ def spot_check(q, k, v, counts, indices, o, lse):
             for x, head, at in ((q, h, queries), (k, h * P.KV_HEADS // P.HEADS, keys), (v, h * P.KV_HEADS // P.HEADS, keys))
         ]
         where = types.SimpleNamespace(name=f"head {h}, row {r}", lq=P.BLOCK)
-        outputs.add(where, *one, keep, P.DIM**-0.5, o[0, h][None, queries], lse[0, h][None, queries])
+        outputs.add(where, *one, keep, P.DIM**-0.5, o[0, h][None, queries], None if lse is None else lse[0, h][None, queries])
     return outputs.verdict()
 
 
@@ -186,6 +186,11 @@ def stages(report, n, folder):
     report.attempt(f"attend selected {n}", time_program, "attend selected", P.ATTEND, q, k, v, *last["select"][:2])
     report.attempt(f"whole {n}", time_program, "whole p=0.9", P.WHOLE, q, k, v)
     report.attempt(f"dense {n}", lambda: time_stage("dense", q, k, v, flops=2 * n * n * P.DIM * P.HEADS))
+    if "dense" in last:
+        everything = torch.arange(rows, device=DEVICE)
+        counts, indices = (everything + 1).expand(1, P.HEADS, rows), everything.expand(1, P.HEADS, rows, rows)
+        if wrong := spot_check(q, k, v, counts, indices, *last["dense"]):
+            report.fail(f"dense {n}", "; ".join(wrong))
     shares(report, n)
 
 
