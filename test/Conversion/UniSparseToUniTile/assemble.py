@@ -47,7 +47,7 @@ class Config:
         rows, keys = map(int, self.block.split("x"))
         sizes = (self.dim, self.value_dim or self.dim, keys)
         return (chip == "sm_90a" and self.dtype != "f32" and rows in (64, 128) and all(n % 16 == 0 and n <= 128 for n in sizes)
-                and self.scale >= 0)
+                and self.scale >= 0 and (not self.packed or bool(self.schedule)))
 
     def program(self):
         b = "1" if self.packed else "?"
@@ -142,9 +142,9 @@ SPECIALISED = [
     Config("narrow_values", 80, "64x64", stage="attend", value_dim=32),
     Config("no_lse", 128, stage="attend", value_dim=64, dtype="f16", lse=False),
     Config("dense_full", 128, stage="attend", dtype="f16", rule="all", causal=False),
-    Config("packed", 128, stage="attend", packed=True),
-    Config("packed_rows64", 96, "64x64", stage="attend", packed=True, value_dim=64, dtype="f16"),
-    Config("packed_dense_full", 64, "128x64", stage="attend", packed=True, rule="all", causal=False),
+    Config("packed", 128, stage="attend", packed=True, schedule="overlap = true"),
+    Config("packed_rows64", 96, "64x64", stage="attend", packed=True, value_dim=64, dtype="f16", schedule="overlap = true"),
+    Config("packed_dense_full", 64, "128x64", stage="attend", packed=True, rule="all", causal=False, schedule="overlap = true"),
     Config("two_stages", 128, stage="attend", schedule="stages = 2"),
     Config("running", 128, stage="attend", schedule="reference = running"),
     Config("no_overlap", 128, stage="attend", schedule="overlap = false"),
