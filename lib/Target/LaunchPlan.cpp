@@ -22,8 +22,8 @@ LogicalResult PlanBuilder::visit(Operation *op) {
       // The runtime frees nothing: outputs and workspace are the caller's.
       // Comparisons and remainders are read by the assertion they belong to,
       // tensor maps by their launches.
-      .Case<unitile::TensorMapOp, gpu::DeallocOp, func::ReturnOp, arith::CmpIOp, arith::RemUIOp,
-            arith::RemSIOp>([](auto) { return success(); })
+      .Case<unitile::TensorMapOp, gpu::DeallocOp, func::ReturnOp, arith::CmpIOp,
+            arith::RemUIOp, arith::RemSIOp>([](auto) { return success(); })
       .Default([&](Operation *op) { return values.visit(op); });
 }
 

@@ -181,8 +181,8 @@ FailureOr<TensorMap> PlanBuilder::mapOf(unitile::TensorMapOp op) {
   map.element = *element;
   // The shared layout of unitile.
   map.swizzle = Swizzle::B128;
-  for (auto [values, exprs] : {std::pair{op.getSizes(), &map.sizes},
-                               {op.getStrides(), &map.strides}})
+  for (auto [values, exprs] :
+       {std::pair{op.getSizes(), &map.sizes}, {op.getStrides(), &map.strides}})
     for (Value value : values) {
       FailureOr<Expr> expr = this->values.exprOf(value, op);
       if (failed(expr))

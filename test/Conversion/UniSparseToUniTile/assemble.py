@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import Optional
 
 
 @dataclass
@@ -40,14 +41,14 @@ class Config:
     lse: bool = True
     scale: float = 0.0
     stage: str = "attention"
-    schedule: str = ""  # Of attend alone.
+    schedule: Optional[str] = None  # Of attend alone: what is asked for.
 
     def is_specialised(self, chip):
         """Is attend the warp-specialised kernel?"""
         rows, keys = map(int, self.block.split("x"))
         sizes = (self.dim, self.value_dim or self.dim, keys)
         return (chip == "sm_90a" and self.dtype != "f32" and rows in (64, 128) and all(n % 16 == 0 and n <= 128 for n in sizes)
-                and self.scale >= 0 and (not self.packed or bool(self.schedule)))
+                and self.scale >= 0 and (not self.packed or self.schedule is not None))
 
     def program(self):
         b = "1" if self.packed else "?"
@@ -65,7 +66,7 @@ class Config:
                 operands += ends
                 text += " cu_seqlens(%cq, %ck)"
             text += f" block <{self.block}>" + self.flags()
-            text += f" {{unitile.schedule = #unitile.schedule<{self.schedule}>}}" if self.schedule else ""
+            text += "" if self.schedule is None else f" {{unitile.schedule = #unitile.schedule<{self.schedule}>}}"
             return self.function(operands, text, results)
         selections = self.heads // self.head_pool
         if self.share == "group":
@@ -142,9 +143,9 @@ SPECIALISED = [
     Config("narrow_values", 80, "64x64", stage="attend", value_dim=32),
     Config("no_lse", 128, stage="attend", value_dim=64, dtype="f16", lse=False),
     Config("dense_full", 128, stage="attend", dtype="f16", rule="all", causal=False),
-    Config("packed", 128, stage="attend", packed=True, schedule="overlap = true"),
-    Config("packed_rows64", 96, "64x64", stage="attend", packed=True, value_dim=64, dtype="f16", schedule="overlap = true"),
-    Config("packed_dense_full", 64, "128x64", stage="attend", packed=True, rule="all", causal=False, schedule="overlap = true"),
+    Config("packed", 128, stage="attend", packed=True, schedule=""),
+    Config("packed_rows64", 96, "64x64", stage="attend", packed=True, value_dim=64, dtype="f16", schedule=""),
+    Config("packed_dense_full", 64, "128x64", stage="attend", packed=True, rule="all", causal=False, schedule=""),
     Config("two_stages", 128, stage="attend", schedule="stages = 2"),
     Config("running", 128, stage="attend", schedule="reference = running"),
     Config("no_overlap", 128, stage="attend", schedule="overlap = false"),

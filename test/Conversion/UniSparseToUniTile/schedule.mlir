@@ -70,8 +70,8 @@ func.func @score(%q: tensor<1x4x64x64xbf16>, %p: tensor<1x4x512x64xbf16>) -> (te
 
 // What the warp-specialised kernel does not do keeps portable tiles on every
 // chip: a scale that is not above 0, f32, head_dims and blocks that are no
-// multiples of 16 up to 128 (query blocks: 64 or 128); so does, unasked, a packed
-// batch.
+// multiples of 16 up to 128 (query blocks: 64 or 128); and a packed batch, which
+// it does on request only.
 // CHECK-LABEL: func.func @portable(
 // CHECK-COUNT-6: #unitile.tiles<
 // CHECK-NOT:     #unitile.schedule<
