@@ -4,13 +4,13 @@
 
 #include "HostSide.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
-#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 
 using namespace unisparse;
 
@@ -30,17 +30,20 @@ Value HostSide::sub(Value x, Value y) {
   return b.createOrFold<arith::SubIOp>(x, y);
 }
 
-/// The buffer that one of our own results stands for, null for other tensors.
-static Value ownBuffer(Value tensor) {
+/// The contiguous buffer that a tensor stands for, as each of our own results
+/// does; null for other tensors.
+static Value contiguousBuffer(Value tensor) {
   auto op = tensor.getDefiningOp<bufferization::ToTensorOp>();
-  return op ? op.getBuffer() : Value();
+  auto type =
+      op ? dyn_cast<MemRefType>(op.getBuffer().getType()) : MemRefType();
+  return type && type.getLayout().isIdentity() ? op.getBuffer() : Value();
 }
 
 Value HostSide::dim(Value tensor, int64_t i) {
   if (auto empty = tensor.getDefiningOp<tensor::EmptyOp>())
     if (empty.getType().isDynamicDim(i))
       return empty.getDynamicSize(i);
-  if (Value memref = ownBuffer(tensor))
+  if (Value memref = contiguousBuffer(tensor))
     return b.createOrFold<memref::DimOp>(memref, i);
   return b.createOrFold<tensor::DimOp>(tensor, i);
 }
@@ -70,7 +73,7 @@ static void askForLayout(Value tensor, MemRefLayoutAttrInterface layout) {
 }
 
 Value HostSide::buffer(Value tensor, bool strided) {
-  if (Value memref = ownBuffer(tensor))
+  if (Value memref = contiguousBuffer(tensor))
     return memref;
   auto type = cast<RankedTensorType>(tensor.getType());
   MemRefLayoutAttrInterface layout;
@@ -111,7 +114,7 @@ HostTokens HostSide::tokens(Value tensor) {
     return b.createOrFold<arith::IndexCastOp>(b.getI64Type(), index);
   };
   Value memref = buffer(tensor, /*strided=*/true);
-  if (ownBuffer(tensor)) { // Contiguous.
+  if (contiguousBuffer(tensor)) {
     Value row = index(type.getDimSize(3));
     Value head = b.createOrFold<arith::MulIOp>(dim(tensor, 2), row);
     Value batch = b.createOrFold<arith::MulIOp>(dim(tensor, 1), head);
@@ -133,11 +136,8 @@ HostPacking HostSide::packing(Value cuQ, Value cuK) {
 
 Value HostSide::length(ArrayRef<int64_t> statics, ValueRange dynamics,
                        size_t i) {
-  size_t dynamic = 0;
-  for (int64_t size : statics.take_front(i))
-    dynamic += ShapedType::isDynamic(size);
-  return ShapedType::isDynamic(statics[i]) ? dynamics[dynamic]
-                                           : index(statics[i]);
+  return getValueOrCreateConstantIndexOp(
+      b, b.getLoc(), getMixedValues(statics, dynamics, b)[i]);
 }
 
 Value HostSide::result(Type resultType, ArrayRef<Value> sizes) {

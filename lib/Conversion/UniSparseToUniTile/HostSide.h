@@ -40,7 +40,8 @@ public:
   Value sub(Value x, Value y);
   /// Length `i` of an op's mixed `lengths`.
   Value length(ArrayRef<int64_t> statics, ValueRange dynamics, size_t i);
-  /// ceil(length / by), or the packed slots of `cuSeqlens`.
+  /// ceil(length / by), or the packed slots of `cuSeqlens`: unitsOrSlots of
+  /// Shapes.h in arith, as a launch plan takes no affine.apply.
   Value slots(Value length, Value cuSeqlens, int64_t by);
 
   // Launch operands.

@@ -58,15 +58,6 @@ struct Cost {
 
 } // namespace
 
-constexpr int64_t kAttendKeys[] = {128, 64, 32, 16};
-constexpr int64_t kScoreKeys[] = {64, 32, 16};
-
-/// The sizes to try. Long rows of f32 leave registers for the smallest only.
-static ArrayRef<int64_t> keySizes(ArrayRef<int64_t> sizes, RankedTensorType q) {
-  bool smallest = q.getElementType().isF32() && q.getDimSize(3) > 64;
-  return smallest ? sizes.take_back() : sizes;
-}
-
 template <typename OpTy>
 static FailureOr<TilesAttr>
 firstThatFits(OpTy op, function_ref<Cost(int64_t, int64_t)> costOf,
@@ -117,6 +108,8 @@ FailureOr<TilesAttr> unisparse::tilesOf(BlockSparseAttentionOp op,
   return firstThatFits(op, costOf, shapes, chip);
 }
 
+static constexpr int64_t kScoreKeys[] = {64, 32, 16};
+
 FailureOr<TilesAttr> unisparse::tilesOf(BlockScoreOp op,
                                         const NvidiaChip &chip) {
   Type element = op.getQ().getType().getElementType();
@@ -150,7 +143,11 @@ FailureOr<TilesAttr> unisparse::tilesOf(BlockScoreOp op,
   // 64 by 64 first: two blocks an SM hide each other's exponentials, worth 11
   // to 17% over one of 128 by 128 (benchmarks/NOTES.md).
   SmallVector<std::pair<int64_t, int64_t>> shapes;
-  for (int64_t keys : keySizes(kScoreKeys, op.getQ().getType()))
+  // Long rows of f32 leave registers for the smallest only.
+  ArrayRef<int64_t> keySizes{kScoreKeys};
+  if (element.isF32() && op.getQ().getType().getDimSize(3) > 64)
+    keySizes = keySizes.take_back();
+  for (int64_t keys : keySizes)
     for (int64_t rows : {64, 32, 16})
       shapes.push_back({whole(rows, q.padded), whole(keys, k.padded)});
   return firstThatFits(op, costOf, shapes, chip);

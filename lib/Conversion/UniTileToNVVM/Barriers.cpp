@@ -66,20 +66,6 @@ struct BarriersPattern : TilePattern<BarriersOp> {
   }
 };
 
-struct WordsPattern : TilePattern<WordsOp> {
-  using TilePattern::TilePattern;
-  LogicalResult
-  matchAndRewrite(WordsOp op, OpAdaptor,
-                  ConversionPatternRewriter &rewriter) const override {
-    Thread t(rewriter, op.getLoc(), warps);
-    FailureOr<Value> place = sharedPlace(t, op, op.getOffset());
-    if (failed(place))
-      return failure();
-    rewriter.replaceOp(op, *place);
-    return success();
-  }
-};
-
 template <typename OpTy>
 Value barrierAddress(Thread &t, OpTy adaptor) {
   return t.sharedAddress(
@@ -214,7 +200,7 @@ struct PassTurnPattern : TilePattern<PassTurnOp> {
 void unisparse::unitile::populateBarrierPatterns(const TypeConverter &converter,
                                                  RewritePatternSet &patterns,
                                                  Warps warps) {
-  patterns.add<RolesPattern, BarriersPattern, WordsPattern, AwaitPattern,
-               TestPattern, ArrivePattern, TakeTurnPattern, PassTurnPattern>(
+  patterns.add<RolesPattern, BarriersPattern, AwaitPattern, TestPattern,
+               ArrivePattern, TakeTurnPattern, PassTurnPattern>(
       converter, patterns.getContext(), warps);
 }

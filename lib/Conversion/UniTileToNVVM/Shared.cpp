@@ -14,12 +14,14 @@ using namespace unisparse::unitile;
 
 namespace {
 
-struct AllocPattern : TilePattern<AllocOp> {
-  using TilePattern::TilePattern;
+/// What is reserved becomes its address.
+template <typename OpTy>
+struct PlacePattern : TilePattern<OpTy> {
+  using TilePattern<OpTy>::TilePattern;
   LogicalResult
-  matchAndRewrite(AllocOp op, OpAdaptor,
+  matchAndRewrite(OpTy op, typename OpTy::Adaptor,
                   ConversionPatternRewriter &rewriter) const override {
-    Thread t(rewriter, op.getLoc(), warps);
+    Thread t(rewriter, op.getLoc(), this->warps);
     FailureOr<Value> place = sharedPlace(t, op, op.getOffset());
     if (failed(place))
       return failure();
@@ -202,6 +204,7 @@ unisparse::unitile::sharedPlace(Thread &t, Operation *op,
 void unisparse::unitile::populateSharedPatterns(const TypeConverter &converter,
                                                 RewritePatternSet &patterns,
                                                 Warps warps) {
-  patterns.add<AllocPattern, CopyAsyncPattern, CommitPattern, WaitPattern,
-               BarrierPattern>(converter, patterns.getContext(), warps);
+  patterns.add<PlacePattern<AllocOp>, PlacePattern<WordsOp>, CopyAsyncPattern,
+               CommitPattern, WaitPattern, BarrierPattern>(
+      converter, patterns.getContext(), warps);
 }

@@ -96,3 +96,17 @@ func.func @large(%q: tensor<1x4x600x64xbf16>) -> tensor<1x4x600x64xbf16> {
     : (tensor<1x4x600x64xbf16>, tensor<1x4x600x64xbf16>, tensor<1x4x600x64xbf16>) -> tensor<1x4x600x64xbf16>
   return %o : tensor<1x4x600x64xbf16>
 }
+
+// -----
+
+// A buffer that a program brings itself is taken with its strides: only one of
+// identity layout is known to be contiguous.
+// CHECK-LABEL: func.func @own_buffer(
+// CHECK:         %{{.*}}, %{{.*}}, %{{.*}}:4, %[[STRIDES:.*]]:4 = memref.extract_strided_metadata
+// CHECK:         %[[ROW:.*]] = arith.index_cast %[[STRIDES]]#2 : index to i64
+// CHECK:         gpu.launch_func @unisparse_kernels::@pool{{.*}} %[[ROW]] : i64
+func.func @own_buffer(%m: memref<1x4x512x64xbf16, strided<[?, ?, ?, 1], offset: ?>>) -> tensor<1x4x64x64xbf16> {
+  %x = bufferization.to_tensor %m restrict : memref<1x4x512x64xbf16, strided<[?, ?, ?, 1], offset: ?>> to tensor<1x4x512x64xbf16>
+  %0 = unisparse.pool %x by 8 : (tensor<1x4x512x64xbf16>) -> tensor<1x4x64x64xbf16>
+  return %0 : tensor<1x4x64x64xbf16>
+}
