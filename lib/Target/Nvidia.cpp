@@ -52,11 +52,8 @@ mlir::FailureOr<const NvidiaChip *> unisparse::requireNvidiaChip(
     llvm::function_ref<mlir::InFlightDiagnostic()> emitError) {
   if (const NvidiaChip *chip = findNvidiaChip(name))
     return chip;
-  mlir::InFlightDiagnostic error = emitError();
-  error << "expected a chip among";
-  for (const NvidiaChip &known : kChips)
-    error << ' ' << known.name;
-  return error << ", got '" << name << "'";
+  return emitError() << "expected a chip among " << nvidiaChipNames()
+                     << ", got '" << name << "'";
 }
 
 std::string unisparse::nvidiaChipNames() {

@@ -4,7 +4,7 @@
 // RUN: unisparse-opt %s --unisparse-to-gpu-pipeline=chip=sm_90 | unisparse-opt --unisparse-verify-launch-contract -o /dev/null
 // RUN: not unisparse-opt %s --unisparse-to-gpu-pipeline=chip=sm_10 2>&1 | FileCheck %s --check-prefix=CHIP
 
-// CHIP: error: expected a chip among sm_80 sm_86 sm_89 sm_90 sm_90a sm_100a sm_120, got 'sm_10'
+// CHIP: error: expected a chip among sm_80, sm_86, sm_89, sm_90, sm_90a, sm_100a, sm_120, got 'sm_10'
 
 // PTX for the chip, with every stage's kernel.
 // CHECK:       gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<O = 3, chip = "sm_90"

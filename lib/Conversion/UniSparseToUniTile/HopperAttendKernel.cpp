@@ -39,7 +39,7 @@ static int64_t sharedBytesOf(const AttendSpec &s, int64_t stages) {
   // Two full and two empty barriers a stage, two of the queries, one of tiles
   // to clear; the words.
   return llvm::alignTo(bytes + 8 * (4 * stages + 2 + s.packed), 16) +
-         4 * (s.packed ? 2 * 9 : 5);
+         4 * RowInfo::placesOf(s.packed) * RowInfo::wordsOf(s.packed);
 }
 
 int64_t HopperSchedule::sharedBytes(const AttendSpec &s) const {
@@ -187,8 +187,9 @@ void HopperPage::reserveShared() {
   if (s.packed)
     fullTail = barriers("full_tail", 1, 1);
   auto pointer = LLVM::LLVMPointerType::get(context, 3);
-  words = named("row", WordsOp::create(b, pointer, IntegerAttr(),
-                                       (carriesRows() ? 1 : 2) * rowWords()));
+  words =
+      named("row", WordsOp::create(b, pointer, IntegerAttr(),
+                                   RowInfo::placesOf(s.packed) * rowWords()));
   BarrierOp::create(b);
 }
 

@@ -25,6 +25,10 @@ struct Cursor {
 /// What the producer tells the consumers about a row of query blocks.
 struct RowInfo {
   static constexpr int64_t countWord = 2;
+  /// How many of these cross shared memory; of a packed batch all but kStart.
+  static constexpr int64_t wordsOf(bool packed) { return packed ? 9 : 5; }
+  /// Rows of a packed batch have two places in turns.
+  static constexpr int64_t placesOf(bool packed) { return packed ? 2 : 1; }
   Value unit;       ///< Query block in its sequence.
   Value batchHead;  ///< Which matrix of q.
   Value count;      ///< Key blocks, at least 1; -1: no row is left.
@@ -110,7 +114,7 @@ private:
     RowInfo row;         ///< Where rows are carried.
   };
   void consume();
-  int64_t rowWords() const { return s.packed ? 9 : 5; }
+  int64_t rowWords() const { return RowInfo::wordsOf(s.packed); }
   SmallVector<Value> valuesOf(const RowInfo &row) const;
   RowInfo rowFrom(ValueRange values);
   SmallVector<Value> pack(const Stream &x) const;

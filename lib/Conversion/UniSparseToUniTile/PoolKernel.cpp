@@ -125,7 +125,8 @@ unisparse::lowerToKernel(HostSide &host, gpu::GPUModuleOp kernels, PoolOp op) {
   Value slots = host.slots(length, op.getCuSeqlens(), op.getBy());
   Value result = host.result(type, {host.dim(op.getX(), 0), {}, slots, {}});
   pool.out = page.take(host.address(result));
-  page.takeLengths(host.i32(length), host.i32(length),
+  Value tokens = host.i32(length);
+  page.takeLengths(tokens, tokens,
                    host.packing(op.getCuSeqlens(), op.getCuSeqlens()));
   pool.slots = page.take(host.i32(slots));
 

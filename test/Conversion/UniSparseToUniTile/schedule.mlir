@@ -5,7 +5,7 @@
 // RUN: not unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_70 2>&1 | FileCheck %s --check-prefix=CHIP
 // RUN: not unisparse-opt %s -split-input-file --convert-unisparse-to-unitile 2>&1 | FileCheck %s --check-prefix=CONVERT
 
-// CHIP: error: expected a chip among sm_80 {{.*}}, got 'sm_70'
+// CHIP: error: expected a chip among sm_80, {{.*}}, got 'sm_70'
 
 // Registers, not shared memory, decide on sm_120. Hopper's own chip has a
 // warp-specialised kernel, whose schedule leaves no number open.

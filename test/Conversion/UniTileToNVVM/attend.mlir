@@ -27,7 +27,7 @@
 // No call of libdevice.
 // PTX-NOT: __nv_
 
-// CHIP: expected a chip among sm_80 {{.*}}, got 'sm_70'
+// CHIP: expected a chip among sm_80, {{.*}}, got 'sm_70'
 
 module attributes {gpu.container_module} {
 gpu.module @kernels {
