@@ -183,7 +183,8 @@ void HopperPage::reserveShared() {
   fullK = barriers("full_k", stages, 1), fullV = barriers("full_v", stages, 1);
   emptyK = barriers("empty_k", stages, warps);
   emptyV = barriers("empty_v", stages, warps);
-  fullQ = barriers("full_q", 1, 1), emptyQ = barriers("empty_q", 1, warps);
+  // Threads read Q and the row's words themselves.
+  fullQ = barriers("full_q", 1, 1), emptyQ = barriers("empty_q", 1, 32 * warps);
   if (s.packed)
     fullTail = barriers("full_tail", 1, 1);
   auto pointer = LLVM::LLVMPointerType::get(context, 3);
@@ -217,10 +218,6 @@ void HopperPage::build(const Host &host) {
 //===----------------------------------------------------------------------===//
 // The op and the launch
 //===----------------------------------------------------------------------===//
-
-/// Of H100 SXM and H200. Blocks beyond the rows of query blocks end at once,
-/// blocks beyond the multiprocessors come late and find nothing left.
-static constexpr int64_t kMultiprocessors = 132;
 
 AttendSpec unisparse::attendSpecOf(BlockSparseAttentionOp op) {
   auto q = op.getQ().getType(), v = op.getV().getType();

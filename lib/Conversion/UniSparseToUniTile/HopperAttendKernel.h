@@ -13,6 +13,10 @@
 
 namespace unisparse {
 
+/// Of H100 SXM and H200. Blocks beyond the rows of query blocks end at once,
+/// blocks beyond the multiprocessors come late and find nothing left.
+constexpr int64_t kMultiprocessors = 132;
+
 /// What the kernel is compiled for; the rest are its arguments.
 struct AttendSpec {
   int64_t blockQ, blockK, headDim, valueDim;

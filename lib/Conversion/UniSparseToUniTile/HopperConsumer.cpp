@@ -17,8 +17,6 @@ using namespace unisparse::unitile;
 static double sumBound(const AttendSpec &s) {
   return s.element.isF16() ? 0x1p15 : 0x1p64;
 }
-/// How far, in powers of two, a score may exceed the reference once it moves.
-static constexpr double kReferenceSlack = 8;
 /// The reference where nothing was seen: finite, so that -inf minus it is -inf.
 static constexpr double kLowest = -1e30;
 
@@ -32,8 +30,8 @@ SmallVector<Value> HopperPage::valuesOf(const RowInfo &row) const {
 
 RowInfo HopperPage::rowFrom(ValueRange x) {
   if (s.packed)
-    return {x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8], Value()};
-  return {x[0], x[1], x[2], x[3], x[4], x[0], i32(0), lq, lk, Value()};
+    return {x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8], {}, {}};
+  return {x[0], x[1], x[2], x[3], x[4], x[0], i32(0), lq, lk, {}, {}};
 }
 
 SmallVector<Value> HopperPage::pack(const Stream &x) const {
@@ -126,17 +124,23 @@ std::pair<Value, Value> HopperPage::exponentials(Value scores,
 }
 
 /// Moves the reference of rows whose scores exceed it, O and the sum with it.
-void HopperPage::follow(Stream &x, Value scores) {
-  bool running = schedule.getReference() == Reference::Running;
+/// With a speculative reference these are the rows whose own `sums` of this
+/// block are out of bounds: what other rows of the warp hold, be they another
+/// sequence's, changes no bit of a row.
+void HopperPage::follow(Stream &x, Value scores, Value sums) {
   Value block = firstReference(scores), old = x.reference;
-  x.reference = map(rows(), {old, block}, [&](ValueRange e) -> Value {
-    if (running)
+  if (sums) {
+    Value top = ReduceOp::create(b, Combine::Max, sums, fill(0.0, rows()));
+    x.reference = map(rows(), {old, block, top}, [&](ValueRange e) -> Value {
+      Value fits = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, e[2],
+                                         f32(sumBound(s)));
+      return select(fits, e[0], e[1]);
+    });
+  } else {
+    x.reference = map(rows(), {old, block}, [&](ValueRange e) -> Value {
       return arith::MaxNumFOp::create(b, e[0], e[1]);
-    Value bound = arith::AddFOp::create(b, e[0], f32(kReferenceSlack));
-    Value exceeds =
-        arith::CmpFOp::create(b, arith::CmpFPredicate::OLE, e[1], bound);
-    return select(exceeds, e[0], e[1]);
-  });
+    });
+  }
   Value shrink = map(rows(), {old, x.reference}, [&](ValueRange e) -> Value {
     return math::Exp2Op::create(b, arith::SubFOp::create(b, e[0], e[1]));
   });
@@ -149,7 +153,7 @@ void HopperPage::takeExponentials(Step kind, Stream &x, Value scores) {
   bool checks =
       schedule.getReference() == Reference::Speculative && kind != Step::NewRow;
   if (!checks && kind != Step::NewRow)
-    follow(x, scores);
+    follow(x, scores, Value());
   auto [p, sum] = exponentials(scores, x.reference);
   if (!checks) {
     x.probabilities = p;
@@ -166,7 +170,7 @@ void HopperPage::takeExponentials(Step kind, Stream &x, Value scores) {
     scf::YieldOp::create(b, usual);
     b.setInsertionPointToStart(taken.elseBlock());
     Stream again = x;
-    follow(again, scores);
+    follow(again, scores, sum);
     auto [p2, sum2] = exponentials(scores, again.reference);
     scf::YieldOp::create(
         b, ValueRange{p2, sum2, again.reference, again.output, again.sum});
@@ -225,7 +229,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
     PassTurnOp::create(b);
   scores =
       named("scores", MmaWaitOp::create(b, overlap ? 1 : 0, scores, Value()));
-  ArriveOp::create(b, emptyK, x.now.slot, false, false);
+  ArriveOp::create(b, emptyK, x.now.slot, false);
 
   Value reference = x.reference, sum = x.sum;
   if (kind == Step::NewRow) {
@@ -241,7 +245,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
                  TestOp::create(b, fullV, x.behind.slot, x.behind.parity));
 
   x.output = named("output", MmaWaitOp::create(b, 0, output, x.probabilities));
-  ArriveOp::create(b, emptyV, behind.slot, false, false);
+  ArriveOp::create(b, emptyV, behind.slot, false);
   if (kind == Step::NewRow)
     storeRow(currentRow(x), x.output, reference, sum);
   x.adds = flag(kind != Step::NewRow);
@@ -249,7 +253,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
   if (kind == Step::NewRow) {
     // The buffer's next Q may come once O has left it.
     SendWaitOp::create(b, false);
-    ArriveOp::create(b, emptyQ, i32(0), false, /*after_reads=*/true);
+    ArriveOp::create(b, emptyQ, i32(0), /*by_thread=*/true);
     x.row = row, x.parityQ = other(x.parityQ);
   }
   return x;
@@ -261,12 +265,12 @@ HopperPage::Stream HopperPage::firstBlock(const RowInfo &row) {
   x.row = row, x.now = start(), x.parityQ = i32(1);
   x.queries =
       LoadOp::create(b, fragment(s.headDim, s.element), queries, i32(0));
-  ArriveOp::create(b, emptyQ, i32(0), false, /*after_reads=*/true);
+  ArriveOp::create(b, emptyQ, i32(0), /*by_thread=*/true);
   AwaitOp::create(b, fullK, x.now.slot, x.now.parity);
   MmaFenceOp::create(b);
   Value scores = startScores(x);
   scores = MmaWaitOp::create(b, 0, scores, Value());
-  ArriveOp::create(b, emptyK, x.now.slot, false, false);
+  ArriveOp::create(b, emptyK, x.now.slot, false);
   scores = maskWhereNeeded(scores, row);
   x.reference = firstReference(scores);
   takeExponentials(Step::NewRow, x, scores);
@@ -300,7 +304,8 @@ HopperPage::Stream HopperPage::remainingBlocks(Stream x) {
         [&](OpBuilder &, Location, Value n, ValueRange v) {
           Value firstKey;
           if (kind == Step::Masked)
-            firstKey = mul(blockNumber(list, place(n, row)), s.blockK);
+            firstKey =
+                mul(blockNumber(list, place(n, row, row.masked)), s.blockK);
           Stream y = step(kind, restore(v), row, firstKey);
           scf::YieldOp::create(b, carried(y));
         });
@@ -376,7 +381,7 @@ void HopperPage::lastOutput(Stream x) {
   MmaFenceOp::create(b);
   Value output = startOutput(x);
   output = MmaWaitOp::create(b, 0, output, x.probabilities);
-  ArriveOp::create(b, emptyV, x.behind.slot, false, false);
+  ArriveOp::create(b, emptyV, x.behind.slot, false);
   storeRow(currentRow(x), output, x.reference, x.sum);
   SendWaitOp::create(b, /*written=*/true);
 }

@@ -38,7 +38,9 @@ struct RowInfo {
   Value slot;            ///< Query block among those of all sequences.
   Value qStart, qLength; ///< Its sequence's queries.
   Value kLength;         ///< Its sequence's keys.
-  Value kStart;          ///< For the producer alone.
+  // For the producer alone.
+  Value kStart; ///< Its sequence's first key.
+  Value down;   ///< How many of the blocks go from the last down.
 };
 
 class HopperPage : public KernelPage {
@@ -86,10 +88,11 @@ private:
   Value validKeysOf(const RowInfo &row, Value block);
   RowInfo rowOfItem(Value item);
   Value hiddenBlocks(const RowInfo &row, Value selectionRow);
+  Value turnsBack(const RowInfo &row);
   /// The block that goes `n`-th: those with keys to hide from the last down,
-  /// the others from the first up.
-  Value place(Value n, const RowInfo &row) {
-    return select(less(n, row.masked), sub(sub(row.count, i32(1)), n),
+  /// the others from the first up, or all of them down (`turnsBack`).
+  Value place(Value n, const RowInfo &row, Value down) {
+    return select(less(n, down), sub(sub(row.count, i32(1)), n),
                   sub(n, row.masked));
   }
 
@@ -146,7 +149,7 @@ private:
   Value maskWhereNeeded(Value scores, const RowInfo &row);
   Value firstReference(Value scores);
   std::pair<Value, Value> exponentials(Value scores, Value reference);
-  void follow(Stream &x, Value scores);
+  void follow(Stream &x, Value scores, Value sums);
   void takeExponentials(Step kind, Stream &x, Value scores);
   void storeRow(const RowInfo &row, Value output, Value reference, Value sum);
   Value firstRow(const RowInfo &row);

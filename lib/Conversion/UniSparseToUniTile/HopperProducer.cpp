@@ -59,7 +59,7 @@ void HopperPage::copyV(Owed &v) {
     copy(fullTail, zero);
     AwaitOp::create(b, fullTail, zero, v.parity);
     ClearOp::create(b, values, v.to.slot, v.valid);
-    ArriveOp::create(b, fullV, v.to.slot, /*by_thread=*/true, false);
+    ArriveOp::create(b, fullV, v.to.slot, /*by_thread=*/true);
     scf::YieldOp::create(b, other(v.parity));
     v.parity = whole.getResult(0);
   }
@@ -120,6 +120,15 @@ Value HopperPage::hiddenBlocks(const RowInfo &row, Value selectionRow) {
   return loop.getResult(0);
 }
 
+/// Every second wave of rows goes through its blocks from the last down: it
+/// begins with the keys that the wave before it ended with, which are still in
+/// the cache where a KV head does not fit whole.
+Value HopperPage::turnsBack(const RowInfo &row) {
+  int64_t rowsOfWave = std::max<int64_t>(1, kMultiprocessors / s.group);
+  Value wave = div(row.slot, i32(rowsOfWave));
+  return compare(arith::CmpIPredicate::ne, rem(wave, i32(2)), i32(0));
+}
+
 void HopperPage::produceRow(RowInfo row, Walk &w) {
   Value list = selectionRow(row);
   Value selected = blockCount(row, list);
@@ -135,10 +144,11 @@ void HopperPage::produceRow(RowInfo row, Walk &w) {
     scf::YieldOp::create(b, ValueRange{i32(1), add(keyBlocks, i32(1))});
     b.setInsertionPointToStart(first.elseBlock());
     row.masked = hiddenBlocks(row, list);
-    Value block = blockNumber(list, place(i32(0), row));
+    Value block = blockNumber(list, place(i32(0), row, row.masked));
     scf::YieldOp::create(b, ValueRange{row.masked, block});
   }
   row.masked = first.getResult(0), row.firstBlock = first.getResult(1);
+  row.down = select(turnsBack(row), row.count, row.masked);
 
   AwaitOp::create(b, emptyQ, i32(0), other(w.parityQ));
   for (auto [i, value] : llvm::enumerate(valuesOf(row)))
@@ -163,7 +173,7 @@ void HopperPage::produceBlocks(const RowInfo &row, Value list, Walk &w) {
       ValueRange{w.k.slot, w.k.parity, w.v.key, w.v.valid, w.v.to.slot,
                  w.v.to.parity, w.v.parity},
       [&](OpBuilder &, Location, Value n, ValueRange x) {
-        Value block = blockNumber(list, place(n, row));
+        Value block = blockNumber(list, place(n, row, row.down));
         Value key = firstKeyOf(row, block);
         Cursor k = copyK(key, matrix, {x[0], x[1]});
         Owed v{x[2], matrix, x[3], {x[4], x[5]}, x[6]};
@@ -243,5 +253,5 @@ void HopperPage::produce() {
   payV(end);
   AwaitOp::create(b, emptyQ, zero, other(end.parityQ));
   LLVM::StoreOp::create(b, i32(-1), wordOf(end.parityQ, RowInfo::countWord));
-  ArriveOp::create(b, fullQ, zero, /*by_thread=*/true, false);
+  ArriveOp::create(b, fullQ, zero, /*by_thread=*/true);
 }

@@ -182,9 +182,7 @@ FailureOr<Attribute> unisparse::scheduleOf(BlockSparseAttentionOp op,
   if (asked && !chip.hasWgmma)
     return op.emitOpError("expected a chip with wgmma for ")
            << asked << ", got " << chip.name;
-  // Packed batches get their specialised kernel on request only: as merged it
-  // has not been through the device's correctness matrix yet.
-  if (chip.hasWgmma && (asked || !op.getCuSeqlensQ())) {
+  if (chip.hasWgmma) {
     // A schedule that was asked for and cannot be had is an error. Without one
     // asked for, what has none keeps the portable kernel.
     std::optional<ScopedDiagnosticHandler> quiet;

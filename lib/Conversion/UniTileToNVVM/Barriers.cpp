@@ -118,8 +118,6 @@ struct ArrivePattern : TilePattern<ArriveOp> {
                   ConversionPatternRewriter &rewriter) const override {
     Thread t(rewriter, op.getLoc(), warps);
     Value address = barrierAddress(t, adaptor);
-    if (op.getAfterReads())
-      NVVM::SyncWarpOp::create(t.b, t.i32(-1));
     if (op.getByThread()) {
       t.ptx(Type(), "mbarrier.arrive.shared::cta.b64 _, [$0];", "r,~{memory}",
             address);

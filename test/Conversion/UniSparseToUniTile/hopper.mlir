@@ -145,7 +145,7 @@ func.func @one_warpgroup(%q: !q) -> !q {
 
 !q = tensor<1x8x1000x64xf16>
 
-// A packed batch, on request: the producer finds a slot's sequence, V's rows behind the
+// A packed batch: the producer finds a slot's sequence, V's rows behind the
 // sequence's end are cleared, O's there are not sent.
 // CHECK-LABEL: gpu.func @attend(
 // CHECK:         unitile.roles
@@ -163,7 +163,7 @@ func.func @one_warpgroup(%q: !q) -> !q {
 // CHECK-SAME:      %c17_i32
 // CHECK-SAME:      %c2_i32 : i32)
 func.func @packed(%q: !q, %cu: tensor<3xi32>) -> !q {
-  %o = unisparse.block_sparse_attention %q, %q, %q cu_seqlens(%cu, %cu) block <64x64> {unitile.schedule = #unitile.schedule<>} : (!q, !q, !q, tensor<3xi32>, tensor<3xi32>) -> !q
+  %o = unisparse.block_sparse_attention %q, %q, %q cu_seqlens(%cu, %cu) block <64x64> : (!q, !q, !q, tensor<3xi32>, tensor<3xi32>) -> !q
   return %o : !q
 }
 

@@ -70,12 +70,11 @@ func.func @score(%q: tensor<1x4x64x64xbf16>, %p: tensor<1x4x512x64xbf16>) -> (te
 
 // What the warp-specialised kernel does not do keeps portable tiles on every
 // chip: a scale that is not above 0, f32, head_dims and blocks that are no
-// multiples of 16 up to 128 (query blocks: 64 or 128); and a packed batch, which
-// it does on request only.
+// multiples of 16 up to 128 (query blocks: 64 or 128).
 // CHECK-LABEL: func.func @portable(
-// CHECK-COUNT-6: #unitile.tiles<
+// CHECK-COUNT-5: #unitile.tiles<
 // CHECK-NOT:     #unitile.schedule<
-func.func @portable(%q: tensor<1x4x512x64xbf16>, %f: tensor<1x4x512x64xf32>, %d: tensor<1x4x512x72xbf16>, %cu: tensor<3xi32>) {
+func.func @portable(%q: tensor<1x4x512x64xbf16>, %f: tensor<1x4x512x64xf32>, %d: tensor<1x4x512x72xbf16>) {
   %0 = unisparse.block_sparse_attention %q, %q, %q block <128x128> scale -1.250000e-01
     : (tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16>
   %1 = unisparse.block_sparse_attention %f, %f, %f block <128x128>
@@ -86,6 +85,15 @@ func.func @portable(%q: tensor<1x4x512x64xbf16>, %f: tensor<1x4x512x64xf32>, %d:
     : (tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16>
   %4 = unisparse.block_sparse_attention %q, %q, %q block <48x128>
     : (tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16>
+  return
+}
+
+// -----
+
+// CHECK-LABEL: func.func @packed(
+// SM90:          #unitile.tiles<
+// SM90A:         #unitile.schedule<
+func.func @packed(%q: tensor<1x4x512x64xbf16>, %cu: tensor<3xi32>) {
   %5 = unisparse.block_sparse_attention %q, %q, %q cu_seqlens(%cu, %cu) block <128x128>
     : (tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<3xi32>, tensor<3xi32>) -> tensor<1x4x512x64xbf16>
   return

@@ -170,13 +170,13 @@ def UniTile_TestOp : UniTile_BarrierUse<"test", (ins I32:$parity)> {
   let assemblyFormat = "$barriers `[` $index `]` `parity` $parity attr-dict `:` qualified(type($barriers))";
 }
 
-def UniTile_ArriveOp : UniTile_BarrierUse<"arrive", (ins UnitAttr:$by_thread, UnitAttr:$after_reads)> {
+def UniTile_ArriveOp : UniTile_BarrierUse<"arrive", (ins UnitAttr:$by_thread)> {
   let summary = "Arrive at a barrier, once a warp";
   let description = [{
     One arrival for each warp that executes this, or, under `by_thread`, for
-    each thread. Under `after_reads` what any of the warp's threads has read
-    from shared memory is read before, not only what the arriving one has:
-    products and `unitile.mma_wait` order themselves.
+    each thread. One for a warp speaks for its products, which
+    `unitile.mma_wait` has ended, but orders no other thread's reads: what
+    threads read themselves they hand back themselves.
 
     ```mlir
     func.func @arrive(%i: i32) {
@@ -187,7 +187,7 @@ def UniTile_ArriveOp : UniTile_BarrierUse<"arrive", (ins UnitAttr:$by_thread, Un
     }
     ```
   }];
-  let assemblyFormat = "(`by_thread` $by_thread^)? (`after_reads` $after_reads^)? $barriers `[` $index `]` attr-dict `:` qualified(type($barriers))";
+  let assemblyFormat = "(`by_thread` $by_thread^)? $barriers `[` $index `]` attr-dict `:` qualified(type($barriers))";
 }
 
 //===----------------------------------------------------------------------===//
