@@ -18,9 +18,10 @@ for folder in ("python", "benchmarks/gpu"):
     sys.path.insert(0, str(ROOT / folder))
 
 import cases
+import numpy
+import patterns
+import programs
 import supervise
-
-from unisparse import prepare
 
 # Does as its cases' names say.
 CHILD = """
@@ -68,11 +69,11 @@ class Benchmarks(unittest.TestCase):
 
     def test_matrix(self):
         """Every entry is a configuration, every length set is one that its case may have."""
-        some = cases.matrix() + cases.sanitize()
+        some = cases.matrix() + cases.sanitize() + cases.long()
         self.assertGreater(len(some), 150)
         for case in some:
             with self.subTest(case.name):
-                config = prepare.configuration(case.entry)
+                config = programs.configuration(case.entry)
                 self.assertTrue(case.shapes)
                 self.assertEqual(config.packed, case.packed)
                 for lengths in case.shapes:
