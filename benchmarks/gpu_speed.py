@@ -2,16 +2,17 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Times the GPU path: B = 1, 32 query and 8 KV heads of 128, bf16, causal, blocks of 128x128.
+"""Times the GPU path: B = 1, 32 query and 8 KV heads, bf16, blocks of 128x128.
 
     gpu_speed.py prepare DIR [--chips sm_90a] [--zip]
         needs unisparse-compile (PATH or UNISPARSE_COMPILE), no GPU
-    gpu_speed.py run DIR --json OUT [--lengths 8192,32768,131072] [--rho 0.1,0.25] [--no-peers]
+    gpu_speed.py run DIR --json OUT [--lengths 8192,32768,131072] [--rho 0.1,0.25] [--only TEXT] [--no-peers]
         needs torch and a GPU, this checkout, and DIR (or DIR.zip)
 
-attend runs on masks drawn at random (blocks 0 and the diagonal, the rest up to a share rho), as torch's peers in the
-same run do; TFLOP/s count 4 * 128 * 128 * 128 for a selected block and head, the diagonal whole. The stages are programs
-of their own and run on one another's results; the whole is one program with p = 0.9.
+attend runs in several forms (programs.ATTENDS) on masks drawn at random, and torch's FlexAttention on each of these next to
+it; dense next to torch's own. TFLOP/s count 4 * 128 * 128 * D for a selected block and head, the diagonal whole. The stages
+are programs of their own and run on one another's results; the whole is one program with p = 0.9. Rates are also given as
+shares of the chip's matrix product (share_of_matmul) and of the peers' (ratio_to_flex, ratio_to_cudnn).
 
 Figures are medians. "rested": 12 calls after 3, each between two events, which includes what the host needs to launch.
 "queued": as many calls between two events as take a few milliseconds, enqueued while the device is kept busy.

@@ -40,9 +40,7 @@ def compare(run, results):
     each_head = counts[0].repeat_interleave(run.q.shape[1] // counts.shape[1], 0).cpu().numpy()
     wrong, limits, shares = [], dict(o=0.0, lse=0.0), {}
     for who, (o, lse) in results.items():
-        outputs = spot.check(
-            places(each_head), run.q, run.k, run.v, counts, indices, run.case.block[0], run.case.causal, o, lse
-        )
+        outputs = spot.check(places(each_head), run.q, run.k, run.v, counts, indices, run.case.block[0], run.case.causal, o, lse)
         wrong += [f"{who}: {w}" for w in outputs.verdict()]
         # A3 allows each its bound.
         limits = {name: limit + outputs.bound(name) for name, limit in limits.items()}
@@ -51,7 +49,9 @@ def compare(run, results):
         off = difference(x, y)
         shares[name] = off / limits[name]
         if not off <= limits[name]:
-            wrong.append(f"{name}: {first} and {second} differ by {off:.3g}, expected at most {limits[name]:.3g}, the sum of their bounds [A3]")
+            wrong.append(
+                f"{name}: {first} and {second} differ by {off:.3g}, expected at most {limits[name]:.3g}, the sum of their bounds [A3]"
+            )
     return wrong, shares
 
 

@@ -8,8 +8,8 @@ import torch
 import masks
 import programs as P
 
-# o are means of normal values; each side rounds its exponentials and its result to bf16.
-LARGEST_DIFFERENCE = 0.05
+# Each side rounds its exponentials and its result to bf16: about .4% in the norm. One block more or less in a row is far more.
+LARGEST_DIFFERENCE = 0.02
 
 
 def compiled_flex():
@@ -29,9 +29,10 @@ def flex(compiled, q, k, v, rows, causal, o):
         return compiled(q, k, v, block_mask=mask, enable_gqa=True)
 
     # A head at a time: 128K tokens of all of them in float32 are large.
-    difference = torch.stack([(x.float() - y.float()).abs().max() for x, y in zip(call()[0], o[0])]).max().item()
-    if not difference <= LARGEST_DIFFERENCE:
-        raise ValueError(f"FlexAttention's o: expected ours, off by at most {LARGEST_DIFFERENCE}, got {difference:.3g}")
+    norm = torch.linalg.vector_norm
+    off = torch.stack([norm(x.float() - y.float()) / norm(y.float()) for x, y in zip(call()[0], o[0])]).max().item()
+    if not off <= LARGEST_DIFFERENCE:
+        raise ValueError(f"FlexAttention's o: expected ours, off by at most {LARGEST_DIFFERENCE} of its norm, got {off:.3g}")
     return call
 
 

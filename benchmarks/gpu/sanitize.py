@@ -56,7 +56,9 @@ def call(case, made):
     if made.cu is not None:
         options["cu_seqlens"] = tuple(torch.from_numpy(x).cuda() for x in made.cu)
     if case.dense:
-        return [to_host(x) for x in unisparse._cuda.run(programs.configuration(e), dict(zip("qkv", tensors))).values()] + list(made.selection)
+        return [to_host(x) for x in unisparse._cuda.run(programs.configuration(e), dict(zip("qkv", tensors))).values()] + list(
+            made.selection
+        )
     if case.given:
         selection = [torch.from_numpy(x).cuda() for x in made.selection]
         return [to_host(x) for x in unisparse.block_sparse_attention(*tensors, *selection, **options)] + list(made.selection)
