@@ -10,6 +10,8 @@
         needs torch and a GPU, this checkout, and DIR (or DIR.zip); no compiler
     gpu_matrix.py run DIR --sanitize [--chips sm_90a]
         a few small runs and hardly any kernel of torch's own, for compute-sanitizer
+    gpu_matrix.py long DIR --json OUT [--chips sm_90a,sm_90] [--only TEXT]
+        as run; 128K tokens: the artifacts of two chips against one another on this device, and some rows against float64
     gpu_matrix.py selftest
         needs torch, no GPU: the checks on results made by the reference, and on wrong ones
 
@@ -32,6 +34,7 @@ sys.dont_write_bytecode = True
 
 import cases
 import parcel
+import programs
 
 CHIPS = "sm_90a,sm_90,sm_80"
 
@@ -51,8 +54,8 @@ def prepare(arguments):
 
     folder, failed = arguments.folder, 0
     parcel.begin(folder, arguments.runtime)
-    wanted = entries([c for c in cases.matrix() + cases.sanitize() if arguments.only in c.name])
-    configs = {ahead.configuration(json.loads(key)): required for key, required in wanted.items()}
+    wanted = entries([c for c in cases.matrix() + cases.sanitize() + cases.long() if arguments.only in c.name])
+    configs = {programs.configuration(json.loads(key)): required for key, required in wanted.items()}
     for chip in arguments.chips.split(","):
         failures = ahead.prepare(configs, folder / chip, [chip], arguments.jobs)
         (folder / chip).mkdir(exist_ok=True)
@@ -83,6 +86,18 @@ def run(arguments):
             report[chip] = supervise.run(command, names, parcel.environment(folder, chip), deadline)
             write(report, arguments.json)
     finish(report, arguments.json)
+
+
+def long(arguments):
+    with parcel.opened(arguments.folder) as folder:
+        chips = parcel.chips(folder, arguments.chips)[:2]
+        if len(chips) < 2:
+            sys.exit(f"{folder}: expected folders of two chips of {arguments.chips}, got {chips[0]}")
+        os.environ.update(parcel.environment(folder, chips[0]))
+        import long as both
+
+        some = [c for c in cases.long() if arguments.only in c.name]
+        sys.exit(both.run(folder, chips, some, arguments.json and pathlib.Path(arguments.json)))
 
 
 def write(report, path):
@@ -130,7 +145,7 @@ def selftest(_):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["prepare", "run", "child", "selftest"])
+    parser.add_argument("action", choices=["prepare", "run", "long", "child", "selftest"])
     parser.add_argument("folder", nargs="?", type=pathlib.Path)
     parser.add_argument("--chips", default=CHIPS)
     parcel.options(parser)
@@ -140,7 +155,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.action != "selftest" and arguments.folder is None:
         parser.error("DIR is missing")
-    {"prepare": prepare, "run": run, "child": child, "selftest": selftest}[arguments.action](arguments)
+    {"prepare": prepare, "run": run, "long": long, "child": child, "selftest": selftest}[arguments.action](arguments)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,17 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Times the GPU path: B = 1, 32 query and 8 KV heads of 128, bf16, causal, blocks of 128x128.
+"""Times the GPU path: B = 1, 32 query and 8 KV heads, bf16, blocks of 128x128.
 
     gpu_speed.py prepare DIR [--chips sm_90a] [--zip]
         needs unisparse-compile (PATH or UNISPARSE_COMPILE), no GPU
-    gpu_speed.py run DIR --json OUT [--lengths 8192,32768,131072] [--rho 0.1,0.25] [--no-peers]
+    gpu_speed.py run DIR --json OUT [--lengths 8192,32768,131072] [--rho 0.1,0.25] [--only TEXT] [--no-peers]
         needs torch and a GPU, this checkout, and DIR (or DIR.zip)
 
-attend runs on masks drawn at random (blocks 0 and the diagonal, the rest up to a share rho), as torch's peers in the
-same run do; TFLOP/s count 4 * 128 * 128 * 128 for a selected block and head, the diagonal whole. The stages are programs
-of their own and run on one another's results; the whole is one program with p = 0.9.
+attend runs in several forms (programs.ATTENDS) on masks drawn at random, and torch's FlexAttention on each of these next to
+it; dense next to torch's own. TFLOP/s count 4 * 128 * 128 * D for a selected block and head, the diagonal whole. The stages
+are programs of their own and run on one another's results; the whole is one program with p = 0.9. Rates are also given as
+shares of the chip's matrix product (share_of_matmul) and of the peers' (ratio_to_flex, ratio_to_cudnn).
 
 Figures are medians. "rested": 12 calls after 3, each between two events, which includes what the host needs to launch.
 "queued": as many calls between two events as take a few milliseconds, enqueued while the device is kept busy.
@@ -42,10 +43,11 @@ def prepare(arguments):
     from unisparse import prepare as ahead
 
     folder, failed = arguments.folder, 0
+    wanted = [form.entry for form in programs.ATTENDS] + [programs.WHOLE]
     parcel.begin(folder, arguments.runtime)
     for chip in arguments.chips.split(","):
         place = folder / chip
-        failed += len(ahead.prepare(map(ahead.configuration, (programs.ATTEND, programs.WHOLE)), place, [chip], arguments.jobs))
+        failed += len(ahead.prepare(map(programs.configuration, wanted), place, [chip], arguments.jobs))
         for n in numbers(arguments.lengths, int):
             for stage, text in programs.stages(n).items():
                 source = place / f"{stage}-{n}.mlir"
@@ -61,6 +63,17 @@ def prepare(arguments):
     sys.exit(1 if failed else 0)
 
 
+def parts(timing, lengths, rho, folder, peers):
+    """[(name, function, arguments behind the report)]"""
+    found = []
+    for n in lengths:
+        found.append((f"attend {n}", timing.attend, programs.ATTEND, n, rho, peers))
+        found.append((f"dense {n}", timing.dense, n, folder, peers))
+        found.append((f"stages {n}", timing.stages, n, folder))
+    others = [form for form in programs.ATTENDS if form is not programs.ATTEND]
+    return found + [(f"{form.name} {n}", timing.attend, form, n, rho, peers) for form in others for n in lengths if n in form.lengths]
+
+
 def run(arguments):
     with parcel.opened(arguments.folder) as folder:
         chip = parcel.chips(folder, arguments.chips)[0]
@@ -69,15 +82,12 @@ def run(arguments):
 
         report = timing.Report(arguments.json, chip)
         lengths, rho = numbers(arguments.lengths, int), numbers(arguments.rho, float)
+        # What others are set against comes first, whatever --only says.
         report.attempt("copy", timing.copy_bandwidth, report, lengths)
-        for n in lengths:
-            report.attempt(f"attend {n}", timing.attend, report, n, rho)
-            report.attempt(f"stages {n}", timing.stages, report, n, folder / chip)
-        if arguments.peers:
-            for n in lengths:
-                report.attempt(f"peers {n}", timing.dense_peers, report, n)
-            for n in lengths:
-                report.attempt(f"flex {n}", timing.flex, report, n, rho)
+        report.attempt("matmul", timing.matrix_product, report)
+        for what, function, *more in parts(timing, lengths, rho, folder / chip, arguments.peers):
+            if arguments.only in what:
+                report.attempt(what, function, report, *more)
         report.data["finished"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         report.write()
     sys.exit(1 if report.data["failures"] else 0)
@@ -91,6 +101,7 @@ def main():
     parcel.options(parser)
     parser.add_argument("--lengths", default="8192,32768,131072")
     parser.add_argument("--rho", default="0.1,0.25")
+    parser.add_argument("--only", default="", help="only parts whose name has this in it, such as 'd64' or 'dense 8192'")
     parser.add_argument("--no-peers", dest="peers", action="store_false")
     arguments = parser.parse_args()
     {"prepare": prepare, "run": run}[arguments.action](arguments)

@@ -1,14 +1,17 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The correctness matrix: which configurations are compiled, and on which lengths each runs. Needs neither torch nor a GPU.
+"""The correctness matrix: which configurations are compiled, and on which lengths each runs. Needs neither
+torch nor a GPU.
 
-A case's `entry` is what unisparse.prepare takes. Its `shapes` are lists of sequences [(Lq, Lk), ...]: one sequence
+A case's `entry` is what programs.configuration takes. Its `shapes` are lists of sequences [(Lq, Lk), ...]: one sequence
 unless packed.
 """
 
 import dataclasses
 from typing import Optional, Tuple
+
+import adversaries
 
 
 @dataclasses.dataclass
@@ -22,10 +25,17 @@ class Case:
     required: bool = True  # False: the compiler may refuse it, in words.
     whole: Optional[dict] = None  # The entry that also returns LSE and selection, where this one does not.
     fill: Tuple[float, float] = (0.5, 0.2)  # Given selections: share of blocks, share of empty rows.
+    pattern: str = "random"  # Given selections: one of patterns.py.
+
+    @property
+    def dense(self):
+        """Every block, in a program that takes no selection: programs.py."""
+        return self.entry.get("dense", False)
 
     @property
     def given(self):
-        return "selection_heads" in self.entry
+        """Is the selection known beforehand?"""
+        return "selection_heads" in self.entry or self.dense
 
     @property
     def packed(self):
@@ -85,12 +95,13 @@ class Matrix:
         gain=1.0,
         required=True,
         fill=(0.5, 0.2),
+        pattern="random",
         **options,
     ):
         hq, hkv = map(int, heads.split(":"))
         d, dv = dim if isinstance(dim, tuple) else (dim, dim)
         entry = dict(heads=hq, kv_heads=hkv, head_dim=d, value_dim=dv, dtype=dtype, return_lse=True)
-        given = "selection_heads" in options
+        given = "selection_heads" in options or "dense" in options
         if not given:
             entry.update(return_selection=True, p=0.8)
             if "top_k" in options:
@@ -99,7 +110,7 @@ class Matrix:
         whole = (
             None if given or entry["return_lse"] and entry["return_selection"] else {**entry, "return_lse": True, "return_selection": True}
         )
-        case = Case(name, entry, shapes, batch, layout, gain, required, whole, fill)
+        case = Case(name, entry, shapes, batch, layout, gain, required, whole, fill, pattern)
         if shapes is None:
             case.shapes = (PACKED if case.causal else PACKED_FULL) if case.packed else lengths(case.block, case.causal, long)
         assert all(c.name != name for c in self.cases), name
@@ -116,10 +127,10 @@ def kernels(m):
     for h in ("4:4", "8:2", "6:3", "1:1", "8:1"):
         m.add(f"heads {h}", h, batch=2, long=4)
     for dim in (16, 32, 40, 80, 192, 256):
-        m.add(f"d{dim}", dim=dim, required=dim in (32,), shapes=lengths((128, 128))[::2])
+        m.add(f"d{dim}", dim=dim, required=dim in (32, 192, 256), shapes=lengths((128, 128))[::2])
     m.add("f16 d40 full", dim=40, dtype="f16", causal=False, required=False)
     for dim in ((128, 64), (64, 128), (96, 32), (192, 128), (64, 40)):
-        m.add(f"d{dim[0]} dv{dim[1]}", dim=dim, required=dim in ((128, 64), (64, 128), (96, 32)))
+        m.add(f"d{dim[0]} dv{dim[1]}", dim=dim, required=dim != (64, 40))
     m.add("f16 d128 dv64 full", dim=(128, 64), dtype="f16", causal=False)
 
 
@@ -259,7 +270,7 @@ def given(m):
 
 def matrix():
     m = Matrix()
-    for part in (kernels, blocks, estimates, packed, memory, given):
+    for part in (kernels, blocks, estimates, packed, memory, given, adversaries.large_heads, adversaries.pairs, adversaries.patterned):
         part(m)
     return m.cases
 
@@ -274,7 +285,22 @@ def sanitize():
     m.add("packed group", "2:1", 64, block=(64, 64), share="group", packed=True, shapes=[[(5, 5), (0, 0), (130, 200)]])
     m.add("top-k", "2:1", 128, top_k=2, shapes=[[(300, 300)]])
     m.add("given", "2:1", 128, selection_heads=2, shapes=some)
+    m.add("given d256", "2:1", 256, selection_heads=2, shapes=some)
+    m.add("d192 dv128", "2:1", (192, 128), "f16", shapes=some)
+    m.add("group", "4:2", share="group", shapes=some)
+    m.add("dense", "4:2", dense=True, pattern="all", shapes=some)
     m.add("f32", "2:1", 64, "f32", shapes=some, required=False)
+    return m.cases
+
+
+def long():
+    """What gpu_matrix.py long compares between two chips' artifacts."""
+    m, whole = Matrix(), [[(131072, 131072)]]
+    for pattern in ("random", "uneven"):
+        drawn = dict(pattern=pattern, fill=(0.1, 0.0), shapes=whole)
+        m.add(f"long {pattern}", "32:8", selection_heads=32, **drawn)
+        m.add(f"long {pattern} shared", "32:8", selection_heads=8, **drawn)
+    m.add("long dense", "32:8", dense=True, pattern="all", shapes=whole)
     return m.cases
 
 

@@ -9,16 +9,20 @@ import numpy
 import torch
 
 
-def block_rows(n, rho, heads, block=128, seed=0):
-    """[head][query block] -> ascending key blocks: 0 and the diagonal, the rest random, ceil(rho * (i + 1)) in all."""
+def block_rows(n, rho, heads, causal=True, block=128, seed=0):
+    """[head][query block] -> ascending key blocks. Causal: 0 and the diagonal, the rest random, ceil(rho * (i + 1)) in all;
+    else ceil(rho * n / block) of all."""
     generator = torch.Generator().manual_seed(seed)
-    result = []
+    result, blocks = [], n // block
     for _ in range(heads):
         rows = []
-        for i in range(n // block):
-            count = max(min(i + 1, 2), math.ceil(rho * (i + 1)))
-            extra = torch.randperm(max(i - 1, 0), generator=generator)[: max(count - 2, 0)] + 1
-            rows.append(sorted({0, i, *extra.tolist()}))
+        for i in range(blocks):
+            if causal:
+                count = max(min(i + 1, 2), math.ceil(rho * (i + 1)))
+                extra = torch.randperm(max(i - 1, 0), generator=generator)[: max(count - 2, 0)] + 1
+                rows.append(sorted({0, i, *extra.tolist()}))
+            else:
+                rows.append(sorted(torch.randperm(blocks, generator=generator)[: math.ceil(rho * blocks)].tolist()))
         result.append(rows)
     return result
 
@@ -33,15 +37,20 @@ def selection(rows):
     return torch.from_numpy(counts), torch.from_numpy(indices)
 
 
-def flex_mask(rows, n, block=128, device="cuda"):
-    """The same mask for FlexAttention: the diagonal block partial, the others full."""
+def not_later(b, h, q, k):
+    return q >= k
+
+
+def flex_mask(rows, n, causal=True, block=128, device="cuda"):
+    """The same mask for FlexAttention. Causal: the diagonal block, a row's last, partial, the others full; else all full."""
     from torch.nn.attention.flex_attention import BlockMask
 
     heads, blocks = len(rows), n // block
-    full_counts, full = (x[None].to(device) for x in selection([[row[:-1] for row in head] for head in rows]))
+    full_counts, full = (x[None].to(device) for x in selection([[row[:-1] if causal else row for row in head] for head in rows]))
+    partial_counts = torch.full((1, heads, blocks), int(causal), dtype=torch.int32, device=device)
     partial = torch.zeros(1, heads, blocks, blocks, dtype=torch.int32, device=device)
-    partial[..., 0] = torch.arange(blocks, dtype=torch.int32, device=device)
-    ones = torch.ones(1, heads, blocks, dtype=torch.int32, device=device)
+    if causal:
+        partial[..., 0] = torch.arange(blocks, dtype=torch.int32, device=device)
     return BlockMask.from_kv_blocks(
-        ones, partial, full_counts, full, BLOCK_SIZE=block, mask_mod=lambda b, h, q, k: q >= k, seq_lengths=(n, n)
+        partial_counts, partial, full_counts, full, BLOCK_SIZE=block, mask_mod=not_later if causal else None, seq_lengths=(n, n)
     )

@@ -17,10 +17,11 @@ import torch
 import compare
 import device
 import inputs
+import patterns
+import programs
 import reference
 import unisparse
-from unisparse import _program, _torch
-from unisparse import prepare as ahead
+from unisparse import _cuda, _program, _torch
 
 
 def say(event, **more):
@@ -41,6 +42,10 @@ class Cuda:
 
     def block_sparse_attention(self, *tensors, **options):
         return unisparse.block_sparse_attention(*tensors, **options)
+
+    def dense(self, entry, q, k, v, ends):
+        named = dict(q=q, k=k, v=v, **(dict(zip(("cu_seqlens_q", "cu_seqlens_k"), ends)) if ends else {}))
+        return tuple(_cuda.run(programs.configuration(entry), named).values())
 
     def wait(self):
         torch.cuda.synchronize()
@@ -65,15 +70,16 @@ class Run:
 
     def draw(self):
         """Counts and indices that satisfy L6 and no rule; -7 behind the counts, which nobody may look at."""
-        rng, (density, empty) = numpy.random.default_rng(self.seed), self.case.fill
-        rows, columns = compare.shape_of_selection(self.case, self.lengths)
-        heads = self.case.entry["selection_heads"]
-        counts = numpy.zeros((self.case.batch, heads, rows), numpy.int32)
+        case, rng = self.case, numpy.random.default_rng(self.seed)
+        rows, columns = compare.shape_of_selection(case, self.lengths)
+        heads = case.option("selection_heads", case.entry["heads"])
+        counts = numpy.zeros((case.batch, heads, rows), numpy.int32)
         indices = numpy.full((*counts.shape, columns), -7, numpy.int32)
         for s in self.sequences:
             for h in range(heads):
-                for r in range(s.rows.start, s.rows.stop):
-                    chosen = numpy.flatnonzero((rng.random(s.columns) < density) & (rng.random() >= empty))
+                mask = patterns.draw(case.pattern, rng, (s.lq, s.lk), case.block, h, heads, case.fill)
+                for r, row in enumerate(mask, s.rows.start):
+                    chosen = numpy.flatnonzero(row)
                     counts[s.batch, h, r] = len(chosen)
                     indices[s.batch, h, r, : len(chosen)] = chosen
         return tuple(torch.from_numpy(x).to(self.maker.device) for x in (counts, indices))
@@ -84,7 +90,9 @@ class Run:
         if self.ends is not None:
             options["cu_seqlens"] = self.ends
         tensors = [self.q, self.k, self.v]
-        if self.case.given:
+        if self.case.dense:
+            found = self.maker.dense(entry, *tensors, self.ends)
+        elif self.case.given:
             found = self.maker.block_sparse_attention(*tensors, *self.selection, **options)
         else:
             found = self.maker.attention(*tensors, **options)
@@ -173,7 +181,7 @@ def load(some):
     def one(entry):
         begin = time.monotonic()
         try:
-            program = _program.program_for(ahead.configuration(entry))
+            program = _program.program_for(programs.configuration(entry))
             said = program.loaded(0).chip
         except unisparse.Error as error:
             said = str(error)
@@ -193,7 +201,7 @@ def run_all(some, refused):
     facts["reference_agrees_with_oracle"] = reference.against_oracle(oracle)
     maker, left = Cuda(), []
     for case in some:
-        names = [ahead.configuration(e).file_name() for e in (case.entry, case.whole) if e]
+        names = [programs.configuration(e).file_name() for e in (case.entry, case.whole) if e]
         said = [refused[name] for name in names if name in refused]
         if said:
             failures = [f"the compiler refused it: {said[0]}"] if case.required else []

@@ -1,7 +1,14 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Programs of one stage each, for timing them apart: B = 1, causal, blocks of 128x128, composites of 8x8 tokens."""
+"""What is compiled beside unisparse.prepare's: dense attention, and programs of one stage each, for timing them apart
+(B = 1, causal, blocks of 128x128, composites of 8x8 tokens). Needs no torch."""
+
+import dataclasses
+from typing import Optional, Tuple
+
+from unisparse import _config
+from unisparse import prepare as ahead
 
 HEADS, KV_HEADS, DIM, BLOCK, FACTOR = 32, 8, 128, 128, 8
 
@@ -41,6 +48,54 @@ def stages(n):
     }
 
 
-# What unisparse.prepare takes: the op with a selection from outside, and the whole.
-ATTEND = dict(heads=HEADS, kv_heads=KV_HEADS, head_dim=DIM, dtype="bf16", selection_heads=HEADS, return_lse=True)
+@dataclasses.dataclass(frozen=True)
+class Dense(_config.Config):
+    """Attention to every block, which has no selection at all: unisparse-compile's, of no function of the package."""
+
+    def options(self):
+        return [*super().options(), "--dense"]
+
+    def file_name(self):
+        return "dense-" + super().file_name()
+
+
+def configuration(entry):
+    """An entry of unisparse.prepare's list, or one with dense=True -> Config."""
+    entry = dict(entry)
+    dense = entry.pop("dense", False)
+    config = ahead.configuration(entry)
+    return Dense(**vars(config)) if dense else config
+
+
+@dataclasses.dataclass(frozen=True)
+class Attend:
+    """A form of attend that is timed: the op with a selection from outside."""
+
+    name: str
+    dim: int = DIM
+    causal: bool = True
+    selections: int = HEADS  # KV_HEADS: the query heads of a KV head share one.
+    lengths: Optional[Tuple[int, ...]] = None  # Those that it is timed at, where not all.
+
+    @property
+    def entry(self):
+        shape = dict(heads=HEADS, kv_heads=KV_HEADS, head_dim=self.dim, dtype="bf16")
+        return dict(**shape, selection_heads=self.selections, causal=self.causal, return_lse=True)
+
+    @property
+    def block_flops(self):
+        return 4 * BLOCK * BLOCK * self.dim
+
+
+ATTEND = Attend("attend")
+ATTENDS = (
+    ATTEND,
+    Attend("attend d64", dim=64, lengths=(8192, 32768)),
+    Attend("attend full", causal=False, lengths=(8192, 32768)),
+    Attend("attend d64 full", dim=64, causal=False, lengths=(8192, 32768)),
+    Attend("attend d256", dim=256, lengths=(32768,)),
+    Attend("attend shared", selections=KV_HEADS, lengths=(32768, 131072)),
+)
+
+# What unisparse.prepare takes: the whole.
 WHOLE = dict(heads=HEADS, kv_heads=KV_HEADS, head_dim=DIM, dtype="bf16", p=0.9, return_selection=True)

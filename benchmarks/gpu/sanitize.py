@@ -12,7 +12,9 @@ import torch
 from case import Case, Options, ends, qkv, random_selection
 from safetensors import bf16_bits, bf16_values
 
+import programs
 import unisparse
+import unisparse._cuda
 import unisparse._torch
 
 
@@ -41,7 +43,8 @@ def make(case, lengths):
         case.name, *qkv(7, e["heads"], e["kv_heads"], lq, lk, e["head_dim"], e["value_dim"], batch=1), options, e["dtype"].upper(), cu
     )
     if case.given:
-        result.selection = random_selection(numpy.random.default_rng(3), result)
+        amount = dict(density=1.0, empty_rows=0.0) if case.dense else {}
+        result.selection = random_selection(numpy.random.default_rng(3), result, **amount)
     return result
 
 
@@ -52,6 +55,10 @@ def call(case, made):
     options = {n: x for n, x in e.items() if n not in ("heads", "kv_heads", "head_dim", "value_dim", "dtype", "packed", "selection_heads")}
     if made.cu is not None:
         options["cu_seqlens"] = tuple(torch.from_numpy(x).cuda() for x in made.cu)
+    if case.dense:
+        return [to_host(x) for x in unisparse._cuda.run(programs.configuration(e), dict(zip("qkv", tensors))).values()] + list(
+            made.selection
+        )
     if case.given:
         selection = [torch.from_numpy(x).cuda() for x in made.selection]
         return [to_host(x) for x in unisparse.block_sparse_attention(*tensors, *selection, **options)] + list(made.selection)

@@ -13,9 +13,10 @@ import torch
 import cases
 import compare
 import inputs
+import long
 import matrix
+import programs
 import reference
-import unisparse.prepare as ahead
 
 
 class StandIn:
@@ -33,7 +34,7 @@ class StandIn:
         entry = dict(heads=q.shape[1], kv_heads=k.shape[1], head_dim=q.shape[3], value_dim=v.shape[3], dtype=self.dtype(q), **options)
         entry["packed"] = entry.pop("cu_seqlens", None) is not None
         case = cases.Case("stand-in", entry, [], q.shape[0])
-        config = ahead.configuration(entry)
+        config = programs.configuration(entry)
         lengths = self.lengths(q, k, options)
         rows, columns = compare.shape_of_selection(case, lengths)
         mask = torch.zeros(q.shape[0], q.shape[1], rows, columns, dtype=torch.bool)
@@ -100,6 +101,12 @@ class StandIn:
         if self.spoil:
             self.spoil(out, self)
         return tuple(self.place(out[name]) for name in ["o"] + ["lse"] * options["return_lse"])
+
+    def dense(self, entry, q, k, v, ends):
+        case = cases.Case("stand-in", entry, [], q.shape[0])
+        lengths = self.lengths(q, k, dict(cu_seqlens=ends))
+        mask = torch.ones(*q.shape[:2], *compare.shape_of_selection(case, lengths), dtype=torch.bool)
+        return tuple(map(self.place, self.attend(case, lengths, q, k, v, mask, self.scale(q, entry))))
 
     @staticmethod
     def dtype(q):
@@ -199,6 +206,23 @@ SPOILS = {
 }
 
 
+def long_runs():
+    """The comparison of two artifacts, on few tokens -> what failed of how many."""
+    failed, done = [], 0
+    for case in cases.long():
+        case.entry.update(heads=4, kv_heads=2, head_dim=16, value_dim=16)
+        if not case.dense:
+            case.entry["selection_heads"] = 2 if "shared" in case.name else 4
+        one = matrix.Run(case, [(640, 640)], StandIn())
+        good, bad = ([one.call(case.entry)[name].clone() for name in ("o", "lse")] for _ in range(2))
+        done += 2
+        failed += [f"{case.name}: {w}" for w in long.compare(one, {"one": good, "other": good})[0]]
+        bad[0][0, 1, 300, 3] += 1
+        if not any("differ" in w for w in long.compare(one, {"one": good, "other": bad})[0]):
+            failed.append(f"{case.name}: expected a difference to be found")
+    return failed, done
+
+
 def run():
     agreed, failed, done = reference.against_oracle(oracle), [], 0
     everything = {c.name: c for c in cases.matrix()}
@@ -214,6 +238,8 @@ def run():
         done += 1
         if not any(sign in f for f in result["failures"]):
             failed.append(f"{spoil.__name__}: expected to be found ({sign}), got {result['failures']}")
+    more, both = long_runs()
+    failed, done = failed + more, done + both
     print(f"reference and oracle agree on {agreed} cases; {done} runs of {len(everything)} cases, {len(failed)} failed")
     for f in failed[:20]:
         print("FAIL ", f[:500])

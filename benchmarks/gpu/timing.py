@@ -1,28 +1,28 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""What gpu_speed.py times. Needs torch and a GPU. Every figure goes into the report as soon as it is known."""
+"""What gpu_speed.py times. Needs torch and a GPU. Every figure goes into the report as soon as it is known. Ours and a
+peer's on the same data stand next to each other, each behind a rest."""
 
 import json
 import pathlib
 import statistics
 import time
 import traceback
-import types
 
 import torch
 
-import compare
 import device
 import inputs
 import masks
+import peers
 import programs as P
+import spot
 import unisparse
 from unisparse import _program
-from unisparse import prepare as ahead
 
 DEVICE = "cuda"
-BLOCK_FLOPS = 4 * P.BLOCK * P.BLOCK * P.DIM
+MODES = ("rested", "queued")
 REST_SECONDS = 0.5
 
 
@@ -31,6 +31,7 @@ class Report:
 
     def __init__(self, path, chip):
         self.path, self.data = path, dict(chip=chip, device=device.facts(), figures=[], failures=[])
+        self.product = None  # The figure of matrix_product.
         print(json.dumps(self.data["device"]), flush=True)
 
     def add(self, name, n, times, **more):
@@ -41,17 +42,29 @@ class Report:
                 amount = more.pop(unit)
                 figure.update({f"{mode}_{rate}": round(amount / ms / scale, 1) for mode, ms in times.items()})
         figure.update(more)
+        if self.product and "rested_tflops" in figure:
+            figure["share_of_matmul"] = ratio(figure, self.product, "tflops")
         self.data["figures"].append(figure)
         print(json.dumps(figure), flush=True)
         self.write()
         return figure
 
+    def relate(self, name, figure, other, rate="tflops"):
+        """Adds a figure's rate as a multiple of another's, where both are known."""
+        if figure and other:
+            figure[name] = ratio(figure, other, rate)
+            print(json.dumps({"name": figure["name"], "n": figure["n"], name: figure[name]}), flush=True)
+            self.write()
+
     def attempt(self, what, function, *arguments):
+        """-> the function's result, None where it failed."""
+        result = None
         try:
-            function(*arguments)
+            result = function(*arguments)
         except Exception as error:  # Whatever it is: the other figures are still wanted.
             self.fail(what, f"{type(error).__name__}: {error}", trace=traceback.format_exc()[-1500:])
         torch.cuda.empty_cache()
+        return result
 
     def fail(self, what, error, **more):
         self.data["failures"].append(dict(what=what, error=error[:1000], **more))
@@ -61,6 +74,10 @@ class Report:
     def write(self):
         if self.path:
             pathlib.Path(self.path).write_text(json.dumps(self.data, indent=1))
+
+
+def ratio(figure, other, rate):
+    return {mode: round(figure[f"{mode}_{rate}"] / other[f"{mode}_{rate}"], 3) for mode in MODES}
 
 
 def between_events(call, times=1, ahead_cycles=0):
@@ -89,10 +106,10 @@ def measure(call):
     return dict(rested=rested, queued=queued)
 
 
-def random_tokens(n, seed=0):
+def random_tokens(n, dim=P.DIM, seed=0):
     generator = torch.Generator(device=DEVICE).manual_seed(seed)
     return [
-        torch.randn(1, heads, n, P.DIM, generator=generator, device=DEVICE, dtype=torch.bfloat16)
+        torch.randn(1, heads, n, dim, generator=generator, device=DEVICE, dtype=torch.bfloat16)
         for heads in (P.HEADS, P.KV_HEADS, P.KV_HEADS)
     ]
 
@@ -118,40 +135,60 @@ def copy_bandwidth(report, lengths):
         report.add("copy", n, measure(lambda: target.copy_(source)), bytes=2 * source.numel() * 2)
 
 
-def spot_check(q, k, v, counts, indices, o, lse=None):
-    """A1 to A3 on some rows of blocks, the first and the very last among them: sizes at which offsets outgrow 32 bits are
-    in no other check. -> what is wrong."""
-    generator, (heads, rows) = torch.Generator().manual_seed(1), counts.shape[1:]
-    picked = [(0, 0), (heads - 1, rows - 1)] + [
-        (int(torch.randint(heads, (1,), generator=generator)), int(torch.randint(rows, (1,), generator=generator))) for _ in range(6)
-    ]
-    outputs = compare.Outputs("bf16")
-    for h, r in picked:
-        blocks = indices[0, h, r, : int(counts[0, h, r])].long()
-        keys = (blocks[:, None] * P.BLOCK + torch.arange(P.BLOCK, device=q.device)).flatten()
-        queries = torch.arange(r * P.BLOCK, (r + 1) * P.BLOCK, device=q.device)
-        keep = (keys[None] <= queries[:, None])[None]
-        one = [
-            x[0, head][None, at].double()
-            for x, head, at in ((q, h, queries), (k, h * P.KV_HEADS // P.HEADS, keys), (v, h * P.KV_HEADS // P.HEADS, keys))
-        ]
-        where = types.SimpleNamespace(name=f"head {h}, row {r}", lq=P.BLOCK)
-        outputs.add(where, *one, keep, P.DIM**-0.5, o[0, h][None, queries], None if lse is None else lse[0, h][None, queries])
-    return outputs.verdict()
+def matrix_product(report, n=8192):
+    """What the tensor cores give: torch's product of two square matrices."""
+    a, b = (torch.randn(n, n, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
+    out = torch.empty_like(a)
+    report.product = report.add("matmul", n, measure(lambda: torch.matmul(a, b, out=out)), flops=2 * n**3)
 
 
-def attend(report, n, densities):
-    q, k, v = random_tokens(n)
-    program = _program.program_for(ahead.configuration(P.ATTEND))
+def spot_check(report, what, causal, q, k, v, counts, indices, o, lse=None):
+    """Some rows against float64 -> what is wrong."""
+    places = spot.picked(q.shape[1], counts.shape[2])
+    wrong = spot.check(places, q, k, v, counts, indices, P.BLOCK, causal, o, lse).verdict()
+    if wrong:
+        report.fail(what, "; ".join(wrong))
+    return wrong
+
+
+def attend(report, form, n, densities, with_peers):
+    """A form of attend on drawn masks, and FlexAttention on each."""
+    q, k, v = random_tokens(n, form.dim)
+    program = _program.program_for(P.configuration(form.entry))
+    flex = report.attempt("torch.compile", peers.compiled_flex) if with_peers else None
     for rho in densities:
-        counts, indices = (x[None].to(DEVICE) for x in masks.selection(masks.block_rows(n, rho, P.HEADS)))
-        blocks, call = int(counts.sum()), program.bind(q, k, v, counts, indices)
-        wrong = spot_check(q, k, v, counts, indices, *call())
-        report.add(
-            "attend", n, measure(call), rho=rho, blocks=blocks, flops=BLOCK_FLOPS * blocks, loaded_for=program.loaded(0).chip, wrong=wrong
-        )
-        if wrong:
-            report.fail(f"attend {n} rho {rho}", "; ".join(wrong))
+        rows = masks.block_rows(n, rho, form.selections, form.causal)
+        counts, indices = (x[None].to(DEVICE) for x in masks.selection(rows))
+        shared, call = P.HEADS // form.selections, program.bind(q, k, v, counts, indices)
+        blocks, (o, lse) = int(counts.sum()) * shared, call()
+        work = dict(rho=rho, blocks=blocks, flops=form.block_flops * blocks)
+        wrong = spot_check(report, f"{form.name} {n} rho {rho}", form.causal, q, k, v, counts, indices, o, lse)
+        peer, name = None, form.name.replace("attend", "torch flexattention", 1)
+        if flex:
+            # Compiled before ours is timed, so that both are timed behind the same rest.
+            each_head = [rows[h // shared] for h in range(P.HEADS)]
+            peer = report.attempt(f"{name} {n} rho {rho}", peers.flex, flex, q, k, v, each_head, form.causal, o)
+        mine = report.add(form.name, n, measure(call), loaded_for=program.loaded(0).chip, wrong=wrong, **work)
+        if peer:
+            theirs = report.attempt(f"{name} {n} rho {rho}", lambda: report.add(name, n, measure(peer), **work))
+            report.relate("ratio_to_flex", mine, theirs)
+
+
+def dense(report, n, folder, with_peers):
+    """Every block up to the diagonal, and torch's dense attention."""
+    q, k, v = random_tokens(n)
+    program = unisparse.Program(folder / f"dense-{n}.usp")
+    call, rows = program.bind(q, k, v), n // P.BLOCK
+    (o,) = call()
+    everything = torch.arange(rows, device=DEVICE)
+    counts, indices = (everything + 1).expand(1, P.HEADS, rows), everything.expand(1, P.HEADS, rows, rows)
+    wrong = spot_check(report, f"dense {n}", True, q, k, v, counts, indices, o)
+    flops = 2 * n * n * P.DIM * P.HEADS
+    mine = report.add("dense", n, measure(call), flops=flops, loaded_for=program.loaded(0).chip, wrong=wrong)
+    if with_peers:
+        theirs = peers.dense(report, measure, q, k, v)
+        for name in ("cudnn", "flash"):
+            report.relate(f"ratio_to_{name}", mine, theirs[f"torch {name} dense"])
 
 
 def stages(report, n, folder):
@@ -166,10 +203,10 @@ def stages(report, n, folder):
         report.add(stage, n, measure(call), **more)
 
     def time_program(name, entry, *tensors):
-        call = _program.program_for(ahead.configuration(entry)).bind(*tensors)
+        call = _program.program_for(P.configuration(entry)).bind(*tensors)
         chosen = [x for x in (*tensors, *call()) if x.dtype == torch.int32 and x.dim() == 3]
         blocks, candidates = int(chosen[0].sum()), P.HEADS * (n // P.BLOCK) * (n // P.BLOCK + 1) // 2
-        report.add(name, n, measure(call), density=round(blocks / candidates, 4), flops=BLOCK_FLOPS * blocks)
+        report.add(name, n, measure(call), density=round(blocks / candidates, 4), flops=P.ATTEND.block_flops * blocks)
 
     for stage, x in (("pool_q", q), ("pool_k", k)):
         last[stage] = [x[:, :, :: P.FACTOR].contiguous()]
@@ -183,14 +220,8 @@ def stages(report, n, folder):
     (mass,) = last["score"]
     last["select"] = [x[None].to(DEVICE) for x in masks.selection(masks.block_rows(n, 0.25, P.HEADS))]
     report.attempt(f"select {n}", lambda: time_stage("select", mass, bytes=mass.numel() * 4))
-    report.attempt(f"attend selected {n}", time_program, "attend selected", P.ATTEND, q, k, v, *last["select"][:2])
+    report.attempt(f"attend selected {n}", time_program, "attend selected", P.ATTEND.entry, q, k, v, *last["select"][:2])
     report.attempt(f"whole {n}", time_program, "whole p=0.9", P.WHOLE, q, k, v)
-    report.attempt(f"dense {n}", lambda: time_stage("dense", q, k, v, flops=2 * n * n * P.DIM * P.HEADS))
-    if "dense" in last:
-        everything = torch.arange(rows, device=DEVICE)
-        counts, indices = (everything + 1).expand(1, P.HEADS, rows), everything.expand(1, P.HEADS, rows, rows)
-        if wrong := spot_check(q, k, v, counts, indices, *last["dense"]):
-            report.fail(f"dense {n}", "; ".join(wrong))
     shares(report, n)
 
 
@@ -198,43 +229,4 @@ def shares(report, n):
     """Pool's bandwidth as a share of a copy's."""
     by_name = {f["name"]: f for f in report.data["figures"] if f["n"] == n}
     for stage in ("pool_q", "pool_k"):
-        if stage in by_name and "copy" in by_name:
-            share = {
-                mode: round(by_name[stage][f"{mode}_gb_per_s"] / by_name["copy"][f"{mode}_gb_per_s"], 3) for mode in ("rested", "queued")
-            }
-            by_name[stage]["share_of_copy"] = share
-            print(json.dumps(dict(name=stage, n=n, share_of_copy=share)), flush=True)
-    report.write()
-
-
-def dense_peers(report, n):
-    """torch's dense attention; flops of the causal half."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    q, k, v = random_tokens(n)
-    k, v = (x.repeat_interleave(P.HEADS // P.KV_HEADS, 1) for x in (k, v))
-    for name, backend in (("torch flash dense", SDPBackend.FLASH_ATTENTION), ("torch cudnn dense", SDPBackend.CUDNN_ATTENTION)):
-
-        def one(name=name, backend=backend):
-            with sdpa_kernel(backend):
-                times = measure(lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True))
-            report.add(name, n, times, flops=2 * n * n * P.DIM * P.HEADS)
-
-        report.attempt(f"{name} {n}", one)
-
-
-_compiled = []
-
-
-def flex(report, n, densities):
-    """FlexAttention on the masks of `attend`."""
-    from torch.nn.attention.flex_attention import flex_attention
-
-    if not _compiled:
-        _compiled.append(torch.compile(flex_attention, dynamic=False))
-    q, k, v = random_tokens(n)
-    for rho in densities:
-        rows = masks.block_rows(n, rho, P.HEADS)
-        mask, blocks = masks.flex_mask(rows, n), sum(len(row) for head in rows for row in head)
-        times = measure(lambda: _compiled[0](q, k, v, block_mask=mask, enable_gqa=True))
-        report.add("torch flexattention", n, times, rho=rho, blocks=blocks, flops=BLOCK_FLOPS * blocks)
+        report.relate("share_of_copy", by_name.get(stage), by_name.get("copy"), "gb_per_s")
