@@ -22,6 +22,8 @@ static constexpr int64_t kReservedBytes = 1024;
 static constexpr int64_t kProducerRegisters = 40;
 /// More pairs of tiles in flight gained nothing; two cost 1.4 to 2.7%.
 static constexpr int64_t kMostStages = 3;
+/// Of a consumer's registers, what its fragments may have.
+static constexpr int64_t kFragmentRegisters = 192;
 
 static int64_t tileBytes(const AttendSpec &s, int64_t rows, int64_t columns) {
   auto type = SharedType::get(s.element.getContext(), rows, columns, s.element,
@@ -29,13 +31,14 @@ static int64_t tileBytes(const AttendSpec &s, int64_t rows, int64_t columns) {
   return llvm::alignTo(type.getBytes(), 1024);
 }
 
-/// Shared memory of a block with so many stages.
-static int64_t sharedBytesOf(const AttendSpec &s, int64_t stages) {
+/// Shared memory of a block with so many stages of so many keys.
+static int64_t sharedBytesOf(const AttendSpec &s, int64_t keys,
+                             int64_t stages) {
   int64_t bytes = tileBytes(s, s.blockQ, s.headDim);
-  if (s.headDim != s.valueDim)
+  if (s.headDim < s.valueDim)
     bytes += tileBytes(s, s.blockQ, s.valueDim);
-  bytes += stages * (tileBytes(s, s.blockK, s.headDim) +
-                     tileBytes(s, s.blockK, s.valueDim));
+  bytes +=
+      stages * (tileBytes(s, keys, s.headDim) + tileBytes(s, keys, s.valueDim));
   // Two full and two empty barriers a stage, two of the queries, one of tiles
   // to clear; the words.
   return llvm::alignTo(bytes + 8 * (4 * stages + 2 + s.packed), 16) +
@@ -43,17 +46,39 @@ static int64_t sharedBytesOf(const AttendSpec &s, int64_t stages) {
 }
 
 int64_t HopperSchedule::sharedBytes(const AttendSpec &s) const {
-  return sharedBytesOf(s, attr.getStages());
+  return sharedBytesOf(s, attr.getKeys(), attr.getStages());
 }
 
-/// The most stages with which so many blocks share a multiprocessor.
-static int64_t stagesThatFit(const AttendSpec &s, int64_t blocks,
+/// The most stages of so many keys with which so many blocks share a
+/// multiprocessor.
+static int64_t stagesThatFit(const AttendSpec &s, int64_t keys, int64_t blocks,
                              int64_t sharedBytes) {
   int64_t each = (sharedBytes + kReservedBytes) / blocks - kReservedBytes;
   int64_t stages = kMostStages;
-  while (stages > 0 && sharedBytesOf(s, stages) > each)
+  while (stages > 0 && sharedBytesOf(s, keys, stages) > each)
     --stages;
   return stages;
+}
+
+/// Registers of a consumer for O, S, P and, where it is held, Q.
+static int64_t fragmentRegisters(const AttendSpec &s, int64_t keys) {
+  return s.valueDim / 2 + keys / 2 + keys / 4 +
+         (s.holdsQueries() ? s.headDim / 4 : 0);
+}
+
+static bool isPartOfBlock(const AttendSpec &s, int64_t keys) {
+  return keys > 0 && keys % 16 == 0 && keys <= 128 && s.blockK % keys == 0;
+}
+
+/// The largest part of a key block whose fragments and two stages have room;
+/// 0 where none has.
+static int64_t keysThatFit(const AttendSpec &s, int64_t sharedBytes) {
+  for (int64_t keys = std::min<int64_t>(128, s.blockK); keys > 0; --keys)
+    if (isPartOfBlock(s, keys) &&
+        fragmentRegisters(s, keys) <= kFragmentRegisters &&
+        stagesThatFit(s, keys, 1, sharedBytes) >= 2)
+      return keys;
+  return 0;
 }
 
 FailureOr<HopperSchedule>
@@ -62,18 +87,20 @@ unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
                             function_ref<InFlightDiagnostic()> emitError) {
   MLIRContext *context = s.element.getContext();
   if (!asked)
-    asked = ScheduleAttr::get(context, 0, 0, 0, 0, Reference::Speculative,
+    asked = ScheduleAttr::get(context, 0, 0, 0, 0, 0, Reference::Speculative,
                               /*overlap=*/true, /*turns=*/false);
   if (!s.element.isF16() && !s.element.isBF16())
     return emitError() << "expected f16 or bf16, got " << s.element;
   if (!(s.scale > 0))
     return emitError() << "expected a scale above 0, got " << s.scale;
-  for (auto [what, size] : {std::pair{"head_dim", s.headDim},
-                            {"head_dim of v", s.valueDim},
-                            {"key block", s.blockK}})
-    if (size % 16 || size > 128)
+  for (auto [what, size] :
+       {std::pair{"head_dim", s.headDim}, {"head_dim of v", s.valueDim}})
+    if (size % 16 || size > 256)
       return emitError() << "expected a " << what
-                         << " that is a multiple of 16 up to 128, got " << size;
+                         << " that is a multiple of 16 up to 256, got " << size;
+  if (s.blockK % 16)
+    return emitError() << "expected a key block that is a multiple of 16, got "
+                       << s.blockK;
   int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
   if (s.blockQ % HopperSchedule::rowsPerGroup || groups > 2)
     return emitError() << "expected query blocks of 64 or 128 rows, got "
@@ -81,12 +108,18 @@ unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
   if (asked.getTurns() && groups != 2)
     return emitError() << "expected query blocks of 128 rows for turns, got "
                        << s.blockQ;
+  int64_t keys =
+      asked.getKeys() ? asked.getKeys() : keysThatFit(s, sharedBytes);
+  if (!isPartOfBlock(s, keys))
+    return emitError() << "expected keys that are a part of the key block of "
+                       << s.blockK << ", a multiple of 16 up to 128, got "
+                       << keys;
   // One warpgroup of consumers leaves the tensor cores idle in its softmax:
   // then two blocks share a multiprocessor, where they fit.
   int64_t blocks = asked.getBlocks();
   if (!blocks)
-    blocks = groups == 1 && stagesThatFit(s, 2, sharedBytes) >= 2 ? 2 : 1;
-  int64_t fit = stagesThatFit(s, blocks, sharedBytes);
+    blocks = groups == 1 && stagesThatFit(s, keys, 2, sharedBytes) >= 2 ? 2 : 1;
+  int64_t fit = stagesThatFit(s, keys, blocks, sharedBytes);
   int64_t stages = asked.getStages() ? asked.getStages() : fit;
   if (stages < 2 || stages > fit)
     return emitError() << "expected 2 to " << fit
@@ -105,7 +138,7 @@ unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
                        << kRegisters << ", got "
                        << (producer + groups * consumer) * 128 * blocks;
   return HopperSchedule{ScheduleAttr::get(
-      context, stages, blocks, producer, consumer, asked.getReference(),
+      context, stages, keys, blocks, producer, consumer, asked.getReference(),
       asked.getOverlap(), asked.getTurns())};
 }
 
@@ -128,18 +161,20 @@ Value HopperPage::selectionRow(const RowInfo &row) {
 
 Value HopperPage::blockCount(const RowInfo &row, Value selectionRow) {
   if (s.hasSelection)
-    return loadI32(counts, selectionRow);
+    return mul(loadI32(counts, selectionRow), tilesOfBlock());
   Value end = row.kLength;
   if (s.causal)
     end = min(add(firstPosition(row), i32(s.blockQ)), end);
-  return div(add(end, i32(s.blockK - 1)), i32(s.blockK));
+  return div(add(end, i32(keyRows() - 1)), i32(keyRows()));
 }
 
 Value HopperPage::blockNumber(Value selectionRow, Value n) {
   if (!s.hasSelection)
     return n;
   Value first = arith::MulIOp::create(b, i64(selectionRow), i64(keyBlocks));
-  return loadI32(indices, arith::AddIOp::create(b, first, i64(n)));
+  Value block = div(n, i32(tilesOfBlock()));
+  block = loadI32(indices, arith::AddIOp::create(b, first, i64(block)));
+  return add(mul(block, tilesOfBlock()), rem(n, tilesOfBlock()));
 }
 
 void HopperPage::takeArguments(const Host &host) {
@@ -173,9 +208,9 @@ void HopperPage::reserveShared() {
   };
   int64_t stages = schedule.getStages();
   queries = namedTile("queries", s.blockQ, s.headDim, 1);
-  keys = namedTile("keys", s.blockK, s.headDim, stages);
-  values = namedTile("values", s.blockK, s.valueDim, stages);
-  outputs = s.headDim == s.valueDim
+  keys = namedTile("keys", keyRows(), s.headDim, stages);
+  values = namedTile("values", keyRows(), s.valueDim, stages);
+  outputs = s.headDim >= s.valueDim
                 ? queries
                 : namedTile("outputs", s.blockQ, s.valueDim, 1);
   // A full buffer is the copy's arrival, an empty one every consumer warp's.
@@ -274,8 +309,8 @@ unisparse::lowerToHopperKernel(HostSide &host, gpu::GPUModuleOp kernels,
       host.result(op.getO().getType(), {batch, {}, lq, {}})};
   HopperPage::Host in;
   in.q = tensorMap(host, q, spec.blockQ);
-  in.k = tensorMap(host, k, spec.blockK);
-  in.v = tensorMap(host, v, spec.blockK);
+  in.k = tensorMap(host, k, schedule.attr.getKeys());
+  in.v = tensorMap(host, v, schedule.attr.getKeys());
   in.o = tensorMap(host, results[0], HopperSchedule::rowsPerGroup);
   if (op.getLse()) {
     results.push_back(host.result(op.getLse().getType(), {batch, {}, lq}));

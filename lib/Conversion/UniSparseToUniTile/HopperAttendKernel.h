@@ -26,6 +26,10 @@ struct AttendSpec {
   mlir::Type element;
   double scale;
   bool causal, hasSelection, packed;
+
+  /// Q is multiplied from registers where O leaves room for it. Where not, it
+  /// stays in shared memory.
+  bool holdsQueries() const { return headDim <= 128 && valueDim <= 128; }
 };
 
 /// The spec of an op with static heads and head_dims.

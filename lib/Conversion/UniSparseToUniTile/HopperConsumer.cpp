@@ -89,7 +89,7 @@ Value HopperPage::maskWhereNeeded(Value scores, const RowInfo &row) {
   auto masked = scf::IfOp::create(b, TypeRange{scores.getType()}, needed, true);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(masked.thenBlock());
-  scf::YieldOp::create(b, mask(scores, row, mul(row.firstBlock, s.blockK)));
+  scf::YieldOp::create(b, mask(scores, row, mul(row.firstBlock, keyRows())));
   b.setInsertionPointToStart(masked.elseBlock());
   scf::YieldOp::create(b, scores);
   return masked.getResult(0);
@@ -117,7 +117,7 @@ std::pair<Value, Value> HopperPage::exponentials(Value scores,
       });
   Value sum = FoldOp::create(b, fragment(8, b.getF32Type()), Combine::Add, p);
   Value rounded =
-      map(fragment(s.blockK, s.element), p, [&](ValueRange e) -> Value {
+      map(fragment(keyRows(), s.element), p, [&](ValueRange e) -> Value {
         return arith::TruncFOp::create(b, s.element, e[0]);
       });
   return {named("p", rounded), named("sum", sum)};
@@ -259,13 +259,17 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
   return x;
 }
 
-/// The stream's first block has no output beside it.
-HopperPage::Stream HopperPage::firstBlock(const RowInfo &row) {
+/// The stream's first block has no output beside it. `parityQ` is that of the
+/// row's Q.
+HopperPage::Stream HopperPage::firstBlock(const RowInfo &row, Cursor now,
+                                          Value parityQ) {
   Stream x;
-  x.row = row, x.now = start(), x.parityQ = i32(1);
-  x.queries =
-      LoadOp::create(b, fragment(s.headDim, s.element), queries, i32(0));
-  ArriveOp::create(b, emptyQ, i32(0), /*by_thread=*/true);
+  x.row = row, x.now = now, x.parityQ = other(parityQ), x.queries = queries;
+  if (s.holdsQueries()) {
+    x.queries =
+        LoadOp::create(b, fragment(s.headDim, s.element), queries, i32(0));
+    ArriveOp::create(b, emptyQ, i32(0), /*by_thread=*/true);
+  }
   AwaitOp::create(b, fullK, x.now.slot, x.now.parity);
   MmaFenceOp::create(b);
   Value scores = startScores(x);
@@ -305,7 +309,7 @@ HopperPage::Stream HopperPage::remainingBlocks(Stream x) {
           Value firstKey;
           if (kind == Step::Masked)
             firstKey =
-                mul(blockNumber(list, place(n, row, row.masked)), s.blockK);
+                mul(blockNumber(list, place(n, row, row.masked)), keyRows());
           Stream y = step(kind, restore(v), row, firstKey);
           scf::YieldOp::create(b, carried(y));
         });
@@ -371,8 +375,12 @@ void HopperPage::sendRows(const RowInfo &row, Value output, Value inverse) {
     b.setInsertionPointToStart(whole.thenBlock());
   }
   WriteOp::create(b, rounded(), outputs, i32(0));
+  // Q's buffer may be wider.
+  IntegerAttr columns;
+  if (s.valueDim < s.headDim)
+    columns = b.getI64IntegerAttr(s.valueDim);
   SendOp::create(b, outputs, i32(0), mapO, add(row.qStart, first),
-                 matrixOf(row.batchHead, s.heads));
+                 matrixOf(row.batchHead, s.heads), columns);
 }
 
 /// Behind the last block of the stream only its output is left.
@@ -383,14 +391,50 @@ void HopperPage::lastOutput(Stream x) {
   output = MmaWaitOp::create(b, 0, output, x.probabilities);
   ArriveOp::create(b, emptyV, x.behind.slot, false);
   storeRow(currentRow(x), output, x.reference, x.sum);
-  SendWaitOp::create(b, /*written=*/true);
+}
+
+Value HopperPage::isRow(const RowInfo &row) {
+  return compare(arith::CmpIPredicate::sgt, row.count, i32(0));
 }
 
 void HopperPage::consume() {
+  if (s.holdsQueries())
+    consumeStream();
+  else
+    consumeRows();
+}
+
+/// One row behind the other: Q's buffer is in use from a row's first block to
+/// its output.
+void HopperPage::consumeRows() {
   Value zero = i32(0);
-  auto isRow = [&](const RowInfo &row) {
-    return compare(arith::CmpIPredicate::sgt, row.count, zero);
-  };
+  SmallVector<Type> onward(3 + carriedWords(), b.getI32Type());
+  scf::WhileOp::create(
+      b, onward, ValueRange{zero, zero, zero},
+      [&](OpBuilder &, Location, ValueRange v) {
+        AwaitOp::create(b, fullQ, zero, v[2]);
+        RowInfo row = readRow(v[2]);
+        SmallVector<Value> values(v);
+        if (carriesRows())
+          llvm::append_range(values, valuesOf(row));
+        scf::ConditionOp::create(b, isRow(row), values);
+      },
+      [&](OpBuilder &, Location, ValueRange v) {
+        RowInfo row = carriesRows() ? rowFrom(v.drop_front(3)) : readRow(v[2]);
+        Stream x = remainingBlocks(firstBlock(row, {v[0], v[1]}, v[2]));
+        lastOutput(x);
+        SendWaitOp::create(b, /*written=*/false);
+        ArriveOp::create(b, emptyQ, zero, /*by_thread=*/true);
+        scf::YieldOp::create(b,
+                             ValueRange{x.now.slot, x.now.parity, x.parityQ});
+      });
+  SendWaitOp::create(b, /*written=*/true);
+}
+
+/// All rows as one stream: the first block of a row goes beside the last output
+/// of the row before.
+void HopperPage::consumeStream() {
+  Value zero = i32(0);
   AwaitOp::create(b, fullQ, zero, zero);
   RowInfo row = readRow(zero);
   auto some = scf::IfOp::create(b, isRow(row), false);
@@ -398,7 +442,7 @@ void HopperPage::consume() {
   b.setInsertionPointToStart(some.thenBlock());
   if (schedule.getTurns())
     TakeTurnOp::create(b, /*first=*/true);
-  SmallVector<Value> state = pack(firstBlock(row));
+  SmallVector<Value> state = pack(firstBlock(row, start(), zero));
   SmallVector<Type> onward(ValueRange(state).getTypes());
   onward.append(carriedWords(), b.getI32Type());
   auto rowsLoop = scf::WhileOp::create(
@@ -421,4 +465,5 @@ void HopperPage::consume() {
         scf::YieldOp::create(b, pack(step(Step::NewRow, y, next, Value())));
       });
   lastOutput(unpack(rowsLoop.getResults()));
+  SendWaitOp::create(b, /*written=*/true);
 }

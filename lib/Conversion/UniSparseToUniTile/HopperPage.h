@@ -71,6 +71,7 @@ private:
   SmallVector<Value> produceItem(Value nextItem, ValueRange walk);
   void produceRow(RowInfo row, Walk &w);
   void produceBlocks(const RowInfo &row, Value selectionRow, Walk &w);
+  void produceQueries(const RowInfo &row, Walk &w);
   void payV(Walk &w);
   /// V tiles that are still to be copied, and where they go.
   struct Owed {
@@ -83,7 +84,7 @@ private:
   void copyV(Owed &v);
   /// First row of a block of the row's keys, and how many of its rows are.
   Value firstKeyOf(const RowInfo &row, Value block) {
-    return add(row.kStart, mul(block, s.blockK));
+    return add(row.kStart, mul(block, keyRows()));
   }
   Value validKeysOf(const RowInfo &row, Value block);
   RowInfo rowOfItem(Value item);
@@ -107,7 +108,7 @@ private:
   struct Stream {
     Value output;        ///< O, of all blocks but the latest.
     Value probabilities; ///< P of the latest, 16-bit.
-    Value queries;       ///< Q, 16-bit.
+    Value queries;       ///< Q, 16-bit, in registers or its tile.
     Value reference;     ///< Of the softmax, in units of log2.
     Value sum;           ///< Of P, not yet across the columns of a row.
     Cursor now, behind;  ///< This block's K, the latest block's V.
@@ -117,6 +118,8 @@ private:
     RowInfo row;         ///< Where rows are carried.
   };
   void consume();
+  void consumeStream();
+  void consumeRows();
   int64_t rowWords() const { return RowInfo::wordsOf(s.packed); }
   SmallVector<Value> valuesOf(const RowInfo &row) const;
   RowInfo rowFrom(ValueRange values);
@@ -139,10 +142,11 @@ private:
       word = add(mul(parity, rowWords()), word);
     return at(words, b.getI32Type(), word);
   }
-  Stream firstBlock(const RowInfo &row);
+  Stream firstBlock(const RowInfo &row, Cursor now, Value parityQ);
   Stream remainingBlocks(Stream x);
   Stream step(Step kind, Stream x, const RowInfo &row, Value firstKey);
   void lastOutput(Stream x);
+  Value isRow(const RowInfo &row);
   Value startScores(const Stream &x);
   Value startOutput(const Stream &x);
   Value mask(Value scores, const RowInfo &row, Value firstKey);
@@ -160,7 +164,7 @@ private:
   FragmentType fragment(int64_t columns, Type element) {
     return fragment(s.blockQ, columns, element);
   }
-  FragmentType scoresType() { return fragment(s.blockK, b.getF32Type()); }
+  FragmentType scoresType() { return fragment(keyRows(), b.getF32Type()); }
   RowsType rows() { return KernelPage::rows(s.blockQ); }
   Value times(Value x, Value y); ///< A fragment or rows, and rows.
   Value plus(Value x, Value y);
@@ -184,7 +188,10 @@ private:
   Cursor next(Cursor c);
   Value other(Value parity) { return arith::XOrIOp::create(b, parity, i32(1)); }
 
-  // What a row of query blocks attends to.
+  // What a row of query blocks attends to. Its blocks are counted and numbered
+  // in tiles: a key block is one or some.
+  int64_t keyRows() const { return schedule.getKeys(); }
+  int64_t tilesOfBlock() const { return s.blockK / keyRows(); }
   /// The row's selection among those of all heads.
   Value selectionRow(const RowInfo &row);
   /// How many key blocks it selects, or sees (L1).

@@ -50,7 +50,7 @@ void HopperPage::copyV(Owed &v) {
     Value zero = i32(0);
     auto whole = scf::IfOp::create(
         b, TypeRange{b.getI32Type()},
-        compare(arith::CmpIPredicate::sge, v.valid, i32(s.blockK)), true);
+        compare(arith::CmpIPredicate::sge, v.valid, i32(keyRows())), true);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(whole.thenBlock());
     copy(fullV, v.to.slot);
@@ -68,11 +68,11 @@ void HopperPage::copyV(Owed &v) {
 
 Value HopperPage::validKeysOf(const RowInfo &row, Value block) {
   if (!s.packed) // The map's end is the sequence's.
-    return i32(s.blockK);
+    return i32(keyRows());
   // A block behind all keys has none, and zeros.
-  Value left = sub(row.kLength, mul(block, s.blockK));
+  Value left = sub(row.kLength, mul(block, keyRows()));
   return select(compare(arith::CmpIPredicate::sgt, left, i32(0)), left,
-                i32(s.blockK));
+                i32(keyRows()));
 }
 
 /// Rows that share keys lie next to each other, the longest first: KV heads
@@ -110,7 +110,7 @@ Value HopperPage::hiddenBlocks(const RowInfo &row, Value selectionRow) {
         Value some = compare(arith::CmpIPredicate::sge, left, i32(0));
         // Reads the first entry where none is left.
         Value block = blockNumber(selectionRow, max(left, i32(0)));
-        Value last = add(mul(block, s.blockK), i32(s.blockK));
+        Value last = add(mul(block, keyRows()), i32(keyRows()));
         Value hides = compare(arith::CmpIPredicate::sgt, last, end);
         scf::ConditionOp::create(b, both(some, hides), n);
       },
@@ -141,7 +141,8 @@ void HopperPage::produceRow(RowInfo row, Walk &w) {
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(first.thenBlock());
-    scf::YieldOp::create(b, ValueRange{i32(1), add(keyBlocks, i32(1))});
+    Value behind = mul(add(keyBlocks, i32(1)), tilesOfBlock());
+    scf::YieldOp::create(b, ValueRange{i32(1), behind});
     b.setInsertionPointToStart(first.elseBlock());
     row.masked = hiddenBlocks(row, list);
     Value block = blockNumber(list, place(i32(0), row, row.masked));
@@ -150,6 +151,11 @@ void HopperPage::produceRow(RowInfo row, Walk &w) {
   row.masked = first.getResult(0), row.firstBlock = first.getResult(1);
   row.down = select(turnsBack(row), row.count, row.masked);
 
+  produceBlocks(row, list, w);
+}
+
+/// The row's Q and its words.
+void HopperPage::produceQueries(const RowInfo &row, Walk &w) {
   AwaitOp::create(b, emptyQ, i32(0), other(w.parityQ));
   for (auto [i, value] : llvm::enumerate(valuesOf(row)))
     LLVM::StoreOp::create(b, value, wordOf(w.parityQ, i));
@@ -157,15 +163,23 @@ void HopperPage::produceRow(RowInfo row, Walk &w) {
                        matrixOf(row.batchHead, s.heads), queries, i32(0), fullQ,
                        i32(0));
   w.parityQ = other(w.parityQ);
-  produceBlocks(row, list, w);
 }
 
 /// The row's K and V, the V of each block behind the K of the next.
 void HopperPage::produceBlocks(const RowInfo &row, Value list, Walk &w) {
   Value matrix = div(row.batchHead, i32(s.group));
   Value key = firstKeyOf(row, row.firstBlock);
-  w.k = copyK(key, matrix, w.k);
-  payV(w);
+  if (s.holdsQueries()) {
+    produceQueries(row, w);
+    w.k = copyK(key, matrix, w.k);
+    payV(w);
+  } else {
+    // Q's buffer is handed back at the end of a row, for which the row's last V
+    // has to be there.
+    payV(w);
+    w.k = copyK(key, matrix, w.k);
+    produceQueries(row, w);
+  }
   w.v.key = key, w.v.matrix = matrix;
   w.v.valid = validKeysOf(row, row.firstBlock);
   auto rest = scf::ForOp::create(

@@ -108,7 +108,7 @@ struct WritePattern : TilePattern<WriteOp> {
     SmallVector<Value> elements = unpack(rewriter, loc, adaptor.getValue());
     int64_t next = 0;
     for (int64_t piece = 0; piece < piecesOf(tile.getRows(), warps); ++piece)
-      for (int64_t k = 0; k < tile.getColumns(); k += 16) {
+      for (int64_t k = 0; k < op.getValue().getType().getColumns(); k += 16) {
         SmallVector<Value> words;
         for (int64_t i = 0; i < 4; ++i, next += 2)
           words.push_back(LLVM::BitcastOp::create(
@@ -144,7 +144,9 @@ struct SendPattern : TilePattern<SendOp> {
     t.b.setInsertionPointToStart(one.thenBlock());
     Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
     Value first = t.mul(group, 64), row = t.add(adaptor.getRow(), first);
-    for (int64_t panel = 0; panel < tile.getPanels(); ++panel) {
+    int64_t panels = llvm::divideCeil(
+        op.getColumns().value_or(tile.getColumns()), kPanelColumns);
+    for (int64_t panel = 0; panel < panels; ++panel) {
       Value from = t.sharedAddress(t.advance(
           base, t.add(t.mul(first, 128), panel * tile.getRows() * 128)));
       SmallVector<Value> operands{adaptor.getMap(), from,

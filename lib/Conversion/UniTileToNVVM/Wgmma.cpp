@@ -2,8 +2,9 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// Products of Hopper's tensor cores: wgmma m64nNk16, a in registers, b read
-// from its tile by a descriptor, the sums in flight until waited for.
+// Products of Hopper's tensor cores: wgmma m64nNk16, a in registers or in a
+// tile, b in a tile, both tiles read by descriptors; the sums are in flight
+// until waited for.
 #include "Layout.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -87,16 +88,16 @@ struct MmaStartPattern : TilePattern<MmaStartOp> {
              << result.getRows() << " rows for " << warps.count << " warps";
     Thread t(rewriter, loc, warps);
     SharedType tile = op.getB().getType();
-    // In a cluster a shared address carries the block's rank above bit 18.
-    Value address =
-        t.sharedAddress(t.stage(adaptor.getB(), tile, adaptor.getStage()));
-    Value low = arith::ShRUIOp::create(
-        t.b, arith::AndIOp::create(t.b, address, t.i32(0x3ffff)), t.i32(4));
     int64_t leading = op.getByRows() ? tile.getRows() * 128 / 16 : 1;
-    low = arith::OrIOp::create(t.b, low, t.i32(leading << 16));
+    Value low = descriptor(t, t.stage(adaptor.getB(), tile, adaptor.getStage()),
+                           leading);
 
     int64_t sums = elementsOf(result, warps);
-    SmallVector<Value> words = wordsOf(rewriter, loc, adaptor.getA());
+    SmallVector<Value> words;
+    if (isa<SharedType>(op.getA().getType()))
+      words.push_back(descriptor(t, ownRows(t, adaptor.getA()), 1));
+    else
+      words = wordsOf(rewriter, loc, adaptor.getA());
     SmallVector<Value> operands = words;
     operands.push_back(low);
     std::string constraints =
@@ -116,6 +117,26 @@ struct MmaStartPattern : TilePattern<MmaStartOp> {
     return success();
   }
 
+  /// Low word of a tile's descriptor. In a cluster a shared address carries the
+  /// block's rank above bit 18.
+  static Value descriptor(Thread &t, Value tile, int64_t leading) {
+    Value address =
+        arith::AndIOp::create(t.b, t.sharedAddress(tile), t.i32(0x3ffff));
+    return arith::OrIOp::create(t.b,
+                                arith::ShRUIOp::create(t.b, address, t.i32(4)),
+                                t.i32(leading << 16));
+  }
+
+  /// The warpgroup's 64 rows of a tile. The number of the warpgroup is shuffled
+  /// so that ptxas knows it to be the same for all of a warp, as descriptors
+  /// are in uniform registers.
+  static Value ownRows(Thread &t, Value tile) {
+    Value group = NVVM::ShflOp::create(t.b, t.b.getI32Type(), t.i32(-1),
+                                       t.div(t.id(), 128), t.i32(0), t.i32(31),
+                                       NVVM::ShflKind::idx, UnitAttr());
+    return t.advance(tile, t.mul(group, 64 * 128));
+  }
+
   /// All steps of 16 and their commit: nothing may come between them.
   std::string text(MmaStartOp op, int64_t sums, int64_t words) const {
     SharedType tile = op.getB().getType();
@@ -123,25 +144,34 @@ struct MmaStartPattern : TilePattern<MmaStartOp> {
     std::string text = "{\n"
                        ".reg .pred add;\n"
                        ".reg .b32 low, high;\n"
-                       ".reg .b64 tile;\n";
+                       ".reg .b64 tile, own;\n";
     text += llvm::formatv("mov.b32 high, {0};\n", kDescriptorHigh);
     // Operands: the sums, a's words, the descriptor, whether to add.
     std::string when = "0";
     if (op.getAcc())
       when = "$" + std::to_string(sums + words + 1);
     text += llvm::formatv("setp.ne.b32 add, {0}, 0;\n", when);
-    int64_t steps = op.getA().getType().getColumns() / 16;
+    auto aTile = dyn_cast<SharedType>(op.getA().getType());
+    int64_t steps = (op.getByRows() ? tile.getRows() : tile.getColumns()) / 16;
     for (int64_t step = 0; step < steps; ++step) {
       if (step == 1)
         text += "setp.eq.b32 add, 0, 0;\n";
+      // A tile as a may be transposed too, and is not.
+      std::string a = registers(sums + 4 * step, 4), transposed;
+      if (aTile) {
+        text += llvm::formatv("add.u32 low, ${0}, {1};\n"
+                              "mov.b64 own, {{low, high};\n",
+                              sums, stepBytes(aTile, false, step) / 16);
+        a = "own", transposed = "0, ";
+      }
       text += llvm::formatv(
           "add.u32 low, ${0}, {1};\n"
           "mov.b64 tile, {{low, high};\n"
           "wgmma.mma_async.sync.aligned.m64n{2}k16.f32.{3}.{3} {4}, {5}, tile, "
-          "add, 1, 1, {6};\n",
+          "add, 1, 1, {6}{7};\n",
           sums + words, stepBytes(tile, op.getByRows(), step) / 16,
-          op.getResult().getType().getColumns(), element, registers(0, sums),
-          registers(sums + 4 * step, 4), op.getByRows() ? 1 : 0);
+          op.getResult().getType().getColumns(), element, registers(0, sums), a,
+          transposed, op.getByRows() ? 1 : 0);
     }
     return text + "wgmma.commit_group.sync.aligned;\n}";
   }

@@ -47,8 +47,7 @@ class Config:
         """Is attend the warp-specialised kernel?"""
         rows, keys = map(int, self.block.split("x"))
         sizes = (self.dim, self.value_dim or self.dim, keys)
-        return (chip == "sm_90a" and self.dtype != "f32" and rows in (64, 128) and all(n % 16 == 0 and n <= 128 for n in sizes)
-                and self.scale >= 0)
+        return chip == "sm_90a" and self.dtype != "f32" and rows in (64, 128) and all(n % 16 == 0 for n in sizes) and self.scale >= 0
 
     def program(self):
         b = "1" if self.packed else "?"

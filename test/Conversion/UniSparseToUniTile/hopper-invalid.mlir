@@ -53,23 +53,31 @@ func.func @scale(%q: tensor<1x8x1000x64xf16>, %v: tensor<1x8x1000x64xf16>) -> te
 // -----
 
 func.func @head_dim(%q: tensor<1x8x1000x40xf16>, %v: tensor<1x8x1000x64xf16>) -> tensor<1x8x1000x64xf16> {
-  // expected-error@+1 {{expected a head_dim that is a multiple of 16 up to 128, got 40}}
+  // expected-error@+1 {{expected a head_dim that is a multiple of 16 up to 256, got 40}}
   %o = unisparse.block_sparse_attention %q, %q, %v block <64x64> {unitile.schedule = #unitile.schedule<stages = 2>} : (tensor<1x8x1000x40xf16>, tensor<1x8x1000x40xf16>, tensor<1x8x1000x64xf16>) -> tensor<1x8x1000x64xf16>
   return %o : tensor<1x8x1000x64xf16>
 }
 
 // -----
 
-func.func @head_dim_of_v(%q: tensor<1x8x1000x128xbf16>, %v: tensor<1x8x1000x192xbf16>) -> tensor<1x8x1000x192xbf16> {
-  // expected-error@+1 {{expected a head_dim of v that is a multiple of 16 up to 128, got 192}}
-  %o = unisparse.block_sparse_attention %q, %q, %v block <64x64> {unitile.schedule = #unitile.schedule<stages = 2>} : (tensor<1x8x1000x128xbf16>, tensor<1x8x1000x128xbf16>, tensor<1x8x1000x192xbf16>) -> tensor<1x8x1000x192xbf16>
-  return %o : tensor<1x8x1000x192xbf16>
+func.func @head_dim_of_v(%q: tensor<1x8x1000x128xbf16>, %v: tensor<1x8x1000x136xbf16>) -> tensor<1x8x1000x136xbf16> {
+  // expected-error@+1 {{expected a head_dim of v that is a multiple of 16 up to 256, got 136}}
+  %o = unisparse.block_sparse_attention %q, %q, %v block <64x64> {unitile.schedule = #unitile.schedule<stages = 2>} : (tensor<1x8x1000x128xbf16>, tensor<1x8x1000x128xbf16>, tensor<1x8x1000x136xbf16>) -> tensor<1x8x1000x136xbf16>
+  return %o : tensor<1x8x1000x136xbf16>
 }
 
 // -----
 
 func.func @key_block(%q: tensor<1x8x1000x128xbf16>, %v: tensor<1x8x1000x128xbf16>) -> tensor<1x8x1000x128xbf16> {
-  // expected-error@+1 {{expected a key block that is a multiple of 16 up to 128, got 256}}
-  %o = unisparse.block_sparse_attention %q, %q, %v block <64x256> {unitile.schedule = #unitile.schedule<stages = 2>} : (tensor<1x8x1000x128xbf16>, tensor<1x8x1000x128xbf16>, tensor<1x8x1000x128xbf16>) -> tensor<1x8x1000x128xbf16>
+  // expected-error@+1 {{expected a key block that is a multiple of 16, got 72}}
+  %o = unisparse.block_sparse_attention %q, %q, %v block <64x72> {unitile.schedule = #unitile.schedule<stages = 2>} : (tensor<1x8x1000x128xbf16>, tensor<1x8x1000x128xbf16>, tensor<1x8x1000x128xbf16>) -> tensor<1x8x1000x128xbf16>
+  return %o : tensor<1x8x1000x128xbf16>
+}
+
+// -----
+
+func.func @keys(%q: tensor<1x8x1000x128xbf16>) -> tensor<1x8x1000x128xbf16> {
+  // expected-error@+1 {{expected keys that are a part of the key block of 128, a multiple of 16 up to 128, got 48}}
+  %o = unisparse.block_sparse_attention %q, %q, %q block <64x128> {unitile.schedule = #unitile.schedule<keys = 48>} : (tensor<1x8x1000x128xbf16>, tensor<1x8x1000x128xbf16>, tensor<1x8x1000x128xbf16>) -> tensor<1x8x1000x128xbf16>
   return %o : tensor<1x8x1000x128xbf16>
 }

@@ -11,7 +11,7 @@
 // CHECK-SAME:    %[[QM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[KM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[VM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[OM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}
 // CHECK-SAME:    known_block_size = array<i32: 384, 1, 1>
 // CHECK-SAME:    nvvm.minctasm = 1 : i32
-// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, blocks = 1, producer_registers = 40, consumer_registers = 232>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 128, blocks = 1, producer_registers = 40, consumer_registers = 232>
 // CHECK:         %[[Q:.*]] = unitile.alloc : !unitile.shared<128x128xbf16>
 // CHECK-NEXT:    %[[K:.*]] = unitile.alloc : !unitile.shared<128x128xbf16, 3>
 // CHECK-NEXT:    %[[V:.*]] = unitile.alloc : !unitile.shared<128x128xbf16, 3>
@@ -102,7 +102,7 @@ func.func @selected(%q: !q, %k: !k, %c: !c, %i: !i) -> (!q, tensor<1x8x1000xf32>
 // A schedule that was asked for: the largest score so far, no check of sums,
 // all products done before the exponentials.
 // CHECK-LABEL: gpu.func @attend(
-// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 2, blocks = 1, producer_registers = 40, consumer_registers = 232, reference = running, overlap = false, turns = true>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 2, keys = 128, blocks = 1, producer_registers = 40, consumer_registers = 232, reference = running, overlap = false, turns = true>
 // CHECK:         unitile.alloc : !unitile.shared<128x128xbf16, 2>
 // CHECK:         } consumers {
 // CHECK:           unitile.take_turn first
@@ -134,11 +134,44 @@ func.func @asked(%q: !q) -> !q {
 // CHECK-LABEL: gpu.func @attend(
 // CHECK-SAME:    known_block_size = array<i32: 256, 1, 1>
 // CHECK-SAME:    nvvm.minctasm = 2 : i32
-// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, blocks = 2, producer_registers = 40, consumer_registers = 216>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 64, blocks = 2, producer_registers = 40, consumer_registers = 216>
 // CHECK:         gpu.launch_func {{.*}} blocks in (%c264, %c1, %c1) threads in (%c256, %c1, %c1)
 func.func @one_warpgroup(%q: !q) -> !q {
   %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (!q, !q, !q) -> !q
   return %o : !q
+}
+
+// -----
+
+!q = tensor<1x8x1000x64xf16>
+
+// Q of 256 columns has no place in registers beside O: products read its tile.
+// Its buffer takes O too, of fewer columns, and is handed back at a row's end;
+// the last V of a row is brought before the next row's Q is waited for. Half a
+// key block has room.
+// CHECK-LABEL: gpu.func @attend(
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 2, keys = 64, blocks = 1, producer_registers = 40, consumer_registers = 232>
+// CHECK:         %[[Q:.*]] = unitile.alloc : !unitile.shared<128x256xbf16>
+// CHECK-NEXT:    %[[K:.*]] = unitile.alloc : !unitile.shared<64x256xbf16, 2>
+// CHECK-NEXT:    %[[V:.*]] = unitile.alloc : !unitile.shared<64x192xbf16, 2>
+// CHECK:           scf.while
+// CHECK:             unitile.tensor_copy {{.*}} to %[[V]]
+// CHECK:             unitile.tensor_copy {{.*}} to %[[K]]
+// CHECK:             unitile.tensor_copy {{.*}} to %[[Q]]
+// CHECK:         } consumers {
+// CHECK:           scf.while
+// CHECK:           } do {
+// CHECK-NOT:         unitile.load
+// CHECK:             unitile.mma_start %[[Q]], %[[K]]
+// CHECK:             scf.for
+// CHECK:             unitile.write %{{.*}} to %[[Q]]
+// CHECK:             unitile.send %[[Q]][%{{.*}}] columns 192 to
+// CHECK:             unitile.send_wait
+// CHECK:             unitile.arrive by_thread
+// CHECK-NEXT:        scf.yield
+func.func @wide(%q: tensor<1x8x1000x256xbf16>, %v: tensor<1x8x1000x192xbf16>) -> tensor<1x8x1000x192xbf16> {
+  %o = unisparse.block_sparse_attention %q, %q, %v block <128x128> : (tensor<1x8x1000x256xbf16>, tensor<1x8x1000x256xbf16>, tensor<1x8x1000x192xbf16>) -> tensor<1x8x1000x192xbf16>
+  return %o : tensor<1x8x1000x192xbf16>
 }
 
 // -----

@@ -11,7 +11,7 @@
 // warp-specialised kernel, whose schedule leaves no number open.
 // CHECK-LABEL: func.func @d128(
 // SM90:          #unitile.tiles<rows = 128, keys = 128>
-// SM90A:         #unitile.schedule<stages = 3, blocks = 1, producer_registers = 40, consumer_registers = 232>
+// SM90A:         #unitile.schedule<stages = 3, keys = 128, blocks = 1, producer_registers = 40, consumer_registers = 232>
 // SM86:          #unitile.tiles<rows = 128, keys = 128>
 // SM120:         #unitile.tiles<rows = 128, keys = 64>
 func.func @d128(%q: tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16> {
@@ -22,9 +22,10 @@ func.func @d128(%q: tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16> {
 
 // -----
 
-// 99 KiB of shared memory hold 128 rows of 256 elements with 32 keys.
+// 99 KiB of shared memory hold 128 rows of 256 elements with 32 keys. Half a key
+// block at a time has two stages on Hopper.
 // CHECK-LABEL: func.func @d256(
-// SM90A:         #unitile.tiles<rows = 128, keys = 64>
+// SM90A:         #unitile.schedule<stages = 2, keys = 64, blocks = 1, producer_registers = 40, consumer_registers = 232>
 // SM90:          #unitile.tiles<rows = 128, keys = 64>
 // SM86:          #unitile.tiles<rows = 128, keys = 32>
 // SM120:         #unitile.tiles<rows = 128, keys = 32>
@@ -69,8 +70,8 @@ func.func @score(%q: tensor<1x4x64x64xbf16>, %p: tensor<1x4x512x64xbf16>) -> (te
 // -----
 
 // What the warp-specialised kernel does not do keeps portable tiles on every
-// chip: a scale that is not above 0, f32, head_dims and blocks that are no
-// multiples of 16 up to 128 (query blocks: 64 or 128).
+// chip: a scale that is not above 0, f32, head_dims and key blocks that are no
+// multiples of 16, query blocks that are not 64 or 128.
 // CHECK-LABEL: func.func @portable(
 // CHECK-COUNT-5: #unitile.tiles<
 // CHECK-NOT:     #unitile.schedule<
@@ -81,7 +82,7 @@ func.func @portable(%q: tensor<1x4x512x64xbf16>, %f: tensor<1x4x512x64xf32>, %d:
     : (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32>
   %2 = unisparse.block_sparse_attention %d, %d, %d block <128x128>
     : (tensor<1x4x512x72xbf16>, tensor<1x4x512x72xbf16>, tensor<1x4x512x72xbf16>) -> tensor<1x4x512x72xbf16>
-  %3 = unisparse.block_sparse_attention %q, %q, %q block <128x256>
+  %3 = unisparse.block_sparse_attention %q, %q, %q block <128x40>
     : (tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16>
   %4 = unisparse.block_sparse_attention %q, %q, %q block <48x128>
     : (tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16>

@@ -103,6 +103,47 @@ gpu.module @copies {
 
 // -----
 
+gpu.module @tile_products {
+  // A tile as a: its descriptor stands in a's place, the warpgroup's 64 rows of
+  // 128 bytes further on, and does not transpose. Panels of 128 rows lie 16384
+  // bytes apart.
+  // CHECK-LABEL: gpu.func @tile_products
+  // CHECK:         %[[GROUP:.*]] = nvvm.shfl.sync idx
+  // CHECK:         %[[ROWS:.*]] = arith.constant 8192 : i32
+  // CHECK:         arith.muli %[[GROUP]], %[[ROWS]]
+  // CHECK:         add.u32 low, $32, 0;
+  // CHECK-SAME:      mov.b64 own, {low, high};
+  // CHECK-SAME:      add.u32 low, $33, 0;
+  // CHECK-SAME:      mov.b64 tile, {low, high};
+  // CHECK-SAME:      wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {$0, $1,
+  // CHECK-SAME:      $31}, own, tile, add, 1, 1, 0, 0;
+  // CHECK-SAME:      add.u32 low, $32, 1024;
+  // CHECK-SAME:      add.u32 low, $33, 512;
+  // Of 80 columns and 64 rows, the write and the send leave the rest alone.
+  // CHECK-COUNT-3: nvvm.stmatrix
+  // CHECK-NOT:     nvvm.stmatrix
+  // CHECK:         llvm.inline_asm {{.*}}cp.async.bulk.tensor.3d.global
+  // CHECK-NOT:     cp.async.bulk.tensor
+  // CHECK:         nvvm.cp.async.bulk.commit.group
+  gpu.func @tile_products(%map: !llvm.ptr {unitile.tensor_map}, %o: !llvm.ptr<1>, %i: i32, %x: bf16, %stride: i64)
+      kernel attributes {known_block_size = array<i32: 256, 1, 1>} {
+    %q = unitile.alloc : !unitile.shared<128x80xbf16>
+    %k = unitile.alloc : !unitile.shared<64x80xbf16, 2>
+    unitile.mma_fence
+    %s = unitile.mma_start %q, %k[%i] : !unitile.shared<128x80xbf16>, !unitile.shared<64x80xbf16, 2> -> !unitile.fragment<128x64xf32>
+    %r = unitile.mma_wait 0, %s : !unitile.fragment<128x64xf32>
+    %w = unitile.fill %x : bf16 -> !unitile.fragment<128x48xbf16>
+    unitile.write %w to %q[%i] : !unitile.fragment<128x48xbf16>, !unitile.shared<128x80xbf16>
+    unitile.send %q[%i] columns 48 to %map[%i, %i] : !unitile.shared<128x80xbf16>
+    unitile.send_wait written
+    unitile.store %r to %o row %i limit %i stride %stride : !unitile.fragment<128x64xf32>
+    gpu.return
+  }
+}
+// PTX-LABEL: .entry tile_products
+
+// -----
+
 gpu.module @products {
   // S = Q K^T: columns of K in steps of 16, 32 bytes apart in a panel of 64.
   // CHECK-LABEL: gpu.func @products

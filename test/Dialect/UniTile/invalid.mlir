@@ -179,9 +179,41 @@ func.func @barriers_count(%b: !unitile.barriers<0>) { return }
 
 // -----
 
-func.func @write_u1(%x: !unitile.fragment<128x64xbf16>, %t: !unitile.shared<128x128xbf16>, %i: i32) {
-  // expected-error@+1 {{[U1] expected '!unitile.fragment<128x128xbf16>', got '!unitile.fragment<128x64xbf16>'}}
-  unitile.write %x to %t[%i] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x128xbf16>
+func.func @write_u1(%x: !unitile.fragment<128x64xbf16>, %t: !unitile.shared<64x128xbf16>, %i: i32) {
+  // expected-error@+1 {{[U1] expected '!unitile.fragment<64x64xbf16>', got '!unitile.fragment<128x64xbf16>'}}
+  unitile.write %x to %t[%i] : !unitile.fragment<128x64xbf16>, !unitile.shared<64x128xbf16>
+  return
+}
+
+// -----
+
+func.func @write_u1_columns(%x: !unitile.fragment<128x128xbf16>, %t: !unitile.shared<128x64xbf16>, %i: i32) {
+  // expected-error@+1 {{[U1] expected at most 64 columns, got 128}}
+  unitile.write %x to %t[%i] : !unitile.fragment<128x128xbf16>, !unitile.shared<128x64xbf16>
+  return
+}
+
+// -----
+
+func.func @send_columns(%map: !llvm.ptr, %t: !unitile.shared<128x64xbf16>, %i: i32) {
+  // expected-error@+1 {{expected at most 64 columns, got 128}}
+  unitile.send %t[%i] columns 128 to %map[%i, %i] : !unitile.shared<128x64xbf16>
+  return
+}
+
+// -----
+
+func.func @mma_start_a_stages(%a: !unitile.shared<64x64xbf16, 2>, %k: !unitile.shared<128x64xbf16>, %i: i32) {
+  // expected-error@+1 {{[U4] expected one stage of a, got 2}}
+  %s = unitile.mma_start %a, %k[%i] : !unitile.shared<64x64xbf16, 2>, !unitile.shared<128x64xbf16> -> !unitile.fragment<64x128xf32>
+  return
+}
+
+// -----
+
+func.func @mma_start_a_u4(%a: !unitile.shared<64x64xbf16>, %k: !unitile.shared<128x128xbf16>, %i: i32) {
+  // expected-error@+1 {{[U4] expected a with 128 columns to go with b, got 64}}
+  %s = unitile.mma_start %a, %k[%i] : !unitile.shared<64x64xbf16>, !unitile.shared<128x128xbf16> -> !unitile.fragment<64x128xf32>
   return
 }
 

@@ -97,6 +97,7 @@ func.func @f32(%q: !unitile.shared<64x32xf32>, %k: !unitile.shared<24x32xf32, 2>
 // CHECK:         unitile.arrive %{{.*}}[%{{.*}}] : !unitile.barriers<3>
 // CHECK:         unitile.arrive by_thread %{{.*}}[%{{.*}}] : !unitile.barriers<3>
 // CHECK:         unitile.send %{{.*}}[%{{.*}}] to %{{.*}}[%{{.*}}, %{{.*}}] : !unitile.shared<128x64xbf16, 3>
+// CHECK-NEXT:    unitile.send %{{.*}}[%{{.*}}] columns 48 to %{{.*}}
 // CHECK-NEXT:    unitile.send_wait{{$}}
 // CHECK-NEXT:    unitile.send_wait written
 func.func @copy_engine(%map: !llvm.ptr, %i: i32) {
@@ -110,6 +111,7 @@ func.func @copy_engine(%map: !llvm.ptr, %i: i32) {
   unitile.arrive %b[%i] : !unitile.barriers<3>
   unitile.arrive by_thread %b[%i] : !unitile.barriers<3>
   unitile.send %k[%i] to %map[%i, %i] : !unitile.shared<128x64xbf16, 3>
+  unitile.send %k[%i] columns 48 to %map[%i, %i] : !unitile.shared<128x64xbf16, 3>
   unitile.send_wait
   unitile.send_wait written
   return

@@ -76,11 +76,27 @@ LogicalResult LoadOp::verify() {
 }
 
 LogicalResult WriteOp::verify() {
-  return verifyWhole(*this, getTile().getType(), getValue().getType());
+  SharedType tile = getTile().getType();
+  FragmentType value = getValue().getType();
+  if (value.getColumns() > tile.getColumns()) // [U1]
+    return emitOpError("[U1] expected at most ")
+           << tile.getColumns() << " columns, got " << value.getColumns();
+  auto written = SharedType::get(getContext(), tile.getRows(),
+                                 value.getColumns(), tile.getElementType(), 1);
+  return verifyWhole(*this, written, value);
+}
+
+LogicalResult SendOp::verify() {
+  int64_t columns = getTile().getType().getColumns();
+  if (getColumns().value_or(1) > uint64_t(columns))
+    return emitOpError("expected at most ")
+           << columns << " columns, got " << *getColumns();
+  return success();
 }
 
 /// U2 to U4 of a product.
-static LogicalResult verifyProduct(Operation *op, FragmentType a, SharedType b,
+template <typename AType>
+static LogicalResult verifyProduct(Operation *op, AType a, SharedType b,
                                    FragmentType acc, bool byRows) {
   if (a.getElementType() != b.getElementType()) // [U2]
     return op->emitOpError("[U2] expected a with b's element type ")
@@ -116,10 +132,19 @@ LogicalResult MmaStartOp::verify() {
   if (getAcc() && getAcc().getType() != getResult().getType())
     return emitOpError("expected acc of the result's type ")
            << getResult().getType() << ", got " << getAcc().getType();
-  if (getA().getType().getElementType().isF32())
+  if (getB().getType().getElementType().isF32())
     return emitOpError("[U2] expected a 16-bit element type, got 'f32'");
-  return verifyProduct(*this, getA().getType(), getB().getType(),
-                       getResult().getType(), getByRows());
+  auto verify = [&](auto a) {
+    return verifyProduct(*this, a, getB().getType(), getResult().getType(),
+                         getByRows());
+  };
+  auto tile = dyn_cast<SharedType>(getA().getType());
+  if (!tile)
+    return verify(cast<FragmentType>(getA().getType()));
+  if (tile.getStages() != 1) // [U4]
+    return emitOpError("[U4] expected one stage of a, got ")
+           << tile.getStages();
+  return verify(tile);
 }
 
 LogicalResult TensorMapOp::verify() { // [U17]

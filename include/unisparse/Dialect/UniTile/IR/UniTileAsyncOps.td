@@ -275,7 +275,8 @@ def UniTile_ClearOp : UniTile_Op<"clear", [MemoryEffects<[MemWrite]>]> {
 def UniTile_WriteOp : UniTile_Op<"write", [MemoryEffects<[MemWrite]>]> {
   let summary = "Write a fragment into a tile";
   let description = [{
-    Constraint U1: the fragment has the tile's rows, columns and element type.
+    Constraint U1: the fragment has the tile's rows and element type, and at
+    most its columns, the first of which it fills.
 
     ```mlir
     func.func @write(%x: !unitile.fragment<128x64xbf16>, %stage: i32) {
@@ -295,9 +296,9 @@ def UniTile_SendOp : UniTile_Op<"send", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "Start the copy of a written tile to global memory";
   let description = [{
     Each warpgroup waits for its own threads and sends the 64 rows that they
-    wrote (`unitile.write`). `map` is as that of `unitile.tensor_copy`, its
-    boxes of 64 rows; rows and columns that the matrix does not have are not
-    written.
+    wrote (`unitile.write`), of the first `columns` columns or all. `map` is as
+    that of `unitile.tensor_copy`, its boxes of 64 rows; rows and columns that
+    the matrix does not have are not written.
 
     ```mlir
     func.func @send(%map: !llvm.ptr, %row: i32, %matrix: i32, %stage: i32) {
@@ -309,10 +310,12 @@ def UniTile_SendOp : UniTile_Op<"send", [MemoryEffects<[MemRead, MemWrite]>]> {
     ```
   }];
   let arguments = (ins UniTile_SharedType:$tile, I32:$stage,
-                       UniTile_GenericPtr:$map, I32:$row, Variadic<I32>:$matrix);
+                       UniTile_GenericPtr:$map, I32:$row, Variadic<I32>:$matrix,
+                       OptionalAttr<ConfinedAttr<I64Attr, [IntPositive]>>:$columns);
   let assemblyFormat = [{
-    $tile `[` $stage `]` `to` $map `[` $row (`,` $matrix^)? `]` attr-dict `:` qualified(type($tile))
+    $tile `[` $stage `]` (`columns` $columns^)? `to` $map `[` $row (`,` $matrix^)? `]` attr-dict `:` qualified(type($tile))
   }];
+  let hasVerifier = 1;
 }
 
 def UniTile_SendWaitOp : UniTile_Op<"send_wait", [MemoryEffects<[MemRead, MemWrite]>]> {
@@ -350,15 +353,17 @@ def UniTile_MmaFenceOp : UniTile_Op<"mma_fence", [MemoryEffects<[MemRead, MemWri
 
 def UniTile_MmaStartOp : UniTile_Op<"mma_start",
     [MemoryEffects<[MemRead, MemWrite]>, AttrSizedOperandSegments]> {
-  let summary = "Start multiplying a fragment with a tile";
+  let summary = "Start multiplying with a tile";
   let description = [{
     `unitile.mma` that is in flight: nothing may read the result, nor write what
     `a` is in, before a `unitile.mma_wait` has given the result back. Without
     `acc` the result is the product alone; with it the product is added to
     `acc` where `when` holds, and replaces it elsewhere. Every start is a group
-    that `unitile.mma_wait` counts.
+    that `unitile.mma_wait` counts. `a` is a fragment or a tile, of which each
+    warpgroup multiplies its own 64 rows; a tile must not be written before a
+    `unitile.mma_wait` either.
 
-    Constraints U2 to U4 as in `unitile.mma`.
+    Constraints U2 to U4 as in `unitile.mma`; a tile has one stage (U4).
 
     ```mlir
     func.func @start(%a: !unitile.fragment<128x64xbf16>, %stage: i32) -> !unitile.fragment<128x128xf32> {
@@ -370,13 +375,14 @@ def UniTile_MmaStartOp : UniTile_Op<"mma_start",
     }
     ```
   }];
-  let arguments = (ins UniTile_FragmentType:$a, UniTile_SharedType:$b, I32:$stage,
+  let arguments = (ins AnyTypeOf<[UniTile_FragmentType, UniTile_SharedType]>:$a,
+                       UniTile_SharedType:$b, I32:$stage,
                        Optional<UniTile_FragmentType>:$acc, Optional<I1>:$when,
                        UnitAttr:$by_rows);
   let results = (outs UniTile_FragmentType:$result);
   let assemblyFormat = [{
     $a `,` $b `[` $stage `]` (`,` $acc^ `when` $when)? (`by_rows` $by_rows^)? attr-dict
-    `:` qualified(type($a)) `,` qualified(type($b)) (`,` qualified(type($acc))^)?
+    `:` type($a) `,` qualified(type($b)) (`,` qualified(type($acc))^)?
     `->` qualified(type($result))
   }];
   let hasVerifier = 1;

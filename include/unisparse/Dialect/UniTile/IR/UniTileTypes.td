@@ -122,10 +122,13 @@ def UniTile_ScheduleAttr : AttrDef<UniTile_Dialect, "Schedule"> {
     to the compiler. Whatever it says, the rows of a block of threads form one
     stream: the first scores of a row are started beside the last output of the
     row before, so neither the start nor the end of a row drains the tensor cores.
+    Where head_dim, of v too, is above 128, Q has no place in registers: it stays
+    in shared memory, and a row ends before the next one begins.
 
     | | |
     |---|---|
     | `stages` | pairs of a K and a V tile between the producer and the consumers |
+    | `keys` | rows of such a tile: the key block or a part of it, a multiple of 16 up to 128 |
     | `blocks` | blocks of threads that share a multiprocessor |
     | `producer_registers`, `consumer_registers` | of a thread; all warps of a multiprocessor share 64 Ki |
     | `reference` | `running`: the largest score so far, O rescaled in every block. `speculative`: that of the row's first block; later blocks only check that their sums stay in range, and are taken again where not |
@@ -136,6 +139,7 @@ def UniTile_ScheduleAttr : AttrDef<UniTile_Dialect, "Schedule"> {
   }];
   let parameters = (ins
     DefaultValuedParameter<"int64_t", "0">:$stages,
+    DefaultValuedParameter<"int64_t", "0">:$keys,
     DefaultValuedParameter<"int64_t", "0">:$blocks,
     DefaultValuedParameter<"int64_t", "0">:$producer_registers,
     DefaultValuedParameter<"int64_t", "0">:$consumer_registers,
