@@ -229,7 +229,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
     PassTurnOp::create(b);
   scores =
       named("scores", MmaWaitOp::create(b, overlap ? 1 : 0, scores, Value()));
-  ArriveOp::create(b, emptyK, x.now.slot, false);
+  leave(emptyK, x.now.slot);
 
   Value reference = x.reference, sum = x.sum;
   if (kind == Step::NewRow) {
@@ -245,7 +245,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
                  TestOp::create(b, fullV, x.behind.slot, x.behind.parity));
 
   x.output = named("output", MmaWaitOp::create(b, 0, output, x.probabilities));
-  ArriveOp::create(b, emptyV, behind.slot, false);
+  leave(emptyV, behind.slot);
   if (kind == Step::NewRow)
     storeRow(currentRow(x), x.output, reference, sum);
   x.adds = flag(kind != Step::NewRow);
@@ -253,7 +253,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
   if (kind == Step::NewRow) {
     // The buffer's next Q may come once O has left it.
     SendWaitOp::create(b, false);
-    ArriveOp::create(b, emptyQ, i32(0), /*by_thread=*/true);
+    ArriveOp::create(b, emptyQ, i32(0), /*by_thread=*/true, IntegerAttr());
     x.row = row, x.parityQ = other(x.parityQ);
   }
   return x;
@@ -265,12 +265,12 @@ HopperPage::Stream HopperPage::firstBlock(const RowInfo &row) {
   x.row = row, x.now = start(), x.parityQ = i32(1);
   x.queries =
       LoadOp::create(b, fragment(s.headDim, s.element), queries, i32(0));
-  ArriveOp::create(b, emptyQ, i32(0), /*by_thread=*/true);
+  ArriveOp::create(b, emptyQ, i32(0), /*by_thread=*/true, IntegerAttr());
   AwaitOp::create(b, fullK, x.now.slot, x.now.parity);
   MmaFenceOp::create(b);
   Value scores = startScores(x);
   scores = MmaWaitOp::create(b, 0, scores, Value());
-  ArriveOp::create(b, emptyK, x.now.slot, false);
+  leave(emptyK, x.now.slot);
   scores = maskWhereNeeded(scores, row);
   x.reference = firstReference(scores);
   takeExponentials(Step::NewRow, x, scores);
@@ -381,7 +381,7 @@ void HopperPage::lastOutput(Stream x) {
   MmaFenceOp::create(b);
   Value output = startOutput(x);
   output = MmaWaitOp::create(b, 0, output, x.probabilities);
-  ArriveOp::create(b, emptyV, x.behind.slot, false);
+  leave(emptyV, x.behind.slot);
   storeRow(currentRow(x), output, x.reference, x.sum);
   SendWaitOp::create(b, /*written=*/true);
 }
@@ -391,7 +391,7 @@ void HopperPage::consume() {
   auto isRow = [&](const RowInfo &row) {
     return compare(arith::CmpIPredicate::sgt, row.count, zero);
   };
-  AwaitOp::create(b, fullQ, zero, zero);
+  awaitQ(zero);
   RowInfo row = readRow(zero);
   auto some = scf::IfOp::create(b, isRow(row), false);
   OpBuilder::InsertionGuard guard(b);
@@ -405,7 +405,7 @@ void HopperPage::consume() {
       b, onward, state,
       [&](OpBuilder &, Location, ValueRange v) {
         Stream y = remainingBlocks(unpack(v));
-        AwaitOp::create(b, fullQ, zero, y.parityQ);
+        awaitQ(y.parityQ);
         RowInfo next = readRow(y.parityQ);
         SmallVector<Value> values = pack(y);
         if (carriesRows())
