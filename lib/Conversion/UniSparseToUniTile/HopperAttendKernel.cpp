@@ -32,7 +32,7 @@ static int64_t tileBytes(const AttendSpec &s, int64_t rows, int64_t columns) {
 }
 
 /// Shared memory of a block with so many stages of so many keys.
-static int64_t sharedBytesOf(const AttendSpec &s, int64_t keys,
+static int64_t sharedBytesOf(const AttendSpec &s, int64_t keys, int64_t cluster,
                              int64_t stages) {
   int64_t bytes = tileBytes(s, s.blockQ, s.headDim);
   if (s.headDim < s.valueDim)
@@ -40,22 +40,23 @@ static int64_t sharedBytesOf(const AttendSpec &s, int64_t keys,
   bytes +=
       stages * (tileBytes(s, keys, s.headDim) + tileBytes(s, keys, s.valueDim));
   // Two full and two empty barriers a stage, two of the queries, one of tiles
-  // to clear; the words.
-  return llvm::alignTo(bytes + 8 * (4 * stages + 2 + s.packed), 16) +
+  // to clear, one of the cluster's other queries; the words.
+  int64_t barriers = 4 * stages + 2 + s.packed + (cluster > 1);
+  return llvm::alignTo(bytes + 8 * barriers, 16) +
          4 * RowInfo::placesOf(s.packed) * RowInfo::wordsOf(s.packed);
 }
 
 int64_t HopperSchedule::sharedBytes(const AttendSpec &s) const {
-  return sharedBytesOf(s, attr.getKeys(), attr.getStages());
+  return sharedBytesOf(s, attr.getKeys(), attr.getCluster(), attr.getStages());
 }
 
 /// The most stages of so many keys with which so many blocks share a
 /// multiprocessor.
-static int64_t stagesThatFit(const AttendSpec &s, int64_t keys, int64_t blocks,
-                             int64_t sharedBytes) {
+static int64_t stagesThatFit(const AttendSpec &s, int64_t keys, int64_t cluster,
+                             int64_t blocks, int64_t sharedBytes) {
   int64_t each = (sharedBytes + kReservedBytes) / blocks - kReservedBytes;
   int64_t stages = kMostStages;
-  while (stages > 0 && sharedBytesOf(s, keys, stages) > each)
+  while (stages > 0 && sharedBytesOf(s, keys, cluster, stages) > each)
     --stages;
   return stages;
 }
@@ -72,13 +73,35 @@ static bool isPartOfBlock(const AttendSpec &s, int64_t keys) {
 
 /// The largest part of a key block whose fragments and two stages have room;
 /// 0 where none has.
-static int64_t keysThatFit(const AttendSpec &s, int64_t sharedBytes) {
+static int64_t keysThatFit(const AttendSpec &s, int64_t cluster,
+                           int64_t sharedBytes) {
   for (int64_t keys = std::min<int64_t>(128, s.blockK); keys > 0; --keys)
     if (isPartOfBlock(s, keys) &&
         fragmentRegisters(s, keys) <= kFragmentRegisters &&
-        stagesThatFit(s, keys, 1, sharedBytes) >= 2)
+        stagesThatFit(s, keys, cluster, 1, sharedBytes) >= 2)
       return keys;
   return 0;
+}
+
+/// The cluster that was asked for, or the largest: two blocks of threads where
+/// heads in pairs attend to the same blocks of the same keys.
+static FailureOr<int64_t>
+clusterOf(const AttendSpec &s, int64_t asked,
+          function_ref<InFlightDiagnostic()> emitError) {
+  bool paired =
+      s.group % 2 == 0 && (!s.hasSelection || s.selectionGroup % 2 == 0);
+  int64_t most = paired && !s.packed ? 2 : 1;
+  if (!asked || asked == 1 || asked == most)
+    return asked ? asked : most;
+  if (most == 2)
+    return emitError() << "expected a cluster of 1 or 2, got " << asked;
+  if (s.packed)
+    return emitError() << "expected a cluster of 1 for a packed batch, whose "
+                          "tiles are cleared block by block, got "
+                       << asked;
+  return emitError() << "expected a cluster of 1 where heads do not share keys "
+                        "and selection in pairs, got "
+                     << asked;
 }
 
 FailureOr<HopperSchedule>
@@ -87,7 +110,7 @@ unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
                             function_ref<InFlightDiagnostic()> emitError) {
   MLIRContext *context = s.element.getContext();
   if (!asked)
-    asked = ScheduleAttr::get(context, 0, 0, 0, 0, 0, Reference::Speculative,
+    asked = ScheduleAttr::get(context, 0, 0, 0, 0, 0, 0, Reference::Speculative,
                               /*overlap=*/true, /*turns=*/false);
   if (!s.element.isF16() && !s.element.isBF16())
     return emitError() << "expected f16 or bf16, got " << s.element;
@@ -108,8 +131,11 @@ unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
   if (asked.getTurns() && groups != 2)
     return emitError() << "expected query blocks of 128 rows for turns, got "
                        << s.blockQ;
+  FailureOr<int64_t> cluster = clusterOf(s, asked.getCluster(), emitError);
+  if (failed(cluster))
+    return failure();
   int64_t keys =
-      asked.getKeys() ? asked.getKeys() : keysThatFit(s, sharedBytes);
+      asked.getKeys() ? asked.getKeys() : keysThatFit(s, *cluster, sharedBytes);
   if (!isPartOfBlock(s, keys))
     return emitError() << "expected keys that are a part of the key block of "
                        << s.blockK << ", a multiple of 16 up to 128, got "
@@ -118,8 +144,11 @@ unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
   // then two blocks share a multiprocessor, where they fit.
   int64_t blocks = asked.getBlocks();
   if (!blocks)
-    blocks = groups == 1 && stagesThatFit(s, keys, 2, sharedBytes) >= 2 ? 2 : 1;
-  int64_t fit = stagesThatFit(s, keys, blocks, sharedBytes);
+    blocks =
+        groups == 1 && stagesThatFit(s, keys, *cluster, 2, sharedBytes) >= 2
+            ? 2
+            : 1;
+  int64_t fit = stagesThatFit(s, keys, *cluster, blocks, sharedBytes);
   int64_t stages = asked.getStages() ? asked.getStages() : fit;
   if (stages < 2 || stages > fit)
     return emitError() << "expected 2 to " << fit
@@ -138,8 +167,8 @@ unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
                        << kRegisters << ", got "
                        << (producer + groups * consumer) * 128 * blocks;
   return HopperSchedule{ScheduleAttr::get(
-      context, stages, keys, blocks, producer, consumer, asked.getReference(),
-      asked.getOverlap(), asked.getTurns())};
+      context, stages, keys, blocks, *cluster, producer, consumer,
+      asked.getReference(), asked.getOverlap(), asked.getTurns())};
 }
 
 //===----------------------------------------------------------------------===//
@@ -213,26 +242,32 @@ void HopperPage::reserveShared() {
   outputs = s.headDim >= s.valueDim
                 ? queries
                 : namedTile("outputs", s.blockQ, s.valueDim, 1);
-  // A full buffer is the copy's arrival, an empty one every consumer warp's.
-  int64_t warps = s.blockQ / 16;
+  // A full buffer is the copy's arrival, an empty one every consumer warp's, of
+  // all blocks that it was copied to.
+  int64_t warps = s.blockQ / 16, copies = warps * schedule.getCluster();
   fullK = barriers("full_k", stages, 1), fullV = barriers("full_v", stages, 1);
-  emptyK = barriers("empty_k", stages, warps);
-  emptyV = barriers("empty_v", stages, warps);
+  emptyK = barriers("empty_k", stages, copies);
+  emptyV = barriers("empty_v", stages, copies);
   // Threads read Q and the row's words themselves.
   fullQ = barriers("full_q", 1, 1), emptyQ = barriers("empty_q", 1, 32 * warps);
+  if (inCluster())
+    emptyOtherQ = barriers("empty_other_q", 1, 1);
   if (s.packed)
     fullTail = barriers("full_tail", 1, 1);
   auto pointer = LLVM::LLVMPointerType::get(context, 3);
   words =
       named("row", WordsOp::create(b, pointer, IntegerAttr(),
                                    RowInfo::placesOf(s.packed) * rowWords()));
-  BarrierOp::create(b);
+  BarrierOp::create(b, inCluster());
 }
 
 void HopperPage::build(const Host &host) {
   // Registers move between roles only where the number at the start is known.
   kernel()->setAttr("nvvm.minctasm", b.getI32IntegerAttr(schedule.getBlocks()));
   kernel()->setAttr(kScheduleAttr, schedule);
+  if (inCluster())
+    kernel().setKnownClusterSize(
+        ArrayRef<int32_t>{static_cast<int32_t>(schedule.getCluster()), 1, 1});
   takeArguments(host);
   reserveShared();
   auto roles =
@@ -245,6 +280,9 @@ void HopperPage::build(const Host &host) {
     b.setInsertionPointToStart(&roles.getConsumers().emplaceBlock());
     consume();
   }
+  // The other block may still arrive at this one's barriers.
+  if (inCluster())
+    BarrierOp::create(b, true);
   finish();
   for (int i = 0; i < 4; ++i)
     kernel().setArgAttr(i, kTensorMapAttr, b.getUnitAttr());
@@ -331,7 +369,8 @@ unisparse::lowerToHopperKernel(HostSide &host, gpu::GPUModuleOp kernels,
   in.lq = host.i32(lq), in.lk = host.i32(lk), in.slots = host.i32(slots);
   in.keyBlocks = host.i32(host.ceilDiv(lk, spec.blockK));
   page.build(in);
-  // No more blocks of threads than rows: none at all for none.
+  // No more blocks of threads than rows: none at all for none. Both numbers are
+  // whole clusters, as heads are.
   Value rows = host.b.createOrFold<arith::MulIOp>(
       host.b.createOrFold<arith::MulIOp>(slots, batch), host.index(spec.heads));
   Value blocks = host.b.createOrFold<arith::MinUIOp>(

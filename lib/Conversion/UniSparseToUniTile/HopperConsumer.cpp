@@ -229,7 +229,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
     PassTurnOp::create(b);
   scores =
       named("scores", MmaWaitOp::create(b, overlap ? 1 : 0, scores, Value()));
-  ArriveOp::create(b, emptyK, x.now.slot, false);
+  leave(emptyK, x.now.slot);
 
   Value reference = x.reference, sum = x.sum;
   if (kind == Step::NewRow) {
@@ -245,7 +245,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
                  TestOp::create(b, fullV, x.behind.slot, x.behind.parity));
 
   x.output = named("output", MmaWaitOp::create(b, 0, output, x.probabilities));
-  ArriveOp::create(b, emptyV, behind.slot, false);
+  leave(emptyV, behind.slot);
   if (kind == Step::NewRow)
     storeRow(currentRow(x), x.output, reference, sum);
   x.adds = flag(kind != Step::NewRow);
@@ -253,7 +253,7 @@ HopperPage::Stream HopperPage::step(Step kind, Stream x, const RowInfo &row,
   if (kind == Step::NewRow) {
     // The buffer's next Q may come once O has left it.
     SendWaitOp::create(b, false);
-    ArriveOp::create(b, emptyQ, i32(0), /*by_thread=*/true);
+    ArriveOp::create(b, emptyQ, i32(0), /*by_thread=*/true, IntegerAttr());
     x.row = row, x.parityQ = other(x.parityQ);
   }
   return x;
@@ -268,13 +268,13 @@ HopperPage::Stream HopperPage::firstBlock(const RowInfo &row, Cursor now,
   if (s.holdsQueries()) {
     x.queries =
         LoadOp::create(b, fragment(s.headDim, s.element), queries, i32(0));
-    ArriveOp::create(b, emptyQ, i32(0), /*by_thread=*/true);
+    ArriveOp::create(b, emptyQ, i32(0), /*by_thread=*/true, IntegerAttr());
   }
   AwaitOp::create(b, fullK, x.now.slot, x.now.parity);
   MmaFenceOp::create(b);
   Value scores = startScores(x);
   scores = MmaWaitOp::create(b, 0, scores, Value());
-  ArriveOp::create(b, emptyK, x.now.slot, false);
+  leave(emptyK, x.now.slot);
   scores = maskWhereNeeded(scores, row);
   x.reference = firstReference(scores);
   takeExponentials(Step::NewRow, x, scores);
@@ -389,7 +389,7 @@ void HopperPage::lastOutput(Stream x) {
   MmaFenceOp::create(b);
   Value output = startOutput(x);
   output = MmaWaitOp::create(b, 0, output, x.probabilities);
-  ArriveOp::create(b, emptyV, x.behind.slot, false);
+  leave(emptyV, x.behind.slot);
   storeRow(currentRow(x), output, x.reference, x.sum);
 }
 
@@ -412,7 +412,7 @@ void HopperPage::consumeRows() {
   scf::WhileOp::create(
       b, onward, ValueRange{zero, zero, zero},
       [&](OpBuilder &, Location, ValueRange v) {
-        AwaitOp::create(b, fullQ, zero, v[2]);
+        awaitQ(v[2]);
         RowInfo row = readRow(v[2]);
         SmallVector<Value> values(v);
         if (carriesRows())
@@ -424,7 +424,7 @@ void HopperPage::consumeRows() {
         Stream x = remainingBlocks(firstBlock(row, {v[0], v[1]}, v[2]));
         lastOutput(x);
         SendWaitOp::create(b, /*written=*/false);
-        ArriveOp::create(b, emptyQ, zero, /*by_thread=*/true);
+        ArriveOp::create(b, emptyQ, zero, /*by_thread=*/true, IntegerAttr());
         scf::YieldOp::create(b,
                              ValueRange{x.now.slot, x.now.parity, x.parityQ});
       });
@@ -435,7 +435,7 @@ void HopperPage::consumeRows() {
 /// of the row before.
 void HopperPage::consumeStream() {
   Value zero = i32(0);
-  AwaitOp::create(b, fullQ, zero, zero);
+  awaitQ(zero);
   RowInfo row = readRow(zero);
   auto some = scf::IfOp::create(b, isRow(row), false);
   OpBuilder::InsertionGuard guard(b);
@@ -449,7 +449,7 @@ void HopperPage::consumeStream() {
       b, onward, state,
       [&](OpBuilder &, Location, ValueRange v) {
         Stream y = remainingBlocks(unpack(v));
-        AwaitOp::create(b, fullQ, zero, y.parityQ);
+        awaitQ(y.parityQ);
         RowInfo next = readRow(y.parityQ);
         SmallVector<Value> values = pack(y);
         if (carriesRows())

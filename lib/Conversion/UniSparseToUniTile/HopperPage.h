@@ -65,8 +65,33 @@ private:
   void takeArguments(const Host &host);
   void reserveShared();
 
+  // Clusters: two blocks of threads do the same row of query blocks for two
+  // neighbouring heads. The first one's producer copies every K and V into
+  // both, and each its Q; the other one's only passes on that its Q has been
+  // read.
+  bool inCluster() const { return schedule.getCluster() > 1; }
+  /// Of the first block of a cluster, for what all arrive at.
+  IntegerAttr firstBlockOnly() {
+    return inCluster() ? b.getI32IntegerAttr(0) : IntegerAttr();
+  }
+  /// A tile's buffer may be filled again, for all that this warp knows.
+  void leave(Value empty, Value slot) {
+    ArriveOp::create(b, empty, slot, /*by_thread=*/false, firstBlockOnly());
+  }
+  void awaitQ(Value parity) {
+    AwaitOp::create(b, fullQ, i32(0), parity, inCluster());
+  }
+
   // The producer's half: HopperProducer.cpp.
   void produce();
+  void produceRows();
+  void passOnEmptyQ();
+  void awaitEmptyQ(Value parity);
+  void copyRow(const RowInfo &row, Value parity);
+  Value wordsIn(int64_t block);
+  /// Into all blocks of the cluster.
+  void copy(Value map, Value row, Value matrix, Value tile, Value slot,
+            Value full, Value index);
   struct Walk;
   SmallVector<Value> produceItem(Value nextItem, ValueRange walk);
   void produceRow(RowInfo row, Walk &w);
@@ -136,7 +161,8 @@ private:
   }
   /// Where the two sides write and read; rows that are not carried have two
   /// places in turns, by the parity of their Q's phase.
-  Value wordOf(Value parity, int64_t i) {
+  Value wordOf(Value parity, int64_t i) { return wordOf(words, parity, i); }
+  Value wordOf(Value words, Value parity, int64_t i) {
     Value word = i32(i);
     if (!carriesRows())
       word = add(mul(parity, rowWords()), word);
@@ -214,6 +240,7 @@ private:
   Value slots, keyBlocks, batch;
   Value queries, keys, values, outputs; ///< Tiles.
   Value fullK, fullV, fullQ, emptyK, emptyV, emptyQ, fullTail, words;
+  Value emptyOtherQ; ///< At the first block: the other one's Q.
 };
 
 } // namespace unisparse

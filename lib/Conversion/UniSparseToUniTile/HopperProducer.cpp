@@ -31,8 +31,7 @@ struct HopperPage::Walk {
 
 Cursor HopperPage::copyK(Value key, Value matrix, Cursor to) {
   AwaitOp::create(b, emptyK, to.slot, other(to.parity));
-  TensorCopyOp::create(b, mapK, key, matrixOf(matrix, s.heads / s.group), keys,
-                       to.slot, fullK, to.slot);
+  copy(mapK, key, matrix, keys, to.slot, fullK, to.slot);
   return next(to);
 }
 
@@ -40,12 +39,11 @@ Cursor HopperPage::copyK(Value key, Value matrix, Cursor to) {
 /// factors of 0, which only what is finite forgives, so they are cleared.
 void HopperPage::copyV(Owed &v) {
   AwaitOp::create(b, emptyV, v.to.slot, other(v.to.parity));
-  auto copy = [&](Value full, Value index) {
-    TensorCopyOp::create(b, mapV, v.key, matrixOf(v.matrix, s.heads / s.group),
-                         values, v.to.slot, full, index);
+  auto copyTo = [&](Value full, Value index) {
+    copy(mapV, v.key, v.matrix, values, v.to.slot, full, index);
   };
   if (!s.packed) {
-    copy(fullV, v.to.slot);
+    copyTo(fullV, v.to.slot);
   } else {
     Value zero = i32(0);
     auto whole = scf::IfOp::create(
@@ -53,13 +51,13 @@ void HopperPage::copyV(Owed &v) {
         compare(arith::CmpIPredicate::sge, v.valid, i32(keyRows())), true);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(whole.thenBlock());
-    copy(fullV, v.to.slot);
+    copyTo(fullV, v.to.slot);
     scf::YieldOp::create(b, v.parity);
     b.setInsertionPointToStart(whole.elseBlock());
-    copy(fullTail, zero);
+    copyTo(fullTail, zero);
     AwaitOp::create(b, fullTail, zero, v.parity);
     ClearOp::create(b, values, v.to.slot, v.valid);
-    ArriveOp::create(b, fullV, v.to.slot, /*by_thread=*/true);
+    ArriveOp::create(b, fullV, v.to.slot, /*by_thread=*/true, IntegerAttr());
     scf::YieldOp::create(b, other(v.parity));
     v.parity = whole.getResult(0);
   }
@@ -76,15 +74,18 @@ Value HopperPage::validKeysOf(const RowInfo &row, Value block) {
 }
 
 /// Rows that share keys lie next to each other, the longest first: KV heads
-/// outermost, in them query blocks from the last, in them the group's heads.
+/// outermost, in them query blocks from the last, in them the group's heads. An
+/// item has a head for each block of a cluster; the row is the first one's.
 RowInfo HopperPage::rowOfItem(Value item) {
-  Value perMatrix = mul(slots, s.group);
+  int64_t cluster = schedule.getCluster(), heads = s.group / cluster;
+  Value perMatrix = mul(slots, heads);
   Value matrix = div(item, perMatrix), inMatrix = rem(item, perMatrix);
   RowInfo row;
-  row.slot = div(inMatrix, i32(s.group));
+  row.slot = div(inMatrix, i32(heads));
   if (s.causal)
     row.slot = sub(sub(slots, i32(1)), row.slot);
-  row.batchHead = add(mul(matrix, s.group), rem(inMatrix, i32(s.group)));
+  row.batchHead =
+      add(mul(matrix, s.group), mul(rem(inMatrix, i32(heads)), cluster));
   if (!s.packed) {
     row.unit = row.slot, row.qStart = row.kStart = i32(0);
     row.qLength = lq, row.kLength = lk;
@@ -156,12 +157,7 @@ void HopperPage::produceRow(RowInfo row, Walk &w) {
 
 /// The row's Q and its words.
 void HopperPage::produceQueries(const RowInfo &row, Walk &w) {
-  AwaitOp::create(b, emptyQ, i32(0), other(w.parityQ));
-  for (auto [i, value] : llvm::enumerate(valuesOf(row)))
-    LLVM::StoreOp::create(b, value, wordOf(w.parityQ, i));
-  TensorCopyOp::create(b, mapQ, add(row.qStart, mul(row.unit, s.blockQ)),
-                       matrixOf(row.batchHead, s.heads), queries, i32(0), fullQ,
-                       i32(0));
+  copyRow(row, w.parityQ);
   w.parityQ = other(w.parityQ);
 }
 
@@ -242,15 +238,17 @@ SmallVector<Value> HopperPage::produceItem(Value nextItem, ValueRange state) {
   return SmallVector<Value>(some.getResults());
 }
 
-void HopperPage::produce() {
+void HopperPage::produceRows() {
   Value zero = i32(0);
-  Value items = mul(s.packed ? slots : mul(slots, batch), s.heads);
+  int64_t cluster = schedule.getCluster();
+  Value items = mul(s.packed ? slots : mul(slots, batch), s.heads / cluster);
   auto blockId = arith::IndexCastOp::create(
       b, b.getI32Type(), gpu::BlockIdOp::create(b, gpu::Dimension::x));
   auto blocks = arith::IndexCastOp::create(
       b, b.getI32Type(), gpu::GridDimOp::create(b, gpu::Dimension::x));
   SmallVector<Value> start(Walk::size, zero);
-  start[0] = blockId;
+  start[0] = div(blockId, cluster);
+  Value clusters = div(blocks, cluster);
   auto walk = scf::WhileOp::create(
       b, SmallVector<Type>(Walk::size, b.getI32Type()), start,
       [&](OpBuilder &, Location, ValueRange state) {
@@ -261,11 +259,15 @@ void HopperPage::produce() {
         Value taken = LLVM::AtomicRMWOp::create(
             b, LLVM::AtomicBinOp::add, counter, i32(1),
             LLVM::AtomicOrdering::monotonic, "device");
-        scf::YieldOp::create(b, produceItem(add(blocks, taken), state));
+        scf::YieldOp::create(b, produceItem(add(clusters, taken), state));
       });
   Walk end(walk.getResults());
   payV(end);
-  AwaitOp::create(b, emptyQ, zero, other(end.parityQ));
-  LLVM::StoreOp::create(b, i32(-1), wordOf(end.parityQ, RowInfo::countWord));
-  ArriveOp::create(b, fullQ, zero, /*by_thread=*/true);
+  awaitEmptyQ(other(end.parityQ));
+  for (int64_t block = 0; block < cluster; ++block) {
+    LLVM::StoreOp::create(
+        b, i32(-1), wordOf(wordsIn(block), end.parityQ, RowInfo::countWord));
+    ArriveOp::create(b, fullQ, zero, /*by_thread=*/true,
+                     block ? b.getI32IntegerAttr(block) : IntegerAttr());
+  }
 }

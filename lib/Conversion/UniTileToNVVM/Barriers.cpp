@@ -78,13 +78,17 @@ struct AwaitPattern : TilePattern<AwaitOp> {
   matchAndRewrite(AwaitOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
     Thread t(rewriter, op.getLoc(), warps);
+    StringRef seen = op.getCluster() ? ".acquire.cluster" : "";
     t.ptx(Type(),
-          "{\n"
-          ".reg .pred done;\n"
-          "again:\n"
-          "mbarrier.try_wait.parity.shared::cta.b64 done, [$0], $1;\n"
-          "@!done bra again;\n"
-          "}",
+          ("{\n"
+           ".reg .pred done;\n"
+           "again:\n"
+           "mbarrier.try_wait.parity" +
+           seen +
+           ".shared::cta.b64 done, [$0], $1;\n"
+           "@!done bra again;\n"
+           "}")
+              .str(),
           "r,r,~{memory}", {barrierAddress(t, adaptor), adaptor.getParity()});
     rewriter.eraseOp(op);
     return success();
@@ -118,9 +122,18 @@ struct ArrivePattern : TilePattern<ArriveOp> {
                   ConversionPatternRewriter &rewriter) const override {
     Thread t(rewriter, op.getLoc(), warps);
     Value address = barrierAddress(t, adaptor);
+    std::string arrive = "mbarrier.arrive.shared::cta.b64 _, [$0];\n";
+    if (op.getBlock()) {
+      // `.release.cluster` is a fence of all memory: not where products alone
+      // are to be told of, which are waited for.
+      address = t.inBlock(address, *op.getBlock());
+      arrive = op.getByThread()
+                   ? "mbarrier.arrive.release.cluster.shared::cluster.b64 "
+                     "_, [$0];\n"
+                   : "mbarrier.arrive.shared::cluster.b64 _, [$0];\n";
+    }
     if (op.getByThread()) {
-      t.ptx(Type(), "mbarrier.arrive.shared::cta.b64 _, [$0];", "r,~{memory}",
-            address);
+      t.ptx(Type(), StringRef(arrive).rtrim(), "r,~{memory}", address);
     } else {
       // Predicated, not branched over: a branch would cut the block that ptxas
       // schedules. Elected, not compared with lane 0, whose number would take a
@@ -129,8 +142,8 @@ struct ArrivePattern : TilePattern<ArriveOp> {
             "{\n"
             ".reg .pred first;\n"
             "elect.sync _|first, 0xffffffff;\n"
-            "@first mbarrier.arrive.shared::cta.b64 _, [$0];\n"
-            "}",
+            "@first " +
+                arrive + "}",
             "r,~{memory}", address);
     }
     rewriter.eraseOp(op);

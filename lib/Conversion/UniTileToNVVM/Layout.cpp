@@ -85,6 +85,19 @@ Value Thread::sharedAddress(Value pointer) {
   return LLVM::PtrToIntOp::create(b, b.getI32Type(), pointer);
 }
 
+// Text, as NVVM's mapa gives a pointer of 64 bits. Not volatile: it may be
+// shared and moved.
+Value Thread::inBlock(Value sharedAddress, int64_t block) {
+  auto op = LLVM::InlineAsmOp::create(
+      b, b.getI32Type(), ValueRange{sharedAddress, i32(block)},
+      "mapa.shared::cluster.u32 $0, $1, $2;", "=r,r,r",
+      /*has_side_effects=*/false, /*is_align_stack=*/false,
+      LLVM::TailCallKind::None,
+      LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT),
+      ArrayAttr());
+  return op.getResult(0);
+}
+
 Value Thread::advance(Value base, Value bytes) {
   return LLVM::GEPOp::create(b, base.getType(), b.getI8Type(), base,
                              ArrayRef<LLVM::GEPArg>{bytes});

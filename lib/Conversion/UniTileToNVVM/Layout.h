@@ -63,6 +63,8 @@ struct Thread {
             ValueRange operands);
   /// The bits of a shared-memory address.
   Value sharedAddress(Value pointer);
+  /// The bits of the same place's address in another block of the cluster.
+  Value inBlock(Value sharedAddress, int64_t block);
 
   /// `base` moved by so many bytes.
   Value advance(Value base, Value bytes);

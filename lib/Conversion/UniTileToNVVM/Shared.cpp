@@ -182,7 +182,13 @@ struct BarrierPattern : TilePattern<BarrierOp> {
   LogicalResult
   matchAndRewrite(BarrierOp op, OpAdaptor,
                   ConversionPatternRewriter &rewriter) const override {
-    NVVM::Barrier0Op::create(rewriter, op.getLoc());
+    if (op.getCluster()) {
+      // Not .aligned: behind roles nobody says that a warp is together again.
+      NVVM::ClusterArriveOp::create(rewriter, op.getLoc(), UnitAttr());
+      NVVM::ClusterWaitOp::create(rewriter, op.getLoc(), UnitAttr());
+    } else {
+      NVVM::Barrier0Op::create(rewriter, op.getLoc());
+    }
     rewriter.eraseOp(op);
     return success();
   }

@@ -40,8 +40,8 @@ struct TensorCopyPattern : TilePattern<TensorCopyOp> {
     SharedType tile = op.getTile().getType();
     Value barrier = t.sharedAddress(
         t.advance(adaptor.getBarriers(), t.mul(adaptor.getIndex(), 8)));
-    t.ptx(Type(), "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;",
-          "r,r,~{memory}", {barrier, t.i32(tile.getStageBytes())});
+    uint32_t blocks = op.getBlocks().value_or(0);
+    announce(t, op, barrier, blocks);
     Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
     for (int64_t panel = 0; panel < tile.getPanels(); ++panel) {
       Value to =
@@ -52,15 +52,42 @@ struct TensorCopyPattern : TilePattern<TensorCopyOp> {
       llvm::append_range(operands, adaptor.getMatrix());
       size_t rank = operands.size() - 3;
       auto [kind, at] = coordinates(rank, 3);
-      t.ptx(Type(),
-            "cp.async.bulk.tensor." + kind +
-                ".shared::cluster.global.mbarrier::complete_tx::bytes "
-                "[$0], [$2, " +
-                at + "], [$1];",
-            constraintsOf("r,r,l,", rank), operands);
+      std::string copy = "cp.async.bulk.tensor." + kind +
+                         ".shared::cluster.global.mbarrier::complete_tx::bytes";
+      std::string ends = "[$0], [$2, " + at + "], [$1]";
+      if (!blocks)
+        t.ptx(Type(), copy + " " + ends + ";", constraintsOf("r,r,l,", rank),
+              operands);
+      else
+        t.ptx(Type(),
+              "{\n"
+              ".reg .b16 blocks;\n"
+              "mov.b16 blocks, " +
+                  std::to_string(blocks) + ";\n" + copy +
+                  ".multicast::cluster " + ends + ", blocks;\n}",
+              constraintsOf("r,r,l,", rank), operands);
     }
     rewriter.eraseOp(op);
     return success();
+  }
+
+  /// Arrives at `barrier`, or at the same one of each of `blocks`, which all
+  /// wait for the tile's bytes. Bytes may come before they are announced: the
+  /// phase stays open for the arrival.
+  void announce(Thread &t, TensorCopyOp op, Value barrier,
+                uint32_t blocks) const {
+    Value bytes = t.i32(op.getTile().getType().getStageBytes());
+    if (!blocks)
+      t.ptx(Type(), "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;",
+            "r,r,~{memory}", {barrier, bytes});
+    StringRef seen = op.getAfterWrites() ? ".release.cluster" : "";
+    for (int64_t block = 0; blocks >> block; ++block)
+      if (blocks >> block & 1)
+        t.ptx(Type(),
+              ("mbarrier.arrive.expect_tx" + seen +
+               ".shared::cluster.b64 _, [$0], $1;")
+                  .str(),
+              "r,r,~{memory}", {t.inBlock(barrier, block), bytes});
   }
 };
 

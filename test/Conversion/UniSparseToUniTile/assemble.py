@@ -42,12 +42,23 @@ class Config:
     scale: float = 0.0
     stage: str = "attention"
     schedule: Optional[str] = None  # Of attend alone: what is asked for.
+    selections: int = 0  # Of attend alone; kv_heads.
 
     def is_specialised(self, chip):
         """Is attend the warp-specialised kernel?"""
         rows, keys = map(int, self.block.split("x"))
         sizes = (self.dim, self.value_dim or self.dim, keys)
         return chip == "sm_90a" and self.dtype != "f32" and rows in (64, 128) and all(n % 16 == 0 for n in sizes) and self.scale >= 0
+
+    def is_in_clusters(self, chip):
+        """Do two blocks of threads share the copies of K and V?"""
+        if self.packed or not self.is_specialised(chip) or "cluster = 1" in (self.schedule or ""):
+            return False
+        if self.stage == "attend":
+            selections = self.heads if self.rule == "all" else self.selections or self.kv_heads
+        else:
+            selections = self.kv_heads if self.share == "group" else self.heads // self.head_pool
+        return self.heads // self.kv_heads % 2 == 0 and (self.rule == "all" or self.heads // selections % 2 == 0)
 
     def program(self):
         b = "1" if self.packed else "?"
@@ -59,7 +70,8 @@ class Config:
         if self.stage == "attend":
             text = "unisparse.block_sparse_attention %q, %k, %v"
             if self.rule != "all":
-                operands += [("c", f"tensor<{b}x{self.kv_heads}x?xi32>"), ("i", f"tensor<{b}x{self.kv_heads}x?x?xi32>")]
+                n = self.selections or self.kv_heads
+                operands += [("c", f"tensor<{b}x{n}x?xi32>"), ("i", f"tensor<{b}x{n}x?x?xi32>")]
                 text += " selection(%c, %i)"
             if self.packed:
                 operands += ends
@@ -145,19 +157,32 @@ SPECIALISED = [
     Config("packed", 128, stage="attend", packed=True, schedule=""),
     Config("packed_rows64", 96, "64x64", stage="attend", packed=True, value_dim=64, dtype="f16", schedule=""),
     Config("packed_dense_full", 64, "128x64", stage="attend", packed=True, rule="all", causal=False, schedule=""),
+    # Alone in its block of threads, whichever way that comes about.
+    Config("alone", 128, stage="attend", schedule="cluster = 1"),
+    Config("odd_group", 128, stage="attend", heads=6),
+    Config("own_selections", 128, stage="attend", heads=8, selections=8),
+    # In clusters: dense, and with selections that two or four heads share.
+    Config("cluster_dense", 128, stage="attend", rule="all", heads=32, kv_heads=8),
+    Config("cluster_of_group", 128, stage="attend", heads=32, kv_heads=8, schedule="cluster = 2"),
+    Config("cluster_of_pairs", 64, stage="attend", heads=32, kv_heads=8, selections=16),
+    Config("cluster_rows64", 128, "64x64", stage="attend", rule="all", heads=32, kv_heads=8, dtype="f16"),
+    Config("cluster_wide_values", 64, stage="attend", heads=8, value_dim=128, dtype="f16"),
     Config("two_stages", 128, stage="attend", schedule="stages = 2"),
     Config("running", 128, stage="attend", schedule="reference = running"),
+    Config("running_alone", 128, stage="attend", schedule="reference = running, cluster = 1"),
     Config("no_overlap", 128, stage="attend", schedule="overlap = false"),
     Config("turns", 128, stage="attend", schedule="turns = true"),
     Config("turns_no_overlap", 128, stage="attend", schedule="overlap = false, turns = true"),
 ]
 OWN_INSTRUCTIONS = ("wgmma.mma_async", "cp.async.bulk.tensor", "mbarrier.try_wait", "setmaxnreg.inc", "setmaxnreg.dec")
+CLUSTER_INSTRUCTIONS = (".reqnctapercluster 2", ".multicast::cluster", "mapa.shared::cluster", "barrier.cluster.wait")
 PORTABLE_INSTRUCTIONS = ("mma.sync", "cp.async.cg", "__nv_", "st.local")
 
 # An output of 256 columns is half of all registers. For these ptxas keeps a few words in memory, with 32 keys in a step
 # as with 64; steps of 16 keys would cost more. The largest score so far takes registers that P leaves too late, outside
 # the loop over plain blocks. The most bytes of frame, stores and loads.
-KNOWN_SPILLS = {"sm_100a.d256.attend": 32, "sm_120.d256.attend": 40, "sm_120.d256_fine.attend": 8, "sm_90a.running.attend": 8}
+KNOWN_SPILLS = {"sm_100a.d256.attend": 32, "sm_120.d256.attend": 40, "sm_120.d256_fine.attend": 8,
+                "sm_90a.running_alone.attend": 8}
 
 
 def chips_of(table):
@@ -191,6 +216,9 @@ def check_instructions(config, chip, attend):
     own = config.is_specialised(chip)
     for instruction in OWN_INSTRUCTIONS:
         assert (instruction in attend) == own, f"{chip}.{config.name}: {'no' if own else 'unexpected'} {instruction}"
+    shared = config.is_in_clusters(chip)
+    for instruction in CLUSTER_INSTRUCTIONS:
+        assert (instruction in attend) == shared, f"{chip}.{config.name}: {'no' if shared else 'unexpected'} {instruction}"
     for instruction in PORTABLE_INSTRUCTIONS:
         assert not own or instruction not in attend, f"{chip}.{config.name}: unexpected {instruction}"
 

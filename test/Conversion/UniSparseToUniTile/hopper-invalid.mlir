@@ -81,3 +81,44 @@ func.func @keys(%q: tensor<1x8x1000x128xbf16>) -> tensor<1x8x1000x128xbf16> {
   %o = unisparse.block_sparse_attention %q, %q, %q block <64x128> {unitile.schedule = #unitile.schedule<keys = 48>} : (tensor<1x8x1000x128xbf16>, tensor<1x8x1000x128xbf16>, tensor<1x8x1000x128xbf16>) -> tensor<1x8x1000x128xbf16>
   return %o : tensor<1x8x1000x128xbf16>
 }
+
+// -----
+
+!q = tensor<1x8x1000x128xbf16>
+!k = tensor<1x2x1000x128xbf16>
+func.func @cluster(%q: !q, %k: !k) -> !q {
+  // expected-error@+1 {{expected a cluster of 1 or 2, got 4}}
+  %o = unisparse.block_sparse_attention %q, %k, %k block <128x128> {unitile.schedule = #unitile.schedule<cluster = 4>} : (!q, !k, !k) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x8x1000x128xbf16>
+func.func @cluster_of_own_keys(%q: !q) -> !q {
+  // expected-error@+1 {{expected a cluster of 1 where heads do not share keys and selection in pairs, got 2}}
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> {unitile.schedule = #unitile.schedule<cluster = 2>} : (!q, !q, !q) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x8x1000x128xbf16>
+!k = tensor<1x2x1000x128xbf16>
+func.func @cluster_of_own_selections(%q: !q, %k: !k, %c: tensor<1x8x8xi32>, %i: tensor<1x8x8x8xi32>) -> !q {
+  // expected-error@+1 {{expected a cluster of 1 where heads do not share keys and selection in pairs, got 2}}
+  %o = unisparse.block_sparse_attention %q, %k, %k selection(%c, %i) block <128x128> {unitile.schedule = #unitile.schedule<cluster = 2>}
+    : (!q, !k, !k, tensor<1x8x8xi32>, tensor<1x8x8x8xi32>) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x8x1000x128xbf16>
+!k = tensor<1x2x1000x128xbf16>
+func.func @cluster_packed(%q: !q, %k: !k, %cu: tensor<3xi32>) -> !q {
+  // expected-error@+1 {{expected a cluster of 1 for a packed batch, whose tiles are cleared block by block, got 2}}
+  %o = unisparse.block_sparse_attention %q, %k, %k cu_seqlens(%cu, %cu) block <128x128> {unitile.schedule = #unitile.schedule<cluster = 2>}
+    : (!q, !k, !k, tensor<3xi32>, tensor<3xi32>) -> !q
+  return %o : !q
+}

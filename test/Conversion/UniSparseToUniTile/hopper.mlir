@@ -11,7 +11,7 @@
 // CHECK-SAME:    %[[QM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[KM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[VM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[OM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}
 // CHECK-SAME:    known_block_size = array<i32: 384, 1, 1>
 // CHECK-SAME:    nvvm.minctasm = 1 : i32
-// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 128, blocks = 1, producer_registers = 40, consumer_registers = 232>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 128, blocks = 1, cluster = 1, producer_registers = 40, consumer_registers = 232>
 // CHECK:         %[[Q:.*]] = unitile.alloc : !unitile.shared<128x128xbf16>
 // CHECK-NEXT:    %[[K:.*]] = unitile.alloc : !unitile.shared<128x128xbf16, 3>
 // CHECK-NEXT:    %[[V:.*]] = unitile.alloc : !unitile.shared<128x128xbf16, 3>
@@ -91,7 +91,7 @@
 // SHARED: gpu.func @attend({{.*}} unitile.shared_bytes = 229508 : i64
 func.func @selected(%q: !q, %k: !k, %c: !c, %i: !i) -> (!q, tensor<1x8x1000xf32>) {
   %o, %lse = unisparse.block_sparse_attention %q, %k, %k selection(%c, %i) block <128x128> causal return_lse
-    : (!q, !k, !k, !c, !i) -> (!q, tensor<1x8x1000xf32>)
+    {unitile.schedule = #unitile.schedule<cluster = 1>} : (!q, !k, !k, !c, !i) -> (!q, tensor<1x8x1000xf32>)
   return %o, %lse : !q, tensor<1x8x1000xf32>
 }
 
@@ -102,7 +102,7 @@ func.func @selected(%q: !q, %k: !k, %c: !c, %i: !i) -> (!q, tensor<1x8x1000xf32>
 // A schedule that was asked for: the largest score so far, no check of sums,
 // all products done before the exponentials.
 // CHECK-LABEL: gpu.func @attend(
-// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 2, keys = 128, blocks = 1, producer_registers = 40, consumer_registers = 232, reference = running, overlap = false, turns = true>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 2, keys = 128, blocks = 1, cluster = 1, producer_registers = 40, consumer_registers = 232, reference = running, overlap = false, turns = true>
 // CHECK:         unitile.alloc : !unitile.shared<128x128xbf16, 2>
 // CHECK:         } consumers {
 // CHECK:           unitile.take_turn first
@@ -134,10 +134,95 @@ func.func @asked(%q: !q) -> !q {
 // CHECK-LABEL: gpu.func @attend(
 // CHECK-SAME:    known_block_size = array<i32: 256, 1, 1>
 // CHECK-SAME:    nvvm.minctasm = 2 : i32
-// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 64, blocks = 2, producer_registers = 40, consumer_registers = 216>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 64, blocks = 2, cluster = 1, producer_registers = 40, consumer_registers = 216>
 // CHECK:         gpu.launch_func {{.*}} blocks in (%c264, %c1, %c1) threads in (%c256, %c1, %c1)
 func.func @one_warpgroup(%q: !q) -> !q {
   %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (!q, !q, !q) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x8x1000x128xbf16>
+!k = tensor<1x2x1000x128xbf16>
+!c = tensor<1x4x8xi32>
+!i = tensor<1x4x8x8xi32>
+
+// Two heads share each selection: two blocks of threads share every K and V.
+// CHECK-LABEL: gpu.func @attend(
+// CHECK-SAME:    %[[QM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[KM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[VM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}
+// CHECK-SAME:    known_cluster_size = array<i32: 2, 1, 1>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 128, blocks = 1, cluster = 2, producer_registers = 40, consumer_registers = 232>
+// CHECK:         %[[Q:.*]] = unitile.alloc : !unitile.shared<128x128xbf16>
+// CHECK:         %[[FULLK:.*]] = unitile.barriers arrivals 1 : !unitile.barriers<3>
+// CHECK-NEXT:    %[[FULLV:.*]] = unitile.barriers arrivals 1 : !unitile.barriers<3>
+// A buffer of K or V is empty when all warps of both blocks have said so, at the
+// first one; Q's when the block's own have, and the other block has passed it on.
+// CHECK-NEXT:    %[[EMPTYK:.*]] = unitile.barriers arrivals 16 : !unitile.barriers<3>
+// CHECK-NEXT:    %[[EMPTYV:.*]] = unitile.barriers arrivals 16 : !unitile.barriers<3>
+// CHECK-NEXT:    %[[FULLQ:.*]] = unitile.barriers arrivals 1 : !unitile.barriers<1>
+// CHECK-NEXT:    %[[EMPTYQ:.*]] = unitile.barriers arrivals 256 : !unitile.barriers<1>
+// CHECK-NEXT:    %[[OTHERQ:.*]] = unitile.barriers arrivals 1 : !unitile.barriers<1>
+// CHECK-NEXT:    %[[WORDS:.*]] = unitile.words 5
+// CHECK-NEXT:    unitile.barrier cluster
+// CHECK-NEXT:    unitile.roles registers<40, 232> producer {
+// CHECK:           %[[RANK:.*]] = gpu.cluster_block_id x
+// CHECK:           scf.if
+// CHECK:             scf.while
+// A row's words and Q go to each block, with the next head for the other.
+// CHECK:               unitile.await %[[EMPTYQ]]
+// CHECK-NEXT:          unitile.await cluster %[[OTHERQ]]
+// CHECK:               llvm.store %[[HEAD:.*]], %{{.*}} : i32, !llvm.ptr<3>
+// CHECK:               unitile.tensor_copy %[[QM]][{{.*}}] to %[[Q]][{{.*}}] on %[[FULLQ]][%{{[^]]*}}] :
+// CHECK:               nvvm.mapa %[[WORDS]], %{{.*}} : !llvm.ptr<3> -> !llvm.ptr<7>
+// CHECK-COUNT-5:       llvm.store %{{.*}}, %{{.*}} : i32, !llvm.ptr<7>
+// CHECK:               unitile.tensor_copy after_writes %[[QM]][{{.*}}] to %[[Q]][{{.*}}] on %[[FULLQ]][%{{.*}}] blocks 2
+// CHECK:               unitile.tensor_copy %[[KM]][{{.*}}] to %{{.*}} on %[[FULLK]][%{{.*}}] blocks 3
+// CHECK:               unitile.tensor_copy %[[VM]][{{.*}}] to %{{.*}} on %[[FULLV]][%{{.*}}] blocks 3
+// No row is left: each block is told.
+// CHECK:             llvm.store %{{.*}}, %{{.*}} : i32, !llvm.ptr<3>
+// CHECK-NEXT:        unitile.arrive by_thread %[[FULLQ]][%{{.*}}] :
+// CHECK:             llvm.store %{{.*}}, %{{.*}} : i32, !llvm.ptr<7>
+// CHECK-NEXT:        unitile.arrive by_thread %[[FULLQ]][%{{.*}}] of 1
+// CHECK:           } else {
+// CHECK:             scf.while
+// CHECK:               unitile.await cluster %[[FULLQ]]
+// CHECK:             } do {
+// CHECK:               unitile.await %[[EMPTYQ]]
+// CHECK-NEXT:          unitile.arrive by_thread %[[OTHERQ]][%{{.*}}] of 0
+// CHECK:         } consumers {
+// CHECK:           unitile.await cluster %[[FULLQ]]
+// CHECK:           unitile.await %[[FULLK]]
+// CHECK:           unitile.arrive %[[EMPTYK]][%{{.*}}] of 0
+// CHECK:           scf.while
+// CHECK:               unitile.mma_wait 1
+// CHECK-NEXT:          unitile.arrive %[[EMPTYK]][%{{.*}}] of 0
+// CHECK:               unitile.mma_wait 0
+// CHECK-NEXT:          unitile.arrive %[[EMPTYV]][%{{.*}}] of 0
+// CHECK:           unitile.send_wait written
+// CHECK:         unitile.barrier cluster
+// CHECK-NEXT:    gpu.return
+// As many blocks as alone: heads are whole pairs.
+// CHECK-LABEL: func.func @pairs(
+// CHECK:         gpu.launch_func @unisparse_kernels::@attend blocks in (%c64, %c1, %c1)
+func.func @pairs(%q: !q, %k: !k, %c: !c, %i: !i) -> !q {
+  %o = unisparse.block_sparse_attention %q, %k, %k selection(%c, %i) block <128x128> causal : (!q, !k, !k, !c, !i) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x8x1000x128xbf16>
+!k = tensor<1x2x1000x128xbf16>
+!c = tensor<1x8x8xi32>
+!i = tensor<1x8x8x8xi32>
+
+// Heads that select for themselves walk alone.
+// CHECK-LABEL: gpu.func @attend(
+// CHECK-NOT:     known_cluster_size
+// CHECK-SAME:    cluster = 1
+func.func @each_its_own(%q: !q, %k: !k, %c: !c, %i: !i) -> !q {
+  %o = unisparse.block_sparse_attention %q, %k, %k selection(%c, %i) block <128x128> causal : (!q, !k, !k, !c, !i) -> !q
   return %o : !q
 }
 
@@ -150,7 +235,7 @@ func.func @one_warpgroup(%q: !q) -> !q {
 // the last V of a row is brought before the next row's Q is waited for. Half a
 // key block has room.
 // CHECK-LABEL: gpu.func @attend(
-// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 2, keys = 64, blocks = 1, producer_registers = 40, consumer_registers = 232>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 2, keys = 64, blocks = 1, cluster = 1, producer_registers = 40, consumer_registers = 232>
 // CHECK:         %[[Q:.*]] = unitile.alloc : !unitile.shared<128x256xbf16>
 // CHECK-NEXT:    %[[K:.*]] = unitile.alloc : !unitile.shared<64x256xbf16, 2>
 // CHECK-NEXT:    %[[V:.*]] = unitile.alloc : !unitile.shared<64x192xbf16, 2>

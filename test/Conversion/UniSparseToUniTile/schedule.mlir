@@ -11,7 +11,7 @@
 // warp-specialised kernel, whose schedule leaves no number open.
 // CHECK-LABEL: func.func @d128(
 // SM90:          #unitile.tiles<rows = 128, keys = 128>
-// SM90A:         #unitile.schedule<stages = 3, keys = 128, blocks = 1, producer_registers = 40, consumer_registers = 232>
+// SM90A:         #unitile.schedule<stages = 3, keys = 128, blocks = 1, cluster = 1, producer_registers = 40, consumer_registers = 232>
 // SM86:          #unitile.tiles<rows = 128, keys = 128>
 // SM120:         #unitile.tiles<rows = 128, keys = 64>
 func.func @d128(%q: tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16> {
@@ -25,7 +25,7 @@ func.func @d128(%q: tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16> {
 // 99 KiB of shared memory hold 128 rows of 256 elements with 32 keys. Half a key
 // block at a time has two stages on Hopper.
 // CHECK-LABEL: func.func @d256(
-// SM90A:         #unitile.schedule<stages = 2, keys = 64, blocks = 1, producer_registers = 40, consumer_registers = 232>
+// SM90A:         #unitile.schedule<stages = 2, keys = 64, blocks = 1, cluster = 1, producer_registers = 40, consumer_registers = 232>
 // SM90:          #unitile.tiles<rows = 128, keys = 64>
 // SM86:          #unitile.tiles<rows = 128, keys = 32>
 // SM120:         #unitile.tiles<rows = 128, keys = 32>

@@ -144,6 +144,50 @@ gpu.module @tile_products {
 
 // -----
 
+gpu.module @clusters {
+  // All threads of both blocks meet, whether or not their warps are together.
+  // CHECK-LABEL: gpu.func @clusters
+  // CHECK:         nvvm.cluster.arrive{{$}}
+  // CHECK-NEXT:    nvvm.cluster.wait{{$}}
+  // The bytes are announced to each block; then one copy for both.
+  // CHECK:         %[[BYTES:.*]] = arith.constant 16384 : i32
+  // CHECK:         llvm.inline_asm {{.*}}"mapa.shared::cluster.u32 $0, $1, $2;", "=r,r,r" %[[BARRIER:.*]], %c0_i32{{.*}} :
+  // CHECK:         llvm.inline_asm {{.*}}"mbarrier.arrive.expect_tx.shared::cluster.b64 _, [$0], $1;", {{.*}}, %[[BYTES]]
+  // CHECK:         llvm.inline_asm {{.*}}"mapa.shared::cluster.u32 $0, $1, $2;", "=r,r,r" %[[BARRIER]], %c1_i32{{.*}} :
+  // CHECK:         llvm.inline_asm {{.*}}"mbarrier.arrive.expect_tx.shared::cluster.b64 _, [$0], $1;", {{.*}}, %[[BYTES]]
+  // CHECK:         llvm.inline_asm {{.*}}mov.b16 blocks, 3;\0Acp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [$0], [$2, {$3, $4, $5}], [$1], blocks;
+  // Behind writes, for one block: a fence, where those of tiles have none.
+  // CHECK-COUNT-1: mapa
+  // CHECK:         llvm.inline_asm {{.*}}"mbarrier.arrive.expect_tx.release.cluster.shared::cluster.b64 _, [$0], $1;"
+  // CHECK-NOT:     mapa
+  // CHECK:         llvm.inline_asm {{.*}}mov.b16 blocks, 2;\0A{{.*}}.multicast::cluster
+  // CHECK:         llvm.inline_asm {{.*}}mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [$0], $1;
+  // CHECK:         llvm.inline_asm {{.*}}elect.sync _|first{{.*}}@first mbarrier.arrive.shared::cluster.b64 _, [$0];
+  // CHECK:         llvm.inline_asm {{.*}}"mbarrier.arrive.release.cluster.shared::cluster.b64 _, [$0];"
+  // CHECK:         nvvm.cluster.arrive
+  // CHECK-NEXT:    nvvm.cluster.wait
+  gpu.func @clusters(%map: !llvm.ptr {unitile.tensor_map}, %i: i32)
+      kernel attributes {known_block_size = array<i32: 128, 1, 1>, known_cluster_size = array<i32: 2, 1, 1>} {
+    %t = unitile.alloc : !unitile.shared<128x64xbf16, 2>
+    %b = unitile.barriers arrivals 1 : !unitile.barriers<2>
+    unitile.barrier cluster
+    unitile.tensor_copy %map[%i, %i] to %t[%i] on %b[%i] blocks 3 : !unitile.shared<128x64xbf16, 2>, !unitile.barriers<2>
+    unitile.tensor_copy after_writes %map[%i, %i] to %t[%i] on %b[%i] blocks 2 : !unitile.shared<128x64xbf16, 2>, !unitile.barriers<2>
+    unitile.await cluster %b[%i] parity %i : !unitile.barriers<2>
+    unitile.arrive %b[%i] of 0 : !unitile.barriers<2>
+    unitile.arrive by_thread %b[%i] of 1 : !unitile.barriers<2>
+    unitile.barrier cluster
+    gpu.return
+  }
+}
+// PTX-LABEL: .entry clusters
+// PTX:         .reqnctapercluster 2, 1, 1
+// PTX:         barrier.cluster.arrive;
+// PTX:         barrier.cluster.wait;
+// PTX:         .multicast::cluster
+
+// -----
+
 gpu.module @products {
   // S = Q K^T: columns of K in steps of 16, 32 bytes apart in a panel of 64.
   // CHECK-LABEL: gpu.func @products

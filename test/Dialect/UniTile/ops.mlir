@@ -117,6 +117,30 @@ func.func @copy_engine(%map: !llvm.ptr, %i: i32) {
   return
 }
 
+// What reaches the other blocks of a cluster.
+// CHECK-LABEL: gpu.func @cluster(
+// CHECK:         unitile.barrier cluster
+// CHECK:         unitile.tensor_copy %{{.*}}[%{{.*}}, %{{.*}}] to %{{.*}}[%{{.*}}] on %{{.*}}[%{{.*}}] blocks 3 : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
+// CHECK-NEXT:    unitile.tensor_copy after_writes %{{.*}}[%{{.*}}, %{{.*}}] to %{{.*}}[%{{.*}}] on %{{.*}}[%{{.*}}] blocks 2 : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
+// CHECK-NEXT:    unitile.await cluster %{{.*}}[%{{.*}}] parity %{{.*}} : !unitile.barriers<3>
+// CHECK-NEXT:    unitile.arrive %{{.*}}[%{{.*}}] of 0 : !unitile.barriers<3>
+// CHECK-NEXT:    unitile.arrive by_thread %{{.*}}[%{{.*}}] of 1 : !unitile.barriers<3>
+// CHECK-NEXT:    unitile.barrier cluster
+gpu.module @clusters {
+  gpu.func @cluster(%map: !llvm.ptr, %i: i32) kernel attributes {known_block_size = array<i32: 128, 1, 1>, known_cluster_size = array<i32: 2, 1, 1>} {
+    %k = unitile.alloc : !unitile.shared<128x64xbf16, 3>
+    %b = unitile.barriers arrivals 8 : !unitile.barriers<3>
+    unitile.barrier cluster
+    unitile.tensor_copy %map[%i, %i] to %k[%i] on %b[%i] blocks 3 : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
+    unitile.tensor_copy after_writes %map[%i, %i] to %k[%i] on %b[%i] blocks 2 : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
+    unitile.await cluster %b[%i] parity %i : !unitile.barriers<3>
+    unitile.arrive %b[%i] of 0 : !unitile.barriers<3>
+    unitile.arrive by_thread %b[%i] of 1 : !unitile.barriers<3>
+    unitile.barrier cluster
+    gpu.return
+  }
+}
+
 // CHECK-LABEL: func.func @in_flight(
 // CHECK:         unitile.mma_fence
 // CHECK:         %[[S:.*]] = unitile.mma_start %{{.*}}, %{{.*}}[%{{.*}}] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.fragment<128x128xf32>
@@ -144,7 +168,7 @@ func.func @in_flight(%q: !unitile.fragment<128x64xbf16>, %p: !unitile.fragment<1
 // CHECK-NEXT:      unitile.take_turn
 // CHECK-NEXT:      unitile.pass_turn
 // A schedule as a person reads it: what is the default is left out.
-// CHECK:       func.func private @scheduled() attributes {unitile.schedule = #unitile.schedule<stages = 2, reference = running>}
+// CHECK:       func.func private @scheduled() attributes {unitile.schedule = #unitile.schedule<stages = 2, cluster = 1, reference = running>}
 gpu.module @m {
   gpu.func @roles(%map: !llvm.ptr {unitile.tensor_map}) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
     unitile.roles registers<40, 232> producer {
@@ -157,4 +181,4 @@ gpu.module @m {
     gpu.return
   }
 }
-func.func private @scheduled() attributes {unitile.schedule = #unitile.schedule<stages = 2, reference = running, overlap = true>}
+func.func private @scheduled() attributes {unitile.schedule = #unitile.schedule<stages = 2, cluster = 1, reference = running, overlap = true>}

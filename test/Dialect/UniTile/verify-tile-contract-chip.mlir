@@ -12,4 +12,9 @@ gpu.module @m {
     unitile.tensor_copy %map[%i, %i] to %k[%i] on %b[%i] : !unitile.shared<64x64xbf16>, !unitile.barriers<1>
     gpu.return
   }
+  gpu.func @u18_cluster() kernel attributes {known_block_size = array<i32: 128, 1, 1>, known_cluster_size = array<i32: 2, 1, 1>} {
+    // expected-error@+1 {{[U18] expected a chip with wgmma and a copy engine, as sm_90a}}
+    unitile.barrier cluster
+    gpu.return
+  }
 }

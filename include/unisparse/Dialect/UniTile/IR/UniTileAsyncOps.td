@@ -116,7 +116,8 @@ def UniTile_WordsOp : UniTile_Op<"words", [MemoryEffects<[MemAlloc]>]> {
   let summary = "Reserve words of shared memory";
   let description = [{
     32-bit words for what one role tells the other, by plain stores and loads
-    with a barrier's phase between them. `offset` is as that of
+    with a barrier's phase between them; `nvvm.mapa` finds those of another block
+    of the cluster. `offset` is as that of
     `unitile.alloc`, a multiple of 16.
 
     ```mlir
@@ -137,9 +138,12 @@ class UniTile_BarrierUse<string mnemonic, dag extra, list<Trait> traits = []>
   let arguments = !con((ins UniTile_BarriersType:$barriers, I32:$index), extra);
 }
 
-def UniTile_AwaitOp : UniTile_BarrierUse<"await", (ins I32:$parity)> {
+def UniTile_AwaitOp : UniTile_BarrierUse<"await", (ins I32:$parity, UnitAttr:$cluster)> {
   let summary = "Wait for the end of a barrier's phase";
   let description = [{
+    Under `cluster` the threads of the cluster's other blocks that arrived may
+    have written what is read behind this, too.
+
     ```mlir
     func.func @await(%i: i32, %parity: i32) {
       %b = unitile.barriers arrivals 1 : !unitile.barriers<3>
@@ -149,7 +153,7 @@ def UniTile_AwaitOp : UniTile_BarrierUse<"await", (ins I32:$parity)> {
     }
     ```
   }];
-  let assemblyFormat = "$barriers `[` $index `]` `parity` $parity attr-dict `:` qualified(type($barriers))";
+  let assemblyFormat = "(`cluster` $cluster^)? $barriers `[` $index `]` `parity` $parity attr-dict `:` qualified(type($barriers))";
 }
 
 def UniTile_TestOp : UniTile_BarrierUse<"test", (ins I32:$parity)> {
@@ -170,7 +174,9 @@ def UniTile_TestOp : UniTile_BarrierUse<"test", (ins I32:$parity)> {
   let assemblyFormat = "$barriers `[` $index `]` `parity` $parity attr-dict `:` qualified(type($barriers))";
 }
 
-def UniTile_ArriveOp : UniTile_BarrierUse<"arrive", (ins UnitAttr:$by_thread)> {
+def UniTile_ArriveOp : UniTile_BarrierUse<"arrive",
+    (ins UnitAttr:$by_thread,
+         OptionalAttr<ConfinedAttr<I32Attr, [IntNonNegative]>>:$block)> {
   let summary = "Arrive at a barrier, once a warp";
   let description = [{
     One arrival for each warp that executes this, or, under `by_thread`, for
@@ -178,16 +184,25 @@ def UniTile_ArriveOp : UniTile_BarrierUse<"arrive", (ins UnitAttr:$by_thread)> {
     `unitile.mma_wait` has ended, but orders no other thread's reads: what
     threads read themselves they hand back themselves.
 
+    `of 0` arrives at the same barrier of the cluster's first block of threads,
+    whichever block executes this. Under `by_thread`, who waits there under
+    `cluster` comes behind what the thread has read and written; one arrival for
+    a warp speaks for products there too, and takes no fence. In a kernel with a
+    cluster: U19, U20 of `unitile-verify-tile-contract`.
+
     ```mlir
     func.func @arrive(%i: i32) {
       %b = unitile.barriers arrivals 8 : !unitile.barriers<3>
       unitile.barrier
       unitile.arrive %b[%i] : !unitile.barriers<3>
+      unitile.arrive %b[%i] of 0 : !unitile.barriers<3>
       return
     }
     ```
   }];
-  let assemblyFormat = "(`by_thread` $by_thread^)? $barriers `[` $index `]` attr-dict `:` qualified(type($barriers))";
+  let assemblyFormat = [{
+    (`by_thread` $by_thread^)? $barriers `[` $index `]` (`of` $block^)? attr-dict `:` qualified(type($barriers))
+  }];
 }
 
 //===----------------------------------------------------------------------===//
@@ -233,6 +248,12 @@ def UniTile_TensorCopyOp : UniTile_Op<"tensor_copy",
     (P3). Counts as one arrival at barrier `index`, whose phase does not end
     before all bytes are there.
 
+    `blocks` names the cluster's blocks of threads, bit by bit, into whose tiles
+    the matrix is copied, read once for all: at the same place, on the same
+    barrier of each. Under `after_writes` who waits there under `cluster` sees
+    what the thread has written before. In a kernel with a cluster: U19, U20 of
+    `unitile-verify-tile-contract`.
+
     ```mlir
     func.func @copy(%map: !llvm.ptr, %row: i32, %matrix: i32, %stage: i32) {
       %k = unitile.alloc : !unitile.shared<128x64xbf16, 3>
@@ -240,15 +261,20 @@ def UniTile_TensorCopyOp : UniTile_Op<"tensor_copy",
       unitile.barrier
       unitile.tensor_copy %map[%row, %matrix] to %k[%stage] on %full[%stage]
         : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
+      unitile.tensor_copy %map[%row, %matrix] to %k[%stage] on %full[%stage] blocks 3
+        : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
       return
     }
     ```
   }];
   let arguments = (ins UniTile_GenericPtr:$map, I32:$row, Variadic<I32>:$matrix,
                        UniTile_SharedType:$tile, I32:$stage,
-                       UniTile_BarriersType:$barriers, I32:$index);
+                       UniTile_BarriersType:$barriers, I32:$index,
+                       OptionalAttr<ConfinedAttr<I32Attr, [IntPositive]>>:$blocks,
+                       UnitAttr:$after_writes);
   let assemblyFormat = [{
-    $map `[` $row (`,` $matrix^)? `]` `to` $tile `[` $stage `]` `on` $barriers `[` $index `]`
+    (`after_writes` $after_writes^)? $map `[` $row (`,` $matrix^)? `]`
+    `to` $tile `[` $stage `]` `on` $barriers `[` $index `]` (`blocks` $blocks^)?
     attr-dict `:` qualified(type($tile)) `,` qualified(type($barriers))
   }];
 }

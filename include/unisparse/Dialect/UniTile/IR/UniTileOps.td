@@ -132,7 +132,7 @@ def UniTile_BarrierOp : UniTile_Op<"barrier", [MemoryEffects<[MemWrite]>]> {
   let description = [{
     Stands between the wait for a copy and the reads of what other threads
     copied, and between the last reads of a stage and the copy that overwrites
-    it.
+    it. Under `cluster`, for all threads of all blocks of the cluster.
 
     ```mlir
     func.func @barrier(%p: !llvm.ptr<1>, %row: i32, %limit: i32, %stride: i64, %stage: i32) {
@@ -145,7 +145,8 @@ def UniTile_BarrierOp : UniTile_Op<"barrier", [MemoryEffects<[MemWrite]>]> {
     }
     ```
   }];
-  let assemblyFormat = "attr-dict";
+  let arguments = (ins UnitAttr:$cluster);
+  let assemblyFormat = "(`cluster` $cluster^)? attr-dict";
 }
 
 //===----------------------------------------------------------------------===//

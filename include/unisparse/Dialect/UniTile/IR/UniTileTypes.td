@@ -130,6 +130,7 @@ def UniTile_ScheduleAttr : AttrDef<UniTile_Dialect, "Schedule"> {
     | `stages` | pairs of a K and a V tile between the producer and the consumers |
     | `keys` | rows of such a tile: the key block or a part of it, a multiple of 16 up to 128 |
     | `blocks` | blocks of threads that share a multiprocessor |
+    | `cluster` | blocks of threads that share every copy of K and V: 2 walk the same key blocks for two neighbouring heads |
     | `producer_registers`, `consumer_registers` | of a thread; all warps of a multiprocessor share 64 Ki |
     | `reference` | `running`: the largest score so far, O rescaled in every block. `speculative`: that of the row's first block; later blocks only check that their sums stay in range, and are taken again where not |
     | `overlap` | a block's exponentials begin when its scores are done; off, when the output of the block before, which is started with them, is done too |
@@ -141,6 +142,7 @@ def UniTile_ScheduleAttr : AttrDef<UniTile_Dialect, "Schedule"> {
     DefaultValuedParameter<"int64_t", "0">:$stages,
     DefaultValuedParameter<"int64_t", "0">:$keys,
     DefaultValuedParameter<"int64_t", "0">:$blocks,
+    DefaultValuedParameter<"int64_t", "0">:$cluster,
     DefaultValuedParameter<"int64_t", "0">:$producer_registers,
     DefaultValuedParameter<"int64_t", "0">:$consumer_registers,
     DefaultValuedParameter<"::unisparse::unitile::Reference",

@@ -59,6 +59,13 @@ def UniTileVerifyTileContract
     - U9: no copy is in flight where the kernel ends.
     - U18: what only Hopper has (copies by the copy engine, products in flight,
       registers that move) stands only where `hopper` says that the chip has it.
+    - U19: what reaches other blocks of threads (copies to `blocks`, arrivals
+      `of` a block, `cluster`) stands in a kernel whose known_cluster_size has
+      those blocks, and `after_writes` with `blocks` only.
+    - U20: `unitile.barrier cluster` stands in the kernel's own block, where all
+      threads come by; one stands behind its barriers and before what reaches
+      other blocks, and one behind that: no block's barriers are used before
+      they have started, or after it has ended.
 
     Stages of a tile of several are told apart at run time and not followed, nor
     are tiles that the copy engine fills: barriers guard those. Changes nothing.
