@@ -4,6 +4,7 @@
 
 #include "Schedule.h"
 #include "HopperAttendKernel.h"
+#include "mlir/IR/Remarks.h"
 
 using namespace mlir;
 using namespace unisparse;
@@ -169,6 +170,27 @@ FailureOr<Attribute> unisparse::scheduleOf(BlockScoreOp op,
   return failed(tiles) ? FailureOr<Attribute>() : Attribute(*tiles);
 }
 
+/// The warp-specialised kernel's schedule. None where the op or the chip cannot
+/// have it, with a remark that says why.
+static ScheduleAttr specialisedScheduleOf(BlockSparseAttentionOp op,
+                                          const NvidiaChip &chip) {
+  std::string why;
+  {
+    ScopedDiagnosticHandler handler(
+        op.getContext(),
+        [&](Diagnostic &diagnostic) { why = diagnostic.str(); });
+    FailureOr<HopperSchedule> schedule =
+        hopperScheduleOf(attendSpecOf(op), ScheduleAttr(), chip.sharedBytes,
+                         [&] { return emitError(op.getLoc()); });
+    if (succeeded(schedule))
+      return schedule->attr;
+  }
+  remark::missed(op.getLoc(), remark::RemarkOpts::name("PortableKernel")
+                                  .category("unisparse-select-schedule"))
+      << remark::reason("{0}", why);
+  return {};
+}
+
 FailureOr<Attribute> unisparse::scheduleOf(BlockSparseAttentionOp op,
                                            const NvidiaChip &chip) {
   Attribute given = op->getAttr(kScheduleAttr);
@@ -182,20 +204,18 @@ FailureOr<Attribute> unisparse::scheduleOf(BlockSparseAttentionOp op,
   if (asked && !chip.hasWgmma)
     return op.emitOpError("expected a chip with wgmma for ")
            << asked << ", got " << chip.name;
-  if (chip.hasWgmma) {
-    // A schedule that was asked for and cannot be had is an error. Without one
-    // asked for, what has none keeps the portable kernel.
-    std::optional<ScopedDiagnosticHandler> quiet;
-    if (!asked)
-      quiet.emplace(op.getContext(), [](Diagnostic &) {});
+  // A schedule that was asked for and cannot be had is an error. Without one
+  // asked for, what has none keeps the portable kernel.
+  if (asked) {
     FailureOr<HopperSchedule> schedule =
         hopperScheduleOf(attendSpecOf(op), asked, chip.sharedBytes,
                          [&] { return op.emitOpError(); });
-    if (succeeded(schedule))
-      return Attribute(schedule->attr);
-    if (asked)
-      return failure();
+    return failed(schedule) ? FailureOr<Attribute>()
+                            : Attribute(schedule->attr);
   }
+  if (chip.hasWgmma)
+    if (ScheduleAttr schedule = specialisedScheduleOf(op, chip))
+      return Attribute(schedule);
   FailureOr<TilesAttr> tiles = tilesOf(op, chip);
   return failed(tiles) ? FailureOr<Attribute>() : Attribute(*tiles);
 }

@@ -1,5 +1,6 @@
 // RUN: unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_90 | FileCheck %s --check-prefixes=CHECK,SM90
 // RUN: unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_90a | FileCheck %s --check-prefixes=CHECK,SM90A
+// RUN: unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_90a --remarks-filter=unisparse-select-schedule -o /dev/null 2>&1 | FileCheck %s --check-prefix=WHY
 // RUN: unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_86 | FileCheck %s --check-prefixes=CHECK,SM86
 // RUN: unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_120 | FileCheck %s --check-prefixes=CHECK,SM120
 // RUN: not unisparse-opt %s -split-input-file --unisparse-select-schedule=chip=sm_70 2>&1 | FileCheck %s --check-prefix=CHIP
@@ -71,7 +72,14 @@ func.func @score(%q: tensor<1x4x64x64xbf16>, %p: tensor<1x4x512x64xbf16>) -> (te
 
 // What the warp-specialised kernel does not do keeps portable tiles on every
 // chip: a scale that is not above 0, f32, head_dims and key blocks that are no
-// multiples of 16, query blocks that are not 64 or 128.
+// multiples of 16, query blocks that are not 64 or 128. Who asks for remarks is
+// told why; where the chip is not Hopper's there is nothing to tell.
+// WHY:           PortableKernel{{.*}}"expected a scale above 0, got -1.250000e-01"
+// WHY:           PortableKernel{{.*}}"expected f16 or bf16, got 'f32'"
+// WHY:           PortableKernel{{.*}}"expected a head_dim that is a multiple of 16 up to 256, got 72"
+// WHY:           PortableKernel{{.*}}"expected a key block that is a multiple of 16, got 40"
+// WHY:           PortableKernel{{.*}}"expected query blocks of 64 or 128 rows, got 48"
+// WHY-NOT:       PortableKernel
 // CHECK-LABEL: func.func @portable(
 // CHECK-COUNT-5: #unitile.tiles<
 // CHECK-NOT:     #unitile.schedule<
