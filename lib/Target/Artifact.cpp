@@ -163,6 +163,7 @@ public:
       return put(s.words);
     }
     put(s.kernel);
+    put(s.schedule);
     putAll(s.grid);
     putAll(s.block);
     put(s.sharedBytes);

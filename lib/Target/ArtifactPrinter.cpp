@@ -168,6 +168,8 @@ private:
   void printLaunch(const Step &s) {
     os << "  launch " << s.kernel << " on [" << list(s.grid) << "] blocks of ["
        << list(s.block) << "] threads, " << s.sharedBytes << " bytes shared\n";
+    if (!s.schedule.empty())
+      os << "    schedule " << s.schedule << '\n';
     for (const Argument &argument : s.arguments)
       os << "    " << argumentText(argument) << '\n';
   }

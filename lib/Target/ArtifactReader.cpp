@@ -277,6 +277,7 @@ private:
       return s;
     }
     s.kernel = string("kernel");
+    s.schedule = string("schedule");
     for (Expr &e : s.grid)
       e = expr();
     for (uint32_t &size : s.block)

@@ -271,6 +271,8 @@ LogicalResult PlanBuilder::visitLaunch(gpu::LaunchFuncOp op) {
   Step step;
   step.kind = Step::Kind::Launch;
   step.kernel = op.getKernelName().str();
+  if (Attribute schedule = op->getAttr(unitile::kScheduleAttr))
+    llvm::raw_string_ostream(step.schedule) << schedule;
   gpu::KernelDim3 grid = op.getGridSizeOperandValues();
   const Value sizes[] = {grid.x, grid.y, grid.z};
   for (auto [expr, value] : llvm::zip_equal(step.grid, sizes)) {

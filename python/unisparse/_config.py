@@ -16,7 +16,7 @@ from typing import Optional, Tuple
 from ._errors import unexpected
 
 # docs/Artifact.md.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)

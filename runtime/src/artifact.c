@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 1, HEADER_BYTES = 24 };
+enum { VERSION = 2, HEADER_BYTES = 24 };
 
 /* More than any set of kernels, and a stop for files without an end. */
 static const size_t most_file_bytes = (size_t)1 << 30;

@@ -122,6 +122,7 @@ typedef struct usrt_argument {
 
 typedef struct usrt_launch {
   const char *kernel;
+  const char *schedule; /* empty where it has none */
   usrt_expression grid[3];
   uint32_t block[3];
   uint32_t shared_bytes;

@@ -288,3 +288,31 @@ void unisparse_program_free(unisparse_program *program) {
 const char *unisparse_program_chip(const unisparse_program *program) {
   return program ? program->variant->chip : "";
 }
+
+int32_t unisparse_program_kernels(const unisparse_program *program) {
+  int32_t count = 0;
+  for (uint32_t i = 0; program && i < program->variant->step_count; ++i)
+    count += !program->variant->steps[i].is_fill;
+  return count;
+}
+
+unisparse_status unisparse_program_kernel(const unisparse_program *program,
+                                          int32_t index,
+                                          unisparse_kernel *out) {
+  if (!program || !out)
+    return usrt_fail(UNISPARSE_BAD_ARGUMENT,
+                     "%s: expected an address, got a null pointer",
+                     program ? "kernel" : "program");
+  int32_t left = index;
+  for (uint32_t i = 0; index >= 0 && i < program->variant->step_count; ++i) {
+    const usrt_step *step = &program->variant->steps[i];
+    if (step->is_fill || left-- != 0)
+      continue;
+    out->name = step->launch.kernel;
+    out->schedule = step->launch.schedule;
+    return UNISPARSE_OK;
+  }
+  return usrt_fail(UNISPARSE_BAD_ARGUMENT,
+                   "kernel: expected a number below %" PRId32 ", got %" PRId32,
+                   unisparse_program_kernels(program), index);
+}

@@ -129,6 +129,8 @@ static unisparse_status parse_launch(usrt_parser *parser, usrt_variant *variant,
   usrt_reader *reader = &parser->reader;
   USRT_TRY(usrt_take_string(reader, "name of a kernel",
                             &parser->artifact->arena, &launch->kernel));
+  USRT_TRY(usrt_take_string(reader, "schedule of a kernel",
+                            &parser->artifact->arena, &launch->schedule));
   for (int i = 0; i < 3; ++i)
     USRT_TRY(usrt_parse_expression(parser, "grid", true, &launch->grid[i]));
   uint32_t threads = 1;

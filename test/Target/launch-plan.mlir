@@ -30,6 +30,8 @@
 // CHECK-NEXT:     address  k
 // CHECK-NEXT:     address  workspace 1
 // CHECK-NEXT:   launch attend on [ceildiv(q.size(2), 128), 32, q.size(0)] blocks of [256, 2, 1] threads, 49152 bytes shared
+// What the launch says of its kernel.
+// CHECK-NEXT:     schedule #unitile.tiles<rows = 128, keys = 64>
 // CHECK-NEXT:     address  q
 // CHECK-NEXT:     address  o
 // CHECK-NEXT:     address  output 1
@@ -118,6 +120,7 @@ func.func @main(%q: !q {unisparse.name = "q"}, %k: memref<?x8x?x128xbf16, stride
   %map = unitile.tensor_map %pq sizes [%c128, %lq, %c32] strides [%rowBytes, %headBytes] box [64, 128, 1] : bf16
   gpu.launch_func @unisparse_kernels::@attend blocks in (%slots, %c32, %b) threads in (%c256, %c2, %c1) dynamic_shared_memory_size %bytes
     args(%pq : !llvm.ptr<1>, %po : !llvm.ptr<1>, %pl : !llvm.ptr<1>, %ps : !llvm.ptr<1>, %lq32 : i32, %stride : i64, %last : i64, %scale : f32, %map : !llvm.ptr)
+    {unitile.schedule = #unitile.tiles<rows = 128, keys = 64>}
   gpu.dealloc %scratch : memref<?x3xi32>
   gpu.dealloc %fixed : memref<10x32xf16>
   return %o, %view : memref<?x32x?x128xbf16>, memref<?x32x?xf32, strided<[?, ?, ?], offset: ?>>

@@ -107,8 +107,8 @@ TEST_F(ArtifactTest, Files) {
 }
 
 TEST_F(ArtifactTest, Versions) {
-  expectFailure(tryRead(withHeader(sample().body(), 2)), UNISPARSE_BAD_VERSION,
-                {"expected version 1", "got 2"});
+  expectFailure(tryRead(withHeader(sample().body(), 1)), UNISPARSE_BAD_VERSION,
+                {"expected version 2", "got 1"});
   expectFailure(tryRead("ELF is not an artifact"), UNISPARSE_BAD_ARTIFACT,
                 {"UNISPARS"});
 }
@@ -268,6 +268,10 @@ TEST_F(ArtifactTest, Steps) {
   };
   expectBad(withStep(Bytes().u32(2).raw(std::string(64, 0)).data),
             {"kind of a step", "0 to 1", "got 2"});
+  expectBad(withStep(launch("k", grid, {1, 1, 1}, 0, {}, "\xC3")),
+            {"schedule of a kernel", "UTF-8"});
+  expectBad(withStep(Bytes().u32(0).string("k").u32(0xFFFFFFF0).data),
+            {"schedule of a kernel", "4294967280 bytes"});
   expectBad(withStep(launch("k", grid, {1025, 1, 1}, 0, {})),
             {"block", "1 to 1024", "got 1025"});
   expectBad(withStep(launch("k", grid, {1, 1, 65}, 0, {})),
@@ -336,6 +340,7 @@ TEST_F(ArtifactTest, SharedLibrary) {
         "unisparse_artifact_outputs", "unisparse_artifact_input",
         "unisparse_artifact_output", "unisparse_program_load",
         "unisparse_program_free", "unisparse_program_chip",
+        "unisparse_program_kernels", "unisparse_program_kernel",
         "unisparse_program_prepare", "unisparse_program_launch"})
     EXPECT_NE(dlsym(library, name), nullptr) << name;
   EXPECT_EQ(dlsym(library, "usrt_fail"), nullptr);

@@ -56,13 +56,12 @@ std::string unisparse::runtime::mapArgument(const Map &map) {
   return bytes.u32(map.swizzle).data;
 }
 
-std::string
-unisparse::runtime::launch(const std::string &kernel,
-                           const std::vector<Expr> &grid,
-                           const std::vector<uint32_t> &block, uint32_t shared,
-                           const std::vector<std::string> &arguments) {
+std::string unisparse::runtime::launch(
+    const std::string &kernel, const std::vector<Expr> &grid,
+    const std::vector<uint32_t> &block, uint32_t shared,
+    const std::vector<std::string> &arguments, const std::string &schedule) {
   Bytes bytes;
-  bytes.u32(0).string(kernel);
+  bytes.u32(0).string(kernel).string(schedule);
   for (const Expr &size : grid)
     bytes.raw(expr(size));
   for (uint32_t size : block)
@@ -170,7 +169,8 @@ Spec unisparse::runtime::sample() {
               i64Argument(stride(0, 2)), f32Argument(0.5f)}),
       launch("attend:mmpp", {constant(8), blocks, batch}, {32, 4, 3}, 100000,
              {mapArgument(q), mapArgument(o), addressArgument(Output, 1),
-              addressArgument(Workspace, 2)}),
+              addressArgument(Workspace, 2)},
+             "#unitile.schedule<stages = 3>"),
       launch("left_out:", {apply(Sub, length, length), blocks, batch},
              {1, 1, 1}, 0, {i32Argument(constant(int64_t(1) << 40))}),
       fill(buffer(Output, 1), 0, constant(0)),

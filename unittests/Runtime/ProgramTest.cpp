@@ -144,6 +144,37 @@ TEST_F(ProgramTest, SharedMemoryOfOneKernel) {
                            "attribute 8 of k = 70000\n");
 }
 
+/// Launches in their order, fills left out, of the variant that was chosen.
+TEST_F(ProgramTest, Kernels) {
+  auto kernelsOn = [](int device) {
+    Call call(sample(), device);
+    std::vector<std::string> found;
+    unisparse_kernel kernel;
+    for (int i = 0; i < unisparse_program_kernels(call.program); ++i) {
+      EXPECT_EQ(unisparse_program_kernel(call.program, i, &kernel),
+                UNISPARSE_OK);
+      found.push_back(kernel.name + std::string(" ") + kernel.schedule);
+    }
+    return found;
+  };
+  EXPECT_EQ(kernelsOn(0),
+            (std::vector<std::string>{
+                "score:ppipi ", "attend:mmpp #unitile.schedule<stages = 3>",
+                "left_out: "}));
+  EXPECT_EQ(kernelsOn(1), std::vector<std::string>{"plain:p "});
+  Call call(sample());
+  unisparse_kernel kernel;
+  for (int32_t index : {3, -1, INT32_MAX, INT32_MIN})
+    expectFailure(unisparse_program_kernel(call.program, index, &kernel),
+                  UNISPARSE_BAD_ARGUMENT,
+                  {"kernel", "below 3", "got " + std::to_string(index)});
+  expectFailure(unisparse_program_kernel(call.program, 0, nullptr),
+                UNISPARSE_BAD_ARGUMENT, {"kernel", "null"});
+  expectFailure(unisparse_program_kernel(nullptr, 0, &kernel),
+                UNISPARSE_BAD_ARGUMENT, {"program", "null"});
+  EXPECT_EQ(unisparse_program_kernels(nullptr), 0);
+}
+
 TEST_F(ProgramTest, NullPointers) {
   unisparse_artifact *artifact = read(sample().bytes());
   unisparse_program *program;

@@ -59,6 +59,7 @@ Artifact everything() {
   fill.words = constant(1);
   Step launch;
   launch.kernel = "attend";
+  launch.schedule = "#unitile.tiles<rows = 128, keys = 64>";
   launch.grid = {combine(TermOp::CeilDiv, kLength, constant(128)), constant(32),
                  Expr{{TermOp::Device, 0}}};
   launch.block = {256, 1, 1};
@@ -121,6 +122,8 @@ TEST(Artifact, RoundTrip) {
   EXPECT_EQ(a->inputs[0].dims, (std::vector<int64_t>{-1, 32, -2, 128}));
   EXPECT_EQ(a->variants[0].image, everything().variants[0].image);
   EXPECT_EQ(a->variants[0].steps[0].word, 0xff800000u);
+  EXPECT_EQ(a->variants[0].steps[1].schedule,
+            "#unitile.tiles<rows = 128, keys = 64>");
   EXPECT_EQ(a->variants[0].steps[1].arguments[4].map.box[1], 128u);
   EXPECT_EQ(a->variants[1].kind, ImageKind::MachineCode);
 }
@@ -147,7 +150,7 @@ TEST(Artifact, Bytes) {
       0, 0, 0, 0, 0,    0,    0, 0};     // workspace, steps
   StringRef expected(reinterpret_cast<const char *>(body), sizeof(body));
   EXPECT_EQ(toHex(StringRef(write(a)).drop_front(kHeader)), toHex(expected));
-  EXPECT_EQ(write(a).substr(0, 12), std::string("UNISPARS\1\0\0\0", 12));
+  EXPECT_EQ(write(a).substr(0, 12), std::string("UNISPARS\2\0\0\0", 12));
 }
 
 TEST(Artifact, Truncated) {
@@ -225,8 +228,8 @@ TEST(Artifact, Header) {
   other[0] = 'X';
   EXPECT_TRUE(has(errorOf(other), "got another kind of file"));
   other = bytes;
-  other[8] = 2;
-  EXPECT_TRUE(has(errorOf(other), "expected an artifact of version 1, got 2"));
+  other[8] = 1;
+  EXPECT_TRUE(has(errorOf(other), "expected an artifact of version 2, got 1"));
   other = bytes;
   other.back() ^= 1;
   EXPECT_TRUE(has(errorOf(other), "checksum"));
@@ -331,6 +334,9 @@ TEST(Artifact, Print) {
                         "[q.stride(2)] bytes, box [64, 128], swizzle 128B"));
   EXPECT_TRUE(has(text, "launch attend on [ceildiv(q.size(2), 128), 32, "
                         "multiprocessors] blocks of [256, 1, 1] threads"));
+  EXPECT_TRUE(has(text,
+                  "shared\n    schedule #unitile.tiles<rows = 128, keys = "
+                  "64>\n    address  workspace 0\n"));
   EXPECT_TRUE(has(text, "sm_80: 14 bytes of machine code, compute capability "
                         "9.0 or later of 9.x"));
 }

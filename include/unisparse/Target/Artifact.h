@@ -23,7 +23,7 @@ class raw_ostream;
 namespace unisparse::artifact {
 
 inline constexpr llvm::StringLiteral kMagic = "UNISPARS";
-inline constexpr uint32_t kVersion = 1;
+inline constexpr uint32_t kVersion = 2;
 inline constexpr size_t kMaxRank = 4, kMaxMapRank = 5, kMaxTerms = 64;
 /// What the runtime has room for: inputs, and outputs; of a variant, buffers
 /// and steps; of a launch, arguments and tensor maps among them.
@@ -123,6 +123,7 @@ struct Step {
   Kind kind = Kind::Launch;
   // Of a launch.
   std::string kernel;
+  std::string schedule; ///< The kernel's, an attribute's text; or empty.
   std::array<Expr, 3> grid;
   std::array<uint32_t, 3> block = {1, 1, 1};
   uint32_t sharedBytes = 0;

@@ -306,6 +306,7 @@ unisparse::lowerToKernel(HostSide &host, gpu::GPUModuleOp kernels,
   // One block an SM is enough to ask for: left to itself, ptxas would spill to
   // fit more.
   page.kernel()->setAttr("nvvm.minctasm", page.b.getI32IntegerAttr(1));
+  page.kernel()->setAttr(kScheduleAttr, schedule);
   Attend attend(op, schedule, page);
   Value lq = host.dim(op.getQ(), 2), lk = host.dim(op.getK(), 2);
   Value batch = host.dim(op.getQ(), 0);

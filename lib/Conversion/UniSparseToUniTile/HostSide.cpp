@@ -11,6 +11,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
 
 using namespace unisparse;
 
@@ -180,7 +181,10 @@ void HostSide::launch(gpu::GPUFuncOp kernel, std::array<Value, 3> grid,
                       ValueRange operands) {
   Value one = index(1);
   Value shared = arith::ConstantIntOp::create(b, sharedBytes, 32);
-  gpu::LaunchFuncOp::create(
+  auto launch = gpu::LaunchFuncOp::create(
       b, kernel, gpu::KernelDim3{grid[0], grid[1], grid[2]},
       gpu::KernelDim3{index(threads), one, one}, shared, operands);
+  // Outlives the kernel, which becomes a part of an image: reports name it.
+  if (Attribute schedule = kernel->getAttr(unitile::kScheduleAttr))
+    launch->setAttr(unitile::kScheduleAttr, schedule);
 }

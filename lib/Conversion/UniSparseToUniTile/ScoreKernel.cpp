@@ -383,6 +383,7 @@ FailureOr<SmallVector<Value>> unisparse::lowerToKernel(HostSide &host,
            << q.padded << " rows and " << k.padded << " keys, got " << schedule;
   KernelPage page(kernels, op.getLoc(), "score", schedule.getRows() / 16);
   page.kernel()->setAttr("nvvm.minctasm", page.b.getI32IntegerAttr(1));
+  page.kernel()->setAttr(kScheduleAttr, schedule);
   Score score(op, schedule, page);
   Value lq = host.length(op.getStaticLengths(), op.getLengths(), 0),
         lk = host.length(op.getStaticLengths(), op.getLengths(), 1);

@@ -124,6 +124,20 @@ UNISPARSE_API void unisparse_program_free(unisparse_program *program);
 UNISPARSE_API const char *
 unisparse_program_chip(const unisparse_program *program);
 
+/* What the program launches, in order, a kernel as often as it is launched:
+ * the kernel's name, and its schedule as "#unitile.schedule<stages = 3, ...>"
+ * (the warp-specialised kernel) or "#unitile.tiles<rows = 128, keys = 64>" (a
+ * portable one), empty where the kernel comes in one form only. Strings live as
+ * long as the program. */
+typedef struct unisparse_kernel {
+  const char *name;
+  const char *schedule;
+} unisparse_kernel;
+UNISPARSE_API int32_t
+unisparse_program_kernels(const unisparse_program *program);
+UNISPARSE_API unisparse_status unisparse_program_kernel(
+    const unisparse_program *program, int32_t index, unisparse_kernel *out);
+
 /* Checks the inputs' types, sizes and strides (data may be null) and fills in
  * what a launch needs: outputs[i] gets element, rank, sizes and contiguous
  * strides (data is left alone), *workspace the bytes of scratch memory.

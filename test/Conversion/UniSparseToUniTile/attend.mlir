@@ -10,6 +10,7 @@
 // CHECK:       gpu.module @unisparse_kernels
 // CHECK-LABEL: gpu.func @attend(
 // CHECK-SAME:    known_block_size = array<i32: 256, 1, 1>
+// CHECK-SAME:    unitile.schedule = #unitile.tiles<rows = 128, keys = 128>
 // CHECK-DAG:     unitile.alloc : !unitile.shared<128x64xbf16>
 // CHECK:         %[[Q:.*]] = unitile.load %{{.*}} -> !unitile.fragment<128x64xbf16>
 // CHECK:         scf.for
@@ -41,6 +42,8 @@
 // CHECK-DAG:     gpu.alloc () : memref<1x8x1000x64xbf16>
 // CHECK-DAG:     gpu.alloc () : memref<1x8x1000xf32>
 // CHECK:         gpu.launch_func @unisparse_kernels::@attend blocks in (%c8, %c8, %c1) threads in (%c256, %c1, %c1) dynamic_shared_memory_size %[[BYTES]]
+// The launch says which kernel it is, for artifacts and reports.
+// CHECK-SAME:    {unitile.schedule = #unitile.tiles<rows = 128, keys = 128>}
 
 // The launch asks for what the allocation takes.
 // SHARED:      gpu.func @attend({{.*}} unitile.shared_bytes = 49152 : i64

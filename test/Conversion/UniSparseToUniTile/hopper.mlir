@@ -86,6 +86,7 @@
 // threads than there are rows.
 // CHECK:         gpu.memset
 // CHECK:         gpu.launch_func @unisparse_kernels::@attend blocks in (%c64, %c1, %c1) threads in (%c384, %c1, %c1) dynamic_shared_memory_size %[[BYTES]]
+// CHECK-SAME:    {unitile.schedule = #unitile.schedule<stages = 3, keys = 128,
 
 // The launch asks for what the allocation takes.
 // SHARED: gpu.func @attend({{.*}} unitile.shared_bytes = 229508 : i64

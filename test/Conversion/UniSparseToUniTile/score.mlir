@@ -12,7 +12,7 @@
 // A tile is four query blocks of 16 composites by four key blocks. The key
 // composites come in two stages.
 // CHECK-LABEL: gpu.func @score(
-// CHECK-SAME:    known_block_size = array<i32: 128, 1, 1>, nvvm.minctasm = 1 : i32
+// CHECK-SAME:    known_block_size = array<i32: 128, 1, 1>, nvvm.minctasm = 1 : i32, unitile.schedule = #unitile.tiles<rows = 64, keys = 64>
 // CHECK-DAG:     %[[QT:.*]] = unitile.alloc : !unitile.shared<64x64xbf16>
 // CHECK-DAG:     %[[KT:.*]] = unitile.alloc : !unitile.shared<64x64xbf16, 2>
 // Blocks that nobody here sees have mass 0 (L1).
@@ -65,6 +65,7 @@
 // CHECK-DAG:     %[[ONE:.*]] = arith.constant 1 : index
 // CHECK:         gpu.alloc () : memref<1x2x4x5xf32>
 // CHECK:         gpu.launch_func @unisparse_kernels::@score blocks in (%[[ONE]], %[[HEADS]], %[[ONE]]) {{.*}} dynamic_shared_memory_size %[[BYTES]]
+// CHECK-SAME:    {unitile.schedule = #unitile.tiles<rows = 64, keys = 64>}
 func.func @group(%q: !q, %k: !k) -> tensor<1x2x4x5xf32> {
   %0 = unisparse.block_score %q, %k lengths [512, 640] block <128x128> pooling <8x8> share group causal : (!q, !k) -> tensor<1x2x4x5xf32>
   return %0 : tensor<1x2x4x5xf32>

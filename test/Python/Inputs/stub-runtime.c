@@ -126,6 +126,20 @@ const char *unisparse_program_chip(const unisparse_program *program) {
   return "sm_90a";
 }
 
+int32_t unisparse_program_kernels(const unisparse_program *program) {
+  (void)program;
+  return 2;
+}
+
+unisparse_status unisparse_program_kernel(const unisparse_program *program,
+                                          int32_t index,
+                                          unisparse_kernel *out) {
+  (void)program;
+  out->name = index ? "attend" : "select";
+  out->schedule = index ? "#unitile.schedule<stages = 3>" : "";
+  return UNISPARSE_OK;
+}
+
 /* As many sizes as o, lse, counts and indices have, from q, k and v, for
  * blocks of 128. */
 unisparse_status unisparse_program_prepare(const unisparse_program *program,
