@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -123,6 +124,7 @@ for more in ([], ["--poison", "--repeat=3"]):
     assert np.array_equal(out["o"].data, v) and np.all(out["lse"].data == 7) and out["lse"].data.shape == SHAPE[:3]
     report = json.loads(done.stdout)
     assert report["device"] == "Fake GPU 0" and report["chip"] == "sm_80", report
+    assert report["kernels"] == {}, report
     assert report["seconds"]["total"] == 0.0025 and report["density"] == 1, report
     tensor = v.nbytes
     assert report["device_memory_bytes"] == 5 * tensor + tensor // 32, report
@@ -133,12 +135,33 @@ for more in ([], ["--poison", "--repeat=3"]):
 # the rows: 2 of each of 4 heads of 2 sequences.
 TILES = ["launch attend 2x4x2 128x1x1 24576"]
 MAPS = ["map 32x100x4x2 strides 64,6400,25600 box 64x64x1x1"] * 4 + ["launch attend 16x1x1 256x1x1 57476"]
+SPECIALISED, PORTABLE = "#unitile.schedule<stages = 3, keys = 64, blocks = 2, ", "#unitile.tiles<rows = 64, keys = 64>"
 for capability, chip in (("80", "sm_80"), ("87", "sm_86"), ("90", "sm_90a"), ("103", "sm_90"), ("121", "sm_120")):
     done, log = run(F16, CUDA, SELECTION, "--block=64x64", "--compare=dense", "--json", FAKE_CAPABILITY=capability)
     assert done.returncode == 0, done
     report = json.loads(done.stdout)
     assert report["chip"] == chip and "compare" in report and report["selected_blocks"] == 16, report
+    assert list(report["kernels"]) == ["attend"], report
+    assert report["kernels"]["attend"].startswith(SPECIALISED if chip == "sm_90a" else PORTABLE), report
     assert log == [f"load {chip}"] * 2 + (MAPS if chip == "sm_90a" else TILES) * 2, log
 done, log = run(F16, CUDA, SELECTION, "--block=64x64", "--chip=sm_80", "--device=1", f"--dump-ir={tmp}/ir", FAKE_DEVICES="2")
 assert done.returncode == 0 and "(Fake GPU 1, sm_80)" in done.stdout and "of the device for the run" in done.stdout, done
 assert log[0] == "load sm_80" and (tmp / "ir" / "00-input.mlir").exists(), log
+
+# Which kernel runs is in the report: on Hopper's own chip the warp-specialised one, but not for what that cannot do.
+narrow = np.zeros((2, 4, 100, 40), np.float16)
+safetensors.write(str(tmp / "d40.safetensors"), {name: Tensor("F16", narrow) for name in "qkv"})
+for file, dim, rows, attend in (
+    (F16, 32, 64, r"warp-specialised \(stages = 3, keys = 64, blocks = 2, .*\)"),
+    (F16, 32, 32, r"portable \(rows = 32, keys = 64\)"),
+    (tmp / "d40.safetensors", 40, 64, r"portable \(rows = 64, keys = 64\)"),
+):
+    t = f"tensor<?x4x?x{dim}xf16>"
+    (tmp / "dense.mlir").write_text(f"""
+func.func @dense(%q: {t}, %k: {t}, %v: {t}) -> {t} {{
+  %o = unisparse.block_sparse_attention %q, %k, %v block <{rows}x64> : ({t}, {t}, {t}) -> {t}
+  return %o : {t}
+}}""")
+    done, log = run(file, CUDA, f"--program={tmp}/dense.mlir", FAKE_CAPABILITY="90")
+    assert done.returncode == 0 and "(Fake GPU 0, sm_90a)" in done.stdout, done
+    assert re.search(f"^  attend      {attend}$", done.stdout, re.MULTILINE), (dim, rows, done.stdout)

@@ -85,6 +85,22 @@ DeviceProgram::~DeviceProgram() {
   unisparse_artifact_free(artifact);
 }
 
+std::vector<KernelSchedule> DeviceProgram::schedules() const {
+  std::vector<KernelSchedule> schedules;
+  unisparse_kernel kernel;
+  for (int32_t i = 0; i < unisparse_program_kernels(program); ++i) {
+    // The number is one of the program's.
+    if (unisparse_program_kernel(program, i, &kernel) != UNISPARSE_OK)
+      break;
+    bool known = any_of(schedules, [&](const KernelSchedule &other) {
+      return other.kernel == kernel.name;
+    });
+    if (*kernel.schedule && !known)
+      schedules.push_back({kernel.name, kernel.schedule});
+  }
+  return schedules;
+}
+
 Error DeviceProgram::copyInputs(const Inputs &in, Call &call) {
   for (const Tensor *t :
        {&in.q, &in.k, &in.v, &in.cuQ, &in.cuK, &in.counts, &in.indices}) {

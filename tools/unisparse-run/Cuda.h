@@ -8,6 +8,7 @@
 
 #include "Driver.h"
 #include "Execute.h"
+#include "Report.h"
 #include "unisparse-rt/unisparse.h"
 
 namespace unisparse::run {
@@ -22,6 +23,8 @@ public:
 
   /// The chip whose kernels the runtime chose.
   llvm::StringRef chip() const { return unisparse_program_chip(program); }
+  /// Of each kernel that has one, its schedule: #unitile.schedule<...>, ...
+  std::vector<KernelSchedule> schedules() const;
   /// Device memory of the last run: inputs, outputs, workspace.
   size_t bytes() const { return memoryBytes; }
 

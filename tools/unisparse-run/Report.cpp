@@ -229,6 +229,10 @@ void run::printJSON(const Options &o, const Inputs &in, const Report &r) {
     if (!r.device.empty()) {
       j.attribute("device", r.device);
       j.attribute("chip", r.chip);
+      j.attributeObject("kernels", [&] {
+        for (const KernelSchedule &k : r.kernels)
+          j.attribute(k.kernel, k.schedule);
+      });
       j.attribute("device_memory_bytes", static_cast<int64_t>(r.deviceBytes));
     }
     j.attribute("threads", r.threads);
@@ -252,6 +256,17 @@ void run::printJSON(const Options &o, const Inputs &in, const Report &r) {
   outs() << '\n';
 }
 
+/// "warp-specialised (stages = 3, ...)" or "portable (rows = 128, keys = 64)".
+static std::string formOf(StringRef schedule) {
+  StringRef words = schedule;
+  bool specialised = words.consume_front("#unitile.schedule<");
+  if ((!specialised && !words.consume_front("#unitile.tiles<")) ||
+      !words.consume_back(">"))
+    return schedule.str();
+  StringRef form = specialised ? "warp-specialised" : "portable";
+  return (form + " (" + words + ")").str();
+}
+
 void run::printTable(const Options &o, const Inputs &in, const Report &r) {
   raw_ostream &os = outs();
   auto dims = [](ArrayRef<int64_t> shape) {
@@ -273,6 +288,8 @@ void run::printTable(const Options &o, const Inputs &in, const Report &r) {
     if (r.median.stages.seconds[i] > 0)
       line(kStages[i]) << format("%9.2f ms", 1e3 * r.median.stages.seconds[i])
                        << '\n';
+  for (const KernelSchedule &k : r.kernels)
+    line(k.kernel) << formOf(k.schedule) << '\n';
   line("total") << format("%9.2f ms", 1e3 * r.median.total) << "  (";
   if (r.device.empty())
     os << r.threads << (r.threads == 1 ? " thread" : " threads");

@@ -14,11 +14,16 @@ struct Comparison {
   double maxAbs = 0, maxRel = 0, l2 = 0, denseSeconds = 0, speedup = 0;
 };
 
+struct KernelSchedule {
+  std::string kernel, schedule;
+};
+
 struct Report {
   Timing median;
   double compileSeconds = 0;
   int threads = 1;
-  std::string device, chip; ///< Of a GPU, else empty.
+  std::string device, chip;            ///< Of a GPU, else empty.
+  std::vector<KernelSchedule> kernels; ///< Of a GPU.
   size_t deviceBytes = 0;
   size_t peakBytes = 0, runBytes = 0;
   double density = 1;

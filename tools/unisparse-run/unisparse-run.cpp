@@ -173,6 +173,7 @@ Error Session::loadOnDevice() {
                     .moveInto(mainProgram))
     return e;
   report.chip = mainProgram->chip().str();
+  report.kernels = mainProgram->schedules();
   main = [this](Timing &t) { return mainProgram->run(in, t); };
   if (compiled.denseImage.empty())
     return Error::success();
