@@ -13,7 +13,7 @@ from ._runtime import Loaded, Tensor
 class Program:
     """An artifact file, called with torch CUDA tensors in the order of its inputs; gives the list of its outputs.
 
-    It is loaded on a device when first called there. `inputs` and `outputs` of `loaded(device)` describe it.
+    It is loaded on a device when first called there. `inputs`, `outputs` and `chip` of `loaded(device)` describe it.
     """
 
     def __init__(self, path):
@@ -28,6 +28,11 @@ class Program:
                 if found is None:
                     found = self._devices[device] = Loaded(self.path, device)
         return found
+
+    def kernels(self, device=0):
+        """[(name, schedule)] of what it launches, in order: "#unitile.schedule<...>" is the warp-specialised kernel,
+        "#unitile.tiles<...>" a portable one, "" one that comes in one form only."""
+        return self.loaded(device).kernels
 
     def __call__(self, *tensors):
         call = self.bind(*tensors)

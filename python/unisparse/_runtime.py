@@ -37,6 +37,12 @@ class Signature(ctypes.Structure):
     ]
 
 
+class Kernel(ctypes.Structure):
+    """unisparse_kernel."""
+
+    _fields_ = [("name", ctypes.c_char_p), ("schedule", ctypes.c_char_p)]
+
+
 _POINTER, _INT, _TENSORS = ctypes.c_void_p, ctypes.c_int32, ctypes.POINTER(Tensor)
 
 # Functions by result: a status, a string, a number, nothing.
@@ -50,6 +56,8 @@ _FUNCTIONS = {
     "program_load": (ctypes.c_int, [_POINTER, _INT, ctypes.POINTER(_POINTER)]),
     "program_free": (None, [_POINTER]),
     "program_chip": (ctypes.c_char_p, [_POINTER]),
+    "program_kernels": (_INT, [_POINTER]),
+    "program_kernel": (ctypes.c_int, [_POINTER, _INT, ctypes.POINTER(Kernel)]),
     "program_prepare": (ctypes.c_int, [_POINTER, _TENSORS, _INT, _TENSORS, _INT, ctypes.POINTER(ctypes.c_size_t)]),
     "program_launch": (ctypes.c_int, [_POINTER, _TENSORS, _INT, _TENSORS, _INT, _POINTER, ctypes.c_size_t, _POINTER]),
     "last_message": (ctypes.c_char_p, []),
@@ -105,6 +113,7 @@ class Loaded:
         self.outputs = self._signatures("output")
         check(self._lib.unisparse_program_load(self._artifact, device, ctypes.byref(self._program)))
         self.chip = self._lib.unisparse_program_chip(self._program).decode()
+        self.kernels = self._kernels()
 
     def __del__(self):
         if getattr(self, "_program", None):
@@ -118,6 +127,14 @@ class Loaded:
         for index in range(getattr(self._lib, f"unisparse_artifact_{kind}s")(self._artifact)):
             check(getattr(self._lib, f"unisparse_artifact_{kind}")(self._artifact, index, ctypes.byref(signature)))
             result.append((signature.name.decode(), ELEMENTS[signature.element], signature.rank))
+        return result
+
+    def _kernels(self):
+        """[(name, schedule)] of all launches, in their order; the schedule is "" where the kernel has none."""
+        result, kernel = [], Kernel()
+        for index in range(self._lib.unisparse_program_kernels(self._program)):
+            check(self._lib.unisparse_program_kernel(self._program, index, ctypes.byref(kernel)))
+            result.append((kernel.name.decode(), kernel.schedule.decode()))
         return result
 
     def prepare(self, inputs):

@@ -106,6 +106,14 @@ class Cuda(unittest.TestCase):
         self.assertEqual(self.log("workspace"), [f"workspace {hex(workspace.data_ptr())} 1000"])
         self.assertEqual(len(torch.allocated), 5)
 
+    def test_kernels(self):
+        path = TMP / "kernels.usp"
+        path.write_text("in q bf16 4\nout o bf16 4\n")
+        program = unisparse.Program(str(path))
+        self.assertEqual(program.kernels(), [("select", ""), ("attend", "#unitile.schedule<stages = 3>")])
+        self.assertEqual(program.loaded().chip, "sm_90a")
+        self.assertEqual(self.log("load"), ["load on 0"])
+
     def test_strides_pass_through(self):
         q, k, v = qkv()
         q = tensor(2, 8, 300, 128, strides=(300 * 1024, 128, 1024, 1), address=0x4000)
