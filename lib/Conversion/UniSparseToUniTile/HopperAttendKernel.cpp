@@ -18,8 +18,9 @@ using namespace unisparse::unitile;
 static constexpr int64_t kRegisters = 64 * 1024;
 /// Shared memory that every block takes beyond what it asks for.
 static constexpr int64_t kReservedBytes = 1024;
-/// The producer's single thread needs few registers; with 32 it would spill.
-static constexpr int64_t kProducerRegisters = 40;
+/// The producer's single thread needs few registers. With 32 it would spill,
+/// and in some kernels by a word with 40: those that have more to spare.
+static constexpr int64_t kProducerRegisters = 40, kAmpleRegisters = 56;
 /// More pairs of tiles in flight gained nothing; two cost 1.4 to 2.7%.
 static constexpr int64_t kMostStages = 3;
 /// Of a consumer's registers, what its fragments may have.
@@ -83,16 +84,21 @@ static int64_t keysThatFit(const AttendSpec &s, int64_t cluster,
   return 0;
 }
 
-/// The cluster that was asked for, or the largest: two blocks of threads where
-/// heads in pairs attend to the same blocks of the same keys.
+/// The cluster that was asked for, or the best known. Two blocks of threads can
+/// share loads where heads in pairs attend to the same blocks of the same keys.
+/// That gains 2 to 4% with a selection or with long rows of K and V; without
+/// either, waiting for one another costs more than the copies
+/// (benchmarks/NOTES.md).
 static FailureOr<int64_t>
 clusterOf(const AttendSpec &s, int64_t asked,
           function_ref<InFlightDiagnostic()> emitError) {
   bool paired =
       s.group % 2 == 0 && (!s.hasSelection || s.selectionGroup % 2 == 0);
   int64_t most = paired && !s.packed ? 2 : 1;
-  if (!asked || asked == 1 || asked == most)
-    return asked ? asked : most;
+  if (!asked)
+    return s.hasSelection || !s.holdsQueries() ? most : 1;
+  if (asked == 1 || asked == most)
+    return asked;
   if (most == 2)
     return emitError() << "expected a cluster of 1 or 2, got " << asked;
   if (s.packed)
@@ -109,9 +115,13 @@ unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
                             int64_t sharedBytes,
                             function_ref<InFlightDiagnostic()> emitError) {
   MLIRContext *context = s.element.getContext();
+  int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
+  // At 64 columns exponentials take as long as products, and turns at the
+  // tensor cores gain 3%; elsewhere nothing.
+  bool turns = groups == 2 && std::max(s.headDim, s.valueDim) <= 64;
   if (!asked)
     asked = ScheduleAttr::get(context, 0, 0, 0, 0, 0, 0, Reference::Speculative,
-                              /*overlap=*/true, /*turns=*/false);
+                              /*overlap=*/true, turns);
   if (!s.element.isF16() && !s.element.isBF16())
     return emitError() << "expected f16 or bf16, got " << s.element;
   if (!(s.scale > 0))
@@ -124,7 +134,6 @@ unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
   if (s.blockK % 16)
     return emitError() << "expected a key block that is a multiple of 16, got "
                        << s.blockK;
-  int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup;
   if (s.blockQ % HopperSchedule::rowsPerGroup || groups > 2)
     return emitError() << "expected query blocks of 64 or 128 rows, got "
                        << s.blockQ;
@@ -158,7 +167,10 @@ unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
   int64_t producer = asked.getProducerRegisters(),
           consumer = asked.getConsumerRegisters();
   if (!producer)
-    producer = kProducerRegisters;
+    producer = blocks == 1 && (groups == 1 || fragmentRegisters(s, keys) <=
+                                                  kFragmentRegisters - 16)
+                   ? kAmpleRegisters
+                   : kProducerRegisters;
   if (!consumer)
     consumer = std::min<int64_t>(240, (kRegisters / 128 / blocks - producer) /
                                           groups / 8 * 8);

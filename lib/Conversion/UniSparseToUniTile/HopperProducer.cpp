@@ -67,10 +67,9 @@ void HopperPage::copyV(Owed &v) {
 Value HopperPage::validKeysOf(const RowInfo &row, Value block) {
   if (!s.packed) // The map's end is the sequence's.
     return i32(keyRows());
-  // A block behind all keys has none, and zeros.
-  Value left = sub(row.kLength, mul(block, keyRows()));
-  return select(compare(arith::CmpIPredicate::sgt, left, i32(0)), left,
-                i32(keyRows()));
+  // A part of the last block may be behind the sequence as a whole.
+  return arith::MaxSIOp::create(b, sub(row.kLength, mul(block, keyRows())),
+                                i32(0));
 }
 
 /// Rows that share keys lie next to each other, the longest first: KV heads
@@ -137,20 +136,21 @@ void HopperPage::produceRow(RowInfo row, Walk &w) {
   // wholly hidden.
   Value none = compare(arith::CmpIPredicate::sle, selected, i32(0));
   row.count = select(none, i32(1), selected);
-  auto first = scf::IfOp::create(b, TypeRange{b.getI32Type(), b.getI32Type()},
-                                 none, true);
+  SmallVector<Type> types(3, b.getI32Type());
+  auto first = scf::IfOp::create(b, types, none, true);
   {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(first.thenBlock());
     Value behind = mul(add(keyBlocks, i32(1)), tilesOfBlock());
-    scf::YieldOp::create(b, ValueRange{i32(1), behind});
+    scf::YieldOp::create(b, ValueRange{i32(1), i32(1), behind});
     b.setInsertionPointToStart(first.elseBlock());
     row.masked = hiddenBlocks(row, list);
-    Value block = blockNumber(list, place(i32(0), row, row.masked));
-    scf::YieldOp::create(b, ValueRange{row.masked, block});
+    row.down = select(turnsBack(row), row.count, row.masked);
+    Value block = blockNumber(list, place(i32(0), row, row.down));
+    scf::YieldOp::create(b, ValueRange{row.masked, row.down, block});
   }
-  row.masked = first.getResult(0), row.firstBlock = first.getResult(1);
-  row.down = select(turnsBack(row), row.count, row.masked);
+  row.masked = first.getResult(0), row.down = first.getResult(1);
+  row.firstBlock = first.getResult(2);
 
   produceBlocks(row, list, w);
 }

@@ -54,6 +54,8 @@ class Config:
         """Do two blocks of threads share the copies of K and V?"""
         if self.packed or not self.is_specialised(chip) or "cluster = 1" in (self.schedule or ""):
             return False
+        if self.rule == "all" and max(self.dim, self.value_dim) <= 128 and "cluster = 2" not in (self.schedule or ""):
+            return False
         if self.stage == "attend":
             selections = self.heads if self.rule == "all" else self.selections or self.kv_heads
         else:
@@ -162,10 +164,13 @@ SPECIALISED = [
     Config("odd_group", 128, stage="attend", heads=6),
     Config("own_selections", 128, stage="attend", heads=8, selections=8),
     # In clusters: dense, and with selections that two or four heads share.
-    Config("cluster_dense", 128, stage="attend", rule="all", heads=32, kv_heads=8),
+    Config("cluster_dense", 128, stage="attend", rule="all", heads=32, kv_heads=8, schedule="cluster = 2"),
     Config("cluster_of_group", 128, stage="attend", heads=32, kv_heads=8, schedule="cluster = 2"),
     Config("cluster_of_pairs", 64, stage="attend", heads=32, kv_heads=8, selections=16),
-    Config("cluster_rows64", 128, "64x64", stage="attend", rule="all", heads=32, kv_heads=8, dtype="f16"),
+    Config("cluster_rows64", 128, "64x64", stage="attend", rule="all", heads=32, kv_heads=8, dtype="f16", schedule="cluster = 2"),
+    Config("cluster_d256", 256, stage="attend", rule="all", heads=32, kv_heads=8),
+    Config("cluster_d192", 192, stage="attend", value_dim=128, heads=8),
+    Config("parts_of_blocks", 128, "64x256", stage="attend", packed=True),
     Config("cluster_wide_values", 64, stage="attend", heads=8, value_dim=128, dtype="f16"),
     Config("two_stages", 128, stage="attend", schedule="stages = 2"),
     Config("running", 128, stage="attend", schedule="reference = running"),

@@ -236,7 +236,7 @@ func.func @each_its_own(%q: !q, %k: !k, %c: !c, %i: !i) -> !q {
 // the last V of a row is brought before the next row's Q is waited for. Half a
 // key block has room.
 // CHECK-LABEL: gpu.func @attend(
-// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 2, keys = 64, blocks = 1, cluster = 1, producer_registers = 40, consumer_registers = 232>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 2, keys = 64, blocks = 1, cluster = 1, producer_registers = 56, consumer_registers = 224>
 // CHECK:         %[[Q:.*]] = unitile.alloc : !unitile.shared<128x256xbf16>
 // CHECK-NEXT:    %[[K:.*]] = unitile.alloc : !unitile.shared<64x256xbf16, 2>
 // CHECK-NEXT:    %[[V:.*]] = unitile.alloc : !unitile.shared<64x192xbf16, 2>

@@ -26,7 +26,7 @@ func.func @d128(%q: tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16> {
 // 99 KiB of shared memory hold 128 rows of 256 elements with 32 keys. Half a key
 // block at a time has two stages on Hopper.
 // CHECK-LABEL: func.func @d256(
-// SM90A:         #unitile.schedule<stages = 2, keys = 64, blocks = 1, cluster = 1, producer_registers = 40, consumer_registers = 232>
+// SM90A:         #unitile.schedule<stages = 2, keys = 64, blocks = 1, cluster = 1, producer_registers = 56, consumer_registers = 224>
 // SM90:          #unitile.tiles<rows = 128, keys = 64>
 // SM86:          #unitile.tiles<rows = 128, keys = 32>
 // SM120:         #unitile.tiles<rows = 128, keys = 32>
