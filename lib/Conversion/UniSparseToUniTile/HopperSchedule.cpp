@@ -1,0 +1,202 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// The schedule of the Hopper attend kernel: what was asked for, or the best
+// that is known, within a multiprocessor's shared memory and registers.
+#include "HopperPage.h"
+
+using namespace mlir;
+using namespace unisparse;
+using namespace unisparse::unitile;
+
+/// Registers of a multiprocessor.
+static constexpr int64_t kRegisters = 64 * 1024;
+/// Shared memory that every block takes beyond what it asks for.
+static constexpr int64_t kReservedBytes = 1024;
+/// The producer's single thread needs few registers. With 32 it would spill,
+/// and in some kernels by a word with 40: those that have more to spare.
+static constexpr int64_t kProducerRegisters = 40, kAmpleRegisters = 56;
+/// More pairs of tiles in flight gained nothing; two cost 1.4 to 2.7%.
+static constexpr int64_t kMostStages = 3;
+/// Of a consumer's registers, what its fragments may have.
+static constexpr int64_t kFragmentRegisters = 192;
+
+static int64_t tileBytes(const AttendSpec &s, int64_t rows, int64_t columns) {
+  auto type = SharedType::get(s.element.getContext(), rows, columns, s.element,
+                              /*stages=*/1);
+  return llvm::alignTo(type.getBytes(), 1024);
+}
+
+/// Shared memory of a block with so many stages of so many keys.
+static int64_t sharedBytesOf(const AttendSpec &s, int64_t keys, int64_t cluster,
+                             int64_t stages) {
+  int64_t bytes = tileBytes(s, s.blockQ, s.headDim);
+  if (s.headDim < s.valueDim)
+    bytes += tileBytes(s, s.blockQ, s.valueDim);
+  bytes +=
+      stages * (tileBytes(s, keys, s.headDim) + tileBytes(s, keys, s.valueDim));
+  // Two full and two empty barriers a stage, two of the queries, one of tiles
+  // to clear, one of the cluster's other queries; the words.
+  int64_t barriers = 4 * stages + 2 + s.packed + (cluster > 1);
+  return llvm::alignTo(bytes + 8 * barriers, 16) +
+         4 * RowInfo::placesOf(s.packed) * RowInfo::wordsOf(s.packed);
+}
+
+int64_t HopperSchedule::sharedBytes(const AttendSpec &s) const {
+  return sharedBytesOf(s, attr.getKeys(), attr.getCluster(), attr.getStages());
+}
+
+/// The most stages of so many keys with which so many blocks share a
+/// multiprocessor.
+static int64_t stagesThatFit(const AttendSpec &s, int64_t keys, int64_t cluster,
+                             int64_t blocks, int64_t sharedBytes) {
+  int64_t each = (sharedBytes + kReservedBytes) / blocks - kReservedBytes;
+  int64_t stages = kMostStages;
+  while (stages > 0 && sharedBytesOf(s, keys, cluster, stages) > each)
+    --stages;
+  return stages;
+}
+
+/// Registers of a consumer for O, S, P and, where it is held, Q.
+static int64_t fragmentRegisters(const AttendSpec &s, int64_t keys) {
+  return s.valueDim / 2 + keys / 2 + keys / 4 +
+         (s.holdsQueries() ? s.headDim / 4 : 0);
+}
+
+static bool isPartOfBlock(const AttendSpec &s, int64_t keys) {
+  return keys > 0 && keys % 16 == 0 && keys <= 128 && s.blockK % keys == 0;
+}
+
+/// The largest part of a key block whose fragments and two stages have room;
+/// 0 where none has.
+static int64_t keysThatFit(const AttendSpec &s, int64_t cluster,
+                           int64_t sharedBytes) {
+  for (int64_t keys = std::min<int64_t>(128, s.blockK); keys > 0; --keys)
+    if (isPartOfBlock(s, keys) &&
+        fragmentRegisters(s, keys) <= kFragmentRegisters &&
+        stagesThatFit(s, keys, cluster, 1, sharedBytes) >= 2)
+      return keys;
+  return 0;
+}
+
+/// The cluster that was asked for, or the best known. Two blocks of threads can
+/// share loads where heads in pairs attend to the same blocks of the same keys.
+/// That gains 2 to 4% with a selection or with long rows of K and V; without
+/// either, waiting for one another costs more than the copies
+/// (benchmarks/NOTES.md).
+static FailureOr<int64_t>
+clusterOf(const AttendSpec &s, int64_t asked,
+          function_ref<InFlightDiagnostic()> emitError) {
+  bool paired =
+      s.group % 2 == 0 && (!s.hasSelection || s.selectionGroup % 2 == 0);
+  int64_t most = paired && !s.packed ? 2 : 1;
+  if (!asked)
+    return s.hasSelection || !s.holdsQueries() ? most : 1;
+  if (asked == 1 || asked == most)
+    return asked;
+  if (most == 2)
+    return emitError() << "expected a cluster of 1 or 2, got " << asked;
+  if (s.packed)
+    return emitError() << "expected a cluster of 1 for a packed batch, whose "
+                          "tiles are cleared block by block, got "
+                       << asked;
+  return emitError() << "expected a cluster of 1 where heads do not share keys "
+                        "and selection in pairs, got "
+                     << asked;
+}
+
+/// What this kernel takes at all.
+static LogicalResult verifySpec(const AttendSpec &s,
+                                function_ref<InFlightDiagnostic()> emitError) {
+  if (!s.element.isF16() && !s.element.isBF16())
+    return emitError() << "expected f16 or bf16, got " << s.element;
+  if (!(s.scale > 0))
+    return emitError() << "expected a scale above 0, got " << s.scale;
+  for (auto [what, size] :
+       {std::pair{"head_dim", s.headDim}, {"head_dim of v", s.valueDim}})
+    if (size % 16 || size > 256)
+      return emitError() << "expected a " << what
+                         << " that is a multiple of 16 up to 256, got " << size;
+  if (s.blockK % 16)
+    return emitError() << "expected a key block that is a multiple of 16, got "
+                       << s.blockK;
+  if (s.blockQ != 64 && s.blockQ != 128)
+    return emitError() << "expected query blocks of 64 or 128 rows, got "
+                       << s.blockQ;
+  return success();
+}
+
+/// Registers of a thread of the producer and of one of the consumers: what the
+/// producer leaves is theirs, 240 at most.
+static FailureOr<std::pair<int64_t, int64_t>>
+registersOf(const AttendSpec &s, ScheduleAttr asked, int64_t keys,
+            int64_t blocks, function_ref<InFlightDiagnostic()> emitError) {
+  int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup,
+          producer = asked.getProducerRegisters(),
+          consumer = asked.getConsumerRegisters();
+  bool ample = blocks == 1 && (groups == 1 || fragmentRegisters(s, keys) <=
+                                                  kFragmentRegisters - 16);
+  if (!producer)
+    producer = ample ? kAmpleRegisters : kProducerRegisters;
+  if (!consumer)
+    consumer = std::min<int64_t>(240, (kRegisters / 128 / blocks - producer) /
+                                          groups / 8 * 8);
+  int64_t all = (producer + groups * consumer) * 128 * blocks;
+  if (all > kRegisters)
+    return emitError() << "expected registers that fit a multiprocessor's "
+                       << kRegisters << ", got " << all;
+  return std::pair{producer, consumer};
+}
+
+/// Turns at the tensor cores gain 5% at 96 columns, nothing at 128, and cost 2%
+/// at 64 (benchmarks/NOTES.md).
+static bool takesTurns(const AttendSpec &s) {
+  int64_t columns = std::max(s.headDim, s.valueDim);
+  return s.blockQ == 128 && columns > 64 && columns < 128;
+}
+
+FailureOr<HopperSchedule>
+unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
+                            int64_t sharedBytes,
+                            function_ref<InFlightDiagnostic()> emitError) {
+  if (failed(verifySpec(s, emitError)))
+    return failure();
+  MLIRContext *context = s.element.getContext();
+  if (!asked)
+    asked = ScheduleAttr::get(context, 0, 0, 0, 0, 0, 0, Reference::Speculative,
+                              /*overlap=*/true, takesTurns(s));
+  if (asked.getTurns() && s.blockQ != 128)
+    return emitError() << "expected query blocks of 128 rows for turns, got "
+                       << s.blockQ;
+  FailureOr<int64_t> cluster = clusterOf(s, asked.getCluster(), emitError);
+  if (failed(cluster))
+    return failure();
+  int64_t keys =
+      asked.getKeys() ? asked.getKeys() : keysThatFit(s, *cluster, sharedBytes);
+  if (!isPartOfBlock(s, keys))
+    return emitError() << "expected keys that are a part of the key block of "
+                       << s.blockK << ", a multiple of 16 up to 128, got "
+                       << keys;
+  // One warpgroup of consumers leaves the tensor cores idle in its softmax:
+  // then two blocks share a multiprocessor, where they fit.
+  int64_t blocks = asked.getBlocks();
+  if (!blocks)
+    blocks =
+        s.blockQ == 64 && stagesThatFit(s, keys, *cluster, 2, sharedBytes) >= 2
+            ? 2
+            : 1;
+  int64_t fit = stagesThatFit(s, keys, *cluster, blocks, sharedBytes);
+  int64_t stages = asked.getStages() ? asked.getStages() : fit;
+  if (stages < 2 || stages > fit)
+    return emitError() << "expected 2 to " << fit
+                       << " stages, as many as fit shared memory, got "
+                       << stages;
+  auto registers = registersOf(s, asked, keys, blocks, emitError);
+  if (failed(registers))
+    return failure();
+  return HopperSchedule{ScheduleAttr::get(
+      context, stages, keys, blocks, *cluster, registers->first,
+      registers->second, asked.getReference(), asked.getOverlap(),
+      asked.getTurns())};
+}
