@@ -67,7 +67,7 @@ firstThatFits(OpTy op, function_ref<Cost(int64_t, int64_t)> costOf,
   Type element = op.getQ().getType().getElementType();
   for (auto [rows, keys] : shapes)
     if (costOf(rows, keys).fits(chip, element))
-      return TilesAttr::get(op.getContext(), rows, keys);
+      return TilesAttr::get(op.getContext(), rows, keys, /*passes=*/2);
   return op.emitOpError("expected tiles that fit ")
          << chip.name << ", with " << chip.sharedBytes
          << " bytes of shared memory and " << registersOf(chip, element)
@@ -194,8 +194,11 @@ static ScheduleAttr specialisedScheduleOf(BlockSparseAttentionOp op,
 FailureOr<Attribute> unisparse::scheduleOf(BlockSparseAttentionOp op,
                                            const NvidiaChip &chip) {
   Attribute given = op->getAttr(kScheduleAttr);
-  if (isa_and_nonnull<TilesAttr>(given))
+  if (auto tiles = dyn_cast_or_null<TilesAttr>(given)) {
+    if (tiles.getPasses() != 2)
+      return op.emitOpError("expected passes of scoring alone, got ") << tiles;
     return given;
+  }
   auto asked = dyn_cast_or_null<ScheduleAttr>(given);
   if (given && !asked)
     return op.emitOpError("expected ")

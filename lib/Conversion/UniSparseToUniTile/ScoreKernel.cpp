@@ -4,13 +4,12 @@
 
 // Composite attention in two passes over the composite keys: the first finds
 // every row's normaliser, the second multiplies again and sums probabilities
-// over key blocks. Logits live in fragments only.
+// over key blocks; or in one (ScoreOnePass.cpp). Logits live in fragments only.
 //
 // A tile holds whole query blocks by whole key blocks. Blocks are padded to the
 // rows and columns that fragments come in; padding is masked.
-#include "KernelPage.h"
 #include "Kernels.h"
-#include "Schedule.h"
+#include "ScorePage.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include <cmath>
 #include <limits>
@@ -18,64 +17,24 @@
 using namespace unisparse;
 using namespace unisparse::unitile;
 
-namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+static constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// 1 KiB, for one number a warp and column of blocks.
-constexpr int64_t kScratchRows = 8, kScratchColumns = 64;
+static constexpr int64_t kScratchRows = 8, kScratchColumns = 64;
 
-struct Score {
-  Score(BlockScoreOp op, TilesAttr schedule, KernelPage &page);
-  void build();
+/// Blocks of threads in one pass, each with memory of its own: two for each
+/// multiprocessor of a large chip.
+static constexpr int64_t kThreadBlocks = 264;
 
-private:
-  Value keysVisible(Value position);
-  Value copyKeys(Value tile, Value stage);
-  Value multiply(Value tile, Value stage);
-  Value maskedLogits(Value logits, Value tile);
-  SmallVector<Value> normaliserStep(Value logits, ValueRange state);
-  Value rowBias(ValueRange normaliser);
-  void scoreHead(Value head, Value accumulate);
-  Value scoreSlots(Value slot, Value end);
-  void zeroBehind(Value blocks);
-
-  BlockScoreOp op;
-  KernelPage &p;
-  Type element;
-  int64_t cq, ck;
-  BlockRows qRows, kRows; ///< Of a block, in composites.
-  int64_t tq, tk;         ///< A tile.
-  int64_t qBlocks, kBlocks;
-  int64_t headDim, depth, group;
-  double scale; ///< Base 2; applied to S, or with the exponent.
-  bool scaleFirst, causal;
-
-public:
-  // Arguments, filled in by the host side.
-  TokensArgument q, k;
-  Value mass, slots, keyBlocks;
-
-private:
-  // Of the query blocks at hand.
-  Span span;
-  Value batch, massHead, massRow;  ///< massRow: [keyBlocks] of the first row.
-  Value firstComposite, blockRows; ///< How many blocks there are.
-  Value tiles, allKeys;
-  Value queryTile, queries, keyTile, scratch, keyRows, firstKeySlot, keySlotEnd;
-};
-
-} // namespace
-
-Score::Score(BlockScoreOp op, TilesAttr schedule, KernelPage &page)
+ScorePage::ScorePage(BlockScoreOp op, TilesAttr schedule, KernelPage &page)
     : op(op), p(page), element(op.getQ().getType().getElementType()),
       cq(op.getPooling().getQuery()), ck(op.getPooling().getKey()),
       qRows(op.getBlock().getQuery() / cq), kRows(op.getBlock().getKey() / ck),
       tq(schedule.getRows()), tk(schedule.getKeys()),
       qBlocks(tq / qRows.padded), kBlocks(tk / kRows.padded),
-      headDim(op.getQ().getType().getDimSize(3)), depth(tileColumns(headDim)),
-      group(op.getQ().getType().getDimSize(1) /
-            op.getMass().getType().getDimSize(1)),
+      passes(schedule.getPasses()), headDim(op.getQ().getType().getDimSize(3)),
+      depth(tileColumns(headDim)), group(op.getQ().getType().getDimSize(1) /
+                                         op.getMass().getType().getDimSize(1)),
       scale(scaleInBase2(op.getScale(), op.getAlpha().convertToDouble(),
                          headDim)),
       causal(op.getCausal()) {
@@ -84,12 +43,12 @@ Score::Score(BlockScoreOp op, TilesAttr schedule, KernelPage &page)
 }
 
 /// Composite keys visible from token `position` (S2), of those there are.
-Value Score::keysVisible(Value position) {
+Value ScorePage::keysVisible(Value position) {
   return p.min(p.add(p.div(position, ck), 1), allKeys);
 }
 
 /// Starts the copy of a tile of composite keys.
-Value Score::copyKeys(Value tile, Value stage) {
+Value ScorePage::copyKeys(Value tile, Value stage) {
   ImplicitLocOpBuilder &b = p.b;
   Value row = p.add(firstKeySlot, p.mul(tile, kBlocks * kRows.composites));
   bool padded = kRows.composites != kRows.padded;
@@ -101,7 +60,7 @@ Value Score::copyKeys(Value tile, Value stage) {
   return row;
 }
 
-Value Score::multiply(Value tile, Value stage) {
+Value ScorePage::multiply(Value tile, Value stage) {
   ImplicitLocOpBuilder &b = p.b;
   FragmentType type = p.fragment(tq, tk, b.getF32Type());
   Value zero = p.i32(0);
@@ -119,7 +78,7 @@ Value Score::multiply(Value tile, Value stage) {
 
 /// -inf where a composite key is not visible (S2) or not there; the last
 /// composite of a sequence gets its ln(n_b / ck) (S1).
-Value Score::maskedLogits(Value logits, Value tile) {
+Value ScorePage::maskedLogits(Value logits, Value tile) {
   ImplicitLocOpBuilder &b = p.b;
   Value firstKey = p.mul(tile, kBlocks * kRows.composites);
   Value tileEnd = p.add(firstKey, kBlocks * kRows.composites);
@@ -172,7 +131,7 @@ Value Score::maskedLogits(Value logits, Value tile) {
 }
 
 /// Maxima and sums of exponentials with one more tile (S3).
-SmallVector<Value> Score::normaliserStep(Value logits, ValueRange state) {
+SmallVector<Value> ScorePage::normaliserStep(Value logits, ValueRange state) {
   ImplicitLocOpBuilder &b = p.b;
   double unit = scaleFirst ? 1.0 : scale;
   auto times = [&](Value x) -> Value {
@@ -199,7 +158,7 @@ SmallVector<Value> Score::normaliserStep(Value logits, ValueRange state) {
 /// What turns a logit into log2 of the row's share of its block's mass: minus
 /// the normaliser, and the weights of S5 and S6. -inf for rows that are not
 /// there.
-Value Score::rowBias(ValueRange normaliser) {
+Value ScorePage::rowBias(ValueRange normaliser) {
   ImplicitLocOpBuilder &b = p.b;
   double unit = scaleFirst ? 1.0 : scale;
   return p.map(
@@ -230,8 +189,8 @@ Value Score::rowBias(ValueRange normaliser) {
       /*indices=*/true);
 }
 
-/// Both passes of one query head.
-void Score::scoreHead(Value head, Value accumulate) {
+/// One query head.
+void ScorePage::scoreHead(Value head, Value accumulate) {
   ImplicitLocOpBuilder &b = p.b;
   Value zero = p.i32(0);
   int64_t heads = op.getQ().getType().getDimSize(1);
@@ -256,6 +215,15 @@ void Score::scoreHead(Value head, Value accumulate) {
     queries =
         LoadOp::create(b, p.fragment(tq, depth, element), queryTile, zero);
 
+  if (passes == 1)
+    onePass(accumulate);
+  else
+    twoPasses(accumulate);
+}
+
+void ScorePage::twoPasses(Value accumulate) {
+  ImplicitLocOpBuilder &b = p.b;
+  Value zero = p.i32(0);
   // Both passes walk the same tiles; the copies run one ahead, around the end.
   auto walk =
       [&](Value firstStep, ValueRange state,
@@ -297,7 +265,7 @@ void Score::scoreHead(Value head, Value accumulate) {
 }
 
 /// Mass 0 for the key blocks from `blocks` on, which no row here sees.
-void Score::zeroBehind(Value blocks) {
+void ScorePage::zeroBehind(Value blocks) {
   Value thread = p.threadId();
   p.forEach(
       p.i32(0), blockRows, 1, {},
@@ -314,7 +282,7 @@ void Score::zeroBehind(Value blocks) {
 
 /// Masses of the query blocks from slot `slot` on that belong to one sequence;
 /// the slot behind them.
-Value Score::scoreSlots(Value slot, Value end) {
+Value ScorePage::scoreSlots(Value slot, Value end) {
   int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey();
   span = p.locate(slot, bq);
   allKeys = p.ceilDiv(span.kLength, ck);
@@ -348,14 +316,8 @@ Value Score::scoreSlots(Value slot, Value end) {
   return p.add(slot, blockRows);
 }
 
-void Score::build() {
-  massHead = p.blockId(gpu::Dimension::y);
-  batch = p.blockId(gpu::Dimension::z);
-  queryTile = p.tile(tq, depth, element);
-  keyTile = p.tile(tk, depth, element, /*stages=*/2);
-  if (qRows.padded > 16)
-    scratch = p.tile(kScratchRows, kScratchColumns, element);
-  Value x = p.blockId(gpu::Dimension::x);
+/// The masses of tile `x` of query blocks.
+void ScorePage::scoreTile(Value x) {
   // The last rows see the most keys: longest first.
   if (causal)
     x = p.sub(p.sub(p.ceilDiv(slots, qBlocks), 1), x);
@@ -372,6 +334,49 @@ void Score::build() {
       });
 }
 
+void ScorePage::build() {
+  if (passes == 2) {
+    massHead = p.blockId(gpu::Dimension::y);
+    batch = p.blockId(gpu::Dimension::z);
+  }
+  queryTile = p.tile(tq, depth, element);
+  keyTile = p.tile(tk, depth, element, /*stages=*/2);
+  if (qRows.padded > 16 && passes == 2)
+    scratch = p.tile(kScratchRows, kScratchColumns, element);
+  if (passes == 2)
+    scoreTile(p.blockId(gpu::Dimension::x));
+  else
+    scoreItems();
+}
+
+/// What blocks of threads keep for the tile of rows that they are at, in one
+/// pass: a sum for each row and key block, and for each row a maximum for each
+/// tile of keys and the bias. The grid: fewer blocks than tiles.
+static std::array<Value, 3> takeMemory(HostSide &host, KernelPage &page,
+                                       ScorePage &score, TilesAttr schedule,
+                                       Value keyBlocks,
+                                       std::array<Value, 3> tiles,
+                                       int64_t kBlocks) {
+  auto mul = [&](Value x, Value y) {
+    return host.b.createOrFold<arith::MulIOp>(x, y);
+  };
+  Value items = mul(mul(tiles[0], tiles[2]), tiles[1]);
+  Value blocks =
+      host.b.createOrFold<arith::MinUIOp>(items, host.index(kThreadBlocks));
+  Value rows = mul(blocks, host.index(schedule.getRows()));
+  auto memory = [&](Value size) {
+    auto type =
+        RankedTensorType::get({ShapedType::kDynamic}, host.b.getF32Type());
+    return page.take(host.address(host.result(type, {size})));
+  };
+  score.allSums = memory(mul(rows, keyBlocks));
+  score.allTops = memory(
+      mul(rows, host.add(host.ceilDiv(keyBlocks, kBlocks), host.index(1))));
+  score.rowTiles = page.take(host.i32(tiles[0]));
+  score.items = page.take(host.i32(items));
+  return {blocks, host.index(1), host.index(1)};
+}
+
 FailureOr<SmallVector<Value>> unisparse::lowerToKernel(HostSide &host,
                                                        gpu::GPUModuleOp kernels,
                                                        BlockScoreOp op,
@@ -384,7 +389,7 @@ FailureOr<SmallVector<Value>> unisparse::lowerToKernel(HostSide &host,
   KernelPage page(kernels, op.getLoc(), "score", schedule.getRows() / 16);
   page.kernel()->setAttr("nvvm.minctasm", page.b.getI32IntegerAttr(1));
   page.kernel()->setAttr(kScheduleAttr, schedule);
-  Score score(op, schedule, page);
+  ScorePage score(op, schedule, page);
   Value lq = host.length(op.getStaticLengths(), op.getLengths(), 0),
         lk = host.length(op.getStaticLengths(), op.getLengths(), 1);
   Value slots = host.slots(lq, op.getCuSeqlensQ(), op.getBlock().getQuery());
@@ -399,12 +404,16 @@ FailureOr<SmallVector<Value>> unisparse::lowerToKernel(HostSide &host,
                    host.packing(op.getCuSeqlensQ(), op.getCuSeqlensK()));
   score.slots = page.take(host.i32(slots));
   score.keyBlocks = page.take(host.i32(keyBlocks));
+  int64_t heads = op.getMass().getType().getDimSize(1),
+          qBlocks = schedule.getRows() / q.padded;
+  Value rowTiles = host.ceilDiv(slots, qBlocks);
+  std::array<Value, 3> grid{rowTiles, host.index(heads), batch};
+  if (schedule.getPasses() == 1)
+    grid = takeMemory(host, page, score, schedule, keyBlocks, grid,
+                      schedule.getKeys() / k.padded);
   score.build();
   page.finish();
-  int64_t qBlocks = schedule.getRows() / q.padded;
-  host.launch(page.kernel(),
-              {host.ceilDiv(slots, qBlocks),
-               host.index(op.getMass().getType().getDimSize(1)), batch},
-              32 * page.warps(), page.sharedBytes(), page.launchOperands());
+  host.launch(page.kernel(), grid, 32 * page.warps(), page.sharedBytes(),
+              page.launchOperands());
   return SmallVector<Value>{result};
 }

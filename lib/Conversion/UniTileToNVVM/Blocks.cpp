@@ -26,15 +26,17 @@ struct StoreBlocksPattern : TilePattern<StoreBlocksOp> {
              << type << " in " << warps.count << " warps";
     if (op.getBlockRows() > 16)
       acrossWarps(t, op, adaptor, elements);
+    else if (op.getBlockRows() == 1)
+      ofRows(t, op, adaptor, elements);
     else
       withinWarps(t, op, adaptor, elements);
     rewriter.eraseOp(op);
     return success();
   }
 
-  /// The sum over a row of block `j`, for the upper (half 0) or lower 8 rows of
-  /// a piece: the same in the four lanes that share the row.
-  Value rowSum(Thread &t, StoreBlocksOp op, ArrayRef<Value> elements,
+  /// The thread's own part of the sum over a row of block `j`, for the upper
+  /// (half 0) or lower 8 rows of a piece.
+  Value ownSum(Thread &t, StoreBlocksOp op, ArrayRef<Value> elements,
                int64_t piece, int64_t half, int64_t j) const {
     int64_t perPiece = op.getFragment().getType().getColumns() / 2;
     int64_t eights = op.getBlockColumns() / 8;
@@ -44,9 +46,50 @@ struct StoreBlocksPattern : TilePattern<StoreBlocksOp> {
         Value x = elements[piece * perPiece + 4 * n + 2 * half + pair];
         sum = sum ? t.combine(Combine::Add, sum, x) : x;
       }
+    return sum;
+  }
+
+  /// The whole sum: the same in the four lanes that share the row.
+  Value rowSum(Thread &t, StoreBlocksOp op, ArrayRef<Value> elements,
+               int64_t piece, int64_t half, int64_t j) const {
+    Value sum = ownSum(t, op, elements, piece, half, j);
     for (int64_t distance : {1, 2})
       sum = t.combine(Combine::Add, sum, t.shuffle(sum, distance));
     return sum;
+  }
+
+  /// Rows are blocks of their own: of four block columns, each of the four
+  /// lanes that share a row ends up with one, in three shuffles.
+  void ofRows(Thread &t, StoreBlocksOp op, OpAdaptor adaptor,
+              ArrayRef<Value> elements) const {
+    FragmentType type = op.getFragment().getType();
+    int64_t blocks = type.getColumns() / op.getBlockColumns();
+    Value mine = t.rem(t.lane(), 4);
+    Value odd = equal(t, t.rem(mine, 2), 1), upper = t.less(t.i32(1), mine);
+    // Keeps one of two sums and gives the other away.
+    auto trade = [&](Value second, Value x, Value y, int64_t distance) {
+      Value kept = arith::SelectOp::create(t.b, second, y, x),
+            given = arith::SelectOp::create(t.b, second, x, y);
+      return t.combine(Combine::Add, kept, t.shuffle(given, distance));
+    };
+    auto own = [&](int64_t piece, int64_t half, int64_t j) -> Value {
+      if (j < blocks)
+        return ownSum(t, op, elements, piece, half, j);
+      return arith::ConstantOp::create(t.b, t.b.getF32FloatAttr(0));
+    };
+    for (int64_t piece = 0; piece < piecesOf(type.getRows(), warps); ++piece)
+      for (int64_t half = 0; half < 2; ++half)
+        for (int64_t j = 0; j < blocks; j += 4) {
+          Value x = trade(odd, own(piece, half, j), own(piece, half, j + 1), 1),
+                y = trade(odd, own(piece, half, j + 2), own(piece, half, j + 3),
+                          1);
+          Value sum = trade(upper, x, y, 2);
+          Value row = t.add(t.add(t.mul(t.warp(), 16), t.div(t.lane(), 4)),
+                            piece * 16 * warps + half * 8);
+          Value column = t.add(mine, j);
+          guarded(t, t.less(column, t.i32(blocks)),
+                  [&] { write(t, adaptor, row, column, sum); });
+        }
   }
 
   /// Combined over the 8 rows that the lanes 0, 4, .. 28 hold.

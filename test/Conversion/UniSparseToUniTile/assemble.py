@@ -81,6 +81,8 @@ class Config:
             text += f" block <{self.block}>" + self.flags()
             text += "" if self.schedule is None else f" {{unitile.schedule = #unitile.schedule<{self.schedule}>}}"
             return self.function(operands, text, results)
+        if self.stage == "score":
+            return self.score()
         selections = self.heads // self.head_pool
         if self.share == "group":
             selections = min(selections, self.kv_heads)
@@ -97,6 +99,20 @@ class Config:
         results += [f"tensor<{b}x{selections}x?xi32>", f"tensor<{b}x{selections}x?x?xi32>", f"tensor<{b}x{selections}xf32>"]
         return self.function(operands, text + self.flags(), results)
 
+    def score(self):
+        """4096 tokens, or two sequences of them."""
+        lengths = [4096 // int(by) + 2 * self.packed for by in self.pooling.split("x")]
+        bq, bk = map(int, self.block.split("x"))
+        tensors = [("q", f"tensor<1x{self.heads}x{lengths[0]}x{self.dim}x{self.dtype}>"), ("k", f"tensor<1x{self.kv_heads}x{lengths[1]}x{self.dim}x{self.dtype}>")]
+        text = "unisparse.block_score %q, %k lengths [4096, 4096]"
+        if self.packed:
+            tensors += [("cq", "tensor<3xi32>"), ("ck", "tensor<3xi32>")]
+            text += " cu_seqlens(%cq, %ck)"
+        text += f" block <{self.block}> pooling <{self.pooling}> agg {self.agg} share {self.share}" + " causal" * self.causal
+        text += f" {{unitile.schedule = #unitile.tiles<{self.schedule}>}}"
+        masses = self.kv_heads if self.share == "group" else self.heads
+        return self.function(tensors, text, [f"tensor<1x{masses}x{4096 // bq + 2 * self.packed}x{4096 // bk}xf32>"])
+
     def flags(self):
         return " causal" * self.causal + " return_lse" * self.lse + (f" scale {self.scale:e}" if self.scale else "")
 
@@ -107,8 +123,8 @@ class Config:
                 f"  return {names} : {types}\n}}\n")
 
     def kernels(self):
-        if self.stage == "attend":
-            return {"attend"}
+        if self.stage in ("attend", "score"):
+            return {self.stage}
         kernels = {"select", "density", "attend"}
         if self.rule == "all":  # Nothing is estimated.
             return kernels
@@ -145,6 +161,15 @@ CONFIGS = [
     Config("f32_packed", 128, dtype="f32", packed=True, agg="sum", share="group"),
     Config("f32_odd_blocks", 40, "100x24", "10x8", value_dim=64, dtype="f32"),
     Config("top_k_group", 112, "16x128", "4x16", rule="top_k = 8", share="group", heads=8, dtype="f16"),
+]
+
+
+# Scoring in one pass.
+ONE_PASS = [
+    Config("one_pass", 128, stage="score", schedule="rows = 64, keys = 128, passes = 1"),
+    Config("one_pass_packed", 64, "64x64", stage="score", packed=True, agg="sum", share="group", schedule="rows = 64, keys = 64, passes = 1"),
+    Config("one_pass_f32", 128, stage="score", dtype="f32", schedule="rows = 64, keys = 16, passes = 1"),
+    Config("one_pass_fine", 64, "64x64", "1x8", stage="score", dtype="f16", causal=False, schedule="rows = 64, keys = 64, passes = 1"),
 ]
 
 
@@ -210,7 +235,8 @@ def compile_chip(opt, chip, configs, folder):
         assert f".target {chip}" in ptx, f"{config.name}: not for {chip}"
         entries = set(re.findall(r"\.entry (\w+)\(", ptx))
         assert entries == config.kernels(), f"{config.name}: kernels {sorted(entries)}"
-        check_instructions(config, chip, re.search(r"\.entry attend\(.*?(?=\.entry |\Z)", ptx, re.S)[0])
+        if attend := re.search(r"\.entry attend\(.*?(?=\.entry |\Z)", ptx, re.S):
+            check_instructions(config, chip, attend[0])
         paths.append(folder / f"{chip}.{config.name}.ptx")
         paths[-1].write_text(ptx)
     return paths
@@ -248,7 +274,7 @@ def main():
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     chips = arguments.chips.split(",") if arguments.chips else chips_of(arguments.table)
-    configs = {chip: [c for c in CONFIGS + SPECIALISED * (chip == "sm_90a") if arguments.only in c.name] for chip in chips}
+    configs = {chip: [c for c in CONFIGS + ONE_PASS + SPECIALISED * (chip == "sm_90a") if arguments.only in c.name] for chip in chips}
     ptxas = shutil.which("ptxas", path="/usr/local/cuda/bin") or shutil.which("ptxas")
     kernels, bad = 0, []
     # Two at a time: what a small machine has.

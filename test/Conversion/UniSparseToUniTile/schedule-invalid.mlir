@@ -10,6 +10,15 @@ func.func @too_large(%q: tensor<1x4x64x256xbf16>, %k: tensor<1x4x512x256xbf16>) 
 
 // -----
 
+func.func @passes(%q: tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16> {
+  // expected-error@+1 {{expected passes of scoring alone, got #unitile.tiles<rows = 64, keys = 64, passes = 1>}}
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> {unitile.schedule = #unitile.tiles<rows = 64, keys = 64, passes = 1>}
+    : (tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16>
+  return %o : tensor<1x4x512x64xbf16>
+}
+
+// -----
+
 func.func @no_schedule(%q: tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16> {
   // expected-error@+1 {{expected unitile.schedule to be a #unitile.tiles or a #unitile.schedule, got 128 : i64}}
   %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> {unitile.schedule = 128}

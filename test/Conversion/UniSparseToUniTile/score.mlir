@@ -5,6 +5,7 @@
 // CONTRACT: gpu.func @score
 // CONTRACT: gpu.func @score
 // CONTRACT: gpu.func @score
+// CONTRACT: gpu.func @score
 
 !q = tensor<1x4x64x64xbf16>
 !k = tensor<1x2x80x64xbf16>
@@ -125,4 +126,43 @@ func.func @packed(%q: tensor<1x4x40x64xbf16>, %cu: tensor<4xi32>) -> tensor<1x4x
   %0 = unisparse.block_score %q, %q lengths [300, 300] cu_seqlens(%cu, %cu) block <64x64> pooling <8x8> causal
     : (tensor<1x4x40x64xbf16>, tensor<1x4x40x64xbf16>, tensor<4xi32>, tensor<4xi32>) -> tensor<1x4x7x5xf32>
   return %0 : tensor<1x4x7x5xf32>
+}
+
+// -----
+
+// One pass, asked for: sums of every row in every key block and the maxima that
+// they are relative to are kept; at a row's end they become masses. Blocks of
+// threads take one tile of rows after another.
+// CHECK-LABEL: gpu.func @score(
+// CHECK-SAME:    unitile.schedule = #unitile.tiles<rows = 64, keys = 128, passes = 1>
+// CHECK-NOT:     unitile.alloc : !unitile.shared<8x64xbf16>
+// CHECK:         gpu.grid_dim x
+// CHECK:         scf.while
+// CHECK:           %[[N:.*]]:2 = scf.for {{.*}} -> (!unitile.rows<64xf32>, !unitile.fragment<64x8xf32>)
+// CHECK:             unitile.mma
+// CHECK:             %[[TOP:.*]] = unitile.reduce max
+// CHECK:             %[[P:[0-9]*]] = unitile.map ins(%{{.*}}, %{{.*}} : !unitile.fragment<64x128xf32>, !unitile.rows<64xf32>)
+// CHECK:               math.exp2
+// CHECK:             unitile.fold add
+// CHECK:             unitile.store_blocks add %[[P]] blocks 1x16 to
+// CHECK:             unitile.store %[[TOP]] to
+// CHECK-NOT:       unitile.mma
+// CHECK:           unitile.reduce add %[[N]]#1
+// CHECK:           %[[BIAS:.*]] = unitile.map indices
+// CHECK:           unitile.store %[[BIAS]] to
+// CHECK-NEXT:      unitile.barrier
+// Eight rows of a query block at a time.
+// CHECK:           scf.for {{.*}} iter_args(%{{.*}} = %{{.*}}) -> (f32)
+// CHECK-COUNT-8:     arith.maxnumf
+// CHECK:           llvm.store %{{.*}} : f32, !llvm.ptr<1>
+// CHECK-LABEL: func.func @one_pass(
+// 4096 / 128 rows of blocks, 4 a tile, of 4 heads. 32 blocks of threads keep 64
+// rows of 32 key blocks each, and of 4 tiles of keys and the bias.
+// CHECK-DAG:     gpu.alloc ({{.*}}) : memref<?xf32>
+// CHECK:         gpu.launch_func {{.*}} blocks in (%{{.*}}, %{{.*}}, %{{.*}}) threads in (%c128
+func.func @one_pass(%q: tensor<1x4x512x64xbf16>) -> tensor<1x4x32x32xf32> {
+  %0 = unisparse.block_score %q, %q lengths [4096, 4096] block <128x128> pooling <8x8> causal
+    {unitile.schedule = #unitile.tiles<rows = 64, keys = 128, passes = 1>}
+    : (tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>) -> tensor<1x4x32x32xf32>
+  return %0 : tensor<1x4x32x32xf32>
 }

@@ -14,7 +14,7 @@ PIPELINE = ("builtin.module(unisparse-decompose-attention,canonicalize,unisparse
             "canonicalize,gpu.module(unitile-allocate-shared{{limit=232448}}))")
 compared = 0
 for chip in ("sm_80", "sm_86", "sm_90a"):
-    configs = assemble.CONFIGS + assemble.SPECIALISED * (chip == "sm_90a")
+    configs = assemble.CONFIGS + assemble.ONE_PASS + assemble.SPECIALISED * (chip == "sm_90a")
     source = "// -----\n".join(c.program() for c in configs)
     run = subprocess.run([sys.argv[1], "-", "-split-input-file", f"--pass-pipeline={PIPELINE.format(chip)}"], input=source, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[:2000]

@@ -53,6 +53,24 @@ gpu.module @m {
     gpu.return
   }
 
+  // Rows of their own: four columns of blocks, or what there is of them, are one
+  // for each lane of a quad, in three shuffles for the upper 8 rows and three for
+  // the lower.
+  // CHECK-LABEL: gpu.func @rows
+  // CHECK-COUNT-3: nvvm.shfl.sync bfly
+  // CHECK:         llvm.store %{{.*}} : f32, !llvm.ptr<1>
+  // CHECK-COUNT-3: nvvm.shfl.sync bfly
+  // CHECK-NOT:     nvvm.shfl.sync
+  // CHECK:         llvm.store
+  // CHECK-NOT:     llvm.store
+  // CHECK:         gpu.return
+  gpu.func @rows(%x: f32, %m: !llvm.ptr<1>, %row: i32, %rows: i32, %stride: i64)
+      kernel attributes {known_block_size = array<i32: 64, 1, 1>} {
+    %p = unitile.fill %x : f32 -> !unitile.fragment<32x48xf32>
+    unitile.store_blocks add %p blocks 1x16 to %m rows %row, %rows columns %row, %rows stride %stride : !unitile.fragment<32x48xf32>
+    gpu.return
+  }
+
   // A block of two warps: each leaves its part in shared memory, between
   // barriers, and a thread of the block combines the parts.
   // CHECK-LABEL: gpu.func @across

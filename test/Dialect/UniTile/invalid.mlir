@@ -399,7 +399,7 @@ func.func @store_blocks_u11_element(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !uni
 // -----
 
 func.func @store_blocks_u11_rows(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>) {
-  // expected-error@+1 {{[U11] expected blocks of 8 or a multiple of 16 rows and a multiple of 8 columns that divide '!unitile.fragment<64x128xf32>', got 24x16}}
+  // expected-error@+1 {{[U11] expected blocks of 1, 8 or a multiple of 16 rows and a multiple of 8 columns that divide '!unitile.fragment<64x128xf32>', got 24x16}}
   unitile.store_blocks max %x blocks 24x16 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xf32>
   return
 }
@@ -407,7 +407,7 @@ func.func @store_blocks_u11_rows(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitil
 // -----
 
 func.func @store_blocks_u11_columns(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>) {
-  // expected-error@+1 {{[U11] expected blocks of 8 or a multiple of 16 rows and a multiple of 8 columns that divide '!unitile.fragment<64x128xf32>', got 16x4}}
+  // expected-error@+1 {{[U11] expected blocks of 1, 8 or a multiple of 16 rows and a multiple of 8 columns that divide '!unitile.fragment<64x128xf32>', got 16x4}}
   unitile.store_blocks max %x blocks 16x4 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xf32>
   return
 }
@@ -415,7 +415,7 @@ func.func @store_blocks_u11_columns(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !uni
 // -----
 
 func.func @store_blocks_u11_divide(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>) {
-  // expected-error@+1 {{[U11] expected blocks of 8 or a multiple of 16 rows and a multiple of 8 columns that divide '!unitile.fragment<64x128xf32>', got 16x48}}
+  // expected-error@+1 {{[U11] expected blocks of 1, 8 or a multiple of 16 rows and a multiple of 8 columns that divide '!unitile.fragment<64x128xf32>', got 16x48}}
   unitile.store_blocks max %x blocks 16x48 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xf32>
   return
 }
@@ -469,3 +469,8 @@ func.func @schedule_u13_rows() attributes {unitile.schedule = #unitile.tiles<row
 
 // expected-error@+1 {{[U13] expected keys that are a multiple of 16 up to 256, got 40}}
 func.func @schedule_u13_keys() attributes {unitile.schedule = #unitile.tiles<rows = 64, keys = 40>} { return }
+
+// -----
+
+// expected-error@+1 {{[U13] expected 1 or 2 passes, got 3}}
+func.func @schedule_u13_passes() attributes {unitile.schedule = #unitile.tiles<rows = 64, keys = 64, passes = 3>} { return }

@@ -279,10 +279,10 @@ LogicalResult StoreBlocksOp::verify() {
   int64_t rows = getBlockRows(), columns = getBlockColumns();
   if (!type.getElementType().isF32()) // [U11]
     return emitOpError("[U11] expected an f32 fragment, got ") << type;
-  bool shaped = (rows == 8 || (rows > 0 && rows % 16 == 0)) && columns > 0 &&
-                columns % 8 == 0;
+  bool shaped = (rows == 1 || rows == 8 || (rows > 0 && rows % 16 == 0)) &&
+                columns > 0 && columns % 8 == 0;
   if (!shaped || type.getRows() % rows || type.getColumns() % columns) // [U11]
-    return emitOpError("[U11] expected blocks of 8 or a multiple of 16 rows "
+    return emitOpError("[U11] expected blocks of 1, 8 or a multiple of 16 rows "
                        "and a multiple of 8 columns that divide ")
            << type << ", got " << rows << "x" << columns;
   if (type.getColumns() / columns > 32) // [U11]

@@ -398,7 +398,7 @@ def UniTile_StoreBlocksOp : UniTile_Op<"store_blocks",
     scratch, and other uses of the tile, are apart by a `unitile.barrier`.
 
     Constraints
-    - U11: the fragment is f32; blocks have 8 rows or a multiple of 16, and a
+    - U11: the fragment is f32; blocks have 1 row, 8 or a multiple of 16, and a
       multiple of 8 columns; they divide the fragment, into at most 32 columns
       of blocks, one a lane.
     - U12: scratch comes with blocks of more than 16 rows and only with them,

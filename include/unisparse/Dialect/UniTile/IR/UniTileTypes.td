@@ -91,12 +91,16 @@ def UniTile_TilesAttr : AttrDef<UniTile_Dialect, "Tiles"> {
     of 128 rows, 16 a warp, and takes 64 keys (composite keys, when scoring) at
     a time. As the attribute `unitile.schedule` of `unisparse.block_score` or
     `unisparse.block_sparse_attention` it overrides what
-    `unisparse-select-schedule` would choose.
+    `unisparse-select-schedule` would choose. `passes` is for scoring: with 1 the
+    products are taken once, not twice, and a number for each row and key block
+    is kept in memory until the row's normaliser is known.
 
-    Constraint U13: both are multiples of 16, up to 128 (rows) and 256 (keys).
+    Constraint U13: rows and keys are multiples of 16, up to 128 and 256; passes
+    are 1 or 2.
   }];
-  let parameters = (ins "int64_t":$rows, "int64_t":$keys);
-  let assemblyFormat = "`<` `rows` `=` $rows `,` `keys` `=` $keys `>`";
+  let parameters = (ins "int64_t":$rows, "int64_t":$keys,
+                        DefaultValuedParameter<"int64_t", "2">:$passes);
+  let assemblyFormat = "`<` `rows` `=` $rows `,` `keys` `=` $keys (`,` `passes` `=` $passes^)? `>`";
   let genVerifyDecl = 1;
 }
 
