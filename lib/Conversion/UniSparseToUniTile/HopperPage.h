@@ -96,7 +96,6 @@ private:
   SmallVector<Value> produceItem(Value nextItem, ValueRange walk);
   void produceRow(RowInfo row, Walk &w);
   void produceBlocks(const RowInfo &row, Value selectionRow, Walk &w);
-  void produceQueries(const RowInfo &row, Walk &w);
   void payV(Walk &w);
   /// V tiles that are still to be copied, and where they go.
   struct Owed {

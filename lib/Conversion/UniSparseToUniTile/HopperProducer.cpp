@@ -3,8 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // The producer: one thread walks rows of query blocks and their key blocks, and
-// starts the copies. The order is K0 K1 V0 K2 V1 ..., across rows too: that in
-// which the consumers free the buffers.
+// starts the copies. The order is K0 K1 V0 K2 V1 ..., across rows too where
+// they form one stream: that in which the consumers free the buffers.
 #include "HopperPage.h"
 
 using namespace mlir;
@@ -155,18 +155,12 @@ void HopperPage::produceRow(RowInfo row, Walk &w) {
   produceBlocks(row, list, w);
 }
 
-/// The row's Q and its words.
-void HopperPage::produceQueries(const RowInfo &row, Walk &w) {
-  copyRow(row, w.parityQ);
-  w.parityQ = other(w.parityQ);
-}
-
-/// The row's K and V, the V of each block behind the K of the next.
+/// The row's Q, K and V, the V of each block behind the K of the next.
 void HopperPage::produceBlocks(const RowInfo &row, Value list, Walk &w) {
   Value matrix = div(row.batchHead, i32(s.group));
   Value key = firstKeyOf(row, row.firstBlock);
   if (s.holdsQueries()) {
-    produceQueries(row, w);
+    copyRow(row, w.parityQ);
     w.k = copyK(key, matrix, w.k);
     payV(w);
   } else {
@@ -174,8 +168,9 @@ void HopperPage::produceBlocks(const RowInfo &row, Value list, Walk &w) {
     // has to be there.
     payV(w);
     w.k = copyK(key, matrix, w.k);
-    produceQueries(row, w);
+    copyRow(row, w.parityQ);
   }
+  w.parityQ = other(w.parityQ);
   w.v.key = key, w.v.matrix = matrix;
   w.v.valid = validKeysOf(row, row.firstBlock);
   auto rest = scf::ForOp::create(

@@ -91,13 +91,12 @@ Value ScorePage::maskedLogits(Value logits, Value tile) {
   bool keysPadded = kRows.composites != kRows.padded;
   if (keysPadded)
     needed = p.isTrue(true);
-  double unit = scaleFirst ? 1.0 : scale;
   auto mask = [&]() -> SmallVector<Value> {
     Value last = p.sub(allKeys, 1);
     Value tail = p.toFloat(p.sub(span.kLength, p.mul(last, ck)));
     Value share = arith::MulFOp::create(b, tail, p.f32(1.0 / ck));
     Value bias = arith::MulFOp::create(b, math::Log2Op::create(b, share),
-                                       p.f32(1.0 / unit));
+                                       p.f32(1.0 / unit()));
     return {p.map(
         logits.getType(), logits,
         [&](ValueRange e) {
@@ -130,29 +129,45 @@ Value ScorePage::maskedLogits(Value logits, Value tile) {
                   [&]() -> SmallVector<Value> { return {logits}; })[0];
 }
 
+/// A logit, or a maximum of some, in units of log2.
+Value ScorePage::scaled(Value x) {
+  return arith::MulFOp::create(p.b, x, p.f32(unit()));
+}
+
+/// Maxima with one more tile, and the tile's exponentials relative to them
+/// (S3).
+ScorePage::Powers ScorePage::powersOf(Value logits, Value oldTop) {
+  ImplicitLocOpBuilder &b = p.b;
+  Powers x;
+  x.top = ReduceOp::create(b, Combine::Max, logits, oldTop);
+  x.scaledTop =
+      p.map(p.rows(tq), x.top, [&](ValueRange e) { return scaled(e[0]); });
+  x.powers = p.map(
+      logits.getType(), {logits, x.scaledTop}, [&](ValueRange e) -> Value {
+        return math::Exp2Op::create(
+            b, math::FmaOp::create(b, e[0], p.f32(unit()),
+                                   arith::NegFOp::create(b, e[1])));
+      });
+  return x;
+}
+
+/// The factor of a sum relative to maximum `top` that makes it one relative to
+/// `scaledTop`.
+Value ScorePage::shrink(Value top, Value scaledTop) {
+  return math::Exp2Op::create(
+      p.b, arith::SubFOp::create(p.b, scaled(top), scaledTop));
+}
+
 /// Maxima and sums of exponentials with one more tile (S3).
 SmallVector<Value> ScorePage::normaliserStep(Value logits, ValueRange state) {
   ImplicitLocOpBuilder &b = p.b;
-  double unit = scaleFirst ? 1.0 : scale;
-  auto times = [&](Value x) -> Value {
-    return arith::MulFOp::create(b, x, p.f32(unit));
-  };
-  Value top = ReduceOp::create(b, Combine::Max, logits, state[0]);
-  Value scaledTop =
-      p.map(p.rows(tq), top, [&](ValueRange e) { return times(e[0]); });
-  Value powers =
-      p.map(logits.getType(), {logits, scaledTop}, [&](ValueRange e) -> Value {
-        return math::Exp2Op::create(
-            b, math::FmaOp::create(b, e[0], p.f32(unit),
-                                   arith::NegFOp::create(b, e[1])));
-      });
-  Value shrunk = p.map(p.rows(tq), {state[0], scaledTop, state[1]},
-                       [&](ValueRange e) -> Value {
-                         Value shrink = math::Exp2Op::create(
-                             b, arith::SubFOp::create(b, times(e[0]), e[1]));
-                         return arith::MulFOp::create(b, e[2], shrink);
-                       });
-  return {top, ReduceOp::create(b, Combine::Add, powers, shrunk)};
+  Powers x = powersOf(logits, state[0]);
+  Value shrunk =
+      p.map(p.rows(tq), {state[0], x.scaledTop, state[1]},
+            [&](ValueRange e) -> Value {
+              return arith::MulFOp::create(b, e[2], shrink(e[0], e[1]));
+            });
+  return {x.top, ReduceOp::create(b, Combine::Add, x.powers, shrunk)};
 }
 
 /// What turns a logit into log2 of the row's share of its block's mass: minus
@@ -160,7 +175,6 @@ SmallVector<Value> ScorePage::normaliserStep(Value logits, ValueRange state) {
 /// there.
 Value ScorePage::rowBias(ValueRange normaliser) {
   ImplicitLocOpBuilder &b = p.b;
-  double unit = scaleFirst ? 1.0 : scale;
   return p.map(
       p.rows(tq), normaliser,
       [&](ValueRange e) -> Value {
@@ -172,7 +186,7 @@ Value ScorePage::rowBias(ValueRange normaliser) {
         Value there = p.both(p.less(within, p.i32(qRows.composites)),
                              p.less(p.i32(0), left));
         Value bias = arith::NegFOp::create(
-            b, math::FmaOp::create(b, e[1], p.f32(unit),
+            b, math::FmaOp::create(b, e[1], p.f32(unit()),
                                    math::Log2Op::create(b, e[2])));
         bias = arith::SubFOp::create(b, bias, p.f32(std::log2(group)));
         if (op.getAgg() == Agg::Sum) { // n_a of the block's rows.
@@ -240,20 +254,17 @@ void ScorePage::twoPasses(Value accumulate) {
                            return use(tile, multiply(tile, stage), carried);
                          });
       };
-  double lowest = -std::numeric_limits<float>::max() /
-                  std::max(1.0, scaleFirst ? 1.0 : scale);
   SmallVector<Value> normaliser =
-      walk(zero, {p.fill(lowest, p.rows(tq)), p.fill(0.0, p.rows(tq))},
+      walk(zero, {p.fill(lowest(), p.rows(tq)), p.fill(0.0, p.rows(tq))},
            [&](Value, Value logits, ValueRange state) {
              return normaliserStep(logits, state);
            });
   Value bias = rowBias(normaliser);
-  double unit = scaleFirst ? 1.0 : scale;
   walk(tiles, {}, [&](Value tile, Value logits, ValueRange) {
     Value shares =
         p.map(logits.getType(), {logits, bias}, [&](ValueRange e) -> Value {
           return math::Exp2Op::create(
-              b, math::FmaOp::create(b, e[0], p.f32(unit), e[1]));
+              b, math::FmaOp::create(b, e[0], p.f32(unit()), e[1]));
         });
     Combine combine = op.getAgg() == Agg::Max ? Combine::Max : Combine::Add;
     StoreBlocksOp::create(b, combine, shares, qRows.padded, kRows.padded,

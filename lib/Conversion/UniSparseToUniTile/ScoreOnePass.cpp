@@ -10,7 +10,6 @@
 // few and take one tile of rows after another.
 #include "ScorePage.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include <limits>
 
 using namespace mlir;
 using namespace unisparse;
@@ -20,40 +19,24 @@ using namespace unisparse::unitile;
 /// (S3), and its exponentials, relative to the maxima.
 SmallVector<Value> ScorePage::step(Value logits, ValueRange state) {
   ImplicitLocOpBuilder &b = p.b;
-  double unit = scaleFirst ? 1.0 : scale;
-  auto times = [&](Value x) -> Value {
-    return arith::MulFOp::create(b, x, p.f32(unit));
-  };
-  Value top = ReduceOp::create(b, Combine::Max, logits, state[0]);
-  Value scaledTop =
-      p.map(p.rows(tq), top, [&](ValueRange e) { return times(e[0]); });
-  Value powers =
-      p.map(logits.getType(), {logits, scaledTop}, [&](ValueRange e) -> Value {
-        return math::Exp2Op::create(
-            b, math::FmaOp::create(b, e[0], p.f32(unit),
-                                   arith::NegFOp::create(b, e[1])));
-      });
-  Value shrink =
-      p.map(p.rows(tq), {state[0], scaledTop}, [&](ValueRange e) -> Value {
-        return math::Exp2Op::create(
-            b, arith::SubFOp::create(b, times(e[0]), e[1]));
-      });
+  Powers x = powersOf(logits, state[0]);
+  Value factor =
+      p.map(p.rows(tq), {state[0], x.scaledTop},
+            [&](ValueRange e) -> Value { return shrink(e[0], e[1]); });
   // Across the columns of a row at its end only.
-  Value parts = FoldOp::create(b, partsType(), Combine::Add, powers);
+  Value parts = FoldOp::create(b, partsType(), Combine::Add, x.powers);
   parts =
-      p.map(partsType(), {state[1], shrink, parts}, [&](ValueRange e) -> Value {
+      p.map(partsType(), {state[1], factor, parts}, [&](ValueRange e) -> Value {
         return math::FmaOp::create(b, e[0], e[1], e[2]);
       });
-  return {top, parts, powers};
+  return {x.top, parts, x.powers};
 }
 
 void ScorePage::onePass(Value accumulate) {
   ImplicitLocOpBuilder &b = p.b;
   Value zero = p.i32(0);
-  double lowest = -std::numeric_limits<float>::max() /
-                  std::max(1.0, scaleFirst ? 1.0 : scale);
   SmallVector<Value> normaliser = p.forEach(
-      zero, tiles, 1, {p.fill(lowest, p.rows(tq)), p.fill(0.0, partsType())},
+      zero, tiles, 1, {p.fill(lowest(), p.rows(tq)), p.fill(0.0, partsType())},
       [&](Value tile, ValueRange state) -> SmallVector<Value> {
         Value stage = p.rem(tile, 2);
         WaitOp::create(b, 0);
@@ -87,14 +70,13 @@ void ScorePage::storeRows(Value rows, Value target) {
 Value ScorePage::massOf(Value block, Value j) {
   ImplicitLocOpBuilder &b = p.b;
   Type f32 = b.getF32Type();
-  double unit = scaleFirst ? 1.0 : scale;
   Value top = topsOf(p.div(j, kBlocks)), bias = topsOf(tiles);
   Value first = p.mul(block, qRows.padded);
   auto withRow = [&](Value row, Value best) -> Value {
     Value at = arith::AddIOp::create(
         b, arith::MulIOp::create(b, p.i64(row), p.i64(keyBlocks)), p.i64(j));
     Value factor = math::Exp2Op::create(
-        b, math::FmaOp::create(b, p.load(top, f32, row), p.f32(unit),
+        b, math::FmaOp::create(b, p.load(top, f32, row), p.f32(unit()),
                                p.load(bias, f32, row)));
     Value share = arith::MulFOp::create(b, p.load(sums, f32, at), factor);
     if (op.getAgg() == Agg::Max)

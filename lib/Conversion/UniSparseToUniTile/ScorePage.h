@@ -8,6 +8,7 @@
 
 #include "KernelPage.h"
 #include "Schedule.h"
+#include <limits>
 
 namespace unisparse {
 using namespace unisparse::unitile;
@@ -22,6 +23,18 @@ private:
   Value copyKeys(Value tile, Value stage);
   Value multiply(Value tile, Value stage);
   Value maskedLogits(Value logits, Value tile);
+  /// What a logit is times before the exponential.
+  double unit() const { return scaleFirst ? 1.0 : scale; }
+  /// Finite in every unit, and below every logit.
+  double lowest() const {
+    return -std::numeric_limits<float>::max() / std::max(1.0, unit());
+  }
+  Value scaled(Value x);
+  struct Powers {
+    Value top, scaledTop, powers;
+  };
+  Powers powersOf(Value logits, Value oldTop);
+  Value shrink(Value top, Value scaledTop);
   SmallVector<Value> normaliserStep(Value logits, ValueRange state);
   Value rowBias(ValueRange normaliser);
   void scoreHead(Value head, Value accumulate);

@@ -330,6 +330,7 @@ def UniTile_SendOp : UniTile_Op<"send", [MemoryEffects<[MemRead, MemWrite]>]> {
     func.func @send(%map: !llvm.ptr, %row: i32, %matrix: i32, %stage: i32) {
       %t = unitile.alloc : !unitile.shared<128x64xbf16>
       unitile.send %t[%stage] to %map[%row, %matrix] : !unitile.shared<128x64xbf16>
+      unitile.send %t[%stage] columns 48 to %map[%row, %matrix] : !unitile.shared<128x64xbf16>
       unitile.send_wait
       return
     }
@@ -397,6 +398,8 @@ def UniTile_MmaStartOp : UniTile_Op<"mma_start",
       unitile.mma_fence
       %s = unitile.mma_start %a, %k[%stage] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.fragment<128x128xf32>
       %r = unitile.mma_wait 0, %s reading %a : !unitile.fragment<128x128xf32>, !unitile.fragment<128x64xbf16>
+      %q = unitile.alloc : !unitile.shared<128x64xbf16>
+      %u = unitile.mma_start %q, %k[%stage] : !unitile.shared<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.fragment<128x128xf32>
       return %r : !unitile.fragment<128x128xf32>
     }
     ```

@@ -91,9 +91,10 @@ def UniTile_TilesAttr : AttrDef<UniTile_Dialect, "Tiles"> {
     of 128 rows, 16 a warp, and takes 64 keys (composite keys, when scoring) at
     a time. As the attribute `unitile.schedule` of `unisparse.block_score` or
     `unisparse.block_sparse_attention` it overrides what
-    `unisparse-select-schedule` would choose. `passes` is for scoring: with 1 the
-    products are taken once, not twice, and a number for each row and key block
-    is kept in memory until the row's normaliser is known.
+    `unisparse-select-schedule` would choose. `passes` is for scoring:
+    `#unitile.tiles<rows = 64, keys = 128, passes = 1>` takes the products once,
+    not twice, and keeps a number for each row and key block in memory until the
+    row's normaliser is known.
 
     Constraint U13: rows and keys are multiples of 16, up to 128 and 256; passes
     are 1 or 2.
