@@ -64,21 +64,34 @@ add_custom_target(unisparse-doc)
 function(unisparse_doc td output)
   set(LLVM_TARGET_DEFINITIONS ${td}.td)
   tablegen(MLIR ${output} ${ARGN})
-  set(out ${CMAKE_BINARY_DIR}/docs/${output})
+  set(out ${UniSparse_BINARY_DIR}/docs/${output})
   add_custom_command(OUTPUT ${out} DEPENDS ${CMAKE_CURRENT_BINARY_DIR}/${output}
     COMMAND ${CMAKE_COMMAND} -E copy ${CMAKE_CURRENT_BINARY_DIR}/${output} ${out})
   add_custom_target(${output}Gen DEPENDS ${out})
   add_dependencies(unisparse-doc ${output}Gen)
 endfunction()
 
-# add_unisparse_library(Name sources... LINK MLIRIR ...). Not LINK_LIBS of
-# add_mlir_library: that pulls static archives in beside the dylib.
+# What other projects link, as UniSparse::${name}, installed or from this folder.
+function(unisparse_export name)
+  target_include_directories(${name} INTERFACE
+    "$<BUILD_INTERFACE:${UNISPARSE_INCLUDE_DIRS}>" $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  add_library(UniSparse::${name} ALIAS ${name})
+  install(TARGETS ${name} EXPORT UniSparseTargets
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT unisparse-dev)
+endfunction()
+
+# add_unisparse_library(Name [PRIVATE] sources... LINK MLIRIR ...). Not LINK_LIBS of
+# add_mlir_library: that pulls static archives in beside the dylib. PRIVATE ones are
+# the project's own and are not installed.
 function(add_unisparse_library name)
-  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "PRIVATE" "" "LINK" ${ARGN})
   add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
   unisparse_target(${name})
   mlir_target_link_libraries(${name} PUBLIC MLIRIR)
   target_link_libraries(${name} PUBLIC ${ARG_LINK})
+  if(NOT ARG_PRIVATE)
+    unisparse_export(${name})
+  endif()
 endfunction()
 
 # add_unisparse_tool(name sources... LINK libraries...)
@@ -94,7 +107,7 @@ function(add_unisparse_tool name)
   mlir_check_all_link_libraries(${name})
   # Installed, a tool still finds libMLIR where it was linked.
   set_target_properties(${name} PROPERTIES
-    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin
+    RUNTIME_OUTPUT_DIRECTORY ${UniSparse_BINARY_DIR}/bin
     INSTALL_RPATH_USE_LINK_PATH ON)
-  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT unisparse-tools)
 endfunction()

@@ -13,7 +13,9 @@ lit's own (%s, %t, ...):
   mlir-opt-22, %plugin               the installed mlir-opt and the plugin it loads
   %fake_driver                       a libcuda of host memory, for UNISPARSE_LIBCUDA
   %python                            Debian's Python, with NumPy
-  %src_root                          the root of the checkout
+  %src_root, %obj_root               the roots of the checkout and of the build
+  %cmake, %cmake_compilers           CMake, and options for it: this build's compilers
+  %mlir_dir, %libdir, %cc            MLIR's package, where libraries go, the C compiler
   FileCheck, not, split-file, count  LLVM's
 
 `UNISPARSE_TEST_FILTER=REGEX make check` runs only the tests whose name matches;
@@ -44,6 +46,8 @@ else:
 llvm_config.with_environment("PATH", config.llvm_tools_dir, append_path=True)
 # OpenBLAS's are for NumPy: some processors need them for correct results.
 llvm_config.with_system_environment(["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "CUDA_VISIBLE_DEVICES"])
+# Where the compilers of Install/ find their cache.
+llvm_config.with_system_environment(["HOME", "CCACHE_DIR", "CCACHE_BASEDIR", "CCACHE_NOHASHDIR"])
 # gpu-module-to-binary looks for ptxas in PATH.
 if shutil.which("ptxas"):
     config.available_features.add("ptxas")
@@ -60,6 +64,12 @@ config.substitutions += [
     ("%fake_driver", config.fake_driver),
     ("%python", config.python),
     ("%src_root", config.unisparse_src_root),
+    ("%obj_root", config.unisparse_obj_root),
+    ("%cmake_compilers", config.cmake_compilers),
+    ("%cmake", config.cmake),
+    ("%mlir_dir", config.mlir_dir),
+    ("%libdir", config.libdir),
+    ("%cc", config.c_compiler),
 ]
 llvm_config.add_tool_substitutions(
     [

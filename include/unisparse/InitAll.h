@@ -10,7 +10,9 @@
 
 namespace unisparse {
 
-/// The project's own dialects with their interface models.
+/// The project's own dialects, and the interface models and translations to
+/// LLVM IR of other dialects that its pipelines need: a context with these and
+/// the dialects of the input runs each of them.
 void registerDialects(mlir::DialectRegistry &registry);
 
 /// The project's own passes and pipelines.

@@ -12,8 +12,7 @@ void unisparse::registerAllDialects(mlir::DialectRegistry &registry) {
   registerDialects(registry);
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
-  // gpu-module-to-binary translates kernels itself.
-  mlir::registerAllGPUToLLVMIRTranslations(registry);
+  mlir::registerAllToLLVMIRTranslations(registry);
 }
 
 void unisparse::registerAllPasses() {

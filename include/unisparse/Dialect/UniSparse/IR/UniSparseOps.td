@@ -6,25 +6,12 @@
 #define UNISPARSE_DIALECT_UNISPARSE_IR_UNISPARSEOPS_TD
 
 include "unisparse/Dialect/UniSparse/IR/UniSparseAttrs.td"
+include "unisparse/Dialect/UniSparse/IR/UniSparseTensors.td"
 include "mlir/Dialect/Linalg/IR/LinalgInterfaces.td"
 include "mlir/IR/OpAsmInterface.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 include "mlir/Interfaces/TilingInterface.td"
-
-def UniSparse_Element : AnyTypeOf<[F32, F16, BF16]>;
-/// [batch, heads, length, head_dim]
-def UniSparse_Tokens : TensorRankOf<[UniSparse_Element], [4]>;
-/// [batch, heads, R, J]
-def UniSparse_Mass : TensorRankOf<[F32], [4]>;
-/// [batch, heads, R]
-def UniSparse_Counts : TensorRankOf<[I32], [3]>;
-/// [batch, heads, R, J]
-def UniSparse_Indices : TensorRankOf<[I32], [4]>;
-/// Ends of packed sequences: [S + 1], first 0, ascending, last the length.
-def UniSparse_CuSeqlens : TensorRankOf<[I32], [1]>;
-/// [heads]
-def UniSparse_Share_P : TensorRankOf<[F32], [1]>;
 
 class UniSparse_Op<string opMnemonic, list<Trait> traits = []>
     : Op<UniSparse_Dialect, opMnemonic, !listconcat(traits, [
