@@ -8,15 +8,14 @@
 
 #include "unisparse/Support/SafeTensors.h"
 #include "FileErrors.h"
+#include "unisparse/Support/RegularFile.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Endian.h"
-#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/MathExtras.h"
-#include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 #include <tuple>
 
@@ -399,22 +398,6 @@ Error checkCoverage(StringRef path, ArrayRef<HeaderEntry> entries,
   return Error::success();
 }
 
-/// Maps a regular file. Others are refused before they are opened: a pipe would
-/// block, and a device may never end.
-Expected<std::unique_ptr<MemoryBuffer>> mapFile(StringRef path) {
-  sys::fs::file_status status;
-  if (std::error_code code = sys::fs::status(path, status))
-    return fail(path, "cannot open", "a readable file", code);
-  if (status.type() != sys::fs::file_type::regular_file)
-    return fail(path, "cannot open", "a regular file", "another kind");
-  ErrorOr<std::unique_ptr<MemoryBuffer>> buffer =
-      MemoryBuffer::getFile(path, /*IsText=*/false,
-                            /*RequiresNullTerminator=*/false);
-  if (!buffer)
-    return fail(path, "cannot open", "a readable file", buffer.getError());
-  return std::move(*buffer);
-}
-
 /// Cuts a file's content into header and data.
 Expected<std::pair<StringRef, StringRef>> splitFile(StringRef path,
                                                     StringRef content) {
@@ -440,7 +423,7 @@ Expected<std::pair<StringRef, StringRef>> splitFile(StringRef path,
 Expected<SafeTensorsFile> SafeTensorsFile::open(StringRef path) {
   SafeTensorsFile file;
   file.path = path.str();
-  if (Error error = mapFile(path).moveInto(file.buffer))
+  if (Error error = openRegularFile(path).moveInto(file.buffer))
     return error;
 
   std::pair<StringRef, StringRef> parts;

@@ -11,10 +11,9 @@ using namespace unisparse;
 
 namespace {
 
-/// Panels become too small to be read beyond this.
-constexpr int64_t maxHeads = 1024;
-/// Keeps heads * rows * maxBlocks within int64_t.
-constexpr int64_t maxRows = 1 << 20;
+// heads * rows * maxBlocks stay within int64_t.
+static_assert(kMaxMapHeads * kMaxMapRows <= INT64_MAX / INT32_MAX);
+
 /// Keeps positions in tokens within int64_t.
 constexpr int64_t maxTokens = int64_t(1) << 48;
 
@@ -58,8 +57,8 @@ private:
       const char *name;
       int64_t value, max;
     } extents[] = {
-        {"heads", map.heads, maxHeads},
-        {"rows", map.rows, maxRows},
+        {"heads", map.heads, kMaxMapHeads},
+        {"rows", map.rows, kMaxMapRows},
         {"maxBlocks", map.maxBlocks, INT32_MAX},
         {"keyBlocks", map.keyBlocks, INT32_MAX},
         {"queryBlock", map.queryBlock, INT32_MAX},

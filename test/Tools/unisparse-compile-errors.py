@@ -62,7 +62,7 @@ CASES = [
     (["--show="], 2, "--show: expected a path, got ''"),
     ([f"--show={tmp}/text.usp", OUT], 2, "--show: expected no program and no -o beside it"),
     ([f"--show={tmp}/text.usp", P], 2, "--show: expected no program and no -o beside it"),
-    ([f"--show={tmp}/none.usp"], 1, "--show: expected a file, got"),
+    ([f"--show={tmp}/none.usp"], 1, "none.usp: cannot open, expected a readable file, got"),
     ([f"--show={tmp}/text.usp"], 1, "text.usp: expected an artifact that starts with UNISPARS, got another kind of file"),
     ([*OPTIONS], 1, "--chip: expected at least one, got none"),
     ([*OPTIONS, "--chip=sm_70"], 1, "--chip: expected one of sm_80, sm_86, sm_89, sm_90, sm_90a, sm_100a, sm_120, got sm_70"),
@@ -70,7 +70,7 @@ CASES = [
     ([*OPTIONS, CHIP, "--heads=0"], 1, "--heads: expected at least 1, got 0"),
     ([*OPTIONS, CHIP, "--kv-heads=0"], 1, "--kv-heads: expected at least 1, got 0"),
     ([*OPTIONS, CHIP, "--kv-heads=3"], 1, "--kv-heads: [I3] expected a number that divides --heads 4, got 3"),
-    ([*OPTIONS, CHIP, "--pool=3x8"], 1, "--pool: [I5] expected a query factor that divides the query block 128, got 3"),
+    (["--heads=4", "--head-dim=64", OUT, CHIP, "--pool=3x8"], 1, "--pool: [I5] expected a query factor that divides the query block 128, got 3"),
     ([*OPTIONS, CHIP, "--return-selection"], 1, "--return-selection: expected --stage=attention"),
     # The tile level has no kernel for it, and says so.
     ([*OPTIONS, CHIP, "--head-dim=36"], 1, "expected a head_dim that is a multiple of 8 up to 256 at the tile level, got 36"),

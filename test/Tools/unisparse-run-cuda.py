@@ -76,6 +76,28 @@ safetensors.write(str(tmp / "selection.safetensors"), {"counts": Tensor("I32", c
 (tmp / "copy.mlir").write_text(COPY)
 subprocess.run([args.compile, tmp / "copy.mlir", "-o", tmp / "copy.usp"], check=True, timeout=60)
 
+# What artifacts return: sizes of -1 are the batch of q.
+def returning(name, *results):
+    """Compiles an artifact that returns such buffers."""
+    lines, values = [], []
+    for i, (shape, element) in enumerate(results):
+        kind = f"memref<{'x'.join('?' if n < 0 else str(n) for n in shape)}x{element}>"
+        zero = "%z" if element == "f32" else "%i" if element == "i32" else "%h"
+        lines.append(f"    %r{i} = gpu.alloc ({', '.join('%b' for n in shape if n < 0)}) : {kind}")
+        if element != "f16":
+            lines.append(f"    gpu.memset %r{i}, {zero} : {kind}, {element}")
+        values.append((f"%r{i}", kind))
+    (tmp / f"{name}.mlir").write_text("\n".join([
+        "!t = memref<?x4x?x32xf32>",
+        "module attributes {gpu.container_module} {",
+        '  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\\0A.target sm_80">]',
+        f"  func.func @main(%q: !t, %k: !t, %v: !t) -> ({', '.join(kind for _, kind in values)}) {{",
+        "    %c0 = arith.constant 0 : index", "    %z = arith.constant 0.0 : f32", "    %i = arith.constant 0 : i32",
+        "    %b = memref.dim %q, %c0 : !t", *lines,
+        f"    return {', '.join(value for value, _ in values)} : {', '.join(kind for _, kind in values)}", "  }", "}"]))
+    subprocess.run([args.compile, tmp / f"{name}.mlir", "-o", tmp / f"{name}.usp"], check=True, timeout=60)
+    return f"--artifact={tmp}/{name}.usp"
+
 
 def run(*options, **environment):
     log = tmp / "log"
@@ -108,13 +130,34 @@ fails("--chip: expected --target=cuda beside it, got 'cpu'", F16, "--chip=sm_80"
 fails("--artifact: expected --target=cuda beside it, got 'cpu'", F16, COPY, status=2)
 fails("--compare: expected nothing to compile beside --artifact, got 'dense'", F32, CUDA, COPY, "--compare=dense", status=2)
 fails("--p: expected no option about the computation beside --artifact", F32, CUDA, COPY, "--p=0.5", status=2)
-fails("--artifact: expected a file, got", F32, CUDA, "--artifact=/none.usp")
+fails("/none.usp: cannot open, expected a readable file, got", F32, CUDA, "--artifact=/none.usp")
 fails("f32.safetensors: ", F32, CUDA, f"--artifact={F32}")
 # The runtime's own words: another type, a check, a chip.
 fails("copy.usp: ", F16, CUDA, COPY)
 fails("copy.usp: ", F32, CUDA, COPY, FAKE_CAPABILITY="75")
 # What the tile level has no kernel for.
 fails("expected at most 128 composites in a query block at the tile level, got 256", F16, CUDA, "--block=256x64", "--pool=1x8")
+
+# What is asked for has to be what the artifact returns: said before anything is launched, and never read.
+O, COUNTS, INDICES, BLOCK = ((-1, 4, 100, 32), "f32"), ((-1, 1, 2), "i32"), ((-1, 1, 2, 2), "i32"), "--block=64x64"
+OUT, MAP = f"--output={tmp}/never", f"--map={tmp}/never.png"
+counts_alone, indices_alone = returning("counts", O, COUNTS), returning("indices", O, INDICES)
+selecting, plain, density = returning("selecting", O, COUNTS, INDICES), returning("plain", O), returning("density", ((-1, 4), "f32"))
+for more in ([], [SELECTION], [OUT], [SELECTION, OUT], [MAP]):
+    fails("counts.usp: expected counts and indices together, got counts alone", F32, CUDA, BLOCK, counts_alone, *more)
+    fails("indices.usp: expected counts and indices together, got indices alone", F32, CUDA, BLOCK, indices_alone, *more)
+fails("plain.usp: expected counts and indices to draw --map, got neither", F32, CUDA, BLOCK, plain, MAP)
+fails("density.usp: expected o, lse, or counts and indices, to write to --output, got density alone", F32, CUDA, BLOCK, density, OUT)
+fails("got I32[-1, 3, 2]", F32, CUDA, BLOCK, returning("heads", ((-1, 3, 2), "i32"), ((-1, 3, 2, 2), "i32")))
+fails("of as many heads, got 1 and 2", F32, CUDA, BLOCK, returning("two", COUNTS, ((-1, 2, 2, 2), "i32")))
+fails("got F16[-1, 4, 100]", F32, CUDA, BLOCK, returning("lse", ((-1, 4, 100), "f16")))
+fails("got F32[3, 4, 100, 32]", F32, CUDA, BLOCK, returning("batch", ((3, 4, 100, 32), "f32")))
+# Sizes that only the inputs give: as many rows as batches, 2, where blocks of 128 make it 1.
+rows = returning("rows", ((-1, 1, -1), "i32"), ((-1, 1, -1, -1), "i32"))
+fails("rows.usp: expected results among ", F32, CUDA, rows)
+assert not (tmp / "never").exists() and not (tmp / "never.png").exists()
+done, log = run(F32, CUDA, BLOCK, selecting, f"--output={tmp}/selecting")
+assert done.returncode == 0 and sorted(safetensors.read(str(tmp / "selecting"))) == ["counts", "indices", "o"], done
 
 # An artifact: there and back, with NaN around the inputs or without.
 for more in ([], ["--poison", "--repeat=3"]):

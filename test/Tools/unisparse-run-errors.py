@@ -357,7 +357,8 @@ def selections(t):
     past = indices.copy()
     past[0, 0, 0, 0] = 2  # The first sequence has 60 keys: blocks 0 and 1.
     sel = selection(counts=Tensor("I32", counts), indices=Tensor("I32", past))
-    t.fails("selection: an index behind its own sequence", INPUT, ["indices", *SAYS], tensors=packed(q, k), sel=sel)
+    words = [t.file("in.safetensors", packed(q, k)), f"--block={BLOCK}x{BLOCK}"]  # Without --map, which is of one sequence.
+    t.fails("selection: an index behind its own sequence", INPUT, ["indices", *SAYS], words, sel=sel, raw=True)
     t.fails("selection: a missing file", INPUT, ["absent"], [f"--selection={t.path('absent')}"])
     cut = t.file("cut", safetensors.serialize(selection())[:-4])
     t.fails("selection: a truncated file", INPUT, ["cut", *SAYS], [f"--selection={cut}"])

@@ -80,6 +80,49 @@ SLICE = f"""  {ATTEND}
 sliced = output(program("slice.mlir", [("%r", O)], SLICE))
 expect(bool(sliced) and (sliced["o"].data[..., :64].tobytes() == dense["o"].data[..., 64:].tobytes()), "a strided slice of the result")
 
+# o may be of another float type than q, k and v.
+small = {n: safetensors.Tensor("F32", [[[[1.0] * 8] * 64] * 2]) for n in "qkv"}
+safetensors.write(path("f32.safetensors"), small)
+with open(path("narrow.mlir"), "w") as file:
+    file.write("""!t = tensor<1x2x64x8xf32>
+func.func @f(%q: !t, %k: !t, %v: !t) -> tensor<1x2x64x8xf16> {
+  %o = unisparse.block_sparse_attention %q, %k, %v block <64x64> : (!t, !t, !t) -> !t
+  %e = tensor.empty() : tensor<1x2x64x8xf16>
+  %h = linalg.map { arith.truncf } ins(%o : !t) outs(%e : tensor<1x2x64x8xf16>)
+  return %h : tensor<1x2x64x8xf16>
+}""")
+narrow = subprocess.run([tool, path("f32.safetensors"), f"--program={path('narrow.mlir')}", f"--output={path('narrow')}"], capture_output=True, text=True)
+expect(narrow.returncode == 0 and not narrow.stderr, f"o in f16 of f32 inputs: {narrow.stderr}")
+expect(narrow.returncode == 0 and safetensors.read(path("narrow"))["o"].dtype == "F16", "the type of o is the program's")
+
+# Names that the process, the C library or OpenMP has too, and names that are none of C's.
+BODY = f"""(%q: {Q}, %k: {KV}, %v: {KV}) -> {O} {{
+  {ATTEND}
+  return %o : {O}
+}}"""
+for name in ("malloc", "free", "memcpy", "main", "omp_get_thread_num", "__kmpc_fork_call", '"\\00"', '"a b\\FF"', "_mlir_ciface_unisparse_stage_begin"):
+    with open(path("name.mlir"), "w") as file:
+        file.write(f"func.func private @helper(%x: f32) -> f32 {{\n  return %x : f32\n}}\nfunc.func @{name}{BODY}\n")
+    expect(same(output(f"--program={path('name.mlir')}"), {"o": dense["o"]}), f"a program @{name}")
+with open(path("helper.mlir"), "w") as file:
+    file.write(f"func.func private @malloc(%x: {Q}) -> {Q} {{\n  return %x : {Q}\n}}\nfunc.func @f(%p: {Q}, %k: {KV}, %v: {KV}) -> {O} {{\n"
+               f"  %q = func.call @malloc(%p) : ({Q}) -> {Q}\n  {ATTEND}\n  return %o : {O}\n}}\n")
+expect(same(output(f"--program={path('helper.mlir')}"), {"o": dense["o"]}), "a private function @malloc that is called")
+# An assertion of the program's own.
+with open(path("assert.mlir"), "w") as file:
+    file.write(f"""func.func @f(%q: {Q}, %k: {KV}, %v: {KV}) -> {O} {{
+  %z = arith.constant dense<0> : tensor<1xindex>
+  %i = arith.constant 0 : index
+  %a = tensor.extract %q[%i, %i, %i, %i] : {Q}
+  %b = arith.cmpf une, %a, %a : f16
+  cf.assert %b, "expected a NaN, got a number"
+  {ATTEND}
+  return %o : {O}
+}}""")
+asserts = run(f"--program={path('assert.mlir')}")
+expect(asserts.returncode == 1 and asserts.stderr == "unisparse-run: expected a NaN, got a number\n" and not asserts.stdout,
+       f"an assertion: {asserts.returncode} {asserts.stderr}")
+
 # What cannot be a result.
 SMALL = """  %n = arith.constant 1 : index
   %c = tensor.empty(%n) : tensor<1x8x?xi32>
@@ -87,6 +130,9 @@ SMALL = """  %n = arith.constant 1 : index
 for what, name, results, body in (
         ("counts alone", "alone.mlir", [("%o", O), ("%c", "tensor<1x8x20xi32>")], f"  {ATTEND}\n  %c = tensor.empty() : tensor<1x8x20xi32>"),
         ("results smaller than promised", "small.mlir", [("%c", "tensor<1x8x?xi32>"), ("%i", "tensor<1x8x?x?xi32>")], SMALL),
+        ("density alone for --output", "density.mlir", [("%c", "tensor<1x8xf32>")], "  %c = tensor.empty() : tensor<1x8xf32>"),
+        ("o in f64", "f64.mlir", [("%c", "tensor<1x8x2560x128xf64>")], "  %c = tensor.empty() : tensor<1x8x2560x128xf64>"),
+        ("a function without a body", "body.mlir", [("%o", O)], f"  {ATTEND}\n  return %o : {O}\n}}\nllvm.func @system(!llvm.ptr) -> i32\nfunc.func private @g(%q: {Q}, %k: {KV}, %v: {KV}) -> {O} {{\n  {ATTEND}"),
         ("a result of no meaning", "odd.mlir", [("%c", "tensor<4xi32>")], "  %c = tensor.empty() : tensor<4xi32>")):
     done = run(program(name, results, body), f"--output={path('never')}")
     expect(done.returncode == 1 and done.stderr.count("\n") == 1 and "expected" in done.stderr and "got" in done.stderr

@@ -25,6 +25,9 @@ void dropForeignOptions();
 std::optional<int> parseCommandLine(int argc, char **argv, llvm::StringRef tool,
                                     llvm::StringRef overview);
 
+/// Says the error on stderr, in one line whatever names and values are in it.
+void printError(llvm::StringRef tool, llvm::Error error);
+
 /// "OPTION: expected EXPECTED, got 'GOT'"
 llvm::Error usage(const llvm::Twine &option, const llvm::Twine &expected,
                   const llvm::Twine &got);
@@ -52,9 +55,6 @@ llvm::Error parseKeyword(const Text &option, llvm::StringRef choices,
   value = *symbol;
   return llvm::Error::success();
 }
-
-/// What cannot be written is said before any work, not behind it.
-llvm::Error checkWritable(llvm::StringRef option, llvm::StringRef path);
 
 } // namespace unisparse::tools
 

@@ -85,7 +85,7 @@ Error ComputationOptions::convert(Computation &c) {
   return Error::success();
 }
 
-Error tools::checkComputation(const Computation &o) {
+Error tools::checkComputation(const Computation &o, bool pools) {
   // [I5], [P1], [P4]
   for (auto [option, first, second] :
        {std::tuple{"--block", o.blockQ, o.blockK},
@@ -95,7 +95,7 @@ Error tools::checkComputation(const Computation &o) {
                                  Twine(first) + "x" + Twine(second));
   for (auto [what, factor, block] :
        {std::tuple{"query", o.poolQ, o.blockQ}, {"key", o.poolK, o.blockK}})
-    if (block % factor)
+    if (pools && block % factor)
       return failure("--pool", Twine("[I5] expected a ") + what +
                                    " factor that divides the " + what +
                                    " block " + Twine(block) + ", got " +

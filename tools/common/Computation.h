@@ -24,8 +24,9 @@ struct Computation {
   double alpha = 1.0;
 };
 
-/// What can be said against it without a look at tensors.
-llvm::Error checkComputation(const Computation &computation);
+/// What can be said against it without a look at tensors. Factors that divide
+/// blocks are asked for only where something is pooled (I5).
+llvm::Error checkComputation(const Computation &computation, bool pools);
 
 /// The options themselves.
 class ComputationOptions {

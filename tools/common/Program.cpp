@@ -5,8 +5,10 @@
 #include "Program.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassInstrumentation.h"
 #include "unisparse/Support/AtomicFile.h"
+#include "unisparse/Support/RegularFile.h"
 #include "unisparse/Target/LaunchPlan.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -53,9 +55,12 @@ struct FunctionBuilder {
       shares = arith::ConstantOp::create(
           b, DenseElementsAttr::get(type, ArrayRef<float>(values)));
     }
+    // A dense rule pools nothing: the factors only have to be valid (I5, I6).
+    auto pooling =
+        c.dense ? PoolingAttr::get(b.getContext(), 1, 1, 1)
+                : PoolingAttr::get(b.getContext(), c.poolQ, c.poolK, c.headPool);
     return AttentionOp::create(
-        b, q, k, v, shares, cuQ, cuK, block(),
-        PoolingAttr::get(b.getContext(), c.poolQ, c.poolK, c.headPool), rule(),
+        b, q, k, v, shares, cuQ, cuK, block(), pooling, rule(),
         AggAttr::get(b.getContext(), c.agg),
         ShareAttr::get(b.getContext(), c.share), unitIf(c.causal),
         unitIf(returnLse), scale(), b.getF64FloatAttr(c.alpha));
@@ -164,16 +169,23 @@ public:
     return writeFileAtomically(path, {StringRef(text)});
   }
 
+  /// A file that cannot be written is an error of the run's (FirstError), and
+  /// the last one that is tried.
   void runAfterPass(Pass *pass, Operation *op) override {
     StringRef name = pass->getArgument();
-    if (!name.empty())
-      if (llvm::Error e = write(name, op))
-        op->emitError(llvm::toString(std::move(e)));
+    if (name.empty() || failed)
+      return;
+    if (llvm::Error e = write(name, op)) {
+      failed = true;
+      emitError(UnknownLoc::get(op->getContext()))
+          << llvm::toString(std::move(e));
+    }
   }
 
 private:
   std::string folder, last;
   int count = 0;
+  bool failed = false;
 };
 } // namespace
 
@@ -220,7 +232,20 @@ llvm::Error tools::runGPUPipeline(ModuleOp module,
   if (failed(buildGPUPipeline(pm, options, emitError)) ||
       failed(pm.run(module)))
     return said.orElse(failure(options.chip, "the GPU pipeline failed"));
-  return llvm::Error::success();
+  return said.orElse(llvm::Error::success());
+}
+
+llvm::Expected<OwningOpRef<ModuleOp>>
+tools::parseProgram(MLIRContext &context, StringRef path,
+                    const FirstError &said) {
+  std::unique_ptr<llvm::MemoryBuffer> file;
+  if (llvm::Error e = openRegularFile(path, kMaxProgramBytes).moveInto(file))
+    return std::move(e);
+  auto module =
+      parseSourceString<ModuleOp>(file->getBuffer(), &context, path);
+  if (!module)
+    return said.orElse(failure(path, "expected a module of MLIR"));
+  return std::move(module);
 }
 
 llvm::Expected<artifact::Artifact>

@@ -10,6 +10,7 @@
 #include "Computation.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/OwningOpRef.h"
 #include "mlir/Pass/PassManager.h"
 #include "unisparse/Pipelines/Pipelines.h"
 #include "unisparse/Target/Artifact.h"
@@ -62,6 +63,14 @@ private:
   std::string text;
   mlir::ScopedDiagnosticHandler handler;
 };
+
+/// Far above any program or artifact.
+inline constexpr uint64_t kMaxProgramBytes = uint64_t(1) << 30;
+
+/// Reads the program at `path`, a regular file.
+llvm::Expected<mlir::OwningOpRef<mlir::ModuleOp>>
+parseProgram(mlir::MLIRContext &context, llvm::StringRef path,
+             const FirstError &said);
 
 /// Runs the GPU pipeline; dumps the IR to `folder` unless that is empty.
 llvm::Error runGPUPipeline(mlir::ModuleOp module,

@@ -182,14 +182,14 @@ std::optional<int> compile::parseOptions(int argc, char **argv,
           "plan.\n"))
     return status;
   if (Error e = convert(line, options)) {
-    errs() << "unisparse-compile: " << toString(std::move(e)) << '\n';
+    printError("unisparse-compile", std::move(e));
     return 2;
   }
   return std::nullopt;
 }
 
 Error compile::checkOptions(const Options &o) {
-  if (Error e = checkComputation(o))
+  if (Error e = checkComputation(o, o.stage == Stage::Attention && !o.dense))
     return e;
   StringSet<> seen;
   for (StringRef chip : o.chips) {

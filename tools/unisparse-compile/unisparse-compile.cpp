@@ -4,13 +4,14 @@
 
 // unisparse-compile: a program, or options, to an artifact that the runtime
 // takes.
+#include "../common/OutputFiles.h"
+#include "../common/Process.h"
 #include "Options.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/IR/Verifier.h"
-#include "mlir/Parser/Parser.h"
 #include "unisparse/InitAll.h"
 #include "unisparse/Support/AtomicFile.h"
-#include "llvm/Support/MemoryBuffer.h"
+#include "unisparse/Support/RegularFile.h"
 
 using namespace mlir;
 using namespace unisparse;
@@ -46,14 +47,9 @@ TensorTypes typesOf(MLIRContext *context, const Options &o) {
 
 llvm::Expected<OwningOpRef<ModuleOp>>
 readOrBuild(MLIRContext &context, const Options &o, const FirstError &said) {
-  OwningOpRef<ModuleOp> module;
-  if (!o.program.empty()) {
-    module = parseSourceFile<ModuleOp>(o.program, &context);
-    if (!module)
-      return said.orElse(failure(o.program, "expected a module of MLIR"));
-    return std::move(module);
-  }
-  module = ModuleOp::create(UnknownLoc::get(&context));
+  if (!o.program.empty())
+    return parseProgram(context, o.program, said);
+  OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
   Returns returns;
   returns.lse = o.returnLse;
   returns.selection = o.returnSelection;
@@ -102,12 +98,13 @@ llvm::Expected<artifact::Artifact> compileAll(MLIRContext &context,
 }
 
 llvm::Error show(const Options &o) {
-  auto file = llvm::MemoryBuffer::getFile(o.show, /*IsText=*/false,
-                                          /*RequiresNullTerminator=*/false);
-  if (!file)
-    return failure("--show", "expected a file, got " + o.show + ": " +
-                                 file.getError().message());
-  llvm::Expected<artifact::Artifact> all = artifact::read((*file)->getBuffer());
+  if (llvm::Error e = checkOutputStream())
+    return e;
+  std::unique_ptr<llvm::MemoryBuffer> file;
+  if (llvm::Error e =
+          openRegularFile(o.show, kMaxProgramBytes).moveInto(file))
+    return e;
+  llvm::Expected<artifact::Artifact> all = artifact::read(file->getBuffer());
   if (!all)
     return failure(o.show, llvm::toString(all.takeError()));
   artifact::print(*all, llvm::outs());
@@ -119,7 +116,11 @@ llvm::Error runAll(const Options &o) {
     return show(o);
   if (llvm::Error e = checkOptions(o))
     return e;
-  if (llvm::Error e = checkWritable("-o", o.output))
+  RunFiles files;
+  files.inputs = {{"PROGRAM.mlir", o.program}};
+  files.outputs = {{"-o", o.output}};
+  files.dumpIR = {"--dump-ir", o.dumpIR};
+  if (llvm::Error e = checkFiles(files))
     return e;
   DialectRegistry registry;
   registerAllDialects(registry);
@@ -138,12 +139,12 @@ llvm::Error runAll(const Options &o) {
 } // namespace
 
 int main(int argc, char **argv) {
+  startProcess("unisparse-compile");
   Options options;
   if (std::optional<int> status = parseOptions(argc, argv, options))
     return *status;
   if (llvm::Error e = runAll(options)) {
-    llvm::errs() << "unisparse-compile: " << llvm::toString(std::move(e))
-                 << '\n';
+    printError("unisparse-compile", std::move(e));
     return 1;
   }
   return 0;

@@ -2,11 +2,13 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include "../common/VersionPrinter.h"
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/Tools/mlir-lsp-server/MlirLspServerMain.h"
 #include "unisparse/InitAll.h"
 
 int main(int argc, char **argv) {
+  unisparse::tools::setVersionPrinter();
   mlir::DialectRegistry registry;
   unisparse::registerAllDialects(registry);
   return mlir::failed(mlir::MlirLspServerMain(argc, argv, registry));

@@ -2,10 +2,12 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include "../common/VersionPrinter.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "unisparse/InitAll.h"
 
 int main(int argc, char **argv) {
+  unisparse::tools::setVersionPrinter();
   mlir::DialectRegistry registry;
   unisparse::registerAllDialects(registry);
   unisparse::registerAllPasses();

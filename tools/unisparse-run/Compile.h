@@ -6,7 +6,8 @@
 #ifndef UNISPARSE_TOOLS_UNISPARSE_RUN_COMPILE_H
 #define UNISPARSE_TOOLS_UNISPARSE_RUN_COMPILE_H
 
-#include "Tensors.h"
+#include "../common/Program.h"
+#include "Returns.h"
 #include "mlir/ExecutionEngine/ExecutionEngine.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -33,11 +34,41 @@ struct Compiled {
   double seconds = 0;
 };
 
-/// Builds the IR of the options (or reads --program, and from it the block and
-/// causality that `options` then has), runs the pipeline of the target and
-/// compiles: for this machine, or for options.chip.
-llvm::Expected<Compiled> compile(mlir::MLIRContext &context, Options &options,
-                                 const Inputs &in);
+/// A module before the pipeline, and what its entry returns.
+struct Program {
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  mlir::func::FuncOp entry;
+  ReturnedKinds returns;
+};
+
+/// Builds the IR of the options, or reads --program, and from it the block and
+/// causality that `options` then has. Looks at shapes only, not at data.
+llvm::Expected<Program> readOrBuild(mlir::MLIRContext &context,
+                                    Options &options, const Inputs &in,
+                                    const tools::FirstError &said);
+llvm::Expected<Program> readProgram(mlir::MLIRContext &context,
+                                    Options &options, const Inputs &in,
+                                    const tools::FirstError &said);
+
+/// Runs the pipeline of the target and compiles: for this machine, or for
+/// options.chip.
+llvm::Expected<Compiled> compile(Program &program, const Options &options,
+                                 const tools::FirstError &said);
+
+/// Renames all that a module defines: the process has symbols too, and compiled
+/// code may call one, as malloc, that a program has another function for.
+void isolateNames(mlir::ModuleOp module);
+
+/// Machine code of a module in the LLVM dialect; `entry` is looked up, which
+/// compiles it.
+llvm::Expected<std::unique_ptr<mlir::ExecutionEngine>>
+jit(mlir::ModuleOp module, llvm::StringRef entry);
+
+/// Queries side by side in a strip of code for this machine.
+int64_t hostStrip();
+
+mlir::Type elementType(mlir::MLIRContext *context, DType dtype);
+mlir::RankedTensorType typeOf(mlir::MLIRContext *context, const Tensor &t);
 
 /// Stages of compiled code report here, by their number in
 /// unisparse-rt/stages.h.

@@ -65,19 +65,37 @@ Error DeviceProgram::check(unisparse_status status) const {
   return failure(source, unisparse_last_message());
 }
 
-Error DeviceProgram::start(StringRef bytes) {
-  if (Error e =
-          check(unisparse_artifact_read(bytes.data(), bytes.size(), &artifact)))
-    return e;
-  return check(unisparse_program_load(artifact, device.number(), &program));
-}
-
 Expected<std::unique_ptr<DeviceProgram>>
-DeviceProgram::load(Device &device, StringRef bytes, StringRef source) {
-  std::unique_ptr<DeviceProgram> program(new DeviceProgram(device, source));
-  if (Error e = program->start(bytes))
+DeviceProgram::read(StringRef bytes, StringRef source) {
+  std::unique_ptr<DeviceProgram> program(new DeviceProgram(source));
+  if (Error e = program->check(unisparse_artifact_read(
+          bytes.data(), bytes.size(), &program->artifact)))
     return std::move(e);
   return std::move(program);
+}
+
+Error DeviceProgram::load(Device &where) {
+  device = &where;
+  return check(unisparse_program_load(artifact, where.number(), &program));
+}
+
+static ReturnedType returnedType(unisparse_element element,
+                                 ArrayRef<int64_t> sizes) {
+  ReturnedType type;
+  type.dtype = dtypeOf(element);
+  type.shape.assign(sizes.begin(), sizes.end());
+  type.text = (getDTypeName(*type.dtype) + shapeText(sizes)).str();
+  return type;
+}
+
+SmallVector<ReturnedType> DeviceProgram::returnedTypes() const {
+  SmallVector<ReturnedType> types;
+  unisparse_signature s;
+  for (int32_t i = 0; i < unisparse_artifact_outputs(artifact); ++i)
+    // The number is one of the artifact's.
+    if (unisparse_artifact_output(artifact, i, &s) == UNISPARSE_OK)
+      types.push_back(returnedType(s.element, ArrayRef(s.sizes, s.rank)));
+  return types;
 }
 
 DeviceProgram::~DeviceProgram() {
@@ -107,7 +125,7 @@ Error DeviceProgram::copyInputs(const Inputs &in, Call &call) {
     if (!*t)
       continue;
     auto memory =
-        DeviceMemory::allocate(device, t->numBytes(), in.poisoned ? kGuard : 0);
+        DeviceMemory::allocate(*device, t->numBytes(), in.poisoned ? kGuard : 0);
     if (!memory)
       return memory.takeError();
     if (Error e = memory->copyFrom(t->bytes(), t->numBytes()))
@@ -128,7 +146,7 @@ Error DeviceProgram::allocate(Call &call) {
           call.outputs.size(), &call.workspaceBytes)))
     return e;
   for (unisparse_tensor &output : call.outputs) {
-    auto memory = DeviceMemory::allocate(device, bytesOf(output));
+    auto memory = DeviceMemory::allocate(*device, bytesOf(output));
     if (!memory)
       return memory.takeError();
     output.data = memory->data();
@@ -136,7 +154,7 @@ Error DeviceProgram::allocate(Call &call) {
     memoryBytes += bytesOf(output);
   }
   memoryBytes += call.workspaceBytes;
-  return DeviceMemory::allocate(device, call.workspaceBytes)
+  return DeviceMemory::allocate(*device, call.workspaceBytes)
       .moveInto(call.workspace);
 }
 
@@ -162,23 +180,29 @@ Expected<Outputs> DeviceProgram::copyOutputs(const Call &call) const {
   return std::move(outputs);
 }
 
-Expected<Outputs> DeviceProgram::run(const Inputs &in, Timing &timing) {
+Expected<Outputs> DeviceProgram::run(const Options &o, const Inputs &in,
+                                     Timing &timing) {
   Call call;
   memoryBytes = 0;
   if (Error e = copyInputs(in, call))
     return std::move(e);
   if (Error e = allocate(call))
     return std::move(e);
-  if (Error e = device.begin())
+  SmallVector<ReturnedType> types;
+  for (const unisparse_tensor &t : call.outputs)
+    types.push_back(returnedType(t.element, ArrayRef(t.sizes, t.rank)));
+  if (Error e = checkReturns(source, types, o, in).takeError())
+    return std::move(e);
+  if (Error e = device->begin())
     return std::move(e);
   if (Error e = check(unisparse_program_launch(
           program, call.inputs.data(), call.inputs.size(), call.outputs.data(),
           call.outputs.size(), call.workspace.data(), call.workspaceBytes,
-          device.stream())))
+          device->stream())))
     return std::move(e);
-  if (Error e = device.end())
+  if (Error e = device->end())
     return std::move(e);
-  Expected<double> seconds = device.elapsed();
+  Expected<double> seconds = device->elapsed();
   if (!seconds)
     return seconds.takeError();
   timing.total = *seconds;

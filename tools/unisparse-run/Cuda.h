@@ -9,17 +9,22 @@
 #include "Driver.h"
 #include "Execute.h"
 #include "Report.h"
+#include "Returns.h"
 #include "unisparse-rt/unisparse.h"
 
 namespace unisparse::run {
 
-/// An artifact, loaded on a device.
+/// An artifact, and once it is loaded, on a device.
 class DeviceProgram {
 public:
-  /// `source` is what messages call the artifact.
+  /// Reads an artifact, without a device; `source` is what messages call it.
   static llvm::Expected<std::unique_ptr<DeviceProgram>>
-  load(Device &device, llvm::StringRef bytes, llvm::StringRef source);
+  read(llvm::StringRef bytes, llvm::StringRef source);
   ~DeviceProgram();
+
+  /// What it returns, as far as the artifact alone says.
+  llvm::SmallVector<ReturnedType> returnedTypes() const;
+  llvm::Error load(Device &device);
 
   /// The chip whose kernels the runtime chose.
   llvm::StringRef chip() const { return unisparse_program_chip(program); }
@@ -28,22 +33,22 @@ public:
   /// Device memory of the last run: inputs, outputs, workspace.
   size_t bytes() const { return memoryBytes; }
 
-  /// Copies the inputs there, runs, and copies the outputs back. The time is
-  /// the device's, without the copies.
-  llvm::Expected<Outputs> run(const Inputs &in, Timing &timing);
+  /// Copies the inputs there, runs, and copies the outputs back, once their
+  /// sizes are known to be what the inputs make them. The time is the device's,
+  /// without the copies.
+  llvm::Expected<Outputs> run(const Options &o, const Inputs &in,
+                              Timing &timing);
 
 private:
   struct Call;
 
-  DeviceProgram(Device &device, llvm::StringRef source)
-      : device(device), source(source) {}
-  llvm::Error start(llvm::StringRef bytes);
+  explicit DeviceProgram(llvm::StringRef source) : source(source) {}
   llvm::Error check(unisparse_status status) const;
   llvm::Error copyInputs(const Inputs &in, Call &call);
   llvm::Error allocate(Call &call);
   llvm::Expected<Outputs> copyOutputs(const Call &call) const;
 
-  Device &device;
+  Device *device = nullptr;
   std::string source;
   unisparse_artifact *artifact = nullptr;
   unisparse_program *program = nullptr;

@@ -16,24 +16,10 @@ using namespace llvm;
 using namespace unisparse;
 using namespace unisparse::run;
 
-// OpenMP's runtime, which compiled code calls too. Debian's clang brings no
-// omp.h of its own, so the two functions are declared here.
-extern "C" void omp_set_num_threads(int);
-extern "C" int omp_get_max_threads(void);
-
-/// Rows of query blocks allocate their tiles anew; glibc would give the memory
-/// back to the system each time, and each page would be faulted in again.
-static void keepFreedMemory() {
+void run::keepFreedMemory() {
   constexpr int kBytes = 64 << 20;
   mallopt(M_TRIM_THRESHOLD, kBytes);
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
-}
-
-int run::setThreads(int threads) {
-  keepFreedMemory();
-  if (threads > 0)
-    omp_set_num_threads(threads);
-  return omp_get_max_threads();
 }
 
 //===----------------------------------------------------------------------===//

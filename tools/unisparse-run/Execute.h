@@ -60,8 +60,10 @@ Memory readMemory();
 /// Starts the peak anew, where the system allows it.
 void resetPeak();
 
-/// Sets the number of OpenMP threads (0 leaves it) and returns it.
-int setThreads(int threads);
+/// Has the C library keep the memory of tiles, which are allocated anew for
+/// every row of query blocks: given back to the system, each page would be
+/// faulted in again.
+void keepFreedMemory();
 
 } // namespace unisparse::run
 

@@ -140,17 +140,14 @@ std::optional<int> run::parseOptions(int argc, char **argv, Options &options) {
           "has I32 cu_seqlens_q and cu_seqlens_k beside them.\n"))
     return status;
   if (Error e = convert(line, options)) {
-    errs() << "unisparse-run: " << toString(std::move(e)) << '\n';
+    printError("unisparse-run", std::move(e));
     return 2;
   }
   return std::nullopt;
 }
 
-/// More than any machine has; OpenMP aborts where it cannot start them.
-static constexpr int64_t kMaxThreads = 1024;
-
 Error run::checkOptions(const Options &o) {
-  if (Error e = checkComputation(o))
+  if (Error e = checkComputation(o, o.pools()))
     return e;
   for (auto [option, got] :
        {std::pair{"--threads", o.threads.value_or(1)}, {"--repeat", o.repeat}})
@@ -159,9 +156,6 @@ Error run::checkOptions(const Options &o) {
   if (!o.chip.empty() && !findNvidiaChip(o.chip))
     return failure("--chip",
                    "expected one of " + nvidiaChipNames() + ", got " + o.chip);
-  if (o.threads.value_or(1) > kMaxThreads)
-    return failure("--threads", "expected at most " + Twine(kMaxThreads) +
-                                    ", got " + Twine(*o.threads));
   return Error::success();
 }
 

@@ -19,6 +19,11 @@ struct Options : tools::Computation {
   bool json = false, compareDense = false, poison = false;
   int64_t repeat = 1;
 
+  /// Whether the options' own attention pools: nothing does that is given its
+  /// selection or takes every block.
+  bool pools() const {
+    return program.empty() && artifact.empty() && selection.empty() && !dense;
+  }
   /// "top-p 0.9", "top-k 12", ... for people.
   std::string describeRule() const;
 };

@@ -26,6 +26,9 @@ Error run::checkOutputs(const Options &o, const Inputs &in,
                       ? packedSlots(in.lq(), in.cuQ.shape[0] - 1, o.blockQ)
                       : ceilUnits(in.lq(), o.blockQ);
   int64_t blocks = ceilUnits(in.lk(), o.blockK);
+  if (!out.counts.data != !out.indices.data)
+    return failure("results", "expected counts and indices together, got one "
+                              "of them");
   int64_t heads = out.counts.data ? out.counts.shape[1] : 1;
   const std::tuple<StringRef, const Result *, SmallVector<int64_t>> wanted[] = {
       {"o", &out.o, {in.batch(), in.heads(), in.lq(), in.valueDim()}},
@@ -51,12 +54,14 @@ Error run::checkOutputs(const Options &o, const Inputs &in,
 
 FileSelection run::fileSelection(const Options &o, const Inputs &in,
                                  const Outputs &out) {
+  // The run's own, or else the given one: never the half of each.
+  bool own = out.counts.data && out.indices.data;
   const int32_t *counts =
-      out.counts.data ? out.counts.as<int32_t>() : in.counts.as<int32_t>();
+      own ? out.counts.as<int32_t>() : in.counts.as<int32_t>();
   const int32_t *indices =
-      out.indices.data ? out.indices.as<int32_t>() : in.indices.as<int32_t>();
-  ArrayRef<int64_t> shape = out.indices.data ? ArrayRef(out.indices.shape)
-                                             : ArrayRef(in.indices.shape);
+      own ? out.indices.as<int32_t>() : in.indices.as<int32_t>();
+  ArrayRef<int64_t> shape =
+      own ? ArrayRef(out.indices.shape) : ArrayRef(in.indices.shape);
   FileSelection s;
   if (!counts || !indices)
     return s;
@@ -67,10 +72,14 @@ FileSelection run::fileSelection(const Options &o, const Inputs &in,
     rows += q.rows;
     blocks = std::max(blocks, ceilUnits(q.lk, o.blockK));
   }
+  // A given selection keeps its columns.
+  blocks = std::min(blocks, stride);
   s.countsShape = {in.batch(), in.heads(), rows};
   s.indicesShape = {in.batch(), in.heads(), rows, blocks};
   s.counts.reserve(in.batch() * in.heads() * rows);
-  s.indices.reserve(in.batch() * in.heads() * rows * blocks);
+  bool written = !o.output.empty() || !o.map.empty();
+  if (written)
+    s.indices.reserve(in.batch() * in.heads() * rows * blocks);
   for (int64_t b = 0; b < in.batch(); ++b)
     for (int64_t h = 0; h < in.heads(); ++h)
       for (const SequenceRows &q : sequences)
@@ -79,6 +88,8 @@ FileSelection run::fileSelection(const Options &o, const Inputs &in,
               (b * selections + h * selections / in.heads()) * slots +
               q.firstSlot + r;
           s.counts.push_back(counts[from]);
+          if (!written)
+            continue;
           const int32_t *row = indices + from * stride;
           s.indices.insert(s.indices.end(), row, row + blocks);
         }

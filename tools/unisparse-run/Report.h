@@ -33,7 +33,7 @@ struct Report {
 };
 
 /// A selection as a file has it: expanded to all heads of q, rows of packed
-/// sequences one after another.
+/// sequences one after another. The indices are there where a file is written.
 struct FileSelection {
   llvm::SmallVector<int64_t, 4> countsShape, indicesShape;
   std::vector<int32_t> counts, indices;

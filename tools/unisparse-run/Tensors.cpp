@@ -5,6 +5,7 @@
 #include "Tensors.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "llvm/ADT/APFloat.h"
+#include "llvm/Support/Endian.h"
 #include "llvm/Support/MathExtras.h"
 #include <cstdlib>
 #include <cstring>
@@ -33,9 +34,16 @@ int64_t run::product(ArrayRef<int64_t> shape) {
   return n;
 }
 
-Tensor::Tensor(DType dtype, ArrayRef<int64_t> shape, size_t guard)
-    : dtype(dtype), shape(shape) {
-  size_t bytes = product(shape) * getDTypeSize(dtype);
+Tensor Tensor::describe(DType dtype, ArrayRef<int64_t> shape) {
+  Tensor t;
+  t.dtype = dtype;
+  t.shape.assign(shape.begin(), shape.end());
+  t.present = true;
+  return t;
+}
+
+void Tensor::allocate(size_t guard) {
+  size_t bytes = numBytes();
   size_t total = alignTo(bytes + 2 * guard + 64, 64);
   auto *p = static_cast<char *>(std::aligned_alloc(64, total));
   if (!p)
@@ -71,20 +79,20 @@ public:
   Reader(const Options &options, const SafeTensorsFile &file)
       : options(options), file(file) {}
 
-  Error read(Inputs &in);
+  Error describe(Inputs &in);
+  void load(Inputs &in);
 
 private:
   Error subject(StringRef name, const Twine &what) {
     return failure(file.getPath() + ": tensor '" + name + "'", what);
   }
-  Tensor copy(const TensorInfo &info, ArrayRef<int64_t> shape) {
-    Tensor t(info.dtype, shape, options.poison ? kGuard : 0);
+  void load(const TensorInfo &info, Tensor &t) {
+    t.allocate(options.poison ? kGuard : 0);
     ArrayRef<char> bytes = file.data(info);
     if (!bytes.empty())
       std::memcpy(t.bytes(), bytes.data(), bytes.size());
-    return t;
   }
-  Error readTokens(StringRef name, Inputs &in, Tensor &to);
+  Error describeTokens(StringRef name, Inputs &in, Tensor &to);
   Error readEnds(StringRef name, int64_t length, Tensor &to);
   Error checkShapes(const Inputs &in);
   Error checkHeads(const Inputs &in);
@@ -94,8 +102,9 @@ private:
   const SafeTensorsFile &file;
 };
 
-/// q, k or v: [B,H,L,D] or [H,L,D], a float type.
-Error Reader::readTokens(StringRef name, Inputs &in, Tensor &to) {
+/// q, k or v: [B,H,L,D] or [H,L,D], a float type. There may be no batch and no
+/// token; heads have to be, as they say how the others are shared out.
+Error Reader::describeTokens(StringRef name, Inputs &in, Tensor &to) {
   Expected<const TensorInfo *> info = file.get(name);
   if (!info)
     return info.takeError();
@@ -115,15 +124,15 @@ Error Reader::readTokens(StringRef name, Inputs &in, Tensor &to) {
   SmallVector<int64_t, 4> shape(t.shape);
   if (!batched)
     shape.insert(shape.begin(), 1);
-  for (int64_t d : shape) {
-    if (d < 1)
-      return subject(name,
-                     "expected sizes of at least 1, got " + shapeText(t.shape));
+  for (auto [i, d] : enumerate(shape)) {
+    if (d < 1 && (i == 1 || i == 3))
+      return subject(name, "expected heads and elements of a head, got " +
+                               shapeText(t.shape));
     if (d > INT32_MAX)
       return subject(name,
                      "expected sizes below 2^31, got " + shapeText(t.shape));
   }
-  to = copy(t, shape);
+  to = Tensor::describe(t.dtype, shape);
   return Error::success();
 }
 
@@ -134,7 +143,7 @@ Error Reader::checkHeads(const Inputs &in) {
                             Twine(hq) + ", got " + Twine(hkv));
   if (!options.program.empty())
     return Error::success();
-  int64_t ch = options.headPool, group = hq / hkv;
+  int64_t ch = options.pools() ? options.headPool : 1, group = hq / hkv;
   if (hq % ch || (group % ch && ch % group)) // [I6]
     return failure("--head-pool",
                    "[I6] expected a number that divides the " + Twine(hq) +
@@ -185,7 +194,8 @@ Error Reader::readEnds(StringRef name, int64_t length, Tensor &to) {
   if (t.shape.size() != 1 || t.shape[0] < 1)
     return subject(name, "[I8] expected [S + 1] ends of S sequences, got " +
                              shapeText(t.shape));
-  to = copy(t, t.shape);
+  to = Tensor::describe(t.dtype, t.shape);
+  load(t, to);
   ArrayRef<int32_t> ends(to.as<int32_t>(), to.shape[0]);
   if (ends.front() != 0)
     return subject(name,
@@ -212,9 +222,14 @@ Error Reader::checkPacking(const Inputs &in) {
   return Error::success();
 }
 
-Error Reader::read(Inputs &in) {
+void Reader::load(Inputs &in) {
   for (auto [name, t] : {std::pair{"q", &in.q}, {"k", &in.k}, {"v", &in.v}})
-    if (Error e = readTokens(name, in, *t))
+    load(*file.find(name), *t);
+}
+
+Error Reader::describe(Inputs &in) {
+  for (auto [name, t] : {std::pair{"q", &in.q}, {"k", &in.k}, {"v", &in.v}})
+    if (Error e = describeTokens(name, in, *t))
       return e;
   if (Error e = checkShapes(in))
     return e;
@@ -246,12 +261,25 @@ public:
       : o(options), file(file), in(in),
         sequences(sequencesOf(in, options.blockQ)) {}
 
-  Error read();
+  Error describe();
+  Error load();
 
 private:
   Expected<const TensorInfo *> get(StringRef name, size_t rank);
-  Error copyRow(ArrayRef<int32_t> from, int32_t count, int64_t blocks,
-                int64_t head, int64_t row, int32_t *to);
+  Error copyRow(ArrayRef<support::little32_t> from, int32_t count,
+                int64_t blocks, int64_t head, int64_t row, int32_t *to);
+  /// A tensor of the file, whose bytes may be unaligned.
+  ArrayRef<support::little32_t> numbers(StringRef name) const {
+    ArrayRef<char> bytes = file.data(*file.find(name));
+    return {reinterpret_cast<const support::little32_t *>(bytes.data()),
+            bytes.size() / sizeof(int32_t)};
+  }
+  int64_t rows() const {
+    int64_t all = 0;
+    for (const SequenceRows &s : sequences)
+      all += s.rows;
+    return all;
+  }
 
   const Options &o;
   const SafeTensorsFile &file;
@@ -275,9 +303,9 @@ Expected<const TensorInfo *> SelectionReader::get(StringRef name, size_t rank) {
 }
 
 /// One row of indices: in range and ascending (L6), zeros behind.
-Error SelectionReader::copyRow(ArrayRef<int32_t> from, int32_t count,
-                               int64_t blocks, int64_t head, int64_t row,
-                               int32_t *to) {
+Error SelectionReader::copyRow(ArrayRef<support::little32_t> from,
+                               int32_t count, int64_t blocks, int64_t head,
+                               int64_t row, int32_t *to) {
   auto where = [&](StringRef name) {
     return (file.getPath() + ": tensor '" + name + "', head " + Twine(head) +
             ", row " + Twine(row))
@@ -288,21 +316,22 @@ Error SelectionReader::copyRow(ArrayRef<int32_t> from, int32_t count,
     return failure(where("counts"), "[L6] expected a count in [0, " +
                                         Twine(most) + "], got " + Twine(count));
   for (int32_t n = 0; n < count; ++n) {
-    if (from[n] < 0 || from[n] >= blocks)
+    int32_t block = from[n], before = n ? int32_t(from[n - 1]) : -1;
+    if (block < 0 || block >= blocks)
       return failure(where("indices"), "[L6] expected key blocks in [0, " +
                                            Twine(blocks) + "), got " +
-                                           Twine(from[n]));
-    if (n && from[n] <= from[n - 1])
+                                           Twine(block));
+    if (block <= before)
       return failure(where("indices"), "[L6] expected ascending key blocks, "
                                        "got " +
-                                           Twine(from[n]) + " behind " +
-                                           Twine(from[n - 1]));
-    to[n] = from[n];
+                                           Twine(block) + " behind " +
+                                           Twine(before));
+    to[n] = block;
   }
   return Error::success();
 }
 
-Error SelectionReader::read() {
+Error SelectionReader::describe() {
   Expected<const TensorInfo *> counts = get("counts", 3);
   if (!counts)
     return counts.takeError();
@@ -314,10 +343,7 @@ Error SelectionReader::read() {
     cs.insert(cs.begin(), 1);
     is.insert(is.begin(), 1);
   }
-  int64_t rows = 0;
-  for (const SequenceRows &s : sequences)
-    rows += s.rows;
-  SmallVector<int64_t> wanted{in.batch(), in.heads(), rows};
+  SmallVector<int64_t> wanted{in.batch(), in.heads(), rows()};
   if (ArrayRef(cs) != ArrayRef(wanted))
     return failure(file.getPath() + ": tensor 'counts'",
                    "[L6] expected " + shapeText(wanted) +
@@ -329,27 +355,37 @@ Error SelectionReader::read() {
                    "[L6] expected the shape of counts before the last dim, "
                    "got " +
                        shapeText(is));
-  // Copies: the file's bytes may be unaligned.
-  Tensor c(DType::I32, cs), ix(DType::I32, is);
-  std::memcpy(c.bytes(), file.data(**counts).data(), c.numBytes());
-  std::memcpy(ix.bytes(), file.data(**indices).data(), ix.numBytes());
   int64_t blocks = ceilUnits(in.lk(), o.blockK);
-  int64_t slots =
-      in.packed() ? packedSlots(in.lq(), in.cuQ.shape[0] - 1, o.blockQ) : rows;
-  in.counts = Tensor(DType::I32, {in.batch(), in.heads(), slots});
-  in.indices = Tensor(DType::I32, {in.batch(), in.heads(), slots, blocks});
-  std::memset(in.counts.bytes(), 0, in.counts.numBytes());
-  std::memset(in.indices.bytes(), 0, in.indices.numBytes());
+  int64_t slots = in.packed()
+                      ? packedSlots(in.lq(), in.cuQ.shape[0] - 1, o.blockQ)
+                      : rows();
+  int64_t columns =
+      o.cuda ? blocks : std::min(std::max<int64_t>(is[3], 1), blocks);
+  in.counts = Tensor::describe(DType::I32, {in.batch(), in.heads(), slots});
+  in.indices =
+      Tensor::describe(DType::I32, {in.batch(), in.heads(), slots, columns});
+  return Error::success();
+}
+
+Error SelectionReader::load() {
+  ArrayRef<support::little32_t> counts = numbers("counts"),
+                                indices = numbers("indices");
+  int64_t given = file.find("indices")->shape.back(), all = rows();
+  int64_t slots = in.indices.shape[2], columns = in.indices.shape[3];
+  for (Tensor *t : {&in.counts, &in.indices}) {
+    t->allocate();
+    std::memset(t->bytes(), 0, t->numBytes());
+  }
   for (int64_t bh = 0; bh < in.batch() * in.heads(); ++bh)
     for (const SequenceRows &s : sequences)
       for (int64_t r = 0; r < s.rows; ++r) {
-        int64_t from = bh * rows + s.firstRow + r,
+        int64_t from = bh * all + s.firstRow + r,
                 to = bh * slots + s.firstSlot + r;
-        int32_t count = c.as<int32_t>()[from];
-        ArrayRef<int32_t> row(ix.as<int32_t>() + from * is[3], is[3]);
-        if (Error e =
-                copyRow(row, count, ceilUnits(s.lk, o.blockK), bh % in.heads(),
-                        s.firstRow + r, in.indices.as<int32_t>() + to * blocks))
+        int32_t count = counts[from];
+        if (Error e = copyRow(indices.slice(from * given, given), count,
+                              ceilUnits(s.lk, o.blockK), bh % in.heads(),
+                              s.firstRow + r,
+                              in.indices.as<int32_t>() + to * columns))
           return e;
         in.counts.as<int32_t>()[to] = count;
       }
@@ -397,20 +433,29 @@ int64_t run::candidateBlocks(const SequenceRows &s, int64_t r, int64_t blockQ,
   return std::min(ceilUnits(end, blockK), all);
 }
 
-Expected<Inputs> run::readInputs(const Options &options) {
-  Expected<SafeTensorsFile> file = SafeTensorsFile::open(options.input);
-  if (!file)
-    return file.takeError();
-  Inputs in;
+Error run::describeInputs(const Options &options, InputFiles &files,
+                          Inputs &in) {
   in.poisoned = options.poison;
-  if (Error e = Reader(options, *file).read(in))
-    return std::move(e);
+  if (Error e =
+          SafeTensorsFile::open(options.input).moveInto(files.tensors))
+    return e;
+  if (Error e = Reader(options, *files.tensors).describe(in))
+    return e;
   if (options.selection.empty())
-    return in;
-  Expected<SafeTensorsFile> given = SafeTensorsFile::open(options.selection);
-  if (!given)
-    return given.takeError();
-  if (Error e = SelectionReader(options, *given, in).read())
-    return std::move(e);
-  return in;
+    return Error::success();
+  if (Error e =
+          SafeTensorsFile::open(options.selection).moveInto(files.selection))
+    return e;
+  return SelectionReader(options, *files.selection, in).describe();
+}
+
+Error run::loadInputs(const Options &options, InputFiles &files, Inputs &in) {
+  Reader(options, *files.tensors).load(in);
+  files.tensors.reset();
+  if (!files.selection)
+    return Error::success();
+  if (Error e = SelectionReader(options, *files.selection, in).load())
+    return e;
+  files.selection.reset();
+  return Error::success();
 }

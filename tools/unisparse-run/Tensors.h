@@ -22,14 +22,21 @@ int64_t product(llvm::ArrayRef<int64_t> shape);
 /// Element `i` of float data.
 float floatAt(DType dtype, const char *data, int64_t i);
 
-/// A contiguous tensor in an own allocation, 64-byte aligned.
+/// A contiguous tensor in an own allocation, 64-byte aligned, once it has one.
 class Tensor {
 public:
   Tensor() = default;
   /// Uninitialised; `guard` puts that many NaN or -1 bytes on either side.
-  Tensor(DType dtype, llvm::ArrayRef<int64_t> shape, size_t guard = 0);
+  Tensor(DType dtype, llvm::ArrayRef<int64_t> shape, size_t guard = 0)
+      : Tensor(describe(dtype, shape)) {
+    allocate(guard);
+  }
+  /// Type and shape, no memory yet.
+  static Tensor describe(DType dtype, llvm::ArrayRef<int64_t> shape);
+  void allocate(size_t guard = 0);
 
-  explicit operator bool() const { return storage != nullptr; }
+  /// Whether there is one, with or without memory.
+  explicit operator bool() const { return present; }
   DType dtype = DType::F32;
   llvm::SmallVector<int64_t, 4> shape;
 
@@ -47,13 +54,16 @@ private:
   };
   std::unique_ptr<char, Free> storage;
   char *data = nullptr;
+  bool present = false;
 };
 
 /// q, k, v and what goes with them, as 4-D tensors.
 struct Inputs {
   Tensor q, k, v;
   Tensor cuQ, cuK;        ///< Of a packed batch, else empty.
-  Tensor counts, indices; ///< Of a given selection, in slots; else empty.
+  /// Of a given selection, in slots; else empty. On the CPU indices have the
+  /// columns of the file, up to the number of key blocks; kernels want them all.
+  Tensor counts, indices;
   bool batched = true;    ///< The file's tensors have a batch dim.
   bool poisoned = false;  ///< There is NaN around every tensor.
 
@@ -84,9 +94,19 @@ int64_t candidateBlocks(const SequenceRows &s, int64_t r, int64_t blockQ,
 /// I7: no sequence has more queries than keys under causal.
 llvm::Error checkCausal(const Options &options, const Inputs &in);
 
-/// Reads and checks all that `options` name. What a program leaves open, as
-/// causality, is not checked.
-llvm::Expected<Inputs> readInputs(const Options &options);
+/// The files that inputs are read from.
+struct InputFiles {
+  std::optional<SafeTensorsFile> tensors, selection;
+};
+
+/// Opens the files that `options` name and checks types and shapes, and the
+/// ends of packed sequences, which are read. Nothing else has memory yet. What
+/// a program leaves open, as causality, is not checked.
+llvm::Error describeInputs(const Options &options, InputFiles &files,
+                           Inputs &in);
+
+/// Reads all else, checks the rows of a selection (L6), and closes the files.
+llvm::Error loadInputs(const Options &options, InputFiles &files, Inputs &in);
 
 } // namespace unisparse::run
 

@@ -3,27 +3,29 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // unisparse-run: block-sparse attention on the q, k, v of a file.
+#include "../common/OutputFiles.h"
+#include "../common/Process.h"
 #include "Compile.h"
 #include "Cuda.h"
 #include "Execute.h"
+#include "MemoryEstimate.h"
 #include "Options.h"
 #include "Progress.h"
 #include "Report.h"
 #include "Tensors.h"
+#include "Threads.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/InitAll.h"
+#include "unisparse/Support/RegularFile.h"
+#include "unisparse/Support/SelectionMap.h"
 #include "unisparse/Target/Nvidia.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/FormatVariadic.h"
-#include "llvm/Support/LineIterator.h"
-#include "llvm/Support/MemoryBuffer.h"
+#include <chrono>
 #include <functional>
 
 using namespace llvm;
 using namespace unisparse;
 using namespace unisparse::run;
-using tools::checkWritable;
 
 namespace {
 
@@ -79,76 +81,118 @@ Expected<Comparison> compareWithDense(const Options &o, const Run &run,
   return c;
 }
 
-/// Memory that the system can give, or no bound where it does not say.
-int64_t availableBytes() {
-  auto text = MemoryBuffer::getFileAsStream("/proc/meminfo");
-  if (!text)
-    return INT64_MAX;
-  for (line_iterator line(**text); !line.is_at_eof(); ++line) {
-    StringRef field = *line;
-    int64_t kilobytes;
-    if (field.consume_front("MemAvailable:") && field.consume_back("kB") &&
-        !field.trim().getAsInteger(10, kilobytes))
-      return kilobytes * 1024;
-  }
-  return INT64_MAX;
-}
-
-/// Masses and indices are [B, Hq, R, J]: small blocks of a long input ask for
-/// more than there is, which compiled code would only find out by crashing.
-Error checkMemory(const Options &o, const Inputs &in) {
-  double rows =
-      static_cast<double>(in.batch()) * in.heads() *
-      (ceilUnits(in.lq(), o.blockQ) + (in.packed() ? in.cuQ.shape[0] : 0));
-  // Masses and indices, and the indices once more for a file.
-  double bytes = rows * ceilUnits(in.lk(), o.blockK) * 12 +
-                 2.0 * in.q.numBytes() / in.headDim() * in.valueDim();
-  double available = static_cast<double>(availableBytes());
-  if (bytes <= available)
-    return Error::success();
-  return failure("--block", formatv("expected blocks whose masses and indices "
-                                    "fit the {0:f0} MiB of memory available, "
-                                    "got {1}x{2}, which takes {3:f0} MiB",
-                                    available / 1048576, o.blockQ, o.blockK,
-                                    bytes / 1048576)
-                                .str());
-}
-
-/// A map is of one sequence; a picture and tensors are two files.
-Error checkMap(const Options &o, const Inputs &in) {
+/// A map is of one sequence and has its limits. What blocks decide is known once
+/// a program has been read.
+Error checkMap(const Options &o, const Inputs &in, bool blocksToo) {
   if (o.map.empty())
     return Error::success();
-  if (o.map == o.output)
-    return failure("--map",
-                   "expected another file than --output, got " + o.map);
   if (in.packed() && in.cuQ.shape[0] != 2)
     return failure("--map", "expected one sequence, got a packed batch of " +
                                 Twine(in.cuQ.shape[0] - 1));
+  if (!in.batch() || !in.lq() || !in.lk())
+    return failure("--map", "expected queries and keys to draw, got none");
+  if (in.batch() > kMaxMapHeads / in.heads())
+    return failure("--map", "expected at most " + Twine(kMaxMapHeads) +
+                                " heads of all batches, got " +
+                                Twine(in.batch()) + " times " +
+                                Twine(in.heads()));
+  if (int64_t rows = ceilUnits(in.lq(), o.blockQ);
+      blocksToo && rows > kMaxMapRows)
+    return failure("--map", "expected at most " + Twine(kMaxMapRows) +
+                                " query blocks, got " + Twine(rows));
   return Error::success();
 }
 
 /// What goes on: where it runs, what runs there, and what is told about it.
+/// Everything that can be refused is, before what takes memory or time.
 class Session {
 public:
   explicit Session(Options &options) : o(options) {}
 
+  /// Reads shapes and programs.
+  Error prepare();
+  /// Whether the run fits memory.
+  Error checkMemory();
+  Error load() { return loadInputs(o, files, in); }
   Error openDevice();
   Error compileAll();
   Error run();
 
-  Options &o;
-  Inputs in;
-  Report report;
-
 private:
+  Error readArtifact();
   Error loadOnDevice();
 
+  Options &o;
+  InputFiles files;
+  Inputs in;
+  Report report;
+  ReturnedKinds returns;
   Run main, dense;
   std::unique_ptr<mlir::MLIRContext> context;
+  std::unique_ptr<tools::FirstError> said;
+  Program program;
   Compiled compiled;
   std::unique_ptr<Device> device;
   std::unique_ptr<DeviceProgram> mainProgram, denseProgram;
 };
+
+Error Session::prepare() {
+  if (Error e = startThreads(o.threads).moveInto(report.threads))
+    return e;
+  keepFreedMemory();
+  if (Error e = describeInputs(o, files, in))
+    return e;
+  if (Error e = checkMap(o, in, /*blocksToo=*/false))
+    return e;
+  if (!o.artifact.empty())
+    return readArtifact();
+  auto start = std::chrono::steady_clock::now();
+  mlir::DialectRegistry registry;
+  registerAllDialects(registry);
+  mlir::registerAllToLLVMIRTranslations(registry);
+  // A module of one function has no work for further threads.
+  context = std::make_unique<mlir::MLIRContext>(
+      registry, mlir::MLIRContext::Threading::DISABLED);
+  context->loadAllAvailableDialects();
+  said = std::make_unique<tools::FirstError>(context.get());
+  if (Error e = readOrBuild(*context, o, in, *said).moveInto(program))
+    return said->orElse(std::move(e));
+  returns = program.returns;
+  report.compileSeconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
+  return checkMap(o, in, /*blocksToo=*/true);
+}
+
+Error Session::readArtifact() {
+  std::unique_ptr<MemoryBuffer> file;
+  if (Error e =
+          openRegularFile(o.artifact, tools::kMaxProgramBytes).moveInto(file))
+    return e;
+  if (Error e = DeviceProgram::read(file->getBuffer(), o.artifact)
+                    .moveInto(mainProgram))
+    return e;
+  if (Error e = checkReturns(o.artifact, mainProgram->returnedTypes(), o, in)
+                    .moveInto(returns))
+    return e;
+  return checkMap(o, in, /*blocksToo=*/true);
+}
+
+Error Session::checkMemory() {
+  MemoryEstimate estimate;
+  addInputs(estimate, o, in);
+  if (program.module)
+    addStages(estimate, o, in, *program.module, report.threads, hostStrip());
+  else // All that is known of an artifact's sizes.
+    estimate.add("results", o.input,
+                 (returns.o ? static_cast<double>(in.q.numBytes()) /
+                                  in.headDim() * in.valueDim()
+                            : 0.0) +
+                     (returns.lse ? 4.0 * in.q.numElements() / in.headDim()
+                                  : 0.0));
+  addReport(estimate, o, in, returns.selection() || in.counts);
+  return estimate.check(readAvailableMemory());
+}
 
 /// Before anything is compiled: the chip is the device's.
 Error Session::openDevice() {
@@ -167,42 +211,31 @@ Error Session::openDevice() {
 }
 
 Error Session::loadOnDevice() {
-  StringRef source =
-      o.artifact.empty() ? "--target=cuda" : StringRef(o.artifact);
-  if (Error e = DeviceProgram::load(*device, compiled.mainImage, source)
-                    .moveInto(mainProgram))
+  auto add = [this](StringRef image, std::unique_ptr<DeviceProgram> &program,
+                    Run &run) -> Error {
+    if (!program)
+      if (Error e =
+              DeviceProgram::read(image, "--target=cuda").moveInto(program))
+        return e;
+    run = [this, &program](Timing &t) { return program->run(o, in, t); };
+    return program->load(*device);
+  };
+  if (Error e = add(compiled.mainImage, mainProgram, main))
     return e;
   report.chip = mainProgram->chip().str();
   report.kernels = mainProgram->schedules();
-  main = [this](Timing &t) { return mainProgram->run(in, t); };
   if (compiled.denseImage.empty())
     return Error::success();
-  dense = [this](Timing &t) { return denseProgram->run(in, t); };
-  return DeviceProgram::load(*device, compiled.denseImage, source)
-      .moveInto(denseProgram);
+  return add(compiled.denseImage, denseProgram, dense);
 }
 
 Error Session::compileAll() {
   Progress progress("compiling");
-  if (!o.artifact.empty()) {
-    auto file = MemoryBuffer::getFile(o.artifact, /*IsText=*/false,
-                                      /*RequiresNullTerminator=*/false);
-    if (!file)
-      return failure("--artifact", "expected a file, got " + o.artifact + ": " +
-                                       file.getError().message());
-    compiled.mainImage = (*file)->getBuffer().str();
+  if (!o.artifact.empty())
     return loadOnDevice();
-  }
-  mlir::DialectRegistry registry;
-  registerAllDialects(registry);
-  mlir::registerAllToLLVMIRTranslations(registry);
-  context = std::make_unique<mlir::MLIRContext>(
-      registry, o.threads == 1 ? mlir::MLIRContext::Threading::DISABLED
-                               : mlir::MLIRContext::Threading::ENABLED);
-  context->loadAllAvailableDialects();
-  if (Error e = compile(*context, o, in).moveInto(compiled))
+  if (Error e = compile(program, o, *said).moveInto(compiled))
     return e;
-  report.compileSeconds = compiled.seconds;
+  report.compileSeconds += compiled.seconds;
   if (o.cuda)
     return loadOnDevice();
   main = [this](Timing &t) { return execute(compiled, compiled.main, in, t); };
@@ -247,20 +280,23 @@ Error Session::run() {
 }
 
 Error runAll(Options &o) {
+  if (Error e = tools::checkOutputStream())
+    return e;
   if (Error e = checkOptions(o))
     return e;
-  if (Error e = checkWritable("--output", o.output))
-    return e;
-  if (Error e = checkWritable("--map", o.map))
+  tools::RunFiles files;
+  files.inputs = {{"the input", o.input},
+                  {"--program", o.program},
+                  {"--selection", o.selection},
+                  {"--artifact", o.artifact}};
+  files.outputs = {{"--output", o.output}, {"--map", o.map}};
+  files.dumpIR = {"--dump-ir", o.dumpIR};
+  if (Error e = tools::checkFiles(files))
     return e;
   Session session(o);
-  if (Error e = readInputs(o).moveInto(session.in))
-    return e;
-  if (Error e = checkMap(o, session.in))
-    return e;
-  if (Error e = checkMemory(o, session.in))
-    return e;
-  session.report.threads = setThreads(o.threads.value_or(0));
+  for (auto step : {&Session::prepare, &Session::checkMemory, &Session::load})
+    if (Error e = (session.*step)())
+      return e;
   if (o.cuda)
     if (Error e = session.openDevice())
       return e;
@@ -272,11 +308,12 @@ Error runAll(Options &o) {
 } // namespace
 
 int main(int argc, char **argv) {
+  tools::startProcess("unisparse-run");
   Options options;
   if (std::optional<int> status = parseOptions(argc, argv, options))
     return *status;
   if (Error e = runAll(options)) {
-    errs() << "unisparse-run: " << toString(std::move(e)) << '\n';
+    tools::printError("unisparse-run", std::move(e));
     return 1;
   }
   return 0;

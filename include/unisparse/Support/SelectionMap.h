@@ -21,12 +21,17 @@
 
 namespace unisparse {
 
+/// The most heads of a map: panels become too small to be read beyond this.
+inline constexpr int64_t kMaxMapHeads = 1024;
+/// The most query blocks of a map.
+inline constexpr int64_t kMaxMapRows = 1 << 20;
+
 /// A selection (L6) with what is needed to label it. The arrays are the
 /// caller's.
 struct SelectionMap {
-  /// H, at most 1024. A batch is drawn as batch * H heads.
+  /// H, at most kMaxMapHeads. A batch is drawn as batch * H heads.
   int64_t heads = 0;
-  /// R, the query blocks: ceil(lq / queryBlock), at most 2^20.
+  /// R, the query blocks: ceil(lq / queryBlock), at most kMaxMapRows.
   int64_t rows = 0;
   /// J, the room for indices per row.
   int64_t maxBlocks = 0;
