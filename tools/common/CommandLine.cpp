@@ -110,13 +110,15 @@ std::optional<int> tools::parseCommandLine(int argc, char **argv,
   return 2;
 }
 
+void tools::printOneLine(raw_ostream &os, StringRef text) {
+  for (char c : text)
+    os << (static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c);
+  os << '\n';
+}
+
 void tools::printError(StringRef tool, Error error) {
-  std::string text = toString(std::move(error));
-  // Names and values are the user's, or a file's.
-  for (char &c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      c = '?';
-  errs() << tool << ": " << text << '\n';
+  errs() << tool << ": ";
+  printOneLine(errs(), toString(std::move(error)));
 }
 
 Error tools::usage(const Twine &option, const Twine &expected,

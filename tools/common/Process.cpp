@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "Process.h"
+#include "CommandLine.h"
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/Signals.h"
@@ -25,7 +26,8 @@ void tools::endProcess(StringRef message) {
   if (spoken.test_and_set())
     while (true)
       pause(); // Another thread is ending the process.
-  errs() << toolName << ": " << message << '\n';
+  errs() << toolName << ": ";
+  printOneLine(errs(), message);
   sys::RunInterruptHandlers(); // Removes temporary files.
   _exit(1);
 }
@@ -70,6 +72,8 @@ void tools::startProcess(StringRef tool) {
   std::set_new_handler([] { endWithoutMemory(0); });
   install_bad_alloc_error_handler(
       [](void *, const char *, bool) { endWithoutMemory(0); });
+  install_fatal_error_handler(
+      [](void *, const char *reason, bool) { endProcess(reason); });
   outs(); // Made before the handler is, it is destroyed behind it.
   std::atexit(closeOutput);
 }

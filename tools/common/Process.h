@@ -12,8 +12,8 @@
 namespace unisparse::tools {
 
 /// Called first. From then on memory that `new` does not get ends the process
-/// with an error, and so does, at its end, a standard output that does not take
-/// what was written to it.
+/// with an error, and so do what LLVM calls fatal and, at the end, a standard
+/// output that does not take what was written to it.
 void startProcess(llvm::StringRef tool);
 
 /// Error where the process was started with its standard output closed: what
