@@ -1,7 +1,7 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Training-free block-sparse attention for prefill: compiled kernels on torch's CUDA tensors, the CPU on NumPy arrays.
+"""Training-free block-sparse attention for prefill: compiled kernels on torch's CUDA tensors, the CPU on host memory.
 
 python/README.md says how programs are found, docs/SPEC.md what is computed.
 """

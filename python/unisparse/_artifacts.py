@@ -3,89 +3,107 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Where artifacts come from: a prepared folder, the cache, or unisparse-compile."""
 
+from __future__ import annotations
+
+import contextlib
 import os
 import pathlib
 import shlex
-import shutil
-import subprocess
-import tempfile
+from typing import List, Optional, Sequence
 
+from . import _cache, _runtime
+from ._compiler import Compiler, run, tool
+from ._config import Config
 from ._errors import Error, Status
 
 # PTX of sm_80 runs on every later GPU; sm_90a is Hopper's own.
 DEFAULT_CHIPS = "sm_80,sm_90a"
 
 
-def chips():
+def chips() -> List[str]:
     """What artifacts are compiled for unless a caller says it."""
-    return (os.environ.get("UNISPARSE_CHIPS") or DEFAULT_CHIPS).split(",")
+    return split(os.environ.get("UNISPARSE_CHIPS") or DEFAULT_CHIPS)
 
 
-def cache_folder():
-    return pathlib.Path(os.environ.get("UNISPARSE_CACHE") or pathlib.Path.home() / ".cache" / "unisparse")
+def split(names: str) -> List[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
-def prepared_folder():
+def prepared_folder() -> Optional[pathlib.Path]:
     """$UNISPARSE_ARTIFACTS, or None."""
     named = os.environ.get("UNISPARSE_ARTIFACTS")
     return pathlib.Path(named) if named else None
 
 
-def tool(name, variable):
-    """A program of UniSparse: the one that the environment names, else PATH's, else None."""
-    return os.environ.get(variable) or shutil.which(name)
-
-
-def compiler():
+def compiler() -> Optional[str]:
     return tool("unisparse-compile", "UNISPARSE_COMPILE")
 
 
-def run(command, failure):
-    """Runs a program of UniSparse. Its errors are one line on stderr, which becomes the exception's message."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except OSError as error:
-        raise Error(f"{command[0]}: expected a program that starts, got {error.strerror}", Status.BAD_FILE) from None
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise Error(f"{failure}: {said[-1]}")
-    return done
-
-
-def command(program, config, path, chips):
+def command(program: str, config: Config, path: str, chips: Sequence[str]) -> List[str]:
     """The command line that compiles a configuration."""
-    return [program, *config.options(), *(f"--chip={chip}" for chip in chips), "-o", str(path)]
+    return [program, *config.options(), *(f"--chip={chip}" for chip in chips), "-o", path]
 
 
-def compile(config, path, chips):
-    """Compiles into `path`, which appears whole or not at all: several processes may want it at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".usp")
-    os.close(handle)
-    try:
-        run(command(compiler(), config, partial, chips), path.name)
-        os.replace(partial, path)
-    finally:
-        if os.path.exists(partial):
-            os.remove(partial)
+def compile(config: Config, path: pathlib.Path, chips: Sequence[str]) -> pathlib.Path:
+    """Compiles into `path`, whose folder is there."""
+    with _cache.replacing(path) as (written, held):
+        run(command(compiler() or "unisparse-compile", config, written, chips), path.name, keep=(held,))
     return path
 
 
-def find(config):
+def _expect_sound(path: pathlib.Path) -> None:
+    """The whole file is read as loading reads it, and whoever may write beside it is known."""
+    _cache.expect_trusted(path.parent)
+    try:
+        _runtime.validate(path)
+    except Error as error:
+        raise Error(f"{path}: {error}", Status(error.status)) from None
+
+
+def _is_sound(path: pathlib.Path) -> bool:
+    """Whether a cached file is there and whole; one that is not is compiled anew."""
+    if not os.path.exists(path):
+        return False
+    _runtime.library()  # Without it nothing can be said, nor run.
+    with contextlib.suppress(Error):
+        _expect_sound(path)
+        return True
+    return False
+
+
+def _time(path: pathlib.Path) -> float:
+    try:
+        return os.path.getmtime(path)
+    except OSError:
+        return 0
+
+
+def find(config: Config) -> pathlib.Path:
     """The file of a configuration, compiled now if need be."""
-    name, prepared, program, targets = config.file_name(), prepared_folder(), compiler(), chips()
-    if prepared and (prepared / name).exists():
+    name, prepared, targets = config.file_name(), prepared_folder(), chips()
+    if prepared and os.path.exists(prepared / name):
+        _expect_sound(prepared / name)
         return prepared / name
-    cached = cache_folder() / "+".join(targets) / name
-    # As make has it: what an older compiler wrote is compiled anew.
-    if cached.exists() and not (program and os.path.getmtime(program) > os.path.getmtime(cached)):
-        return cached
-    if program:
-        return compile(config, cached, targets)
+    root = _cache.folder()
+    cached = root / "+".join(targets)
+    if found := Compiler.found():
+        place = cached / found.digest / name
+        if os.path.exists(place.parent):
+            _cache.expect_trusted(root)
+            _cache.expect_trusted(place.parent)
+        if _is_sound(place):
+            return place
+        _cache.make(place.parent, root)
+        return compile(config, place, targets)
+    # Without a compiler there is nothing newer than what any compiler left.
+    for place in sorted(cached.glob(f"*/{name}"), key=_time, reverse=True):
+        _cache.expect_trusted(root)
+        if _is_sound(place):
+            return place
     wanted = shlex.join(command("unisparse-compile", config, name, targets))
-    places = f"{prepared} or {cached.parent}" if prepared else cached.parent
+    places = f"{prepared} or {cached}" if prepared else cached
     raise Error(
         f"artifact: expected {name} in {places}, or unisparse-compile in PATH, got neither; "
-        f"where the compiler is, run\n  {wanted}\nand put the file into a folder that UNISPARSE_ARTIFACTS names",
+        f"where the compiler is, `{wanted}` makes it, for a folder that UNISPARSE_ARTIFACTS names",
         Status.BAD_FILE,
     )

@@ -1,40 +1,86 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The two functions that people call: they check, name the configuration, and hand over to the door of the tensors.
+"""The two functions that people call: they check, name the configuration, and hand over to the door of the tensors. On
+CUDA a call like an earlier one finds the plan of that one, and nothing is checked or named twice."""
 
-A door is a module with element(x), expect(tensors) and run(config, tensors): _cuda or _numpy.
-"""
+from __future__ import annotations
 
-import numpy
+from typing import TYPE_CHECKING, Any, Dict, Hashable, Literal, Optional, Sequence, Tuple, TypedDict, TypeVar, Union, overload
 
-from . import _config, _cuda, _numpy, _torch
-from ._errors import Status, unexpected
+from . import _config, _cuda, _plan
+from ._checks import check_ends, check_selection, check_tensors, ends_of, shape
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+T = TypeVar("T")  # Arrays of one kind: torch tensors or NumPy arrays.
+Ends = Union[T, Sequence[T], None]
 
 
+class _Computation(TypedDict, total=False):
+    block: Sequence[int]
+    causal: bool
+    scale: Optional[float]
+
+
+class _Choosing(_Computation, total=False):
+    p: Union[float, Sequence[float]]
+    top_k: Optional[int]
+    pooling: Sequence[int]
+    agg: str
+    share: Optional[str]
+    alpha: float
+    sink: int
+    local: int
+    min_blocks: int
+    max_blocks: Optional[int]
+    dense_below: int
+
+
+@overload
 def attention(
-    q,
-    k,
-    v,
+    q: T, k: T, v: T, *, cu_seqlens: Ends[T] = None, return_lse: Literal[False] = False, return_selection: Literal[False] = False,
+    **options: Unpack[_Choosing],
+) -> T: ...  # fmt: skip
+@overload
+def attention(
+    q: T, k: T, v: T, *, cu_seqlens: Ends[T] = None, return_lse: Literal[True], return_selection: bool = False,
+    **options: Unpack[_Choosing],
+) -> Tuple[T, ...]: ...  # fmt: skip
+@overload
+def attention(
+    q: T, k: T, v: T, *, cu_seqlens: Ends[T] = None, return_lse: bool = False, return_selection: Literal[True],
+    **options: Unpack[_Choosing],
+) -> Tuple[T, ...]: ...  # fmt: skip
+@overload
+def attention(
+    q: T, k: T, v: T, *, cu_seqlens: Ends[T] = None, return_lse: bool = False, return_selection: bool = False,
+    **options: Unpack[_Choosing],
+) -> Union[T, Tuple[T, ...]]: ...  # fmt: skip
+def attention(
+    q: Any,
+    k: Any,
+    v: Any,
     *,
-    p=0.9,
-    top_k=None,
-    block=(128, 128),
-    pooling=(8, 8, 1),
-    agg="max",
-    share=None,
-    causal=True,
-    scale=None,
-    alpha=1.0,
-    sink=1,
-    local=1,
-    min_blocks=0,
-    max_blocks=None,
-    dense_below=0,
-    cu_seqlens=None,
-    return_lse=False,
-    return_selection=False,
-):
+    p: Any = 0.9,
+    top_k: Any = None,
+    block: Any = (128, 128),
+    pooling: Any = (8, 8, 1),
+    agg: Any = "max",
+    share: Any = None,
+    causal: Any = True,
+    scale: Any = None,
+    alpha: Any = 1.0,
+    sink: Any = 1,
+    local: Any = 1,
+    min_blocks: Any = 0,
+    max_blocks: Any = None,
+    dense_below: Any = 0,
+    cu_seqlens: Any = None,
+    return_lse: Any = False,
+    return_selection: Any = False,
+) -> Any:
     """Block-sparse attention that selects its own blocks: q [B, Hq, Lq, D], k [B, Hkv, Lk, D], v [B, Hkv, Lk, Dv] -> o.
 
     p            share of the attention's mass to select, one or one per head (L3, L5)
@@ -43,6 +89,7 @@ def attention(
     pooling      (queries, keys) or (queries, keys, query heads) of a composite token
     agg          how composite rows make a block's mass: "max" or "sum" (S5)
     share        "group": the query heads of a KV head share a selection (S6)
+    causal       query i sees the keys up to i + Lk - Lq: the last query sees the last key
     scale, alpha factor of all logits, D ** -0.5 unless given; further factor of the estimate's
     sink, local, min_blocks, max_blocks    guards of the selection (L2, L3)
     dense_below  sequences of at most so many keys are dense
@@ -52,138 +99,82 @@ def attention(
     counts [B, H, R] and indices [B, H, R, J] in int32, H being the number of distinct selections. In a packed batch row
     r of sequence s stands at cu_seqlens[s] // Bq + s + r of R, and spare rows have count 0.
     """
-    tensors = {"q": q, "k": k, "v": v}
-    door, dtype = _check_tensors(tensors)
-    ends = _check_ends(door, cu_seqlens)
-    config = _config.make(
-        *_shape(tensors),
-        dtype,
-        bool(ends),
-        block=block,
-        causal=causal,
-        scale=scale,
-        return_lse=return_lse,
-        return_selection=return_selection,
-        p=p,
-        top_k=top_k,
-        pooling=pooling,
-        agg=agg,
-        share=share,
-        alpha=alpha,
-        sink=sink,
-        local=local,
-        min_blocks=min_blocks,
-        max_blocks=max_blocks,
-        dense_below=dense_below,
-    )
-    return _run(door, config, {**tensors, **ends})
+    ends = ends_of(cu_seqlens)
+    tensors = (q, k, v, *ends)
+    choosing = (_frozen(p), top_k, _frozen(pooling), agg, share, alpha, sink, local, min_blocks, max_blocks, dense_below)
+    computation = (_frozen(block), causal, scale, return_lse, return_selection)
+    name = _plan.key("attention", tensors, choosing + computation)
+    if (planned := _plan.known(name)) is not None:
+        return planned(tensors)
+    named = {"q": q, "k": k, "v": v}
+    door, dtype = check_tensors(named)
+    named.update(check_ends(door, q, ends))
+    options: Dict[str, Any] = dict(zip(_COMPUTATION + _CHOOSING, computation + choosing))
+    config = _config.make(*shape(named), dtype, bool(ends), **options)
+    return _run(door, config, named, name)
 
 
-def block_sparse_attention(q, k, v, counts, indices, *, block=(128, 128), causal=True, scale=None, cu_seqlens=None, return_lse=False):
+@overload
+def block_sparse_attention(
+    q: T, k: T, v: T, counts: T, indices: T, *, cu_seqlens: Ends[T] = None, return_lse: Literal[False] = False,
+    **options: Unpack[_Computation],
+) -> T: ...  # fmt: skip
+@overload
+def block_sparse_attention(
+    q: T, k: T, v: T, counts: T, indices: T, *, cu_seqlens: Ends[T] = None, return_lse: Literal[True],
+    **options: Unpack[_Computation],
+) -> Tuple[T, T]: ...  # fmt: skip
+@overload
+def block_sparse_attention(
+    q: T, k: T, v: T, counts: T, indices: T, *, cu_seqlens: Ends[T] = None, return_lse: bool = False,
+    **options: Unpack[_Computation],
+) -> Union[T, Tuple[T, T]]: ...  # fmt: skip
+def block_sparse_attention(
+    q: Any,
+    k: Any,
+    v: Any,
+    counts: Any,
+    indices: Any,
+    *,
+    block: Any = (128, 128),
+    causal: Any = True,
+    scale: Any = None,
+    cu_seqlens: Any = None,
+    return_lse: Any = False,
+) -> Any:
     """Exact attention over key blocks that the caller selected (A1 to A4).
 
     Row r of head h attends to the blocks indices[b, h, r, : counts[b, h, r]], ascending. counts [B, H, R] and indices
-    [B, H, R, J] are laid out as `attention` returns them, H being Hq or Hkv. Returns o, with return_lse (o, lse).
+    [B, H, R, J] are laid out as `attention` returns them, H being Hq or Hkv. Nothing is pooled: a block may have any size
+    that the target takes. Returns o, with return_lse (o, lse).
     """
-    tensors = {"q": q, "k": k, "v": v}
-    door, dtype = _check_tensors(tensors)
-    selection = {"counts": counts, "indices": indices}
-    door.expect({"q": q, **selection})
-    _expect_integers(door, selection)
-    for (name, x), rank in zip(selection.items(), (3, 4)):
-        _expect_rank(name, x, rank)
-    if counts.shape[1] not in (q.shape[1], k.shape[1]):
-        raise unexpected(
-            "counts",
-            f"[A4] as many heads as q, {q.shape[1]}, or as k, {k.shape[1]} (repeat those that are shared)",
-            counts.shape[1],
-            Status.BAD_SHAPE,
-        )
-    if tuple(counts.shape) != tuple(indices.shape[:3]):
-        raise unexpected(
-            "indices", f"[A4] sizes that start with those of counts, {list(counts.shape)}", list(indices.shape), Status.BAD_SHAPE
-        )
-    ends = _check_ends(door, cu_seqlens)
-    options = dict(block=block, causal=causal, scale=scale, return_lse=return_lse)
-    config = _config.make(*_shape(tensors), dtype, bool(ends), selections=counts.shape[1], **options)
-    return _run(door, config, {**tensors, **selection, **ends})
+    ends = ends_of(cu_seqlens)
+    tensors = (q, k, v, counts, indices, *ends)
+    computation = (_frozen(block), causal, scale, return_lse)
+    name = _plan.key("block_sparse_attention", tensors, computation)
+    if (planned := _plan.known(name)) is not None:
+        return planned(tensors)
+    named = {"q": q, "k": k, "v": v}
+    door, dtype = check_tensors(named)
+    selection = check_selection(door, q, k, counts, indices)
+    ends_named = check_ends(door, q, ends)
+    options: Dict[str, Any] = dict(zip(_COMPUTATION, computation))
+    config = _config.make(*shape(named), dtype, bool(ends), selections=counts.shape[1], **options)
+    return _run(door, config, {**named, **selection, **ends_named}, name)
 
 
-def _run(door, config, tensors):
-    results = door.run(config, tensors)
+_CHOOSING = ("p", "top_k", "pooling", "agg", "share", "alpha", "sink", "local", "min_blocks", "max_blocks", "dense_below")
+_COMPUTATION = ("block", "causal", "scale", "return_lse", "return_selection")
+
+
+def _frozen(x: Any) -> Any:
+    """A list cannot be looked up; a tuple of the same says the same."""
+    return tuple(x) if type(x) is list else x
+
+
+def _run(door: Any, config: _config.Config, tensors: Dict[str, Any], name: Optional[Hashable]) -> Any:
     names = ["o"] + ["lse"] * config.return_lse + ["counts", "indices"] * config.return_selection
+    if door is _cuda:
+        return _plan.remember(name, _cuda.Planned(config, tensors, names))(tuple(tensors.values()))
+    results = door.run(config, tensors)
     return results["o"] if len(names) == 1 else tuple(results[name] for name in names)
-
-
-def _shape(tensors):
-    """Query heads, KV heads, head_dim and value_dim."""
-    return tensors["q"].shape[1], tensors["k"].shape[1], tensors["q"].shape[3], tensors["v"].shape[3]
-
-
-def _door(name, x):
-    if isinstance(x, numpy.ndarray):
-        return _numpy
-    if _torch.torch_of(x) is not None:
-        return _cuda
-    hint = " (torch.from_dlpack makes one of it without a copy)" if hasattr(x, "__dlpack__") else ""
-    raise unexpected(name, f"a torch tensor on CUDA or a NumPy array{hint}", type(x).__name__)
-
-
-def _expect_rank(name, x, rank):
-    if len(x.shape) != rank:
-        raise unexpected(name, f"{rank} dimensions", f"{len(x.shape)}: {list(x.shape)}", Status.BAD_SHAPE)
-
-
-def _expect_integers(door, named):
-    for name, x in named.items():
-        if door.element(x) != "i32":
-            raise unexpected(name, "int32", x.dtype, Status.BAD_SHAPE)
-
-
-def _check_tensors(tensors):
-    """I1 to I4: what decides which program it is. Lengths are the program's to check. -> the door and the element type."""
-    door = _door("q", tensors["q"])
-    for name, x in tensors.items():
-        if _door(name, x) is not door:
-            raise unexpected(name, f"a {type(tensors['q']).__name__}, as q is", type(x).__name__)
-        _expect_rank(name, x, 4)
-    door.expect(tensors)
-    q, k, v = tensors.values()
-    kind = door.element(q)
-    if kind not in ("f32", "f16", "bf16"):
-        raise unexpected("q", "[I1] float32, float16 or bfloat16", q.dtype, Status.BAD_SHAPE)
-    for name, x in (("k", k), ("v", v)):
-        if x.dtype != q.dtype:
-            raise unexpected(name, f"[I1] q's type {q.dtype}", x.dtype, Status.BAD_SHAPE)
-    for name, index, what, wanted in (
-        ("k", 0, "I2] q's batch of", q),
-        ("k", 3, "I2] q's head_dim of", q),
-        ("v", 0, "I2] q's batch of", q),
-        ("v", 1, "I4] k's number of heads", k),
-        ("v", 2, "I4] k's length", k),
-    ):
-        if tensors[name].shape[index] != wanted.shape[index]:
-            raise unexpected(name, f"[{what} {wanted.shape[index]}", tensors[name].shape[index], Status.BAD_SHAPE)
-    if not k.shape[1] or not q.shape[1] or q.shape[1] % k.shape[1]:
-        raise unexpected("k", f"[I3] heads that divide the {q.shape[1]} of q", k.shape[1], Status.BAD_SHAPE)
-    for name, x in tensors.items():
-        if not x.shape[3]:
-            raise unexpected(name, "a head_dim of at least 1", 0, Status.BAD_SHAPE)
-    return door, kind
-
-
-def _check_ends(door, cu_seqlens):
-    """I8 as far as types tell: no value is looked at here. -> {} or the two tensors by name."""
-    if cu_seqlens is None:
-        return {}
-    pair = tuple(cu_seqlens) if isinstance(cu_seqlens, (tuple, list)) else (cu_seqlens, cu_seqlens)
-    if len(pair) != 2:
-        raise unexpected("cu_seqlens", "[I8] one array or a pair (of queries, of keys)", f"{len(pair)} of them")
-    ends = dict(zip(("cu_seqlens_q", "cu_seqlens_k"), pair))
-    for name, x in ends.items():
-        if _door(name, x) is not door:
-            raise unexpected(name, "the kind of array that q is", type(x).__name__)
-        _expect_rank(name, x, 1)
-    door.expect(ends)
-    _expect_integers(door, ends)
-    return ends

@@ -7,13 +7,18 @@ Lengths, the batch and the number of packed sequences are dynamic; everything he
 that unisparse-compile gives it, so the list of options *is* the configuration, and its digest names the file.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import math
 import operator
-from typing import Optional, Tuple
+import sys
+from typing import Any, Optional, Sequence, Tuple, TypeVar
 
 from ._errors import unexpected
+
+T = TypeVar("T")
 
 # docs/Artifact.md.
 FORMAT_VERSION = 2
@@ -35,7 +40,7 @@ class Rule:
     dense_below: int = 0
     alpha: float = 1.0
 
-    def options(self):
+    def options(self) -> list[str]:
         size = [f"--top-k={self.top_k}"] if self.top_k is not None else [f"--p={','.join(map(repr, self.p))}"]
         most = [f"--max-blocks={self.max_blocks}"] if self.max_blocks is not None else []
         return [
@@ -52,11 +57,11 @@ class Rule:
             f"--alpha={self.alpha!r}",
         ]
 
-    def describe(self):
+    def describe(self) -> str:
         size = f"k{self.top_k}" if self.top_k is not None else f"p{self.p[0]:g}" if len(self.p) == 1 else "pheads"
         return "c" + "x".join(map(str, self.pooling)) + f"-{self.agg}" + ("-group" if self.share == "group" else "") + f"-{size}"
 
-    def selections(self, heads, kv_heads):
+    def selections(self, heads: int, kv_heads: int) -> int:
         """How many distinct selections there are: the heads of counts and indices."""
         composites = heads // self.pooling[2]
         distinct = min(composites, kv_heads) if self.share == "group" else composites
@@ -82,10 +87,10 @@ class Config:
     return_selection: bool = False
 
     @property
-    def stage(self):
+    def stage(self) -> str:
         return "attention" if self.rule else "block_sparse_attention"
 
-    def computation(self):
+    def computation(self) -> list[str]:
         """The options that unisparse-compile and unisparse-run share. Defaults are said aloud: they may change."""
         return [
             "--block={}x{}".format(*self.block),
@@ -94,7 +99,7 @@ class Config:
             *([] if self.scale is None else [f"--scale={self.scale!r}"]),
         ]
 
-    def options(self):
+    def options(self) -> list[str]:
         """Everything that unisparse-compile has to know."""
         switches = ("packed", "return_lse", "return_selection")
         return [
@@ -108,11 +113,11 @@ class Config:
             *("--" + switch.replace("_", "-") for switch in switches if getattr(self, switch)),
         ]
 
-    def digest(self):
+    def digest(self) -> str:
         text = "\n".join([f"format {FORMAT_VERSION}", *self.options()])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def file_name(self):
+    def file_name(self) -> str:
         """Readable first, unique by the digest of every option."""
         parts = [
             self.stage,
@@ -126,9 +131,15 @@ class Config:
         return "-".join([*parts, self.digest()]) + ".usp"
 
 
-def integer(argument, value, least):
+def _is_bool(value: Any) -> bool:
+    """True, False, and NumPy's, which is no bool of Python's."""
+    numpy = sys.modules.get("numpy")
+    return isinstance(value, bool) or (numpy is not None and isinstance(value, numpy.bool_))
+
+
+def integer(argument: str, value: Any, least: int) -> int:
     try:
-        number = operator.index(value) if not isinstance(value, bool) else None
+        number = operator.index(value) if not _is_bool(value) else None
     except TypeError:
         number = None
     if number is None or number < least:
@@ -136,31 +147,32 @@ def integer(argument, value, least):
     return number
 
 
-def number(argument, value):
+def number(argument: str, value: Any) -> float:
     try:
-        result = float(value) if not isinstance(value, (str, bool)) else math.nan
-    except (TypeError, ValueError):
+        result = float(value) if not isinstance(value, (str, bytes)) and not _is_bool(value) else math.nan
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # The last: a tensor of many elements.
         result = math.nan
     if not math.isfinite(result):
         raise unexpected(argument, "a finite number", repr(value))
     return result
 
 
-def choice(argument, value, choices):
+def choice(argument: str, value: Any, choices: Sequence[T]) -> T:
     for one in choices:
-        if type(value) is type(one) and value == one:
+        # Strings of NumPy's are strings; 1 is not True.
+        if (isinstance(value, str) if isinstance(one, str) else type(value) is type(one)) and value == one:
             return one
     raise unexpected(argument, " or ".join(map(repr, choices)), repr(value))
 
 
-def flag(argument, value):
-    return choice(argument, value, (True, False))
+def flag(argument: str, value: Any) -> bool:
+    return choice(argument, bool(value) if _is_bool(value) else value, (True, False))
 
 
-def sizes(argument, value, counts, what):
+def sizes(argument: str, value: Any, counts: Sequence[int], what: str) -> tuple[int, ...]:
     """A tuple of positive integers, as many as one of `counts` says."""
     try:
-        result = tuple(value)
+        result: tuple[Any, ...] = tuple(value)
     except TypeError:
         result = ()
     if len(result) not in counts:
@@ -168,7 +180,7 @@ def sizes(argument, value, counts, what):
     return tuple(integer(argument, x, 1) for x in result)
 
 
-def shares(p, heads, kv_heads, share):
+def shares(p: Any, heads: int, kv_heads: int, share: str) -> tuple[float, ...]:
     """L5: one p, or one for each query head, or one for each KV head under share = group."""
     many = not isinstance(p, str) and getattr(p, "ndim", 1) > 0 and hasattr(p, "__iter__")
     result = tuple(number("p", x) for x in p) if many else (number("p", p),)
@@ -181,14 +193,29 @@ def shares(p, heads, kv_heads, share):
     return result
 
 
-def make_rule(heads, kv_heads, block, *, p, top_k, pooling, agg, share, alpha, sink, local, min_blocks, max_blocks, dense_below):
+def make_rule(
+    heads: int,
+    kv_heads: int,
+    block: tuple[int, int],
+    *,
+    p: Any,
+    top_k: Any,
+    pooling: Any,
+    agg: Any,
+    share: Any,
+    alpha: Any,
+    sink: Any,
+    local: Any,
+    min_blocks: Any,
+    max_blocks: Any,
+    dense_below: Any,
+) -> Rule:
     """The options of attention that choose blocks, checked; heads, kv_heads and block are."""
-    pooling = sizes("pooling", pooling, (2, 3), "(queries, keys) or (queries, keys, heads)")
-    pooling = pooling if len(pooling) == 3 else (*pooling, 1)
-    for what, factor, size in zip(("query", "key"), pooling, block):
+    cq, ck, pooled = (*sizes("pooling", pooling, (2, 3), "(queries, keys) or (queries, keys, heads)"), 1)[:3]
+    for what, factor, size in zip(("query", "key"), (cq, ck), block):
         if size % factor:
             raise unexpected("pooling", f"[I5] a {what} factor that divides the {what} block {size}", factor)
-    group, pooled = heads // kv_heads, pooling[2]
+    group = heads // kv_heads
     if heads % pooled or (group % pooled and pooled % group):
         raise unexpected(
             "pooling",
@@ -197,7 +224,7 @@ def make_rule(heads, kv_heads, block, *, p, top_k, pooling, agg, share, alpha, s
         )
     share = choice("share", share, (None, "none", "group")) or "none"
     return Rule(
-        pooling=pooling,
+        pooling=(cq, ck, pooled),
         agg=choice("agg", agg, ("max", "sum")),
         share=share,
         p=shares(p, heads, kv_heads, share),
@@ -212,18 +239,31 @@ def make_rule(heads, kv_heads, block, *, p, top_k, pooling, agg, share, alpha, s
 
 
 def make(
-    heads, kv_heads, head_dim, value_dim, dtype, packed, *, block, causal, scale, return_lse, return_selection=False, selections=0, **rule
-):
-    """The configuration of a call: `rule` holds the options that choose blocks, or nothing where the selection is given."""
-    block = sizes("block", block, (2,), "(queries, keys)")
-    rule = make_rule(heads, kv_heads, block, **rule) if rule else None
+    heads: int,
+    kv_heads: int,
+    head_dim: int,
+    value_dim: int,
+    dtype: str,
+    packed: bool,
+    *,
+    block: Any,
+    causal: Any,
+    scale: Any,
+    return_lse: Any,
+    return_selection: Any = False,
+    selections: int = 0,
+    **choosing: Any,
+) -> Config:
+    """The configuration of a call: `choosing` holds the options that choose blocks, or nothing where the selection is given."""
+    bq, bk = sizes("block", block, (2,), "(queries, keys)")
+    rule = make_rule(heads, kv_heads, (bq, bk), **choosing) if choosing else None
     return Config(
         heads=heads,
         kv_heads=kv_heads,
         head_dim=head_dim,
         value_dim=value_dim,
         dtype=dtype,
-        block=block,
+        block=(bq, bk),
         rule=rule,
         selections=rule.selections(heads, kv_heads) if rule else selections,
         causal=flag("causal", causal),

@@ -3,20 +3,52 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """The door of torch's CUDA tensors: an artifact for the configuration, launched on the current stream."""
 
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, Sequence
+
 from . import _torch
+from ._config import Config
 from ._errors import Error, Status
 from ._program import program_for
 
 element = _torch.element
-expect = _torch.expect_cuda
 
 
-def run(config, tensors):
-    expect(tensors)  # One device for all.
-    program, device = program_for(config), tensors["q"].device
-    loaded = program.loaded(device.index)
-    wanted = [name for name, _, _ in loaded.inputs]
-    if set(wanted) != set(tensors):
-        raise Error(f"{program.path}: expected the inputs {', '.join(tensors)}, got {', '.join(wanted)}", Status.BAD_ARTIFACT)
-    results = program(*(tensors[name] for name in wanted))
-    return dict(zip((name for name, _, _ in loaded.outputs), results))
+def expect(named: Mapping[str, Any]) -> None:
+    _torch.expect(named, _torch.DEVICE_TYPE)
+
+
+class Planned:
+    """The plan of a function's call: from the function's tensors, in their order, to the results it gives, in theirs."""
+
+    def __init__(self, config: Config, tensors: Mapping[str, Any], results: Sequence[str] = ()) -> None:
+        expect(tensors)  # One device for all.
+        program, names = program_for(config), list(tensors)
+        self.loaded = program.loaded(tensors["q"].device.index or 0)
+        inputs, outputs = ([name for name, _, _ in signatures] for signatures in (self.loaded.inputs, self.loaded.outputs))
+        for what, wanted, found in (("inputs", names, inputs), ("outputs", results, outputs)):
+            if wanted and not set(wanted) <= set(found) or what == "inputs" and len(names) != len(inputs):
+                raise Error(f"{program.path}: expected the {what} {', '.join(wanted)}, got {', '.join(found)}", Status.BAD_ARTIFACT)
+        self.outputs, self._names = outputs, names
+        self._order = None if inputs == names else [names.index(name) for name in inputs]
+        self._pick = [outputs.index(name) for name in results]
+        self._plan = program.plan([tensors[name] for name in inputs])
+        self._torch = self._plan.torch
+
+    def every(self, tensors: Sequence[Any]) -> Sequence[Any]:
+        """All outputs in the program's order."""
+        if self._torch.is_grad_enabled():
+            for x in tensors:
+                if x.requires_grad:
+                    _torch.expect_no_gradient(dict(zip(self._names, tensors)))
+        return self._plan(tensors if self._order is None else [tensors[n] for n in self._order])
+
+    def __call__(self, tensors: Sequence[Any]) -> Any:
+        outputs, pick = self.every(tensors), self._pick
+        return outputs[pick[0]] if len(pick) == 1 else tuple([outputs[n] for n in pick])
+
+
+def run(config: Config, tensors: Mapping[str, Any]) -> Dict[str, Any]:
+    planned = Planned(config, tensors)
+    return dict(zip(planned.outputs, planned.every(list(tensors.values()))))

@@ -3,7 +3,10 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """What goes wrong, in one exception."""
 
+from __future__ import annotations
+
 import enum
+from typing import Any
 
 
 class Status(enum.IntEnum):
@@ -30,11 +33,11 @@ class Status(enum.IntEnum):
 class Error(Exception):
     """One line: what failed, what was expected, what was given. `status` says of which kind it is."""
 
-    def __init__(self, message, status=Status.BAD_ARGUMENT):
+    def __init__(self, message: str, status: int = Status.BAD_ARGUMENT) -> None:
         super().__init__(message)
         self.status = status
 
 
-def unexpected(argument, expected, got, status=Status.BAD_ARGUMENT):
+def unexpected(argument: str, expected: str, got: Any, status: Status = Status.BAD_ARGUMENT) -> Error:
     """The error of an argument that is not what it has to be."""
     return Error(f"{argument}: expected {expected}, got {got}", status)

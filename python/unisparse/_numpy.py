@@ -1,109 +1,51 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The door of NumPy arrays: the installed program unisparse-run on temporary files. For small things and for checking:
-every call writes the tensors to a file, starts a process that compiles for this CPU, and reads the results back."""
+"""The door of NumPy arrays. NumPy is never imported before there is one."""
 
-import json
-import pathlib
-import struct
-import tempfile
+from __future__ import annotations
 
-import numpy
+import sys
+from typing import Any, Dict, Mapping, Optional
 
-from . import _artifacts
-from ._errors import Error, Status, unexpected
+from . import _host
+from ._config import Config
+from ._errors import unexpected
+from ._safetensors import Host
 
-# Element types by NumPy's name: in an artifact, in a file. NumPy has bfloat16 only where ml_dtypes has brought it.
-_TYPES = {"float32": ("f32", "F32"), "float16": ("f16", "F16"), "bfloat16": ("bf16", "BF16"), "int32": ("i32", "I32")}
-
-
-def element(x):
-    return _TYPES.get(x.dtype.name, (None,))[0]
+# NumPy has bfloat16 only where ml_dtypes has brought it. A name stands for both orders of bytes.
+_KINDS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32"}
 
 
-def expect(named):
+def is_array(x: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(x, numpy.ndarray)
+
+
+def element(x: Any) -> Optional[str]:
+    return _KINDS.get(x.dtype.name)
+
+
+def expect(named: Mapping[str, Any]) -> None:
+    """Arrays that hold what lies in their memory, in whatever order of bytes and dimensions."""
+    import numpy
+
     for name, x in named.items():
-        if not isinstance(x, numpy.ndarray):
+        if not is_array(x):
             raise unexpected(name, "a NumPy array, as q is", type(x).__name__)
+        if numpy.ma.is_masked(x):
+            raise unexpected(name, "an array without masked elements (x.filled(value) makes one)", f"{int(numpy.ma.getmaskarray(x).sum())} of them")
 
 
-def write(path, tensors):
-    """A safetensors file: the size of a JSON header, the header, the bytes."""
-    header, data = {}, []
-    end = 0
-    for name, x in tensors.items():
-        data.append(numpy.ascontiguousarray(x).tobytes())
-        header[name] = {"dtype": _TYPES[x.dtype.name][1], "shape": list(x.shape), "data_offsets": [end, end + len(data[-1])]}
-        end += len(data[-1])
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    pathlib.Path(path).write_bytes(struct.pack("<Q", len(text)) + text + b"".join(data))
+def _to_host(x: Any) -> Host:
+    import numpy
+
+    x, kind = numpy.asarray(x), _KINDS[x.dtype.name]
+    x = x.astype(x.dtype.newbyteorder("="), copy=False)
+    return Host(kind, x.view(numpy.uint16) if kind == "bf16" else x)
 
 
-def read(path, dtype):
-    """{name: array}; dtype: what the elements of o are, as the file's BF16 is no type of NumPy's own."""
-    content = pathlib.Path(path).read_bytes()
-    (size,) = struct.unpack_from("<Q", content)
-    types = {"F32": numpy.float32, "I32": numpy.int32, _TYPES[dtype.name][1]: dtype}
-    result = {}
-    for name, entry in json.loads(content[8 : 8 + size]).items():
-        if name != "__metadata__":
-            begin, end = (8 + size + x for x in entry["data_offsets"])
-            result[name] = numpy.frombuffer(content[begin:end], types[entry["dtype"]]).reshape(entry["shape"]).copy()
-    return result
-
-
-def run(config, tensors):
-    program = _artifacts.tool("unisparse-run", "UNISPARSE_RUN")
-    if not program:
-        raise Error("unisparse-run: expected the program in PATH or UNISPARSE_RUN, got neither", Status.BAD_FILE)
-    slots = _Slots(config, tensors)
-    with tempfile.TemporaryDirectory(prefix="unisparse-") as folder:
-        files = {name: f"{folder}/{name}.safetensors" for name in ("in", "selection", "out")}
-        write(files["in"], {name: x for name, x in tensors.items() if name not in ("counts", "indices")})
-        options = config.computation()
-        if not config.rule:
-            write(files["selection"], slots.to_file({name: tensors[name] for name in ("counts", "indices")}))
-            options.append(f"--selection={files['selection']}")
-        _artifacts.run([program, files["in"], *options, f"--output={files['out']}", "--json"], "CPU")
-        return slots.from_file(read(files["out"], tensors["q"].dtype))
-
-
-class _Slots:
-    """Selections of files and of compiled programs differ in two ways: a file has a selection for every query head, and
-    in a packed batch the rows of the sequences without the spare ones that compiled programs have between them."""
-
-    def __init__(self, config, tensors):
-        self.heads, self.selections = config.heads, config.selections
-        (bq, bk), ends = config.block, tensors.get("cu_seqlens_q")
-        self.columns = -(-tensors["k"].shape[2] // bk)
-        self.rows = None  # Where the rows of a file stand, None for one after another.
-        if ends is not None:
-            ends = ends.astype(numpy.int64)
-            self.slots = tensors["q"].shape[2] // bq + max(len(ends) - 1, 0)
-            self.rows = [
-                int(begin // bq + s + r) for s, (begin, end) in enumerate(zip(ends, ends[1:])) for r in range(-((begin - end) // bq))
-            ]
-
-    def to_file(self, selection):
-        result = {}
-        for name, x in selection.items():
-            if self.rows is not None:
-                if self.rows and max(self.rows) >= x.shape[2]:
-                    raise unexpected(name, f"[A4] {self.slots} rows", x.shape[2], Status.BAD_SHAPE)
-                x = x[:, :, self.rows]
-            result[name] = numpy.repeat(x, self.heads // self.selections, 1)
-        return result
-
-    def from_file(self, results):
-        for name in ("counts", "indices"):
-            x = results[name][:, :: self.heads // self.selections]
-            if self.rows is not None:
-                spread = numpy.zeros((*x.shape[:2], self.slots, *x.shape[3:]), numpy.int32)
-                spread[:, :, self.rows] = x
-                x = spread
-            results[name] = numpy.ascontiguousarray(x)
-        missing = self.columns - results["indices"].shape[3]  # A file has as many as the longest sequence needs.
-        results["indices"] = numpy.pad(results["indices"], ((0, 0), (0, 0), (0, 0), (0, missing)))
-        return results
+def run(config: Config, tensors: Mapping[str, Any]) -> Dict[str, Any]:
+    results = _host.run(config, {name: _to_host(x) for name, x in tensors.items()})
+    bits = tensors["q"].dtype.newbyteorder("=")
+    return {name: x.data.view(bits) if x.kind == "bf16" else x.data for name, x in results.items()}

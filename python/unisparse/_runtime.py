@@ -3,10 +3,13 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """unisparse.h in ctypes: the same names, structs and statuses, and failures as exceptions."""
 
+from __future__ import annotations
+
 import ctypes
 import functools
 import os
 import pathlib
+from typing import Any, List, Tuple, Union
 
 from ._errors import Error, Status
 
@@ -45,8 +48,8 @@ class Kernel(ctypes.Structure):
 
 _POINTER, _INT, _TENSORS = ctypes.c_void_p, ctypes.c_int32, ctypes.POINTER(Tensor)
 
-# Functions by result: a status, a string, a number, nothing.
-_FUNCTIONS = {
+# Functions by result: a status, a string, a number, nothing. A launch takes addresses as numbers, which ctypes passes fastest.
+_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "artifact_open": (ctypes.c_int, [ctypes.c_char_p, ctypes.POINTER(_POINTER)]),
     "artifact_free": (None, [_POINTER]),
     "artifact_inputs": (_INT, [_POINTER]),
@@ -59,12 +62,12 @@ _FUNCTIONS = {
     "program_kernels": (_INT, [_POINTER]),
     "program_kernel": (ctypes.c_int, [_POINTER, _INT, ctypes.POINTER(Kernel)]),
     "program_prepare": (ctypes.c_int, [_POINTER, _TENSORS, _INT, _TENSORS, _INT, ctypes.POINTER(ctypes.c_size_t)]),
-    "program_launch": (ctypes.c_int, [_POINTER, _TENSORS, _INT, _TENSORS, _INT, _POINTER, ctypes.c_size_t, _POINTER]),
+    "program_launch": (ctypes.c_int, [_POINTER, _POINTER, _INT, _POINTER, _INT, _POINTER, ctypes.c_size_t, _POINTER]),
     "last_message": (ctypes.c_char_p, []),
 }
 
 
-def _places():
+def _places() -> list[str]:
     """Where the library may be, best first: what the environment names, beside this package, the loader's own search."""
     name = "libunisparse-rt.so"
     if named := os.environ.get("UNISPARSE_RT"):
@@ -75,7 +78,7 @@ def _places():
 
 
 @functools.lru_cache(maxsize=None)
-def library():
+def library() -> ctypes.CDLL:
     """The runtime library, with typed functions."""
     failures = []
     for place in _places():
@@ -90,12 +93,15 @@ def library():
             Status.BAD_FILE,
         )
     for name, (result, arguments) in _FUNCTIONS.items():
-        function = getattr(lib, f"unisparse_{name}")
+        try:
+            function = getattr(lib, f"unisparse_{name}")
+        except AttributeError:
+            raise Error(f"{place}: expected a runtime of UniSparse, got a library without unisparse_{name}", Status.BAD_FILE) from None
         function.restype, function.argtypes = result, arguments
     return lib
 
 
-def check(status):
+def check(status: int) -> None:
     """A failure as an exception; call it right behind what failed, on the same thread."""
     if status != Status.OK:
         raise Error(
@@ -103,25 +109,44 @@ def check(status):
         )
 
 
+def validate(path: Union[str, os.PathLike[str]]) -> None:
+    """Reads a whole artifact as a program's loading does; an Error says what is wrong with it. Needs no GPU."""
+    artifact = _POINTER()
+    check(library().unisparse_artifact_open(os.fsencode(path), ctypes.byref(artifact)))
+    library().unisparse_artifact_free(artifact)
+
+
 class Loaded:
-    """An artifact on one device. Freed with the object; whoever launches holds it."""
+    """An artifact on one device. It is freed by close() alone: whoever drops it knows neither whether its launches have run
+    nor whether a CUDA graph holds them."""
 
-    def __init__(self, path, device):
+    def __init__(self, path: Union[str, os.PathLike[str]], device: int) -> None:
         self._lib, self._artifact, self._program = library(), _POINTER(), _POINTER()
-        check(self._lib.unisparse_artifact_open(os.fsencode(path), ctypes.byref(self._artifact)))
-        self.inputs = self._signatures("input")
-        self.outputs = self._signatures("output")
-        check(self._lib.unisparse_program_load(self._artifact, device, ctypes.byref(self._program)))
-        self.chip = self._lib.unisparse_program_chip(self._program).decode()
-        self.kernels = self._kernels()
+        try:
+            check(self._lib.unisparse_artifact_open(os.fsencode(path), ctypes.byref(self._artifact)))
+            self.inputs = self._signatures("input")
+            self.outputs = self._signatures("output")
+            check(self._lib.unisparse_program_load(self._artifact, device, ctypes.byref(self._program)))
+            self.chip: str = self._lib.unisparse_program_chip(self._program).decode()
+            self.kernels = self._kernels()
+        except BaseException:
+            self.close()
+            raise
+        self.run = self._lib.unisparse_program_launch
 
-    def __del__(self):
-        if getattr(self, "_program", None):
+    @property
+    def handle(self) -> Any:
+        """The program's address; None once it is closed, which the runtime refuses."""
+        return self._program.value
+
+    def close(self) -> None:
+        if self._program:
             self._lib.unisparse_program_free(self._program)
-        if getattr(self, "_artifact", None):
+        if self._artifact:
             self._lib.unisparse_artifact_free(self._artifact)
+        self._program, self._artifact = _POINTER(), _POINTER()
 
-    def _signatures(self, kind):
+    def _signatures(self, kind: str) -> List[Tuple[str, str, int]]:
         """[(name, element, rank)] of all inputs or outputs."""
         result, signature = [], Signature()
         for index in range(getattr(self._lib, f"unisparse_artifact_{kind}s")(self._artifact)):
@@ -129,7 +154,7 @@ class Loaded:
             result.append((signature.name.decode(), ELEMENTS[signature.element], signature.rank))
         return result
 
-    def _kernels(self):
+    def _kernels(self) -> List[Tuple[str, str]]:
         """[(name, schedule)] of all launches, in their order; the schedule is "" where the kernel has none."""
         result, kernel = [], Kernel()
         for index in range(self._lib.unisparse_program_kernels(self._program)):
@@ -137,11 +162,8 @@ class Loaded:
             result.append((kernel.name.decode(), kernel.schedule.decode()))
         return result
 
-    def prepare(self, inputs):
+    def prepare(self, inputs: ctypes.Array[Tensor]) -> Tuple[ctypes.Array[Tensor], int]:
         """inputs: an array of Tensor -> an array of outputs without data, and the bytes of workspace."""
         outputs, workspace = (Tensor * len(self.outputs))(), ctypes.c_size_t()
         check(self._lib.unisparse_program_prepare(self._program, inputs, len(inputs), outputs, len(outputs), ctypes.byref(workspace)))
         return outputs, workspace.value
-
-    def launch(self, inputs, outputs, workspace, size, stream):
-        check(self._lib.unisparse_program_launch(self._program, inputs, len(inputs), outputs, len(outputs), workspace, size, stream))

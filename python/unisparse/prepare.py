@@ -8,66 +8,100 @@
 SPEC.json is a list of objects. Each has heads, kv_heads, head_dim and dtype ("f32", "f16", "bf16"), may have value_dim
 (head_dim unless given) and packed (true for cu_seqlens), and the options of unisparse.attention by their names. With
 selection_heads (heads or kv_heads) it is a program of unisparse.block_sparse_attention instead. DIR then serves as
-UNISPARSE_ARTIFACTS.
+UNISPARSE_ARTIFACTS. Every file is compiled anew: what lies in DIR may be another compiler's, or for other chips.
 """
+
+from __future__ import annotations
 
 import argparse
 import concurrent.futures
 import json
+import os
 import pathlib
 import sys
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 from . import _artifacts, _config
 from ._attention import attention, block_sparse_attention
 from ._errors import Error, unexpected
 
 
-def configuration(entry):
+def configuration(entry: Any) -> _config.Config:
     """An object of SPEC.json -> Config."""
+    if not isinstance(entry, dict):
+        raise unexpected("entry", "an object with heads, kv_heads, head_dim, dtype and options", json.dumps(entry))
     entry = dict(entry)
-    shape = {name: _config.integer(name, entry.pop(name, None), 1) for name in ("heads", "kv_heads", "head_dim")}
-    value_dim = _config.integer("value_dim", entry.pop("value_dim", shape["head_dim"]), 1)
-    if shape["heads"] % shape["kv_heads"]:
-        raise unexpected("kv_heads", f"[I3] a number that divides heads, {shape['heads']}", shape["kv_heads"])
+    heads, kv_heads, head_dim = (_config.integer(name, entry.pop(name, None), 1) for name in ("heads", "kv_heads", "head_dim"))
+    value_dim = _config.integer("value_dim", entry.pop("value_dim", head_dim), 1)
+    if heads % kv_heads:
+        raise unexpected("kv_heads", f"[I3] a number that divides heads, {heads}", kv_heads)
     dtype = _config.choice("dtype", entry.pop("dtype", None), ("f32", "f16", "bf16"))
     packed = _config.flag("packed", entry.pop("packed", False))
     selections = entry.pop("selection_heads", None)
-    function = attention if selections is None else block_sparse_attention
+    function: Any = attention if selections is None else block_sparse_attention
     options = {name: value for name, value in function.__kwdefaults__.items() if name != "cu_seqlens"}
     for name in entry:
         if name not in options:
             raise unexpected(name, f"an option of {function.__name__}: {', '.join(options)}", "none")
     options.update(entry)
     if selections is not None:
-        options["selections"] = _config.choice("selection_heads", selections, (shape["heads"], shape["kv_heads"]))
-    return _config.make(*shape.values(), value_dim, dtype, packed, **options)
+        options["selections"] = _config.choice("selection_heads", selections, (heads, kv_heads))
+    return _config.make(heads, kv_heads, head_dim, value_dim, dtype, packed, **options)
 
 
-def prepare(configs, folder, chips, jobs=1, report=print):
-    """Compiles each configuration into folder, those already there left out -> {file name: what went wrong}."""
-
-    def one(config):
-        path = pathlib.Path(folder) / config.file_name()
-        if path.exists():
-            return path.name, None
+def read(path: Union[str, pathlib.Path]) -> List[_config.Config]:
+    """The configurations of a SPEC.json."""
+    try:
+        entries = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise unexpected(str(path), "a file that can be read", error.strerror) from None
+    except (ValueError, RecursionError) as error:
+        raise unexpected(str(path), "JSON", error) from None
+    if not isinstance(entries, list):
+        raise unexpected(str(path), "a list of objects", f"a JSON {'object' if isinstance(entries, dict) else json.dumps(entries)}")
+    result = []
+    for n, entry in enumerate(entries):
         try:
-            _artifacts.compile(config, path, chips)
-            return path.name, None
+            result.append(configuration(entry))
         except Error as error:
-            return path.name, str(error)
+            raise Error(f"{path}: entry {n}: {error}", error.status) from None
+    return result
+
+
+def prepare(
+    configs: Iterable[_config.Config],
+    folder: Union[str, os.PathLike[str]],
+    chips: Sequence[str],
+    jobs: int = 1,
+    report: Callable[[str], object] = print,
+) -> Dict[str, str]:
+    """Compiles each configuration into folder -> {file name: what went wrong}."""
+    place = pathlib.Path(folder)
+
+    def one(config: _config.Config) -> Tuple[str, Optional[str]]:
+        name = config.file_name()
+        try:
+            _artifacts.compile(config, place / name, chips)
+            return name, None
+        except Error as error:
+            return name, str(error)
 
     if not _artifacts.compiler():
         raise unexpected("compiler", "unisparse-compile in PATH or UNISPARSE_COMPILE", "neither")
-    failures, configs = {}, list(dict.fromkeys(configs))
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unexpected(str(place), "a folder that can be made", error.strerror) from None
+    failures, wanted = {}, list(dict.fromkeys(configs))
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for done, (name, failure) in enumerate(pool.map(one, configs), 1):
-            report(f"[{done}/{len(configs)}] {failure or name}")
+        for done, (name, failure) in enumerate(pool.map(one, wanted), 1):
+            report(f"[{done}/{len(wanted)}] {failure or name}")
             if failure:
                 failures[name] = failure
     return failures
 
 
-def main():
+def main(words: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m unisparse.prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -75,11 +109,11 @@ def main():
     parser.add_argument("--out", required=True, type=pathlib.Path, help="folder for the artifacts")
     parser.add_argument("--chips", default=",".join(_artifacts.chips()), help="what unisparse-compile's --chip takes, one or more")
     parser.add_argument("--jobs", type=int, default=1, help="compilers at a time")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     try:
-        entries = json.loads(arguments.list.read_text())
-        failures = prepare(map(configuration, entries), arguments.out, arguments.chips.split(","), max(1, arguments.jobs))
-    except (Error, OSError, ValueError) as error:
+        jobs = _config.integer("--jobs", arguments.jobs, 1)
+        failures = prepare(read(arguments.list), arguments.out, _artifacts.split(arguments.chips), jobs)
+    except Error as error:
         sys.exit(f"prepare: {error}")
     sys.exit(1 if failures else 0)
 

@@ -1,7 +1,7 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# RUN: env PATH= UNISPARSE_ARTIFACTS= UNISPARSE_CACHE=%t %python %s
+# RUN: env PATH= UNISPARSE_ARTIFACTS= UNISPARSE_CACHE=%t UNISPARSE_RUN= %python %s
 """Bad arguments are told before any work: no program of UniSparse is in reach here. (The path of %python is absolute.)"""
 
 import os
@@ -38,6 +38,14 @@ OPTIONS = [
     (dict(pooling=(8, 8, 3)), "pooling: expected [I6] pooled heads that divide the 4 query heads"),
     (dict(agg="mean"), "agg: expected 'max' or 'sum', got 'mean'"),
     (dict(share="all"), "share: expected None or 'none' or 'group', got 'all'"),
+    (dict(top_k=np.True_), "top_k: expected an integer of at least 1, got"),
+    (dict(alpha=np.True_), "alpha: expected a finite number, got"),
+    (dict(alpha=10**400), "alpha: expected a finite number, got"),
+    (dict(scale=b"1"), "scale: expected a finite number, got b'1'"),
+    (dict(p=[[0.5]] * 4), "p: expected a finite number, got [0.5]"),
+    (dict(p=((0.5, [1]),)), "p: expected a finite number, got (0.5, [1])"),
+    (dict(agg=np.str_("mean")), "agg: expected 'max' or 'sum', got"),
+    (dict(causal=np.int64(1)), "causal: expected True or False, got"),
     (dict(causal=1), "causal: expected True or False, got 1"),
     (dict(scale="x"), "scale: expected a finite number, got 'x'"),
     (dict(alpha=float("inf")), "alpha: expected a finite number, got inf"),
@@ -75,6 +83,8 @@ class Arguments(unittest.TestCase):
             dict(block=[64, 64]),
             dict(top_k=np.int64(3)),
             dict(pooling=(8, 8, 4)),
+            dict(causal=np.bool_(False), return_lse=np.True_, agg=np.str_("sum"), share=np.str_("group")),
+            dict(block=np.array([64, 64]), sink=np.uint8(1), scale=np.float16(0.5), alpha=np.int32(1), top_k=np.array(3)),
         ):
             with self.subTest(**options):
                 self.refused(
@@ -85,7 +95,7 @@ class Arguments(unittest.TestCase):
         q, k, v = tensors()
         for arguments, message, status in (
             ((q[0], k, v), "q: expected 4 dimensions, got 3: [4, 8, 16]", Status.BAD_SHAPE),
-            ((q, k, v.tolist()), "v: expected a torch tensor on CUDA or a NumPy array, got list", Status.BAD_ARGUMENT),
+            ((q, k, v.tolist()), "v: expected a torch tensor or a NumPy array, got list", Status.BAD_ARGUMENT),
             ((q, k, v.astype(np.float16)), "v: expected [I1] q's type float32, got float16", Status.BAD_SHAPE),
             (tensors(dtype=np.float64), "q: expected [I1] float32, float16 or bfloat16, got float64", Status.BAD_SHAPE),
             ((q, k[..., :8], v), "k: expected [I2] q's head_dim of 16, got 8", Status.BAD_SHAPE),
@@ -98,6 +108,48 @@ class Arguments(unittest.TestCase):
         ):
             with self.subTest(message):
                 self.assertEqual(self.refused(message, unisparse.attention, *arguments), status)
+
+    def test_arrays_that_are_not_what_lies_there(self):
+        q, k, v = tensors()
+        masked = np.ma.masked_less(np.arange(v.size, dtype=np.float32).reshape(v.shape), 3)
+        for wrong, message in (
+            (masked, "v: expected an array without masked elements (x.filled(value) makes one), got 3 of them"),
+            (v.astype(object), "v: expected [I1] q's type float32, got object"),
+            (np.zeros(v.shape, [("x", np.float32)]), "v: expected [I1] q's type float32, got [('x', '<f4')]"),
+            (np.array(1, np.float32), "v: expected 4 dimensions, got 0: []"),
+            (np.float32(1), "v: expected a torch tensor or a NumPy array"),
+        ):
+            with self.subTest(message):
+                self.refused(message, unisparse.attention, q, k, wrong)
+        self.refused("q: expected [I1] float32, float16 or bfloat16, got object", unisparse.attention, *tensors(dtype=object))
+        self.refused("cu_seqlens_q: expected an array without masked", unisparse.attention, q, k, v,
+                     cu_seqlens=np.ma.masked_equal(np.array([0, 8], np.int32), 8))  # fmt: skip
+
+    def test_ends(self):
+        """I8 first, before anything is made of the ends: huge ones cost nothing."""
+        counts, indices = np.zeros((1, 2, 5), np.int32), np.zeros((1, 2, 5, 1), np.int32)
+        for ends, message in (
+            ([0, 2**31 - 1], "cu_seqlens_q: expected [I8] to end with the length 8, got 2147483647"),
+            ([-10000, 3, 8], "cu_seqlens_q: expected [I8] to start with 0, got -10000"),
+            ([0, 5, 3, 8], "cu_seqlens_q: expected [I8] no entry below the one before, got 3 behind 5"),
+            ([0, 2**31 - 1, -(2**31), 8], "cu_seqlens_q: expected [I8] no entry below the one before, got -2147483648 behind 2147483647"),
+            ([0, 3], "cu_seqlens_q: expected [I8] to end with the length 8, got 3"),
+            ([], "cu_seqlens_q: expected [I8] S + 1 ends of S sequences, got none"),
+        ):
+            for order in "<>":
+                cu = np.array(ends, order + "i4")
+                with self.subTest(message, order=order):
+                    self.refused(message, unisparse.attention, *tensors(), cu_seqlens=cu)
+                    self.refused(message, unisparse.block_sparse_attention, *tensors(), counts, indices, cu_seqlens=cu)
+        good = np.array([0, 8], np.int32)
+        self.refused("cu_seqlens_k: expected [I8] to end with", unisparse.attention, *tensors(), cu_seqlens=(good, good // 2))
+        self.refused(
+            "cu_seqlens_k: expected [I8] as many entries as cu_seqlens_q, 2, got 3",
+            unisparse.attention,
+            *tensors(),
+            cu_seqlens=(good, np.array([0, 4, 8], np.int32)),
+        )
+        self.refused("q: expected [I8] batch 1 beside cu_seqlens, got 2", unisparse.attention, *tensors(batch=2), cu_seqlens=good)
 
     def test_selection(self):
         q, k, v = tensors(hq=8)

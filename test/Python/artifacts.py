@@ -9,17 +9,21 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import threading
 import unittest
+import warnings
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent.parent / "python"))
+sys.path[:0] = [str(HERE / "Inputs"), str(HERE.parent.parent / "python")]
 
+import stubs
 import unisparse
-from unisparse import _artifacts, _config, prepare
+from unisparse import _artifacts, _cache, _config, _program, prepare
 
 TMP = pathlib.Path(sys.argv.pop(1))
 BASE = dict(heads=8, kv_heads=2, head_dim=128, dtype="bf16")
@@ -29,16 +33,25 @@ def config(**options):
     return prepare.configuration({**BASE, **options})
 
 
+def setUpModule():
+    # Read once for the process.
+    TMP.mkdir(parents=True)
+    os.environ["UNISPARSE_RT"] = str(stubs.runtime(TMP))
+
+
 class Artifacts(unittest.TestCase):
     def setUp(self):
-        shutil.rmtree(TMP, ignore_errors=True)
-        TMP.mkdir(parents=True)
-        self.log, self.compiler = TMP / "log", TMP / "unisparse-compile"
-        self.compiler.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE}/Inputs/fake-compile.py "$@"\n')
-        self.compiler.chmod(self.compiler.stat().st_mode | stat.S_IXUSR)
-        os.utime(self.compiler, (1, 1))
+        for path in TMP.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.suffix != ".so":
+                path.unlink()
+        _program._programs.clear()
+        self.log, self.compiler = TMP / "log", stubs.compiler(TMP / "unisparse-compile")
         os.environ.update(
             FAKE_COMPILE_LOG=str(self.log),
+            FAKE_COMPILE_VERSION="1",
+            FAKE_COMPILE_KILL="",
             UNISPARSE_CACHE=str(TMP / "cache"),
             UNISPARSE_COMPILE=str(self.compiler),
             PATH="/usr/bin:/bin",
@@ -48,6 +61,14 @@ class Artifacts(unittest.TestCase):
 
     def compiled(self):
         return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def refused(self, message, call, *arguments):
+        """One line, and no exception of Python's own."""
+        with self.assertRaises(unisparse.Error) as caught:
+            call(*arguments)
+        self.assertIn(message, str(caught.exception))
+        self.assertNotIn("\n", str(caught.exception))
+        return caught.exception.status
 
     def test_name(self):
         name = config(return_lse=True).file_name()
@@ -105,7 +126,7 @@ class Artifacts(unittest.TestCase):
     def test_compiled_once(self):
         first = _artifacts.find(config())
         self.assertEqual(_artifacts.find(config()), first)
-        self.assertEqual(first, TMP / "cache" / "sm_80+sm_90a" / config().file_name())
+        self.assertEqual((first.parent.parent, first.name), (TMP / "cache" / "sm_80+sm_90a", config().file_name()))
         (line,) = self.compiled()
         for word in (
             "--stage=attention",
@@ -164,12 +185,118 @@ class Artifacts(unittest.TestCase):
         self.assertIn("--share=group", second)
         self.assertFalse([w for w in second if w.startswith(("--pool", "--p=", "--sink"))])
 
-    def test_newer_compiler(self):
+    def test_another_compiler(self):
+        """Which one it is, its version and its content say; the time of its file says nothing."""
+        first = _artifacts.find(config())
+        os.environ["FAKE_COMPILE_VERSION"] = "2"
+        os.utime(self.compiler, (100, 100))
+        second = _artifacts.find(config())
+        self.compiler.write_text(self.compiler.read_text() + "# built again\n")
+        os.utime(self.compiler, (1, 1))
+        third = _artifacts.find(config())
+        self.assertEqual(len({first, second, third}), 3)
+        self.assertEqual(len(self.compiled()), 3)
+        os.utime(self.compiler, (10**9, 10**9))
+        self.assertEqual(_artifacts.find(config()), third)
+        self.assertEqual(len(self.compiled()), 3)
+
+    def test_without_compiler_the_newest(self):
+        first = _artifacts.find(config())
+        self.compiler.write_text(self.compiler.read_text() + "# built again\n")
+        second = _artifacts.find(config())
+        os.environ["UNISPARSE_COMPILE"] = ""
+        os.utime(first, (2, 2))
+        os.utime(second, (1, 1))
+        self.assertEqual(_artifacts.find(config()), first)
+        first.write_text("")
+        self.assertEqual(_artifacts.find(config()), second)
+        second.write_text("")
+        self.refused("got neither", _artifacts.find, config())
+
+    def test_damaged_entry_is_compiled_anew(self):
         path = _artifacts.find(config())
-        os.utime(path, (100, 100))
-        os.utime(self.compiler, (200, 200))
-        _artifacts.find(config())
-        self.assertEqual(len(self.compiled()), 2)
+        whole = path.read_bytes()
+        for damaged in (b"", b"junk", b"in"):
+            path.write_bytes(damaged)
+            self.assertEqual(_artifacts.find(config()), path)
+            self.assertEqual(path.read_bytes(), whole)
+        self.assertEqual(len(self.compiled()), 4)
+
+    def test_damaged_prepared_file_is_told(self):
+        os.environ["UNISPARSE_ARTIFACTS"] = str(TMP / "prepared")
+        (TMP / "prepared").mkdir(mode=0o755)
+        path = TMP / "prepared" / config().file_name()
+        path.write_text("junk")
+        status = self.refused(f"{path}: bad artifact: expected inputs, got none", _artifacts.find, config())
+        self.assertEqual(status, unisparse.Status.BAD_ARTIFACT)
+
+    def test_leftovers_of_the_killed(self):
+        command = [sys.executable, "-c", "import unisparse.prepare as p, unisparse._artifacts as a, json, sys\n"
+                   "a.find(p.configuration(json.loads(sys.argv[1])))", json.dumps(BASE)]  # fmt: skip
+        environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent / "python"), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, env={**environment, "FAKE_COMPILE_KILL": "0.01"}, stdout=subprocess.DEVNULL)
+        self.assertEqual(done.returncode, -signal.SIGKILL)
+        (left,) = TMP.glob("cache/*/*/.partial-*")
+        folder = left.parent
+        # Locked by nobody but too young: its owner may be about to.
+        _artifacts.find(config(sink=2))
+        self.assertTrue(left.exists())
+        os.utime(left, (1, 1))
+        # Locked: at work.
+        descriptor = os.open(left, os.O_RDONLY)
+        import fcntl
+
+        for _ in range(1000):  # The orphaned compiler is done soon, and holds it until then.
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                threading.Event().wait(0.02)
+        _artifacts.find(config(sink=3))
+        self.assertTrue(left.exists())
+        os.close(descriptor)
+        os.utime(left, (1, 1))
+        _artifacts.find(config(sink=4))
+        self.assertFalse(left.exists())
+        self.assertEqual(list(folder.glob(".*")), [])
+
+    def test_folders_that_cannot_be(self):
+        (TMP / "file").write_text("")
+        for place in (TMP / "file", TMP / "file" / "below", "/proc/none", "/dev/null/x", "\0"):
+            if "\0" in str(place):
+                continue  # No variable can hold it.
+            with self.subTest(place):
+                os.environ["UNISPARSE_CACHE"] = str(place)
+                self.assertEqual(self.refused("expected a folder that can be made, got", _artifacts.find, config()), unisparse.Status.BAD_FILE)
+        os.environ.update(UNISPARSE_CACHE=str(TMP / "cache"), UNISPARSE_COMPILE=str(TMP / "none"))
+        self.refused(f"{TMP / 'none'}: expected a program that starts, got No such file", _artifacts.find, config())
+        os.environ["UNISPARSE_COMPILE"] = str(TMP)
+        self.refused("expected a program that starts, got", _artifacts.find, config())
+
+    def test_folders_of_others(self):
+        folder = TMP / "cache"
+        path = _artifacts.find(config())
+        self.assertEqual({stat.S_IMODE(p.stat().st_mode) for p in (folder, path.parent, path.parent.parent)}, {0o700})
+        for changed in (folder, path.parent):
+            changed.chmod(0o707)
+            self.refused("expected a folder that others cannot write", _artifacts.find, config())
+            changed.chmod(0o700)
+        folder.chmod(0o770)
+        _cache._warned.clear()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            _artifacts.find(config())
+            _artifacts.find(config())
+        (warning,) = caught
+        self.assertIn("its group may write there (mode 770)", str(warning.message))
+
+    def test_cache_of_the_desktop(self):
+        os.environ.pop("UNISPARSE_CACHE")
+        os.environ["XDG_CACHE_HOME"] = str(TMP / "xdg")
+        try:
+            self.assertEqual(_cache.folder(), TMP / "xdg" / "unisparse")
+        finally:
+            os.environ.pop("XDG_CACHE_HOME")
 
     def test_chips(self):
         os.environ["UNISPARSE_CHIPS"] = "sm_89"
@@ -180,7 +307,7 @@ class Artifacts(unittest.TestCase):
         os.environ["UNISPARSE_ARTIFACTS"] = str(TMP / "prepared")
         (TMP / "prepared").mkdir()
         path = TMP / "prepared" / config().file_name()
-        path.write_text("prepared")
+        path.write_text("in q bf16 4\nout o bf16 4\n")
         self.assertEqual(_artifacts.find(config()), path)
         self.assertEqual(self.compiled(), [])
 
@@ -190,7 +317,7 @@ class Artifacts(unittest.TestCase):
             _artifacts.find(config())
         text = str(caught.exception)
         self.assertEqual(caught.exception.status, unisparse.Status.BAD_FILE)
-        (line,) = [x.strip() for x in text.splitlines() if x.strip().startswith("unisparse-compile ")]
+        (line,) = [x for x in text.split("`") if x.startswith("unisparse-compile ")]
         # The line that is printed is the one that would have run.
         os.environ["UNISPARSE_COMPILE"] = str(self.compiler)
         subprocess.run([str(self.compiler), *line.split()[1:]], cwd=TMP, check=True)
@@ -224,12 +351,41 @@ class Artifacts(unittest.TestCase):
         for entry, message in (
             ({**BASE, "head_dim": 7}, "expected a multiple of 8"),
             ({**BASE, "blocks": 1}, "blocks: expected an option of attention"),
-            ({"heads": 2}, "kv_heads: expected an integer"),
+            ({"heads": 2}, "prepare: " + str(spec) + ": entry 0: kv_heads: expected an integer"),
+            ("text", 'entry 0: entry: expected an object with heads, kv_heads, head_dim, dtype and options, got "text"'),
         ):
             spec.write_text(json.dumps([entry]))
             done = subprocess.run(command, capture_output=True, text=True, env=environment)
             self.assertEqual(done.returncode, 1)
             self.assertIn(message, done.stdout + done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
+        for text, message in (
+            (json.dumps(BASE), f"prepare: {spec}: expected a list of objects, got a JSON object"),
+            ("1", f"prepare: {spec}: expected a list of objects, got a JSON 1"),
+            ("[" * 100000, f"prepare: {spec}: expected JSON, got"),
+            ("{", f"prepare: {spec}: expected JSON, got"),
+        ):
+            spec.write_text(text)
+            done = subprocess.run(command, capture_output=True, text=True, env=environment)
+            self.assertEqual((done.returncode, len(done.stderr.splitlines())), (1, 1), done.stderr)
+            self.assertIn(message, done.stderr)
+
+    def test_prepare_compiles_what_is_there(self):
+        """It may be another compiler's, or for other chips."""
+        for chips in (["sm_80"], ["sm_90a"], ["sm_90a"]):
+            self.assertEqual(prepare.prepare([config()], TMP / "ahead", chips, report=lambda line: None), {})
+        self.assertEqual(len(self.compiled()), 3)
+        self.assertEqual([p.name for p in (TMP / "ahead").iterdir()], [config().file_name()])
+
+    def test_without_numpy(self):
+        """Neither preparing nor CUDA needs it."""
+        spec = TMP / "spec.json"
+        spec.write_text(json.dumps([BASE]))
+        words = ["prepare", f"--list={spec}", f"--out={TMP / 'ahead'}"]
+        script = f"import sys; sys.modules['numpy'] = None; from unisparse import prepare; prepare.main({words[1:]!r})"
+        environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent / "python"), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
 if __name__ == "__main__":

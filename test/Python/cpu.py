@@ -111,6 +111,37 @@ class Cpu(unittest.TestCase):
         np.testing.assert_allclose(o[0], eo, atol=5e-3)
         np.testing.assert_allclose(lse[0], el, atol=1e-3)
 
+    def test_byte_orders_and_layouts(self):
+        """What an array means counts, not how it lies."""
+        q, k, v = (x.astype(np.float16) for x in qkv(8, 4, 2, 90, 90, 32, batch=1))
+        cu = ends([50, 40])
+        options = dict(block=(32, 32), p=0.5)
+        results = unisparse.attention(q, k, v, cu_seqlens=cu, return_lse=True, return_selection=True, **options)
+        swapped = [x.astype(x.dtype.newbyteorder()) for x in (q, k, v, cu)]
+        self.assertFalse(any(x.dtype.isnative for x in swapped))
+        broadcast = np.broadcast_to(v[:, :1], v.shape)
+        for changed, wanted in (
+            (swapped, results),
+            ([swapped[0], k, v, cu], results),
+            ([*map(np.asfortranarray, (q, k, v, cu))], results),
+            ([q[..., ::-1].copy()[..., ::-1], *(np.ma.masked_array(x) for x in (k, v, cu))], results),
+            ([q, k, broadcast, cu], unisparse.attention(q, k, broadcast.copy(), cu_seqlens=cu, return_lse=True, return_selection=True, **options)),
+        ):
+            got = unisparse.attention(*changed[:3], cu_seqlens=changed[3], return_lse=True, return_selection=True, **options)
+            for x, y in zip(got, wanted):
+                self.assertTrue(x.dtype.isnative)
+                self.assertTrue(np.array_equal(x, y))
+        selection = [x.astype(">i4") for x in results[2:]]
+        again = unisparse.block_sparse_attention(q, k, v, *map(np.asfortranarray, selection), cu_seqlens=swapped[3], block=(32, 32))
+        self.assertTrue(np.array_equal(again, results[0]))
+
+    def test_rows_of_a_packed_selection(self):
+        q, k, v = qkv(9, 2, 2, 90, 90, 32, batch=1)
+        counts, indices = np.zeros((1, 2, 3), np.int32), np.zeros((1, 2, 3, 3), np.int32)
+        with self.assertRaises(unisparse.Error) as caught:
+            unisparse.block_sparse_attention(q, k, v, counts, indices, block=(32, 32), cu_seqlens=ends([50, 40]))
+        self.assertEqual(str(caught.exception), "counts: expected [A4] 4 rows (slots of a packed batch), got 3")
+
     @unittest.skipUnless(
         "ml_dtypes" in sys.modules or __import__("importlib.util").util.find_spec("ml_dtypes"), "ml_dtypes is not installed"
     )
@@ -120,6 +151,8 @@ class Cpu(unittest.TestCase):
         q, k, v = (x.astype(ml_dtypes.bfloat16) for x in qkv(5, 2, 1, 100, 100, 64, batch=1))
         o = unisparse.attention(q, k, v, p=1.0)
         self.assertEqual(o.dtype, q.dtype)
+        swapped = unisparse.attention(q.astype(q.dtype.newbyteorder()), k, v, p=1.0)
+        self.assertEqual((swapped.dtype, swapped.tobytes()), (o.dtype, o.tobytes()))
         eo, _, _ = O.attention(q[0], k[0], v[0], p=1.0)
         np.testing.assert_allclose(o[0].astype(np.float64), eo, atol=5e-2)
 

@@ -10,8 +10,6 @@ import gc
 import os
 import pathlib
 import re
-import shutil
-import stat
 import subprocess
 import sys
 import unittest
@@ -21,8 +19,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path[:0] = [str(HERE / "Inputs"), str(ROOT / "python")]
 
+import stubs
 import unisparse
-from unisparse import Status, _program, _runtime
+from unisparse import Status, _plan, _program, _runtime
 
 TMP = pathlib.Path(sys.argv.pop(1))
 LOG = TMP / "stub.log"
@@ -30,14 +29,7 @@ LOG = TMP / "stub.log"
 
 def setUpModule():
     TMP.mkdir(parents=True)
-    compiler = next(filter(None, map(shutil.which, ("clang-22", "clang", "cc", "gcc"))))
-    library = TMP / "libunisparse-rt.so"
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", f"-I{ROOT}/runtime/include", str(HERE / "Inputs" / "stub-runtime.c"), "-o", str(library)], check=True
-    )
-    script = TMP / "unisparse-compile"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE}/Inputs/fake-compile.py "$@"\n')
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    library, script = stubs.runtime(TMP), stubs.compiler(TMP / "unisparse-compile")
     os.environ.update(
         UNISPARSE_RT=str(library),
         UNISPARSE_COMPILE=str(script),
@@ -68,8 +60,10 @@ def shown(kind, x, element):
 
 class Cuda(unittest.TestCase):
     def setUp(self):
+        while _program._loaded:
+            _program._loaded.popitem()[1].close()
         _program._programs.clear()
-        gc.collect()
+        _plan.forget()
         LOG.write_text("")
         torch.allocated.clear()
         torch.streams.clear()
@@ -130,7 +124,7 @@ class Cuda(unittest.TestCase):
         torch.streams[3] = 0x66
         unisparse.attention(*qkv(index=3))
         self.assertEqual(self.log("load", "stream")[2:], ["load on 1", "stream 0x7001", "stream 0x7066"])
-        self.assertEqual(len(self.log("open")), 2)
+        self.assertEqual(len(self.log("load on")), 2)
 
     def test_given_selection(self):
         q, k, v = qkv()
@@ -178,8 +172,22 @@ class Cuda(unittest.TestCase):
         wanting.requires_grad = True
         import numpy
 
+        like = dict(dtype=torch.bfloat16, device=q.device)
+        odd = faketorch.Tensor((2, 2, 300, 64), **like, layout="torch.sparse_coo")
+        negative = faketorch.Tensor((2, 2, 300, 64), **like, negative=True)
+
+        class Wrapper(faketorch.Tensor):
+            __torch_dispatch__ = object()
+
         for arguments, message, status in (
-            ((q, cpu, v), "k: expected a tensor on CUDA (for the CPU pass NumPy arrays), got one on cpu", Status.WRONG_DEVICE),
+            ((q, cpu, v), "k: expected a tensor on CUDA, got one on cpu", Status.WRONG_DEVICE),
+            ((q, k, odd), "v: expected a strided tensor (x.to_dense() makes one), got one of layout torch.sparse_coo", Status.BAD_SHAPE),
+            (
+                (q, k, negative),
+                "v: expected a tensor without pending negation (x.resolve_neg() carries it out), got one with the negative bit",
+                Status.BAD_ARGUMENT,
+            ),
+            ((q, k, Wrapper((2, 2, 300, 64), **like)), "v: expected a tensor with memory of its own", Status.BAD_ARGUMENT),
             ((q, tensor(2, 2, 300, 128, index=1), v), "k: expected a tensor on cuda:0, as q, got one on cuda:1", Status.WRONG_DEVICE),
             (
                 (q, k, tensor(2, 2, 300, 64, dtype=torch.float16)),
@@ -203,28 +211,118 @@ class Cuda(unittest.TestCase):
         torch.grad = False
         unisparse.attention(q, k, wanting)
 
+    def test_a_plan_forgets_no_check(self):
+        """What an earlier call of the same sizes was allowed, a later one may not be."""
+        q, k, v = qkv()
+        unisparse.attention(q, k, v)
+        self.assertEqual(len(self.log("prepare")), 3)
+        LOG.write_text("")
+        unisparse.attention(*qkv())
+        self.assertEqual(self.log("prepare", "open"), [])
+        torch.grad, q.requires_grad = True, True
+        self.refused("q: expected a tensor without gradient", Status.BAD_ARGUMENT, unisparse.attention, q, k, v)
+        torch.grad = False
+        v.negative = True
+        self.refused("v: expected a tensor without pending negation", Status.BAD_ARGUMENT, unisparse.attention, q, k, v)
+        v.negative = False
+        for options, message in (
+            (dict(causal=1), "causal: expected True or False, got 1"),
+            (dict(sink=True), "sink: expected an integer of at least 0, got True"),
+            (dict(block=(128.0, 128)), "block: expected an integer of at least 1, got 128.0"),
+            (dict(cu_seqlens=()), "cu_seqlens: expected [I8] one array or a pair (of queries, of keys), got 0 of them"),
+        ):
+            self.refused(message, Status.BAD_ARGUMENT, unisparse.attention, q, k, v, **options)
+
+    def test_plans_are_few(self):
+        most, _plan.MOST_PLANS = _plan.MOST_PLANS, 4
+        try:
+            for length in range(100, 120):
+                unisparse.attention(*qkv(length, 200))
+            self.assertLessEqual(len(_plan._plans), 4)
+        finally:
+            _plan.MOST_PLANS = most
+
+    def test_each_option_has_its_plan(self):
+        """Calls that differ in one thing, one after another on one process's plans, reach programs of their own."""
+        tensors = qkv()
+        for options in ({}, dict(p=0.5), dict(p=[0.5] * 8), dict(p=(0.25,) * 8), dict(block=[64, 128]), dict(scale=0.1), dict(causal=False)):
+            for _ in range(2):
+                unisparse.attention(*tensors, **options)
+        self.assertEqual(len(self.log("load on")), 7)
+        self.assertEqual(len(self.log("stream")), 14)
+
     def test_failures_of_the_runtime(self):
         for function in ("open", "load", "prepare", "launch"):
             with self.subTest(function):
+                self.setUp()
+                unisparse.attention(*qkv())
                 os.environ["STUB_FAIL"] = function
-                _program._programs.clear()
+                if function != "launch":
+                    self.setUp()
+                    os.environ["STUB_FAIL"] = function
                 self.refused(
                     "q: expected an address that is a multiple of 16, got 8 more", Status.BAD_ALIGNMENT, unisparse.attention, *qkv()
                 )
         os.environ["STUB_FAIL"] = ""
         unisparse.attention(*qkv())
 
-    def test_everything_is_freed(self):
-        unisparse.attention(*qkv())
+    def test_nothing_is_freed_behind_a_launch(self):
+        """A launch outlives its call: what a temporary loaded stays, and the next one finds it."""
+        path = TMP / "temporary.usp"
+        path.write_text("in x bf16 4\nin y bf16 4\nin z bf16 4\nout o f32 4\n")
+        for _ in range(3):
+            unisparse.Program(path)(*qkv())
         _program._programs.clear()
         gc.collect()
-        self.assertEqual(self.log("open", "artifact free", "program free"), ["open", "program free", "artifact free"])
+        self.assertEqual(self.log("load", "program free", "artifact free"), ["load on 0"])
+        # Another file under its name is another program.
+        (TMP / "other.usp").write_text("in x bf16 4\nin y bf16 4\nin z bf16 4\nout o bf16 4\n")
+        os.replace(TMP / "other.usp", path)
+        (o,) = unisparse.Program(path)(*qkv())
+        self.assertEqual(str(o.dtype), "torch.bfloat16")
+        self.assertEqual(len(self.log("load")), 2)
+
+    def test_unload(self):
+        path = TMP / "unloaded.usp"
+        path.write_text("in x bf16 4\nin y bf16 4\nin z bf16 4\nout o f32 4\n")
+        program = unisparse.Program(path)
+        call = program.bind(*qkv())
+        call()
+        program.unload()
+        self.assertEqual(self.log("load", "program free", "artifact free"), ["load on 0", "program free", "artifact free"])
+        self.refused("program: expected one, got a null pointer", Status.BAD_ARGUMENT, call)
+        program(*qkv())
+        self.assertEqual(self.log("load"), ["load on 0"] * 2)
+
+    def test_bound_calls_on_other_streams(self):
+        """The allocator knows the stream that memory was allocated on; of others it has to be told, once."""
+        path = TMP / "bound.usp"
+        path.write_text("in x bf16 4\nin y bf16 4\nin z bf16 4\nout o f32 4\n")
+        tensors = qkv()
+        call = unisparse.Program(path).bind(*tensors)
+        call()
+        memory = [*tensors, *torch.allocated]
+        self.assertEqual([x.recorded for x in memory], [[]] * 5)
+        for stream in (5, 0, 5, 6):
+            torch.streams[0] = stream
+            call()
+        self.assertEqual([x.recorded for x in memory], [[0x7005, 0x7006]] * 5)
+        self.assertEqual(self.log("stream"), [f"stream 0x700{n}" for n in (0, 5, 0, 5, 6)])
 
     def test_threads_load_once(self):
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: unisparse.attention(*qkv()), range(32)))
         self.assertEqual(len(self.log("load")), 1)
         self.assertEqual(len(self.log("stream")), 32)
+
+    def test_threads_mix_no_addresses(self):
+        """One plan, many threads: each launch has the tensors of one call."""
+        calls = [qkv() for _ in range(64)]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            results = list(pool.map(lambda tensors: unisparse.attention(*tensors), calls))
+        self.assertEqual(len({x.data_ptr() for x in results}), 64)
+        self.assertEqual(sorted(self.log("input")), sorted(shown("input", x, 2) for tensors in calls for x in tensors))
+        self.assertEqual(sorted(self.log("output")), sorted(shown("output", x, 2) for x in results))
 
     def test_program(self):
         path = TMP / "own.usp"

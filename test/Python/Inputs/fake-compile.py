@@ -2,11 +2,15 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Stands for unisparse-compile: writes the command line it got, and the inputs and outputs of the program it asks for, as
-the stub runtime reads them. Refuses --head-dim=7."""
+the stub runtime reads them. Refuses --head-dim=7. Its version is $FAKE_COMPILE_VERSION."""
 
 import os
 import sys
+import time
 
+if sys.argv[1:] == ["--version"]:
+    print("unisparse-compile", os.environ.get("FAKE_COMPILE_VERSION", "1"))
+    sys.exit()
 options, output = {}, None
 words = iter(sys.argv[1:])
 for word in words:
@@ -19,6 +23,9 @@ with open(os.environ["FAKE_COMPILE_LOG"], "a") as log:
     log.write(" ".join(sys.argv[1:]) + "\n")
 if options["--head-dim"] == ["7"]:
     sys.exit("unisparse-compile: --head-dim: expected a multiple of 8, got 7")
+if os.environ.get("FAKE_COMPILE_KILL"):  # The caller, by number: as one would while a compiler is at work.
+    os.kill(os.getppid(), 9)
+    time.sleep(float(os.environ["FAKE_COMPILE_KILL"]))
 kind = options["--dtype"][0]
 lines = [f"in {name} {kind} 4" for name in "qkv"]
 if options["--stage"] == ["block_sparse_attention"]:

@@ -5,6 +5,7 @@
 
 import math
 import sys
+import threading
 import types
 
 
@@ -31,20 +32,32 @@ class Device:
 
 
 class Tensor:
-    next_address = 0x100000
+    next_address, lock = 0x100000, threading.Lock()
+    __torch_dispatch__ = object()
 
-    def __init__(self, shape, dtype, device, strides=None, address=None):
+    def __init__(self, shape, dtype, device, strides=None, address=None, layout="torch.strided", negative=False):
         self.shape, self.dtype, self.device, self.requires_grad = tuple(shape), dtype, device, False
+        self.layout, self.negative, self.recorded = layout, negative, []
         self.strides = strides or tuple(math.prod(shape[d + 1 :]) for d in range(len(shape)))
-        self.address = address or Tensor.next_address
-        if address is None:
-            Tensor.next_address += -(-math.prod(shape) * dtype.size // 512) * 512 + 512
+        with Tensor.lock:
+            self.address = address or Tensor.next_address
+            if address is None:
+                Tensor.next_address += -(-math.prod(shape) * dtype.size // 512) * 512 + 512
 
     def dim(self):
         return len(self.shape)
 
     def stride(self):
         return self.strides
+
+    def is_neg(self):
+        return self.negative
+
+    def is_conj(self):
+        return False
+
+    def record_stream(self, stream):
+        self.recorded.append(stream.cuda_stream)
 
     def data_ptr(self):
         return self.address if math.prod(self.shape) else 0
@@ -64,6 +77,7 @@ torch = types.ModuleType("torch")
 for name, size in (("float64", 8), ("float32", 4), ("float16", 2), ("bfloat16", 2), ("int32", 4), ("int64", 8), ("uint8", 1)):
     setattr(torch, name, Dtype(name, size))
 torch.Tensor, torch.empty, torch.allocated, torch.streams, torch.grad = Tensor, empty, [], {}, False
+torch.strided = "torch.strided"
 torch.is_grad_enabled = lambda: torch.grad
 torch.cuda = types.SimpleNamespace(current_stream=Stream)
 sys.modules["torch"] = torch

@@ -5,7 +5,8 @@
 
 /* Stands for libunisparse-rt.so where there is no GPU: "artifacts" are the
  * text that fake-compile.py writes, and every call is a line of the file
- * $STUB_LOG. $STUB_FAIL names the function that is to fail. */
+ * $STUB_LOG, if there is one. $STUB_FAIL names the function that is to fail.
+ * A file whose first word is not "in" is refused. */
 #include "unisparse-rt/unisparse.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,7 +26,10 @@ struct unisparse_program {
 };
 
 static void note(const char *format, ...) {
-  FILE *log = fopen(getenv("STUB_LOG"), "a");
+  const char *path = getenv("STUB_LOG");
+  FILE *log = path && *path ? fopen(path, "a") : NULL;
+  if (!log)
+    return;
   va_list arguments;
   va_start(arguments, format);
   vfprintf(log, format, arguments);
@@ -33,31 +37,39 @@ static void note(const char *format, ...) {
   fclose(log);
 }
 
+/* A line each, written at once: threads write to one file. */
 static void note_tensors(const char *what, const unisparse_tensor *tensors,
                          int32_t count) {
+  if (!getenv("STUB_LOG")) /* A call is to cost nothing then. */
+    return;
   for (int32_t i = 0; i < count; ++i) {
-    note("%s %p %d [", what, tensors[i].data, tensors[i].element);
-    for (int d = 0; d < tensors[i].rank; ++d)
-      note("%s%lld/%lld", d ? " " : "", (long long)tensors[i].sizes[d],
-           (long long)tensors[i].strides[d]);
-    note("]\n");
+    char sizes[256] = "";
+    for (int d = 0, n = 0; d < tensors[i].rank; ++d)
+      n += snprintf(sizes + n, sizeof sizes - n, "%s%lld/%lld", d ? " " : "",
+                    (long long)tensors[i].sizes[d],
+                    (long long)tensors[i].strides[d]);
+    note("%s %p %d [%s]\n", what, tensors[i].data, tensors[i].element, sizes);
   }
 }
 
+static _Thread_local const char *message = "";
+
 static unisparse_status fail(const char *function) {
   const char *name = getenv("STUB_FAIL");
-  return name && !strcmp(name, function) ? UNISPARSE_BAD_ALIGNMENT
-                                         : UNISPARSE_OK;
+  if (!name || strcmp(name, function))
+    return UNISPARSE_OK;
+  message = "q: expected an address that is a multiple of 16, got 8 more";
+  return UNISPARSE_BAD_ALIGNMENT;
 }
 
-const char *unisparse_last_message(void) {
-  return "q: expected an address that is a multiple of 16, got 8 more";
-}
+const char *unisparse_last_message(void) { return message; }
 
 unisparse_status unisparse_artifact_open(const char *path,
                                          unisparse_artifact **artifact) {
   static const char *const elements[] = {"f32", "f16", "bf16", "i32"};
   FILE *file = fopen(path, "r");
+  *artifact = NULL;
+  message = "cannot be opened";
   if (!file)
     return UNISPARSE_BAD_FILE;
   unisparse_artifact *a = calloc(1, sizeof *a);
@@ -72,6 +84,11 @@ unisparse_status unisparse_artifact_open(const char *path,
     a->signatures[out][i].rank = rank;
   }
   fclose(file);
+  if (a->count[0] == 0) {
+    free(a);
+    message = "bad artifact: expected inputs, got none";
+    return UNISPARSE_BAD_ARTIFACT;
+  }
   note("open\n");
   *artifact = a;
   return fail("open");
@@ -174,7 +191,10 @@ unisparse_status unisparse_program_launch(
     const unisparse_program *program, const unisparse_tensor *inputs,
     int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
     void *workspace, size_t workspace_bytes, void *stream) {
-  (void)program;
+  if (!program) {
+    message = "program: expected one, got a null pointer";
+    return UNISPARSE_BAD_ARGUMENT;
+  }
   note_tensors("input", inputs, input_count);
   note_tensors("output", outputs, output_count);
   note("workspace %p %zu\nstream %p\n", workspace, workspace_bytes, stream);

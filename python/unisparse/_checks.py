@@ -1,0 +1,111 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What arguments have to be before any program is looked for: the door of the tensors, their types and sizes.
+
+A door is a module with element(x), expect(tensors) and run(config, tensors): _cuda, _cpu or _numpy.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, Tuple
+
+from . import _cpu, _cuda, _numpy, _torch
+from ._errors import Status, unexpected
+
+
+def door_of(name: str, x: Any) -> Any:
+    if _numpy.is_array(x):
+        return _numpy
+    if _torch.torch_of(x) is not None:
+        return _cpu if x.device.type == "cpu" != _torch.DEVICE_TYPE else _cuda
+    hint = " (torch.from_dlpack makes one of it without a copy)" if hasattr(x, "__dlpack__") else ""
+    raise unexpected(name, f"a torch tensor or a NumPy array{hint}", type(x).__name__)
+
+
+def shape(tensors: Mapping[str, Any]) -> Tuple[int, int, int, int]:
+    """Query heads, KV heads, head_dim and value_dim."""
+    return tensors["q"].shape[1], tensors["k"].shape[1], tensors["q"].shape[3], tensors["v"].shape[3]
+
+
+def _expect_rank(name: str, x: Any, rank: int) -> None:
+    if len(x.shape) != rank:
+        raise unexpected(name, f"{rank} dimensions", f"{len(x.shape)}: {list(x.shape)}", Status.BAD_SHAPE)
+
+
+def _expect_integers(door: Any, named: Mapping[str, Any]) -> None:
+    for name, x in named.items():
+        if door.element(x) != "i32":
+            raise unexpected(name, "int32", x.dtype, Status.BAD_SHAPE)
+
+
+def check_tensors(tensors: Mapping[str, Any]) -> Tuple[Any, str]:
+    """I1 to I4: what decides which program it is. Lengths are the program's to check. -> the door and the element type."""
+    door = door_of("q", tensors["q"])
+    for name, x in tensors.items():
+        # Whether it is where q is, q's door says.
+        if (door_of(name, x) is _numpy) != (door is _numpy):
+            raise unexpected(name, f"a {type(tensors['q']).__name__}, as q is", type(x).__name__)
+        _expect_rank(name, x, 4)
+    door.expect(tensors)
+    q, k, v = tensors.values()
+    kind = door.element(q)
+    if kind not in ("f32", "f16", "bf16"):
+        raise unexpected("q", "[I1] float32, float16 or bfloat16", q.dtype, Status.BAD_SHAPE)
+    for name, x in (("k", k), ("v", v)):
+        if door.element(x) != kind:
+            raise unexpected(name, f"[I1] q's type {q.dtype}", x.dtype, Status.BAD_SHAPE)
+    for name, index, what, wanted in (
+        ("k", 0, "I2] q's batch of", q),
+        ("k", 3, "I2] q's head_dim of", q),
+        ("v", 0, "I2] q's batch of", q),
+        ("v", 1, "I4] k's number of heads", k),
+        ("v", 2, "I4] k's length", k),
+    ):
+        if tensors[name].shape[index] != wanted.shape[index]:
+            raise unexpected(name, f"[{what} {wanted.shape[index]}", tensors[name].shape[index], Status.BAD_SHAPE)
+    if not k.shape[1] or not q.shape[1] or q.shape[1] % k.shape[1]:
+        raise unexpected("k", f"[I3] heads that divide the {q.shape[1]} of q", k.shape[1], Status.BAD_SHAPE)
+    for name, x in tensors.items():
+        if not x.shape[3]:
+            raise unexpected(name, "a head_dim of at least 1", 0, Status.BAD_SHAPE)
+    return door, str(kind)
+
+
+def check_selection(door: Any, q: Any, k: Any, counts: Any, indices: Any) -> Dict[str, Any]:
+    """A4 as far as types and sizes tell. -> the two by name."""
+    selection = {"counts": counts, "indices": indices}
+    door.expect({"q": q, **selection})
+    _expect_integers(door, selection)
+    for (name, x), rank in zip(selection.items(), (3, 4)):
+        _expect_rank(name, x, rank)
+    if counts.shape[1] not in (q.shape[1], k.shape[1]):
+        wanted = f"[A4] as many heads as q, {q.shape[1]}, or as k, {k.shape[1]} (repeat those that are shared)"
+        raise unexpected("counts", wanted, counts.shape[1], Status.BAD_SHAPE)
+    if tuple(counts.shape) != tuple(indices.shape[:3]):
+        wanted = f"[A4] sizes that start with those of counts, {list(counts.shape)}"
+        raise unexpected("indices", wanted, list(indices.shape), Status.BAD_SHAPE)
+    return selection
+
+
+def ends_of(cu_seqlens: Any) -> Tuple[Any, ...]:
+    """What stands behind q, k and v in a call: nothing, or ends of queries and of keys."""
+    if cu_seqlens is None:
+        return ()
+    pair = tuple(cu_seqlens) if isinstance(cu_seqlens, (tuple, list)) else (cu_seqlens, cu_seqlens)
+    if len(pair) != 2:
+        raise unexpected("cu_seqlens", "[I8] one array or a pair (of queries, of keys)", f"{len(pair)} of them")
+    return pair
+
+
+def check_ends(door: Any, q: Any, pair: Tuple[Any, ...]) -> Dict[str, Any]:
+    """I8 as far as types tell; the values of host memory are looked at before work starts. -> {} or the two by name."""
+    ends = dict(zip(("cu_seqlens_q", "cu_seqlens_k"), pair))
+    for name, x in ends.items():
+        if (door_of(name, x) is _numpy) != (door is _numpy):
+            raise unexpected(name, "the kind of array that q is", type(x).__name__)
+        _expect_rank(name, x, 1)
+    if ends:
+        door.expect({"q": q, **ends})
+    _expect_integers(door, ends)
+    return ends
