@@ -23,6 +23,7 @@ with ninja or lit itself the variable is lit's own, LIT_FILTER.
 """
 import os
 import shutil
+import subprocess
 
 import lit.formats
 from lit.llvm import llvm_config
@@ -51,6 +52,10 @@ llvm_config.with_system_environment(["HOME", "CCACHE_DIR", "CCACHE_BASEDIR", "CC
 # gpu-module-to-binary looks for ptxas in PATH.
 if shutil.which("ptxas"):
     config.available_features.add("ptxas")
+# What tests of the Python package may use and do not need.
+for module in ("mypy", "torch"):
+    if not subprocess.run([config.python, "-c", f"import importlib.util as u, sys; sys.exit(not u.find_spec('{module}'))"]).returncode:
+        config.available_features.add(module)
 config.environment["PYTHONDONTWRITEBYTECODE"] = "1"
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope --allow-unused-prefixes=false"
 # lit runs one test per core already; two threads each still exercise OpenMP.

@@ -6,9 +6,18 @@
 python/README.md says how programs are found, docs/SPEC.md what is computed.
 """
 
+import sys as _sys
+
 from ._attention import attention, block_sparse_attention
 from ._errors import Error, Status
 from ._program import Program
+from ._sdpa import sdpa
 
-__all__ = ["attention", "block_sparse_attention", "Error", "Program", "Status"]
+__all__ = ["attention", "block_sparse_attention", "sdpa", "Error", "Program", "Status"]
 __version__ = "0.1.0"
+
+if "torch" in _sys.modules:
+    try:
+        from . import ops as ops
+    except Error:
+        pass  # A torch without what operators need; importing unisparse.ops says so.

@@ -6,13 +6,18 @@ CUDA a call like an earlier one finds the plan of that one, and nothing is check
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Hashable, Literal, Optional, Sequence, Tuple, TypedDict, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Literal, Optional, Sequence, Tuple, TypedDict, TypeVar, Union, overload
 
 from . import _config, _cuda, _plan
 from ._checks import check_ends, check_selection, check_tensors, ends_of, shape
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+# What unisparse.ops puts here: whether torch.compile or torch.export looks on, and the functions by operators, which
+# those see whole.
+compiling: Callable[[], bool] = lambda: False
+operators: Dict[str, Callable[..., Any]] = {}
 
 T = TypeVar("T")  # Arrays of one kind: torch tensors or NumPy arrays.
 Ends = Union[T, Sequence[T], None]
@@ -99,6 +104,12 @@ def attention(
     counts [B, H, R] and indices [B, H, R, J] in int32, H being the number of distinct selections. In a packed batch row
     r of sequence s stands at cu_seqlens[s] // Bq + s + r of R, and spare rows have count 0.
     """
+    if compiling():
+        return operators["attention"](
+            q, k, v, cu_seqlens, return_lse, return_selection, block=block, causal=causal, scale=scale, p=p, top_k=top_k,
+            pooling=pooling, agg=agg, share=share, alpha=alpha, sink=sink, local=local, min_blocks=min_blocks,
+            max_blocks=max_blocks, dense_below=dense_below,
+        )  # fmt: skip
     ends = ends_of(cu_seqlens)
     tensors = (q, k, v, *ends)
     choosing = (_frozen(p), top_k, _frozen(pooling), agg, share, alpha, sink, local, min_blocks, max_blocks, dense_below)
@@ -148,6 +159,9 @@ def block_sparse_attention(
     [B, H, R, J] are laid out as `attention` returns them, H being Hq or Hkv. Nothing is pooled: a block may have any size
     that the target takes. Returns o, with return_lse (o, lse).
     """
+    if compiling():
+        by_operator = operators["block_sparse_attention"]
+        return by_operator(q, k, v, counts, indices, cu_seqlens, return_lse, block=block, causal=causal, scale=scale)
     ends = ends_of(cu_seqlens)
     tensors = (q, k, v, counts, indices, *ends)
     computation = (_frozen(block), causal, scale, return_lse)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Compiles artifacts ahead of time, for machines without the compiler.
 
-    python -m unisparse.prepare --list SPEC.json --out DIR [--chips sm_80,sm_90a] [--jobs 2]
+    python -m unisparse prepare --list SPEC.json --out DIR [--chips sm_80,sm_90a] [--jobs 2]
 
 SPEC.json is a list of objects. Each has heads, kv_heads, head_dim and dtype ("f32", "f16", "bf16"), may have value_dim
 (head_dim unless given) and packed (true for cu_seqlens), and the options of unisparse.attention by their names. With
@@ -103,7 +103,7 @@ def prepare(
 
 def main(words: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m unisparse.prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m unisparse prepare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--list", required=True, type=pathlib.Path, help="configurations, JSON")
     parser.add_argument("--out", required=True, type=pathlib.Path, help="folder for the artifacts")

@@ -135,6 +135,46 @@ class Cpu(unittest.TestCase):
         again = unisparse.block_sparse_attention(q, k, v, *map(np.asfortranarray, selection), cu_seqlens=swapped[3], block=(32, 32))
         self.assertTrue(np.array_equal(again, results[0]))
 
+    def test_nothing_to_do(self):
+        """Steps without tokens have results of their sizes, as compiled programs give them; and take them back."""
+        nothing = np.zeros(3, np.int32)
+        group, free = dict(share="group"), dict(causal=False)
+        for batch, lq, lk, cu, rows, options in (
+            (1, 0, 40, None, 0, free),
+            (0, 5, 40, None, 1, group),
+            (1, 0, 0, None, 0, {}),
+            (1, 0, 0, nothing, 2, group),
+            (1, 0, 40, (nothing, np.array([0, 10, 40], np.int32)), 2, {}),
+        ):
+            with self.subTest(batch=batch, lq=lq, lk=lk, packed=cu is not None, **options):
+                q, k, v = (np.zeros((batch, h, n, d), np.float32) for h, n, d in ((4, lq, 16), (2, lk, 16), (2, lk, 8)))
+                wanted = dict(block=(32, 32), cu_seqlens=cu, causal=options.get("causal", True))
+                o, lse, counts, indices = unisparse.attention(q, k, v, return_lse=True, return_selection=True, **{**wanted, **options})
+                heads = 2 if "share" in options else 4
+                self.assertEqual(
+                    [x.shape for x in (o, lse, counts, indices)],
+                    [(batch, 4, lq, 8), (batch, 4, lq), (batch, heads, rows), (batch, heads, rows, -(-lk // 32))],
+                )
+                self.assertFalse(counts.any())
+                again = unisparse.block_sparse_attention(q, k, v, counts, indices, **wanted)
+                self.assertEqual(again.shape, o.shape)
+
+    def test_no_keys(self):
+        """A2: rows that may see nothing."""
+        q, k, v = (np.ones((1, 2, n, 16), np.float32) for n in (5, 0, 0))
+        o, lse = unisparse.attention(q, k, v, causal=False, return_lse=True)
+        self.assertFalse(o.any())
+        self.assertTrue((lse == -np.inf).all())
+
+    def test_blocks_that_nothing_pools(self):
+        """I5 is a rule of pooling: a given selection has blocks of any size."""
+        q, k, v = qkv(10, 2, 2, 200, 200, 16, batch=1)
+        counts, indices = np.full((1, 2, 2), 2, np.int32), np.broadcast_to(np.arange(2, dtype=np.int32), (1, 2, 2, 2))
+        counts[:, :, 0] = 1
+        for block, c, i in (((100, 100), counts, indices), ((200, 7), np.full((1, 2, 1), 29, np.int32), np.arange(29, dtype=np.int32))):
+            o = unisparse.block_sparse_attention(q, k, v, c, np.broadcast_to(i, (*c.shape, i.shape[-1])), block=block)
+            np.testing.assert_allclose(o[0], O.attention(q[0], k[0], v[0], p=1.0)[0], atol=1e-5)
+
     def test_rows_of_a_packed_selection(self):
         q, k, v = qkv(9, 2, 2, 90, 90, 32, batch=1)
         counts, indices = np.zeros((1, 2, 3), np.int32), np.zeros((1, 2, 3, 3), np.int32)

@@ -1,0 +1,77 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""torch's signature of attention, over selected blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Optional, Sequence, TypeVar, TypedDict, Union
+
+from . import _config
+from ._attention import attention
+from ._errors import Status, unexpected
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+T = TypeVar("T")
+
+
+class Selecting(TypedDict, total=False):
+    """Options of `attention` that SDPA has not."""
+
+    block: Sequence[int]
+    p: Union[float, Sequence[float]]
+    top_k: Optional[int]
+    pooling: Sequence[int]
+    agg: str
+    share: Optional[str]
+    alpha: float
+    sink: int
+    local: int
+    min_blocks: int
+    max_blocks: Optional[int]
+    dense_below: int
+
+
+def sdpa(
+    query: T,
+    key: T,
+    value: T,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: Optional[float] = None,
+    enable_gqa: bool = False,
+    **options: Unpack[Selecting],
+) -> T:
+    """torch.nn.functional.scaled_dot_product_attention over the blocks that `attention` selects: its arguments in their
+    order and with their meaning, then options of `attention` by name. p = 1 is SDPA itself.
+
+    is_causal is SDPA's: query i sees the keys up to i, counted from the first ("top-left"), where `attention` aligns the
+    last query with the last key. Keys behind the last query are then seen by none, and are left out. More queries than
+    keys are refused. Masks and dropout are refused too, as is a gradient.
+    """
+    q: Any = query
+    k: Any = key
+    v: Any = value
+    if attn_mask is not None:
+        wanted = "None, as only causal masks are compiled (is_causal=True; cu_seqlens of unisparse.attention for packed sequences)"
+        raise unexpected("attn_mask", wanted, f"a {type(attn_mask).__name__}")
+    if _config.number("dropout_p", dropout_p) != 0:
+        raise unexpected("dropout_p", "0, as there is no dropout", dropout_p)
+    causal, grouped = _config.flag("is_causal", is_causal), _config.flag("enable_gqa", enable_gqa)
+    for name in options:
+        if name not in Selecting.__annotations__:
+            raise unexpected(name, f"an option among {', '.join(Selecting.__annotations__)}", "none of them")
+    for name, x in (("query", q), ("key", k), ("value", v)):
+        if len(getattr(x, "shape", ())) != 4:
+            raise unexpected(name, "4 dimensions: [batch, heads, length, head_dim]", list(getattr(x, "shape", ())), Status.BAD_SHAPE)
+    if not grouped and q.shape[1] != k.shape[1]:
+        raise unexpected("key", f"query's {q.shape[1]} heads, or enable_gqa=True", k.shape[1], Status.BAD_SHAPE)
+    if causal:
+        if q.shape[2] > k.shape[2]:
+            raise unexpected("query", f"no more queries than the {k.shape[2]} keys under is_causal", q.shape[2], Status.BAD_SHAPE)
+        k, v = k[:, :, : q.shape[2]], v[:, :, : q.shape[2]]
+    result: T = attention(q, k, v, causal=causal, scale=scale, **options)
+    return result

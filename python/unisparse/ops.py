@@ -1,0 +1,186 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""torch.ops.unisparse.attention and .block_sparse_attention: what torch.compile and torch.export see whole.
+
+Importing this module imports torch and registers them; `import unisparse` does so where torch was imported before it.
+Their options are those of the functions, typed as schemas allow: p is a list, cu_seqlens two tensors or none. Results
+that are not asked for are empty tensors.
+"""
+
+from __future__ import annotations
+
+from typing import Any, List, Optional, Sequence, Tuple
+
+from . import _attention as functions
+from ._attention import attention, block_sparse_attention
+from ._checks import ends_of
+from ._config import Rule
+from ._errors import Error, unexpected
+from ._torch import expect_no_gradient
+
+try:
+    import torch
+    from torch.library import Library, register_fake
+except ImportError:
+    raise Error("unisparse.ops: expected torch 2.4 or newer, got none") from None
+
+_COMPUTATION = "int[] block=[128, 128], bool causal=True, float? scale=None, bool return_lse=False"
+_CHOOSING = (
+    "float[] p=[0.9], int? top_k=None, int[] pooling=[8, 8, 1], str agg='max', str? share=None, float alpha=1.0, int sink=1, "
+    "int local=1, int min_blocks=0, int? max_blocks=None, int dense_below=0, bool return_selection=False"
+)
+_ENDS = "Tensor? cu_seqlens_q=None, Tensor? cu_seqlens_k=None"
+
+_library = Library("unisparse", "DEF")
+_library.define(
+    f"attention(Tensor q, Tensor k, Tensor v, *, {_ENDS}, {_COMPUTATION}, {_CHOOSING}) "
+    "-> (Tensor o, Tensor lse, Tensor counts, Tensor indices)"
+)
+_library.define(
+    f"block_sparse_attention(Tensor q, Tensor k, Tensor v, Tensor counts, Tensor indices, *, {_ENDS}, {_COMPUTATION}) "
+    "-> (Tensor o, Tensor lse)"
+)
+
+Ends = Optional[torch.Tensor]
+
+
+def _pair(cu_seqlens_q: Ends, cu_seqlens_k: Ends) -> Any:
+    if (cu_seqlens_q is None) != (cu_seqlens_k is None):
+        missing, there = ("cu_seqlens_q", "cu_seqlens_k") if cu_seqlens_q is None else ("cu_seqlens_k", "cu_seqlens_q")
+        raise unexpected(missing, f"[I8] a tensor, as {there} is one", "None")
+    return None if cu_seqlens_q is None else (cu_seqlens_q, cu_seqlens_k)
+
+
+def _attention_kernel(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    *,
+    cu_seqlens_q: Ends = None,
+    cu_seqlens_k: Ends = None,
+    p: Sequence[float] = (0.9,),
+    return_lse: bool = False,
+    return_selection: bool = False,
+    **options: Any,
+) -> Tuple[torch.Tensor, ...]:
+    results: Any = attention(
+        q,
+        k,
+        v,
+        cu_seqlens=_pair(cu_seqlens_q, cu_seqlens_k),
+        p=p[0] if len(p) == 1 else tuple(p),
+        return_lse=return_lse,
+        return_selection=return_selection,
+        **options,
+    )
+    found = iter(results if isinstance(results, tuple) else (results,))
+    o = next(found)
+    lse = next(found) if return_lse else _nothing(q, torch.float32)
+    counts, indices = found if return_selection else (_nothing(q, torch.int32), _nothing(q, torch.int32))
+    return o, lse, counts, indices
+
+
+def _block_sparse_attention_kernel(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    counts: torch.Tensor,
+    indices: torch.Tensor,
+    *,
+    cu_seqlens_q: Ends = None,
+    cu_seqlens_k: Ends = None,
+    return_lse: bool = False,
+    **options: Any,
+) -> Tuple[torch.Tensor, ...]:
+    ends = _pair(cu_seqlens_q, cu_seqlens_k)
+    results: Any = block_sparse_attention(q, k, v, counts, indices, cu_seqlens=ends, return_lse=return_lse, **options)
+    return results if return_lse else (results, _nothing(q, torch.float32))
+
+
+def _nothing(q: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return q.new_empty((0,), dtype=dtype)
+
+
+def _outputs(q: torch.Tensor, v: torch.Tensor, return_lse: bool) -> List[torch.Tensor]:
+    o = q.new_empty((*q.shape[:3], v.shape[3]))
+    return [o, q.new_empty(q.shape[:3], dtype=torch.float32) if return_lse else _nothing(q, torch.float32)]
+
+
+def _attention_fake(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    *,
+    cu_seqlens_q: Ends = None,
+    cu_seqlens_k: Ends = None,
+    block: Sequence[int] = (128, 128),
+    return_lse: bool = False,
+    p: Sequence[float] = (0.9,),
+    top_k: Optional[int] = None,
+    pooling: Sequence[int] = (8, 8, 1),
+    share: Optional[str] = None,
+    return_selection: bool = False,
+    **options: Any,
+) -> Tuple[torch.Tensor, ...]:
+    _pair(cu_seqlens_q, cu_seqlens_k)
+    outputs = _outputs(q, v, return_lse)
+    if not return_selection:
+        return (*outputs, _nothing(q, torch.int32), _nothing(q, torch.int32))
+    heads, kv_heads = q.shape[1], k.shape[1]
+    rule = Rule(pooling=(pooling[0], pooling[1], (*pooling, 1)[2]), share=share or "none", p=tuple(p), top_k=top_k)
+    rows = -(-q.shape[2] // block[0]) if cu_seqlens_q is None else q.shape[2] // block[0] + cu_seqlens_q.shape[0] - 1
+    counts = q.new_empty((q.shape[0], rule.selections(heads, kv_heads), rows), dtype=torch.int32)
+    return (*outputs, counts, counts.new_empty((*counts.shape, -(-k.shape[2] // block[1]))))
+
+
+def _block_sparse_attention_fake(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, counts: torch.Tensor, indices: torch.Tensor, *,
+    cu_seqlens_q: Ends = None, cu_seqlens_k: Ends = None, return_lse: bool = False, **options: Any,
+) -> Tuple[torch.Tensor, ...]:  # fmt: skip
+    _pair(cu_seqlens_q, cu_seqlens_k)
+    return tuple(_outputs(q, v, return_lse))
+
+
+def _without_gradient(name: str) -> Any:
+    """Above the kernels of devices, where gradients would be recorded: there is no backward pass, and the call says so, not
+    the backward pass that misses it."""
+    op = getattr(torch.ops.unisparse, name).default
+    names = [argument.name for argument in op._schema.arguments]
+
+    def below(*arguments: Any, **options: Any) -> Any:
+        expect_no_gradient({n: x for n, x in (*zip(names, arguments), *options.items()) if isinstance(x, torch.Tensor)})
+        with torch._C._AutoDispatchBelowAutograd():
+            return op(*arguments, **options)
+
+    return below
+
+
+for _name, _kernel, _fake in (
+    ("attention", _attention_kernel, _attention_fake),
+    ("block_sparse_attention", _block_sparse_attention_kernel, _block_sparse_attention_fake),
+):
+    register_fake(f"unisparse::{_name}", _fake, lib=_library)
+    for _device in ("CPU", "CUDA"):
+        _library.impl(_name, _kernel, _device)
+    _library.impl(_name, _without_gradient(_name), "Autograd")
+
+
+def _by_operator(q: Any, k: Any, v: Any, cu_seqlens: Any, return_lse: bool, return_selection: bool, *, p: Any, **options: Any) -> Any:
+    """The function `attention` by its operator, for those who trace it."""
+    ends = dict(zip(("cu_seqlens_q", "cu_seqlens_k"), ends_of(cu_seqlens)))
+    shares = list(p) if isinstance(p, (list, tuple)) else [p]
+    wanted = dict(return_lse=return_lse, return_selection=return_selection)
+    o, lse, counts, indices = torch.ops.unisparse.attention(q, k, v, p=shares, **ends, **wanted, **options)
+    results = (o, *((lse,) if return_lse else ()), *((counts, indices) if return_selection else ()))
+    return results if len(results) > 1 else o
+
+
+def _given_by_operator(q: Any, k: Any, v: Any, counts: Any, indices: Any, cu_seqlens: Any, return_lse: bool, **options: Any) -> Any:
+    ends = dict(zip(("cu_seqlens_q", "cu_seqlens_k"), ends_of(cu_seqlens)))
+    o, lse = torch.ops.unisparse.block_sparse_attention(q, k, v, counts, indices, return_lse=return_lse, **ends, **options)
+    return (o, lse) if return_lse else o
+
+
+functions.operators.update(attention=_by_operator, block_sparse_attention=_given_by_operator)
+functions.compiling = torch.compiler.is_compiling

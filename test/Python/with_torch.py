@@ -1,0 +1,210 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# REQUIRES: torch
+# RUN: rm -rf %t && env UNISPARSE_RUN=%unisparse_run %python %s %t
+"""The package with torch as it is, on the CPU: its tensors, their odd states, the operators, SDPA."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import unittest
+import warnings
+
+sys.dont_write_bytecode = True
+HERE = pathlib.Path(__file__).resolve().parent  # Out of the path: a test there is called cuda, as a module that torch imports.
+sys.path[:1] = [str(HERE / "Inputs"), str(HERE.parent.parent / "python")]
+TMP = pathlib.Path(sys.argv.pop())
+
+import torch
+
+import stubs
+import unisparse
+from unisparse import Status, _plan, _torch
+
+OPS = torch.ops.unisparse
+
+
+def qkv(hq=4, hkv=2, length=70, dtype=torch.float32, batch=1):
+    generator = torch.Generator().manual_seed(7)
+    return [torch.randn(batch, h, length, d, generator=generator).to(dtype) for h, d in ((hq, 16), (hkv, 16), (hkv, 8))]
+
+
+class WithTorch(unittest.TestCase):
+    def refused(self, message, status, call, *arguments, **options):
+        with self.assertRaises(unisparse.Error) as caught:
+            call(*arguments, **options)
+        self.assertIn(message, str(caught.exception))
+        self.assertEqual(caught.exception.status, status)
+
+    def test_cpu_tensors(self):
+        for dtype in (torch.float32, torch.float16, torch.bfloat16):
+            q, k, v = qkv(dtype=dtype)
+            o, lse, counts, indices = unisparse.attention(q, k, v, block=(32, 32), return_lse=True, return_selection=True)
+            self.assertEqual([x.dtype for x in (o, lse, counts, indices)], [dtype, torch.float32, torch.int32, torch.int32])
+            again, lse_again = unisparse.block_sparse_attention(q, k, v, counts, indices, block=(32, 32), return_lse=True)
+            self.assertTrue(torch.equal(o, again) and torch.equal(lse, lse_again))
+        q, k, v = qkv()
+        arrays = unisparse.attention(q.numpy(), k.numpy(), v.numpy(), p=0.5)
+        self.assertTrue(torch.equal(unisparse.attention(q, k, v, p=0.5), torch.from_numpy(arrays)))
+        strided = q.transpose(1, 2).contiguous().transpose(1, 2)
+        self.assertTrue(torch.equal(unisparse.attention(strided, k, v, p=0.5), torch.from_numpy(arrays)))
+        cu = torch.tensor([0, 30, 70], dtype=torch.int32)
+        packed = unisparse.attention(q, k, v, p=1.0, cu_seqlens=cu)
+        alone = unisparse.attention(q[:, :, 30:], k[:, :, 30:], v[:, :, 30:], p=1.0)
+        torch.testing.assert_close(packed[:, :, 30:], alone)
+        self.refused("[I8] to end with the length 70, got 69", Status.BAD_SHAPE, unisparse.attention, q, k, v,
+                     cu_seqlens=torch.tensor([0, 69], dtype=torch.int32))  # fmt: skip
+
+    def test_odd_states(self):
+        q, k, v = qkv()
+        negative = torch.complex(torch.zeros_like(v), v).conj().imag
+        self.assertTrue(negative.is_neg())
+        self.refused("v: expected a tensor without pending negation (x.resolve_neg()", Status.BAD_ARGUMENT, unisparse.attention, q, k, negative)
+        self.assertTrue(torch.equal(unisparse.attention(q, k, negative.resolve_neg()), unisparse.attention(q, k, -v)))
+        self.refused("k: expected a strided tensor", Status.BAD_SHAPE, unisparse.attention, q, k.to_sparse(), v)
+        self.refused("k: expected a tensor on cpu, got one on meta", Status.WRONG_DEVICE, unisparse.attention, q, k.to("meta"), v)
+        self.refused("q: expected a tensor on CUDA, got one on meta", Status.WRONG_DEVICE, unisparse.attention, q.to("meta"), k, v)
+        self.refused("q: expected [I1] float32, float16 or bfloat16, got torch.complex64", Status.BAD_SHAPE, unisparse.attention,
+                     *(x.to(torch.complex64) for x in (q, k, v)))  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            quantized = torch.quantize_per_tensor(v, 0.1, 0, torch.qint8)
+        self.refused("v: expected [I1] q's type torch.float32, got torch.qint8", Status.BAD_SHAPE, unisparse.attention, q, k, quantized)
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            fake = mode.from_tensor(q)
+        self.refused("q: expected a tensor with memory of its own", Status.BAD_ARGUMENT, unisparse.attention, fake, k, v)
+        self.refused("q: expected a tensor without gradient", Status.BAD_ARGUMENT, unisparse.attention, q.clone().requires_grad_(), k, v)
+        with torch.no_grad():
+            unisparse.attention(torch.nn.Parameter(q), k, v)
+
+    def test_sdpa(self):
+        q, k, v = qkv(length=70)
+        for options in (dict(enable_gqa=True), dict(enable_gqa=True, is_causal=True), dict(enable_gqa=True, scale=0.1)):
+            for queries in (q, q[:, :, :40]):
+                wanted = torch.nn.functional.scaled_dot_product_attention(queries, k, v, **options)
+                torch.testing.assert_close(unisparse.sdpa(queries, k, v, **options, p=1.0), wanted, atol=1e-5, rtol=1e-5)
+
+    def test_operators(self):
+        q, k, v = qkv()
+        for options in (dict(), dict(top_k=1), dict(p=[0.2, 0.4, 0.6, 0.8]), dict(share="group", pooling=[4, 4], agg="sum", causal=False)):
+            with self.subTest(**options):
+                options.update(block=[32, 32], return_lse=True, return_selection=True)
+                results = OPS.attention(q, k, v, **options)
+                for x, y in zip(results, unisparse.attention(q, k, v, **options)):
+                    self.assertTrue(torch.equal(x, y))
+                again = OPS.block_sparse_attention(q, k, v, *results[2:], block=[32, 32], causal=options.get("causal", True), return_lse=True)
+                self.assertTrue(torch.equal(again[0], results[0]) and torch.equal(again[1], results[1]))
+        o, lse, counts, indices = OPS.attention(q, k, v)
+        self.assertEqual([x.shape for x in (lse, counts, indices)], [(0,)] * 3)
+        self.assertEqual([x.dtype for x in (lse, counts, indices)], [torch.float32, torch.int32, torch.int32])
+        self.assertTrue(torch.equal(o, unisparse.attention(q, k, v)))
+
+    def test_opcheck(self):
+        q, k, v = qkv()
+        cu = torch.tensor([0, 30, 70], dtype=torch.int32)
+        every = dict(block=[32, 32], return_lse=True, return_selection=True)
+        for options in (
+            {},
+            every,
+            dict(**every, p=[0.2, 0.4, 0.6, 0.8], pooling=[8, 8, 2]),
+            dict(**every, share="group", cu_seqlens_q=cu, cu_seqlens_k=cu.clone()),
+        ):
+            with self.subTest(**options):
+                torch.library.opcheck(OPS.attention.default, (q, k, v), options)
+        selection = OPS.attention(q, k, v, **every)[2:]
+        torch.library.opcheck(OPS.block_sparse_attention.default, (q, k, v, *selection), dict(block=[32, 32]))
+        torch.library.opcheck(OPS.block_sparse_attention.default, (q, k, v, *selection), dict(block=[32, 32], return_lse=True))
+
+    def test_compiled(self):
+        """torch.compile keeps the operator whole, with lengths that change."""
+        q, k, v = qkv()
+        compiled = torch.compile(lambda q, k, v: OPS.attention(q * 2, k, v, block=[32, 32])[0] + 1, backend="aot_eager", fullgraph=True, dynamic=True)
+        for length in (70, 50):
+            part = [x[:, :, :length].contiguous() for x in (q, k, v)]
+            wanted = unisparse.attention(part[0] * 2, *part[1:], block=(32, 32)) + 1
+            self.assertTrue(torch.equal(compiled(*part), wanted))
+
+    def test_functions_compiled(self):
+        """Where torch.compile and torch.export look on, the functions are their operators."""
+        q, k, v = qkv()
+        cu = torch.tensor([0, 30, 70], dtype=torch.int32)
+
+        def whole(q, k, v):
+            o, lse, counts, indices = unisparse.attention(q, k, v, p=0.5, block=(32, 32), return_lse=True, return_selection=True)
+            again = unisparse.block_sparse_attention(q, k, v, counts, indices, block=(32, 32))
+            packed = unisparse.attention(q, k, v, p=(0.2, 0.4, 0.6, 0.8), cu_seqlens=cu)
+            return o * 2, lse, counts, again, packed, unisparse.sdpa(q, k, v, is_causal=True, enable_gqa=True, top_k=1)
+
+        class Module(torch.nn.Module):
+            forward = staticmethod(whole)
+
+        compiled = torch.compile(whole, backend="aot_eager", fullgraph=True)
+        exported = torch.export.export(Module(), (q, k, v)).module()
+        for x, y, z in zip(whole(q, k, v), compiled(q, k, v), exported(q, k, v)):
+            self.assertTrue(torch.equal(x, y) and torch.equal(x, z))
+
+    def test_operators_refuse(self):
+        q, k, v = qkv()
+        cu = torch.tensor([0, 70], dtype=torch.int32)
+        self.refused("cu_seqlens_k: expected [I8] a tensor, as cu_seqlens_q is one, got None", Status.BAD_ARGUMENT, OPS.attention, q, k, v,
+                     cu_seqlens_q=cu)  # fmt: skip
+        self.refused("p: expected [L3] shares in [0, 1], got 2.0", Status.BAD_ARGUMENT, OPS.attention, q, k, v, p=[2.0])
+        wanting = q.clone().requires_grad_()
+        no_backward = "q: expected a tensor without gradient, or torch.no_grad(): there is no backward pass, got requires_grad=True"
+        self.refused(no_backward, Status.BAD_ARGUMENT, OPS.attention, wanting, k, v)
+        counts = torch.zeros(1, 4, 1, dtype=torch.int32)
+        self.refused(no_backward, Status.BAD_ARGUMENT, OPS.block_sparse_attention, wanting, k, v, counts, counts[..., None])
+        with torch.no_grad():
+            self.assertTrue(torch.equal(OPS.attention(wanting, k, v)[0], unisparse.attention(q, k, v)))
+        with self.assertRaisesRegex(Exception, "there is no backward pass"):
+            torch.compile(OPS.attention, backend="aot_eager")(wanting, k, v)
+
+    def test_registered_when_asked(self):
+        """Where torch comes behind unisparse, importing unisparse.ops registers the operators."""
+        script = "import unisparse, torch; before = hasattr(torch.ops.unisparse, 'attention'); import unisparse.ops; print(before, torch.ops.unisparse.attention)"
+        environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent / "python")}
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+        self.assertEqual(done.stdout, "False unisparse.attention\n", done.stderr)
+
+    def test_plans(self):
+        """torch's own tensors as keys of plans; those of the CPU stand for CUDA's, a stub for the runtime."""
+        TMP.mkdir(parents=True)
+        os.environ.update(
+            UNISPARSE_RT=str(stubs.runtime(TMP)),
+            UNISPARSE_COMPILE=str(stubs.compiler(TMP / "unisparse-compile")),
+            UNISPARSE_CACHE=str(TMP / "cache"),
+            UNISPARSE_ARTIFACTS="",
+            FAKE_COMPILE_LOG=str(TMP / "compile.log"),
+            STUB_LOG=str(TMP / "stub.log"),
+        )
+        device, stream, _torch.DEVICE_TYPE, _torch.stream_of = _torch.DEVICE_TYPE, _torch.stream_of, "cpu", lambda torch, device: 5
+        try:
+            q, k, v = qkv(dtype=torch.bfloat16)
+            for _ in range(2):
+                o = unisparse.attention(q, k, v)
+            log = (TMP / "stub.log").read_text().splitlines()
+            self.assertEqual(len([line for line in log if line.startswith("prepare")]), 3)
+            self.assertEqual([line for line in log if line.startswith("stream")], ["stream 0x5"] * 2)
+            self.assertIn(f"output {hex(o.data_ptr())} 2 [1/2240 4/560 70/8 8/1]", log)
+            # What is like it in sizes and no more has a plan of its own, or is refused.
+            self.assertIsNone(_plan.known(_plan.key("attention", (q.transpose(1, 2).contiguous().transpose(1, 2), k, v), ())))
+            negative = torch.complex(torch.zeros_like(v.float()), v.float()).conj().imag
+            q, k = q.float(), k.float()
+            unisparse.attention(q, k, v.float())
+            self.refused("v: expected a tensor without pending negation", Status.BAD_ARGUMENT, unisparse.attention, q, k, negative)
+            self.refused("p: expected a finite number", Status.BAD_ARGUMENT, unisparse.attention, q, k, v.float(), p=torch.tensor([0.1, float("nan")]))
+            p = torch.tensor(0.5)
+            unisparse.attention(q, k, v.float(), p=p)
+            p.fill_(2)
+            self.refused("p: expected [L3] shares", Status.BAD_ARGUMENT, unisparse.attention, q, k, v.float(), p=p)
+        finally:
+            _torch.DEVICE_TYPE, _torch.stream_of = device, stream
+            _plan.forget()
+
+
+if __name__ == "__main__":
+    unittest.main()
