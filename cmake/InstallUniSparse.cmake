@@ -15,6 +15,10 @@ install(DIRECTORY ${UniSparse_SOURCE_DIR}/include/unisparse DESTINATION ${CMAKE_
 install(DIRECTORY ${UniSparse_BINARY_DIR}/include/unisparse DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT unisparse-dev
   FILES_MATCHING PATTERN "*.inc" PATTERN "*.h" PATTERN "CMakeFiles" EXCLUDE)
 
+# unisparse/Target/Artifact.h includes them.
+install(FILES ${UniSparse_SOURCE_DIR}/runtime/include/unisparse-rt/format.h
+  ${UniSparse_SOURCE_DIR}/runtime/include/unisparse-rt/unisparse.h
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/unisparse-rt COMPONENT unisparse-dev)
 install(EXPORT UniSparseTargets NAMESPACE UniSparse:: DESTINATION ${package_dir} COMPONENT unisparse-dev)
 set(UNISPARSE_PLUGIN_NAME UniSparsePlugin${CMAKE_SHARED_MODULE_SUFFIX})
 configure_package_config_file(${UniSparse_SOURCE_DIR}/cmake/UniSparseConfig.cmake.in

@@ -3,8 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "FileErrors.h"
+#include "unisparse/Support/Printable.h"
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/Support/JSON.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -26,11 +26,7 @@ Error files::fail(StringRef path, const Twine &what, const Twine &expected,
 std::string files::quote(StringRef name) {
   constexpr size_t maxLength = 80;
   bool cut = name.size() > maxLength;
-  std::string text = "'" + json::fixUTF8(name.take_front(maxLength));
-  for (char &c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      c = '?';
-  return text + (cut ? "...'" : "'");
+  return "'" + printable(name.take_front(maxLength)) + (cut ? "...'" : "'");
 }
 
 std::string files::formatShape(ArrayRef<int64_t> shape) {

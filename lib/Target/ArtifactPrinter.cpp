@@ -4,6 +4,7 @@
 
 // Artifacts for people.
 #include "unisparse/Target/Artifact.h"
+#include "unisparse/Support/Printable.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
@@ -217,8 +218,29 @@ private:
   const Artifact &a;
   raw_ostream &os;
 };
+
+/// The strings of a file go to terminals.
+Artifact printableNames(Artifact a) {
+  auto clean = [](auto &...texts) { ((texts = printable(texts)), ...); };
+  clean(a.producer, a.entry);
+  for (std::string &symbol : a.symbols)
+    clean(symbol);
+  for (Input &i : a.inputs)
+    clean(i.name);
+  for (Output &o : a.outputs)
+    clean(o.name);
+  for (Check &c : a.checks)
+    clean(c.label, c.leftName, c.rightName);
+  for (Variant &v : a.variants) {
+    clean(v.chip);
+    for (Step &s : v.steps)
+      clean(s.kernel, s.schedule);
+  }
+  return a;
+}
 } // namespace
 
 void artifact::print(const Artifact &artifact, raw_ostream &os) {
-  Printer(artifact, os).print();
+  Artifact shown = printableNames(artifact);
+  Printer(shown, os).print();
 }

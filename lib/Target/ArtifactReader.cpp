@@ -16,8 +16,6 @@ using namespace unisparse;
 using namespace unisparse::artifact;
 
 namespace {
-constexpr size_t kHeaderBytes = 24;
-
 uint32_t bytesOf(Element element) {
   return element == Element::F32 || element == Element::I32 ? 4 : 2;
 }
@@ -33,19 +31,18 @@ public:
     Artifact a;
     a.producer = string("producer");
     a.entry = string("entry");
-    list(a.symbols, 4, kMaxTensors * kMaxRank,
-         [&] { return string("size name"); });
+    list(a.symbols, kMaxSymbols, [&] { return string("size name"); });
     symbols = a.symbols.size();
-    list(a.inputs, 16, kMaxTensors, [&] { return input(); });
+    list(a.inputs, kMaxTensors, [&] { return input(); });
     for (const Input &i : a.inputs)
       ranks.push_back(i.dims.size());
     checkSymbolsOccur(a);
-    list(a.outputs, 12, kMaxTensors, [&] { return output(); });
+    list(a.outputs, kMaxTensors, [&] { return output(); });
     outputs = a.outputs.size();
     allowDevice = false;
-    list(a.checks, 16, kMaxChecks, [&] { return check(); });
+    list(a.checks, kMaxChecks, [&] { return check(); });
     allowDevice = true;
-    list(a.variants, 40, kMaxVariants, [&] { return variant(); });
+    list(a.variants, kMaxVariants, [&] { return variant(); });
     expect(!a.variants.empty(), "at least one variant", "none");
     expect(at == body.size(), "the body to end here",
            formatv("{0} bytes more", body.size() - at));
@@ -105,12 +102,11 @@ private:
     return failed() ? std::string() : text.str();
   }
 
-  /// A count and that many records of at least `least` bytes each.
+  /// A count and that many records; at most so many, the body permitting.
   template <typename T, typename Read>
-  void list(std::vector<T> &records, uint64_t least, uint64_t most, Read read) {
+  void list(std::vector<T> &records, uint64_t most, Read read) {
     uint32_t count = u32("count");
-    uint64_t room = std::min<uint64_t>(most, (body.size() - at) / least);
-    if (!expect(count <= room, "a count of at most " + Twine(room),
+    if (!expect(count <= most, "a count of at most " + Twine(most),
                 Twine(count)))
       return;
     for (uint32_t i = 0; i < count && !failed(); ++i)
@@ -126,8 +122,9 @@ private:
       expect(t.value >= 0 && t.value < symbols, "a symbol", Twine(t.value));
       return;
     case TermOp::Stride:
-      expect(t.value >= 0 && t.value / 8 < static_cast<int64_t>(ranks.size()) &&
-                 t.value % 8 < ranks[t.value / 8],
+      expect(t.value >= 0 &&
+                 t.value / kStrideBase < static_cast<int64_t>(ranks.size()) &&
+                 t.value % kStrideBase < ranks[t.value / kStrideBase],
              "a dimension of an input", Twine(t.value));
       return;
     case TermOp::Device:
@@ -168,7 +165,7 @@ private:
     Input i;
     i.name = string("input name");
     i.element = choice(Element::I32, "element");
-    list(i.dims, 8, kMaxRank, [&] {
+    list(i.dims, kMaxRank, [&] {
       int64_t dim = number<int64_t>("dim");
       expect(dim >= -symbols, "a size or a symbol", Twine(dim));
       return dim;
@@ -189,7 +186,7 @@ private:
     Output o;
     o.name = string("output name");
     o.element = choice(Element::I32, "element");
-    list(o.sizes, 16, kMaxRank, [&] { return expr(); });
+    list(o.sizes, kMaxRank, [&] { return expr(); });
     return o;
   }
 
@@ -220,13 +217,13 @@ private:
     TensorMap m;
     m.buffer = buffer();
     m.element = choice(Element::I32, "element");
-    list(m.sizes, 16, kMaxMapRank, [&] { return expr(); });
+    list(m.sizes, kMaxMapRank, [&] { return expr(); });
     size_t rank = m.sizes.size();
     expect(rank >= 1, "a map of at least one dimension", "none");
     for (size_t i = 1; i < rank && !failed(); ++i)
       m.strides.push_back(expr());
     for (size_t i = 0; i < rank && !failed(); ++i)
-      m.box.push_back(within(1, 256, "box"));
+      m.box.push_back(within(1, kMaxBox, "box"));
     m.swizzle = choice(Swizzle::B128, "swizzle");
     if (!failed())
       checkBox(m);
@@ -236,7 +233,7 @@ private:
   /// The rules of cuTensorMapEncodeTiled that sizes do not decide.
   void checkBox(const TensorMap &m) {
     uint32_t row = m.box[0] * bytesOf(m.element);
-    expect(row % 16 == 0, "a box with rows of a multiple of 16 bytes",
+    expect(row % kMapAlignment == 0, "a box with rows of a multiple of 16 bytes",
            Twine(row));
     uint32_t span = 16u << static_cast<uint32_t>(m.swizzle);
     expect(m.swizzle == Swizzle::None || row <= span,
@@ -287,8 +284,8 @@ private:
     expect(threads <= kMaxThreads,
            "at most " + Twine(kMaxThreads) + " threads in a block",
            Twine(threads));
-    s.sharedBytes = within(0, INT32_MAX, "shared memory");
-    list(s.arguments, 8, kMaxArguments, [&] { return argument(); });
+    s.sharedBytes = within(0, kMaxSharedBytes, "shared memory");
+    list(s.arguments, kMaxArguments, [&] { return argument(); });
     size_t maps = count_if(s.arguments, [](const Argument &a) {
       return a.kind == Argument::Kind::Map;
     });
@@ -300,14 +297,14 @@ private:
   Variant variant() {
     Variant v;
     v.chip = string("chip");
-    v.capability = within(10, 9999, "capability");
+    v.capability = within(kLeastCapability, kMaxCapability, "capability");
     v.exact = within(0, 1, "exact");
     v.kind = choice(ImageKind::MachineCode, "kind of image");
     v.leastDriver = within(0, INT32_MAX, "driver version");
     v.image = take(number<uint64_t>("image size"), "image").str();
-    list(v.workspace, 16, kMaxBuffers, [&] { return expr(); });
+    list(v.workspace, kMaxBuffers, [&] { return expr(); });
     workspaces = v.workspace.size();
-    list(v.steps, 16, kMaxSteps, [&] { return step(); });
+    list(v.steps, kMaxSteps, [&] { return step(); });
     return v;
   }
 

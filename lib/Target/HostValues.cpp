@@ -91,7 +91,8 @@ LogicalResult HostValues::defineInput(BlockArgument memref, uint32_t index,
   Memref &entry = memrefs[memref];
   entry.hasOwnStrides = true;
   for (int64_t i = 0; i + 1 < type.getRank(); ++i)
-    entry.strides[i] = {{TermOp::Stride, 8 * int64_t(index) + i}};
+    entry.strides[i] = {
+        {TermOp::Stride, artifact::kStrideBase * int64_t(index) + i}};
   return success();
 }
 

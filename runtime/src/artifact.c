@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 2, HEADER_BYTES = 24 };
-
 /* More than any set of kernels, and a stop for files without an end. */
 static const size_t most_file_bytes = (size_t)1 << 30;
 
@@ -48,26 +46,28 @@ static uint32_t crc32_of(const unsigned char *bytes, size_t size) {
 }
 
 static unisparse_status check_header(usrt_reader *reader) {
-  static const char magic[8] = {'U', 'N', 'I', 'S', 'P', 'A', 'R', 'S'};
+  enum { MAGIC_BYTES = sizeof UNISPARSE_FORMAT_MAGIC - 1 };
   size_t size = (size_t)(reader->end - reader->begin);
-  if (size < sizeof magic || memcmp(reader->begin, magic, sizeof magic) != 0)
-    return usrt_bad(reader, "expected the 8 bytes UNISPARS, got %s",
-                    size < sizeof magic ? "fewer bytes" : "others");
-  reader->at += sizeof magic;
+  if (size < MAGIC_BYTES ||
+      memcmp(reader->begin, UNISPARSE_FORMAT_MAGIC, MAGIC_BYTES) != 0)
+    return usrt_bad(reader, "expected the %d bytes %s, got %s", MAGIC_BYTES,
+                    UNISPARSE_FORMAT_MAGIC,
+                    size < MAGIC_BYTES ? "fewer bytes" : "others");
+  reader->at += MAGIC_BYTES;
   uint32_t version, crc;
   uint64_t bytes;
   USRT_TRY(usrt_take_u32(reader, "version", &version));
-  if (version != VERSION)
+  if (version != UNISPARSE_FORMAT_VERSION)
     return usrt_fail(UNISPARSE_BAD_VERSION,
                      "artifact: expected version %d of the format, got "
                      "%" PRIu32,
-                     VERSION, version);
+                     UNISPARSE_FORMAT_VERSION, version);
   USRT_TRY(usrt_take_u32(reader, "crc32", &crc));
   USRT_TRY(usrt_take_u64(reader, "bytes of body", &bytes));
-  if (bytes != size - HEADER_BYTES)
+  if (bytes != size - UNISPARSE_FORMAT_HEADER_BYTES)
     return usrt_bad(reader,
                     "expected a body of %" PRIu64 " bytes, got %zu bytes",
-                    bytes, size - HEADER_BYTES);
+                    bytes, size - UNISPARSE_FORMAT_HEADER_BYTES);
   uint32_t actual = crc32_of(reader->at, (size_t)bytes);
   if (actual != crc)
     return usrt_bad(reader,
@@ -75,6 +75,8 @@ static unisparse_status check_header(usrt_reader *reader) {
                     crc, actual);
   return UNISPARSE_OK;
 }
+
+int32_t unisparse_format_version(void) { return UNISPARSE_FORMAT_VERSION; }
 
 unisparse_status unisparse_artifact_read(const void *bytes, size_t size,
                                          unisparse_artifact **artifact) {
@@ -225,7 +227,7 @@ unisparse_status unisparse_artifact_output(const unisparse_artifact *artifact,
   out->rank = output->rank;
   for (int32_t i = 0; i < output->rank; ++i) {
     const usrt_expression *size = &output->sizes[i];
-    bool constant = size->count == 1 && size->ops[0].code == USRT_CONSTANT &&
+    bool constant = size->count == 1 && size->ops[0].code == UNISPARSE_TERM_CONSTANT &&
                     size->ops[0].value >= 0;
     out->sizes[i] = constant ? size->ops[0].value : -1;
   }

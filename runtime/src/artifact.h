@@ -9,40 +9,12 @@
 #define UNISPARSE_RT_SRC_ARTIFACT_H
 
 #include "reader.h"
+#include "unisparse-rt/format.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 
-/* Most that an artifact may have. They bound the stack of a launch, which
- * allocates nothing; docs/Artifact.md lists them. */
-enum {
-  USRT_MAX_TENSORS = 32, /* inputs, and as many outputs */
-  USRT_MAX_SYMBOLS = USRT_MAX_TENSORS * UNISPARSE_MAX_RANK,
-  USRT_MAX_CHECKS = 1024,
-  USRT_MAX_VARIANTS = 64,
-  USRT_MAX_BUFFERS = 128,
-  USRT_MAX_STEPS = 1024,
-  USRT_MAX_ARGUMENTS = 128,
-  USRT_MAX_MAPS = 16, /* of one launch */
-  USRT_MAX_OPS = 64,
-  USRT_MAX_MAP_RANK = 5
-};
-
-typedef enum usrt_op_code {
-  USRT_CONSTANT = 0,
-  USRT_SYMBOL = 1,
-  USRT_STRIDE = 2,
-  USRT_FACT = 3,
-  USRT_ADD = 4,
-  USRT_SUB = 5,
-  USRT_MUL = 6,
-  USRT_FLOORDIV = 7,
-  USRT_CEILDIV = 8,
-  USRT_MIN = 9,
-  USRT_MAX = 10
-} usrt_op_code;
-
 typedef struct usrt_op {
-  usrt_op_code code;
+  unisparse_term code;
   int64_t value;
 } usrt_op;
 
@@ -67,27 +39,15 @@ typedef struct usrt_output {
   usrt_expression sizes[UNISPARSE_MAX_RANK];
 } usrt_output;
 
-typedef enum usrt_relation {
-  USRT_EQUAL = 0,
-  USRT_AT_MOST = 1,
-  USRT_MULTIPLE_OF = 2
-} usrt_relation;
-
 typedef struct usrt_check {
   const char *label;
   usrt_expression left, right;
-  usrt_relation relation;
+  unisparse_relation relation;
   const char *left_name, *right_name;
 } usrt_check;
 
-typedef enum usrt_buffer_kind {
-  USRT_INPUT = 0,
-  USRT_OUTPUT = 1,
-  USRT_WORKSPACE = 2
-} usrt_buffer_kind;
-
 typedef struct usrt_buffer {
-  usrt_buffer_kind kind;
+  unisparse_buffer kind;
   uint32_t index;
 } usrt_buffer;
 
@@ -96,22 +56,14 @@ typedef struct usrt_map {
   usrt_buffer buffer;
   unisparse_element element;
   uint32_t rank;
-  usrt_expression sizes[USRT_MAX_MAP_RANK];
-  usrt_expression strides[USRT_MAX_MAP_RANK - 1];
-  uint32_t box[USRT_MAX_MAP_RANK];
+  usrt_expression sizes[UNISPARSE_MAX_MAP_RANK];
+  usrt_expression strides[UNISPARSE_MAX_MAP_RANK - 1];
+  uint32_t box[UNISPARSE_MAX_MAP_RANK];
   uint32_t swizzle;
 } usrt_map;
 
-typedef enum usrt_argument_kind {
-  USRT_ADDRESS = 0,
-  USRT_I32 = 1,
-  USRT_I64 = 2,
-  USRT_BITS = 3, /* of an f32 */
-  USRT_TENSOR_MAP = 4
-} usrt_argument_kind;
-
 typedef struct usrt_argument {
-  usrt_argument_kind kind;
+  unisparse_argument kind;
   union {
     usrt_buffer buffer;
     usrt_expression expression;
@@ -121,7 +73,7 @@ typedef struct usrt_argument {
 } usrt_argument;
 
 typedef struct usrt_launch {
-  const char *kernel;
+  const char *symbol, *kernel; /* in the image; for people */
   const char *schedule; /* empty where it has none */
   usrt_expression grid[3];
   uint32_t block[3];

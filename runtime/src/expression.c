@@ -6,25 +6,25 @@
 #include "program.h"
 
 /* Whether a operation b overflows; *result is the value where it does not. */
-static bool overflows(usrt_op_code code, int64_t a, int64_t b,
+static bool overflows(unisparse_term code, int64_t a, int64_t b,
                       int64_t *result) {
   switch (code) {
-  case USRT_ADD:
+  case UNISPARSE_TERM_ADD:
     return __builtin_add_overflow(a, b, result);
-  case USRT_SUB:
+  case UNISPARSE_TERM_SUB:
     return __builtin_sub_overflow(a, b, result);
-  case USRT_MUL:
+  case UNISPARSE_TERM_MUL:
     return __builtin_mul_overflow(a, b, result);
-  case USRT_FLOORDIV: /* of a divisor above 0, as C rounds towards 0 */
+  case UNISPARSE_TERM_FLOORDIV: /* of a divisor above 0, as C rounds towards 0 */
     *result = a / b - (a % b < 0);
     return false;
-  case USRT_CEILDIV:
+  case UNISPARSE_TERM_CEILDIV:
     *result = a / b + (a % b > 0);
     return false;
-  case USRT_MIN:
+  case UNISPARSE_TERM_MIN:
     *result = a < b ? a : b;
     return false;
-  case USRT_MAX:
+  case UNISPARSE_TERM_MAX:
     *result = a > b ? a : b;
     return false;
   default:
@@ -34,11 +34,11 @@ static bool overflows(usrt_op_code code, int64_t a, int64_t b,
 
 static int64_t leaf(const usrt_op *op, const usrt_frame *frame) {
   switch (op->code) {
-  case USRT_SYMBOL:
+  case UNISPARSE_TERM_SYMBOL:
     return frame->symbols[op->value];
-  case USRT_STRIDE:
+  case UNISPARSE_TERM_STRIDE:
     return frame->inputs[op->value / 8].strides[op->value % 8];
-  case USRT_FACT:
+  case UNISPARSE_TERM_FACT:
     return frame->multiprocessors;
   default:
     return op->value;
@@ -47,16 +47,16 @@ static int64_t leaf(const usrt_op *op, const usrt_frame *frame) {
 
 const char *usrt_evaluate(const usrt_expression *expression,
                           const usrt_frame *frame, int64_t *value) {
-  int64_t stack[USRT_MAX_OPS];
+  int64_t stack[UNISPARSE_MAX_TERMS];
   uint32_t depth = 0; /* loading the artifact checked that it stays in range */
   for (uint32_t i = 0; i < expression->count; ++i) {
     const usrt_op *op = &expression->ops[i];
-    if (op->code < USRT_ADD) {
+    if (op->code < UNISPARSE_TERM_ADD) {
       stack[depth++] = leaf(op, frame);
       continue;
     }
     int64_t right = stack[--depth], left = stack[depth - 1];
-    bool divides = op->code == USRT_FLOORDIV || op->code == USRT_CEILDIV;
+    bool divides = op->code == UNISPARSE_TERM_FLOORDIV || op->code == UNISPARSE_TERM_CEILDIV;
     if (divides && right <= 0)
       return right == 0 ? "divides by 0" : "divides by a negative number";
     if (overflows(op->code, left, right, &stack[depth - 1]))

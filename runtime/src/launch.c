@@ -62,24 +62,39 @@ typedef struct usrt_call {
 
 /* What cuLaunchKernel reads before it returns. */
 typedef struct usrt_arguments {
-  CUtensorMap maps[USRT_MAX_MAPS];
-  uint64_t values[USRT_MAX_ARGUMENTS];
-  void *pointers[USRT_MAX_ARGUMENTS];
+  CUtensorMap maps[UNISPARSE_MAX_MAPS];
+  uint64_t values[UNISPARSE_MAX_ARGUMENTS];
+  void *pointers[UNISPARSE_MAX_ARGUMENTS];
 } usrt_arguments;
 
 static void *address_of(const usrt_call *call, usrt_buffer buffer) {
   switch (buffer.kind) {
-  case USRT_INPUT:
+  case UNISPARSE_BUFFER_INPUT:
     return call->inputs[buffer.index].data;
-  case USRT_OUTPUT:
+  case UNISPARSE_BUFFER_OUTPUT:
     return call->outputs[buffer.index].data;
-  case USRT_WORKSPACE:
+  case UNISPARSE_BUFFER_WORKSPACE:
     break;
   }
   /* Null where the whole workspace may be: then no buffer has a byte. */
   return call->workspace
              ? call->workspace + call->frame->buffer_offsets[buffer.index]
              : NULL;
+}
+
+/* A map needs memory of the device even where nothing of it will be read, which
+ * a tensor without elements may lack. Null where no tensor has any. */
+static void *any_memory(const usrt_call *call) {
+  const unisparse_artifact *artifact = call->program->artifact;
+  if (call->workspace && call->frame->workspace > 0)
+    return call->workspace;
+  for (uint32_t i = 0; i < artifact->output_count; ++i)
+    if (call->frame->outputs[i].bytes > 0)
+      return call->outputs[i].data;
+  for (uint32_t i = 0; i < artifact->input_count; ++i)
+    if (call->frame->inputs[i].bytes > 0)
+      return call->inputs[i].data;
+  return call->workspace;
 }
 
 static int map_type(unisparse_element element) {
@@ -99,15 +114,13 @@ static int map_type(unisparse_element element) {
 static unisparse_status encode_map(const usrt_call *call,
                                    const usrt_launch *launch, uint32_t index,
                                    CUtensorMap *encoded) {
-  static const uint32_t ones[USRT_MAX_MAP_RANK] = {1, 1, 1, 1, 1};
+  static const uint32_t ones[UNISPARSE_MAX_MAP_RANK] = {1, 1, 1, 1, 1};
   const usrt_map *map = launch->arguments[index].map;
-  uint64_t sizes[USRT_MAX_MAP_RANK], strides[USRT_MAX_MAP_RANK];
+  uint64_t sizes[UNISPARSE_MAX_MAP_RANK], strides[UNISPARSE_MAX_MAP_RANK];
   USRT_TRY(usrt_map_shape(launch, map, call->frame, sizes, strides));
-  /* A map needs memory of the device even where nothing of it will be read: a
-   * tensor without elements may have none, the workspace is. */
-  void *address = address_of(call, map->buffer);
-  if (!address)
-    address = call->workspace;
+  void *address = usrt_buffer_bytes(call->frame, map->buffer) > 0
+                      ? address_of(call, map->buffer)
+                      : any_memory(call);
   /* The next columns of a row are fetched by another copy: 256 bytes bring
    * them into the L2 too. */
   CUresult error = call->program->encode(
@@ -130,22 +143,22 @@ static unisparse_status set_arguments(const usrt_call *call,
     int64_t integer;
     int32_t narrow;
     switch (argument->kind) {
-    case USRT_ADDRESS:
+    case UNISPARSE_ARGUMENT_ADDRESS:
       *value = (uintptr_t)address_of(call, argument->buffer);
       break;
-    case USRT_I32:
+    case UNISPARSE_ARGUMENT_I32:
       USRT_TRY(usrt_integer(launch, i, call->frame, &integer));
       narrow = (int32_t)integer;
       memcpy(value, &narrow, sizeof narrow);
       break;
-    case USRT_I64:
+    case UNISPARSE_ARGUMENT_I64:
       USRT_TRY(usrt_integer(launch, i, call->frame, &integer));
       *value = (uint64_t)integer;
       break;
-    case USRT_BITS:
+    case UNISPARSE_ARGUMENT_F32:
       memcpy(value, &argument->bits, sizeof argument->bits);
       break;
-    case USRT_TENSOR_MAP:
+    case UNISPARSE_ARGUMENT_MAP:
       arguments->pointers[i] = &arguments->maps[maps];
       USRT_TRY(encode_map(call, launch, i, &arguments->maps[maps++]));
       break;
@@ -182,10 +195,11 @@ static unisparse_status run_fill(const usrt_call *call, const usrt_fill *fill) {
   CUresult error = call->program->driver->memset_d32(
       (CUdeviceptr)(uintptr_t)address_of(call, fill->buffer), fill->word, words,
       call->stream);
-  return usrt_driver_check(
-      call->program->driver, "cuMemsetD32Async", error, "fill of %s %" PRIu32,
-      fill->buffer.kind == USRT_OUTPUT ? "output" : "workspace buffer",
-      fill->buffer.index);
+  bool output = fill->buffer.kind == UNISPARSE_BUFFER_OUTPUT;
+  return usrt_driver_check(call->program->driver, "cuMemsetD32Async", error,
+                           "fill of %s %" PRIu32,
+                           output ? "output" : "workspace buffer",
+                           fill->buffer.index);
 }
 
 static unisparse_status run_steps(const usrt_call *call) {

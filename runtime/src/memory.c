@@ -17,7 +17,7 @@ typedef struct usrt_region {
 } usrt_region;
 
 /* All of a call's: inputs, outputs, workspace. */
-enum { MAX_REGIONS = 2 * USRT_MAX_TENSORS + 1 };
+enum { MAX_REGIONS = 2 * UNISPARSE_MAX_TENSORS + 1 };
 
 /* Memory of no bytes has no address, and is left out. */
 static void add_region(usrt_region *regions, uint32_t *count,

@@ -10,42 +10,83 @@
 /* Bytes of the smallest record of each kind. */
 enum { STRING = 4, OP = 12, EXPRESSION = 4 + OP, TENSOR = STRING + 8 };
 
+/* A leaf's operand has to exist; an operator has none beside the stack. */
+static unisparse_status check_op(const usrt_parser *parser, const char *what,
+                                 bool facts, const usrt_op *op) {
+  const usrt_reader *reader = &parser->reader;
+  const unisparse_artifact *artifact = parser->artifact;
+  int64_t value = op->value, input = value / UNISPARSE_STRIDE_BASE;
+  switch (op->code) {
+  case UNISPARSE_TERM_CONSTANT:
+    return UNISPARSE_OK;
+  case UNISPARSE_TERM_SYMBOL:
+    if (value < 0 || value >= artifact->symbol_count)
+      return usrt_bad(reader,
+                      "%s: expected a symbol below %" PRIu32 ", got %" PRId64,
+                      what, artifact->symbol_count, value);
+    return UNISPARSE_OK;
+  case UNISPARSE_TERM_STRIDE:
+    if (value < 0 || input >= artifact->input_count ||
+        value % UNISPARSE_STRIDE_BASE >= artifact->inputs[input].rank)
+      return usrt_bad(reader,
+                      "%s: expected a stride of an input, got number %" PRId64,
+                      what, value);
+    return UNISPARSE_OK;
+  case UNISPARSE_TERM_FACT:
+    if (!facts || value != 0)
+      return usrt_bad(reader, "%s: expected %s, got fact %" PRId64, what,
+                      facts ? "fact 0 of a device" : "no fact of a device",
+                      value);
+    return UNISPARSE_OK;
+  default:
+    if (value != 0)
+      return usrt_bad(reader,
+                      "%s: expected 0 beside an operator, got %" PRId64, what,
+                      value);
+    return UNISPARSE_OK;
+  }
+}
+
+/* That the operands of ops[i] are there; *depth is how many values are. */
+static unisparse_status check_operands(const usrt_parser *parser,
+                                       const char *what, const usrt_op *ops,
+                                       uint32_t i, uint32_t *depth) {
+  unisparse_term code = ops[i].code;
+  if (code < UNISPARSE_TERM_ADD) {
+    ++*depth;
+    return UNISPARSE_OK;
+  }
+  if (*depth < 2)
+    return usrt_bad(&parser->reader,
+                    "%s: expected 2 operands, got %" PRIu32, what, *depth);
+  --*depth;
+  const usrt_op *right = &ops[i - 1];
+  bool divides =
+      code == UNISPARSE_TERM_FLOORDIV || code == UNISPARSE_TERM_CEILDIV;
+  if (divides && right->code == UNISPARSE_TERM_CONSTANT && right->value <= 0)
+    return usrt_bad(&parser->reader,
+                    "%s: expected a divisor above 0, got %" PRId64, what,
+                    right->value);
+  return UNISPARSE_OK;
+}
+
 unisparse_status usrt_parse_expression(usrt_parser *parser, const char *what,
                                        bool facts,
                                        usrt_expression *expression) {
   usrt_reader *reader = &parser->reader;
-  const unisparse_artifact *artifact = parser->artifact;
   uint32_t count;
-  USRT_TRY(usrt_take_range(reader, what, 1, USRT_MAX_OPS, &count));
+  USRT_TRY(usrt_take_range(reader, what, 1, UNISPARSE_MAX_TERMS, &count));
   usrt_op *ops = usrt_allocate(&parser->artifact->arena, count, sizeof *ops);
   if (!ops)
     return UNISPARSE_NO_MEMORY;
   uint32_t depth = 0;
   for (uint32_t i = 0; i < count; ++i) {
     uint32_t code;
-    int64_t value;
-    USRT_TRY(usrt_take_range(reader, what, 0, USRT_MAX, &code));
-    USRT_TRY(usrt_take_i64(reader, what, &value));
-    if (code == USRT_SYMBOL && (value < 0 || value >= artifact->symbol_count))
-      return usrt_bad(reader,
-                      "%s: expected a symbol below %" PRIu32 ", got %" PRId64,
-                      what, artifact->symbol_count, value);
-    if (code == USRT_STRIDE &&
-        (value < 0 || value / 8 >= artifact->input_count ||
-         value % 8 >= artifact->inputs[value / 8].rank))
-      return usrt_bad(reader,
-                      "%s: expected a stride of an input, got number %" PRId64,
-                      what, value);
-    if (code == USRT_FACT && (!facts || value != 0))
-      return usrt_bad(reader, "%s: expected %s, got fact %" PRId64, what,
-                      facts ? "fact 0 of a device" : "no fact of a device",
-                      value);
-    if (code >= USRT_ADD && depth < 2)
-      return usrt_bad(reader, "%s: expected 2 operands, got %" PRIu32, what,
-                      depth);
-    depth = code >= USRT_ADD ? depth - 1 : depth + 1;
-    ops[i].code = (usrt_op_code)code;
-    ops[i].value = value;
+    USRT_TRY(usrt_take_range(reader, what, 0, UNISPARSE_TERM_MAX, &code));
+    ops[i].code = (unisparse_term)code;
+    USRT_TRY(usrt_take_i64(reader, what, &ops[i].value));
+    USRT_TRY(check_op(parser, what, facts, &ops[i]));
+    USRT_TRY(check_operands(parser, what, ops, i, &depth));
   }
   if (depth != 1)
     return usrt_bad(reader, "%s: expected 1 value, got %" PRIu32, what, depth);
@@ -88,16 +129,16 @@ static unisparse_status parse_input(usrt_parser *parser, usrt_input *input,
     bound[symbol] = true;
   }
   uint32_t layout;
-  USRT_TRY(usrt_take_range(reader, "layout", 0, 1, &layout));
-  input->strided = layout == 1;
+  USRT_TRY(usrt_take_range(reader, "layout", 0, UNISPARSE_LAYOUT_ROWS, &layout));
+  input->strided = layout == UNISPARSE_LAYOUT_ROWS;
   return UNISPARSE_OK;
 }
 
 static unisparse_status parse_inputs(usrt_parser *parser) {
   unisparse_artifact *artifact = parser->artifact;
-  bool bound[USRT_MAX_SYMBOLS] = {false};
+  bool bound[UNISPARSE_MAX_SYMBOLS] = {false};
   USRT_TRY(usrt_take_count(&parser->reader, "number of inputs",
-                           USRT_MAX_TENSORS, TENSOR + 4,
+                           UNISPARSE_MAX_TENSORS, TENSOR + 4,
                            &artifact->input_count));
   artifact->inputs = usrt_allocate(&artifact->arena, artifact->input_count,
                                    sizeof *artifact->inputs);
@@ -117,7 +158,7 @@ static unisparse_status parse_inputs(usrt_parser *parser) {
 static unisparse_status parse_outputs(usrt_parser *parser) {
   unisparse_artifact *artifact = parser->artifact;
   USRT_TRY(usrt_take_count(&parser->reader, "number of outputs",
-                           USRT_MAX_TENSORS, TENSOR, &artifact->output_count));
+                           UNISPARSE_MAX_TENSORS, TENSOR, &artifact->output_count));
   artifact->outputs = usrt_allocate(&artifact->arena, artifact->output_count,
                                     sizeof *artifact->outputs);
   if (!artifact->outputs)
@@ -137,7 +178,7 @@ static unisparse_status parse_checks(usrt_parser *parser) {
   unisparse_artifact *artifact = parser->artifact;
   usrt_reader *reader = &parser->reader;
   usrt_arena *arena = &artifact->arena;
-  USRT_TRY(usrt_take_count(reader, "number of checks", USRT_MAX_CHECKS,
+  USRT_TRY(usrt_take_count(reader, "number of checks", UNISPARSE_MAX_CHECKS,
                            3 * STRING + 2 * EXPRESSION + 4,
                            &artifact->check_count));
   artifact->checks =
@@ -152,8 +193,8 @@ static unisparse_status parse_checks(usrt_parser *parser) {
     USRT_TRY(usrt_parse_expression(parser, "left side of a check", false,
                                    &check->left));
     USRT_TRY(
-        usrt_take_range(reader, "relation", 0, USRT_MULTIPLE_OF, &relation));
-    check->relation = (usrt_relation)relation;
+        usrt_take_range(reader, "relation", 0, UNISPARSE_MULTIPLE_OF, &relation));
+    check->relation = (unisparse_relation)relation;
     USRT_TRY(usrt_parse_expression(parser, "right side of a check", false,
                                    &check->right));
     USRT_TRY(usrt_take_string(reader, "left name of a check", arena,
@@ -167,7 +208,7 @@ static unisparse_status parse_checks(usrt_parser *parser) {
 static unisparse_status parse_symbols(usrt_parser *parser) {
   unisparse_artifact *artifact = parser->artifact;
   USRT_TRY(usrt_take_count(&parser->reader, "number of size names",
-                           USRT_MAX_SYMBOLS, STRING, &artifact->symbol_count));
+                           UNISPARSE_MAX_SYMBOLS, STRING, &artifact->symbol_count));
   artifact->symbols = usrt_allocate(&artifact->arena, artifact->symbol_count,
                                     sizeof *artifact->symbols);
   if (!artifact->symbols)
@@ -190,7 +231,7 @@ unisparse_status usrt_parse_body(usrt_parser *parser) {
   USRT_TRY(parse_outputs(parser));
   USRT_TRY(parse_checks(parser));
   /* Chip, four numbers, an empty blob, two counts. */
-  USRT_TRY(usrt_take_count(reader, "number of variants", USRT_MAX_VARIANTS,
+  USRT_TRY(usrt_take_count(reader, "number of variants", UNISPARSE_MAX_VARIANTS,
                            STRING + 4 * 4 + 8 + 2 * 4,
                            &artifact->variant_count));
   if (artifact->variant_count == 0)

@@ -85,7 +85,7 @@ static unisparse_status lay_out(const char *name, unisparse_element element,
 
 /* Which symbols have a value, and where it came from. */
 typedef struct usrt_binding {
-  bool bound[USRT_MAX_SYMBOLS];
+  bool bound[UNISPARSE_MAX_SYMBOLS];
 } usrt_binding;
 
 static unisparse_status bind_size(const unisparse_artifact *artifact,
@@ -156,8 +156,8 @@ static unisparse_status run_check(const usrt_check *check,
   USRT_TRY(
       evaluate_side(check, &check->right, check->right_name, frame, &right));
   static const char *const signs[] = {"==", "<=", "multiple of"};
-  bool holds = check->relation == USRT_EQUAL ? left == right
-               : check->relation == USRT_AT_MOST
+  bool holds = check->relation == UNISPARSE_EQUAL ? left == right
+               : check->relation == UNISPARSE_AT_MOST
                    ? left <= right
                    : right > 0 && left % right == 0;
   if (holds)

@@ -183,11 +183,11 @@ static unisparse_status load_module(unisparse_program *program, int version) {
 
 /* One kernel may be launched by several steps; it is to allow the most. */
 static uint32_t most_shared_bytes(const usrt_variant *variant,
-                                  const char *kernel) {
+                                  const char *symbol) {
   uint32_t most = 0;
   for (uint32_t i = 0; i < variant->step_count; ++i) {
     const usrt_step *step = &variant->steps[i];
-    if (!step->is_fill && strcmp(step->launch.kernel, kernel) == 0 &&
+    if (!step->is_fill && strcmp(step->launch.symbol, symbol) == 0 &&
         step->launch.shared_bytes > most)
       most = step->launch.shared_bytes;
   }
@@ -195,11 +195,12 @@ static uint32_t most_shared_bytes(const usrt_variant *variant,
 }
 
 static unisparse_status find_function(const unisparse_program *program,
-                                      const char *kernel,
+                                      const usrt_launch *launch,
                                       CUfunction *function) {
   const usrt_driver *driver = program->driver;
+  const char *kernel = launch->kernel;
   CUresult error =
-      driver->module_get_function(function, program->module, kernel);
+      driver->module_get_function(function, program->module, launch->symbol);
   if (error == CUDA_ERROR_NOT_FOUND)
     return usrt_driver_fail(driver, UNISPARSE_BAD_ARTIFACT,
                             "cuModuleGetFunction", error,
@@ -207,7 +208,7 @@ static unisparse_status find_function(const unisparse_program *program,
                             program->variant->chip);
   USRT_TRY(usrt_driver_check(driver, "cuModuleGetFunction", error,
                              "kernel \"%s\"", kernel));
-  uint32_t shared = most_shared_bytes(program->variant, kernel);
+  uint32_t shared = most_shared_bytes(program->variant, launch->symbol);
   if (shared == 0)
     return UNISPARSE_OK;
   error = driver->func_set_attribute(
@@ -222,7 +223,7 @@ static unisparse_status load_kernels(unisparse_program *program, int version) {
   USRT_TRY(load_module(program, version));
   for (uint32_t i = 0; i < variant->step_count; ++i)
     if (!variant->steps[i].is_fill)
-      USRT_TRY(find_function(program, variant->steps[i].launch.kernel,
+      USRT_TRY(find_function(program, &variant->steps[i].launch,
                              &program->functions[i]));
   return UNISPARSE_OK;
 }

@@ -35,11 +35,11 @@ typedef struct usrt_shape {
 /* All that follows from the sizes of inputs; lives on the stack of a call. */
 typedef struct usrt_frame {
   int64_t multiprocessors;
-  int64_t symbols[USRT_MAX_SYMBOLS];
-  usrt_shape inputs[USRT_MAX_TENSORS];
-  usrt_shape outputs[USRT_MAX_TENSORS];
-  int64_t buffer_offsets[USRT_MAX_BUFFERS];
-  int64_t buffer_bytes[USRT_MAX_BUFFERS];
+  int64_t symbols[UNISPARSE_MAX_SYMBOLS];
+  usrt_shape inputs[UNISPARSE_MAX_TENSORS];
+  usrt_shape outputs[UNISPARSE_MAX_TENSORS];
+  int64_t buffer_offsets[UNISPARSE_MAX_BUFFERS];
+  int64_t buffer_bytes[UNISPARSE_MAX_BUFFERS];
   int64_t workspace; /* bytes in all */
 } usrt_frame;
 
@@ -63,6 +63,9 @@ unisparse_status usrt_check_outputs(const unisparse_program *program,
 unisparse_status usrt_check_steps(const unisparse_program *program,
                                   const usrt_frame *frame);
 
+/* What every step that names a buffer is held to. */
+int64_t usrt_buffer_bytes(const usrt_frame *frame, usrt_buffer buffer);
+
 /* The grid of a launch; *empty where it has a size 0. */
 unisparse_status usrt_grid(const usrt_launch *launch, const usrt_frame *frame,
                            uint32_t grid[3], bool *empty);
@@ -71,11 +74,12 @@ unisparse_status usrt_grid(const usrt_launch *launch, const usrt_frame *frame,
 unisparse_status usrt_integer(const usrt_launch *launch, uint32_t index,
                               const usrt_frame *frame, int64_t *value);
 
-/* Sizes and strides of a tensor map, within the driver's limits. */
+/* Sizes and strides of a tensor map, within the driver's limits and within its
+ * buffer. A buffer without bytes has a map of one element, of any memory. */
 unisparse_status usrt_map_shape(const usrt_launch *launch, const usrt_map *map,
                                 const usrt_frame *frame,
-                                uint64_t sizes[USRT_MAX_MAP_RANK],
-                                uint64_t strides[USRT_MAX_MAP_RANK]);
+                                uint64_t sizes[UNISPARSE_MAX_MAP_RANK],
+                                uint64_t strides[UNISPARSE_MAX_MAP_RANK]);
 
 /* The 32-bit words that a fill sets, within its buffer. */
 unisparse_status usrt_fill_words(const usrt_fill *fill, const usrt_frame *frame,

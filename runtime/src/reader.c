@@ -130,18 +130,17 @@ static size_t character_length(const unsigned char *at, size_t left) {
 }
 
 static unisparse_status copy_bytes(usrt_reader *reader, usrt_arena *arena,
-                                   size_t size, const void **bytes) {
-  unsigned char *copy = usrt_allocate(arena, size + 1, 1);
-  if (!copy)
+                                   size_t size, char **bytes) {
+  *bytes = usrt_allocate(arena, size + 1, 1);
+  if (!*bytes)
     return UNISPARSE_NO_MEMORY;
-  memcpy(copy, reader->at, size);
+  memcpy(*bytes, reader->at, size);
   reader->at += size;
-  *bytes = copy;
   return UNISPARSE_OK;
 }
 
-unisparse_status usrt_take_string(usrt_reader *reader, const char *what,
-                                  usrt_arena *arena, const char **string) {
+static unisparse_status take_text(usrt_reader *reader, const char *what,
+                                  usrt_arena *arena, char **text) {
   uint32_t size;
   USRT_TRY(usrt_take_u32(reader, what, &size));
   USRT_TRY(need(reader, what, size));
@@ -152,9 +151,23 @@ unisparse_status usrt_take_string(usrt_reader *reader, const char *what,
                       what, reader->at[i]);
     i += length;
   }
-  const void *bytes;
-  USRT_TRY(copy_bytes(reader, arena, size, &bytes));
-  *string = bytes;
+  return copy_bytes(reader, arena, size, text);
+}
+
+unisparse_status usrt_take_string(usrt_reader *reader, const char *what,
+                                  usrt_arena *arena, const char **string) {
+  char *text;
+  USRT_TRY(take_text(reader, what, arena, &text));
+  usrt_make_printable(text, '?');
+  *string = text;
+  return UNISPARSE_OK;
+}
+
+unisparse_status usrt_take_symbol(usrt_reader *reader, const char *what,
+                                  usrt_arena *arena, const char **symbol) {
+  char *text;
+  USRT_TRY(take_text(reader, what, arena, &text));
+  *symbol = text;
   return UNISPARSE_OK;
 }
 
@@ -165,5 +178,8 @@ unisparse_status usrt_take_blob(usrt_reader *reader, const char *what,
   USRT_TRY(usrt_take_u64(reader, what, &bytes));
   USRT_TRY(need(reader, what, bytes));
   *size = (size_t)bytes;
-  return copy_bytes(reader, arena, *size, blob);
+  char *copy;
+  USRT_TRY(copy_bytes(reader, arena, *size, &copy));
+  *blob = copy;
+  return UNISPARSE_OK;
 }

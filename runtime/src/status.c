@@ -5,6 +5,7 @@
 
 #include "status.h"
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,28 @@
 enum { MESSAGE_BYTES = 2048 };
 
 static _Thread_local char message[MESSAGE_BYTES];
+
+/* Bytes of the control character at `at`, 0 where there is none: C0, DEL, and
+ * in UTF-8 C1 and the separators of lines and paragraphs. */
+static size_t control_bytes(const unsigned char *at) {
+  if ((at[0] > 0 && at[0] < 0x20) || at[0] == 0x7F)
+    return 1;
+  if (at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0)
+    return 2;
+  bool separates = at[0] == 0xE2 && at[1] == 0x80 && (at[2] & 0xFE) == 0xA8;
+  return separates ? 3 : 0;
+}
+
+void usrt_make_printable(char *text, char instead) {
+  const unsigned char *from = (const unsigned char *)text;
+  char *to = text;
+  while (*from) {
+    size_t bytes = control_bytes(from);
+    *to++ = bytes ? instead : (char)*from;
+    from += bytes ? bytes : 1;
+  }
+  *to = 0;
+}
 
 /* One line of whole characters: paths and drivers' texts may hold line ends,
  * and a message that was too long may end inside a character. */
@@ -24,9 +47,7 @@ static void tidy(void) {
       --length;
     message[length] = 0;
   }
-  for (char *at = message; *at; ++at)
-    if ((unsigned char)*at < 0x20)
-      *at = ' ';
+  usrt_make_printable(message, ' ');
 }
 
 unisparse_status usrt_fail(unisparse_status status, const char *format, ...) {

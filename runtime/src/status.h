@@ -27,4 +27,8 @@
 unisparse_status usrt_fail(unisparse_status status, const char *format, ...)
     USRT_PRINTF(2, 3);
 
+/* Replaces control characters, which would reach the terminal of whoever prints
+ * a name out of a file. */
+void usrt_make_printable(char *text, char instead);
+
 #endif /* UNISPARSE_RT_SRC_STATUS_H */

@@ -10,9 +10,6 @@
 /* Bytes of the smallest record of each kind. */
 enum { STRING = 4, EXPRESSION = 16, BUFFER = 8, STEP = 4 + BUFFER + 4 };
 
-/* What CUDA allows of a block. */
-enum { MAX_BLOCK = 1024, MAX_BLOCK_Z = 64 };
-
 static unisparse_status parse_buffer(usrt_parser *parser,
                                      const usrt_variant *variant,
                                      usrt_buffer *buffer) {
@@ -21,27 +18,27 @@ static unisparse_status parse_buffer(usrt_parser *parser,
                        parser->artifact->output_count, variant->buffer_count};
   uint32_t kind;
   USRT_TRY(usrt_take_range(&parser->reader, "kind of a buffer", 0,
-                           USRT_WORKSPACE, &kind));
+                           UNISPARSE_BUFFER_WORKSPACE, &kind));
   USRT_TRY(
       usrt_take_u32(&parser->reader, "number of a buffer", &buffer->index));
   if (buffer->index >= counts[kind])
     return usrt_bad(&parser->reader,
                     "%s: expected a number below %" PRIu32 ", got %" PRIu32,
                     kinds[kind], counts[kind], buffer->index);
-  buffer->kind = (usrt_buffer_kind)kind;
+  buffer->kind = (unisparse_buffer)kind;
   return UNISPARSE_OK;
 }
 
 /* The rules of cuTensorMapEncodeTiled that sizes do not decide. */
 static unisparse_status check_box(usrt_parser *parser, const usrt_map *map) {
   int64_t row = map->box[0] * usrt_element_bytes(map->element);
-  if (row % 16 != 0)
+  if (row % UNISPARSE_MAP_ALIGNMENT != 0)
     return usrt_bad(&parser->reader,
                     "box of a tensor map: expected rows of a multiple of 16 "
                     "bytes, got %" PRId64,
                     row);
   int64_t span = (int64_t)16 << map->swizzle;
-  if (map->swizzle != 0 && row > span)
+  if (map->swizzle != UNISPARSE_SWIZZLE_NONE && row > span)
     return usrt_bad(&parser->reader,
                     "box of a tensor map: expected rows of at most the "
                     "swizzle's %" PRId64 " bytes, got %" PRId64,
@@ -61,7 +58,7 @@ static unisparse_status parse_map(usrt_parser *parser,
   USRT_TRY(usrt_take_range(reader, "element of a tensor map", 0, UNISPARSE_I32,
                            &element));
   map->element = (unisparse_element)element;
-  USRT_TRY(usrt_take_range(reader, "rank of a tensor map", 1, USRT_MAX_MAP_RANK,
+  USRT_TRY(usrt_take_range(reader, "rank of a tensor map", 1, UNISPARSE_MAX_MAP_RANK,
                            &map->rank));
   for (uint32_t i = 0; i < map->rank; ++i)
     USRT_TRY(usrt_parse_expression(parser, "size of a tensor map", true,
@@ -71,9 +68,11 @@ static unisparse_status parse_map(usrt_parser *parser,
                                    &map->strides[i]));
   for (uint32_t i = 0; i < map->rank; ++i)
     USRT_TRY(
-        usrt_take_range(reader, "box of a tensor map", 1, 256, &map->box[i]));
+        usrt_take_range(reader, "box of a tensor map", 1, UNISPARSE_MAX_BOX,
+                        &map->box[i]));
   USRT_TRY(
-      usrt_take_range(reader, "swizzle of a tensor map", 0, 3, &map->swizzle));
+      usrt_take_range(reader, "swizzle of a tensor map", 0,
+                           UNISPARSE_SWIZZLE_128B, &map->swizzle));
   *parsed = map;
   return check_box(parser, map);
 }
@@ -83,18 +82,18 @@ static unisparse_status parse_argument(usrt_parser *parser,
                                        usrt_argument *argument) {
   uint32_t kind;
   USRT_TRY(usrt_take_range(&parser->reader, "kind of an argument", 0,
-                           USRT_TENSOR_MAP, &kind));
-  argument->kind = (usrt_argument_kind)kind;
+                           UNISPARSE_ARGUMENT_MAP, &kind));
+  argument->kind = (unisparse_argument)kind;
   switch (argument->kind) {
-  case USRT_ADDRESS:
+  case UNISPARSE_ARGUMENT_ADDRESS:
     return parse_buffer(parser, variant, &argument->buffer);
-  case USRT_I32:
-  case USRT_I64:
+  case UNISPARSE_ARGUMENT_I32:
+  case UNISPARSE_ARGUMENT_I64:
     return usrt_parse_expression(parser, "argument", true,
                                  &argument->expression);
-  case USRT_BITS:
+  case UNISPARSE_ARGUMENT_F32:
     return usrt_take_u32(&parser->reader, "f32 argument", &argument->bits);
-  case USRT_TENSOR_MAP:
+  case UNISPARSE_ARGUMENT_MAP:
     return parse_map(parser, variant, &argument->map);
   }
   return UNISPARSE_OK;
@@ -104,7 +103,7 @@ static unisparse_status parse_arguments(usrt_parser *parser,
                                         usrt_variant *variant,
                                         usrt_launch *launch) {
   USRT_TRY(usrt_take_count(&parser->reader, "number of arguments",
-                           USRT_MAX_ARGUMENTS, 8, &launch->argument_count));
+                           UNISPARSE_MAX_ARGUMENTS, 8, &launch->argument_count));
   usrt_argument *arguments = usrt_allocate(
       &parser->artifact->arena, launch->argument_count, sizeof *arguments);
   if (!arguments)
@@ -112,13 +111,13 @@ static unisparse_status parse_arguments(usrt_parser *parser,
   uint32_t maps = 0;
   for (uint32_t i = 0; i < launch->argument_count; ++i) {
     USRT_TRY(parse_argument(parser, variant, &arguments[i]));
-    maps += arguments[i].kind == USRT_TENSOR_MAP;
+    maps += arguments[i].kind == UNISPARSE_ARGUMENT_MAP;
   }
-  if (maps > USRT_MAX_MAPS)
+  if (maps > UNISPARSE_MAX_MAPS)
     return usrt_bad(&parser->reader,
                     "kernel \"%s\": expected at most %d tensor maps, got "
                     "%" PRIu32,
-                    launch->kernel, USRT_MAX_MAPS, maps);
+                    launch->kernel, UNISPARSE_MAX_MAPS, maps);
   variant->has_maps |= maps != 0;
   launch->arguments = arguments;
   return UNISPARSE_OK;
@@ -127,6 +126,10 @@ static unisparse_status parse_arguments(usrt_parser *parser,
 static unisparse_status parse_launch(usrt_parser *parser, usrt_variant *variant,
                                      usrt_launch *launch) {
   usrt_reader *reader = &parser->reader;
+  const unsigned char *name = reader->at;
+  USRT_TRY(usrt_take_symbol(reader, "name of a kernel",
+                            &parser->artifact->arena, &launch->symbol));
+  reader->at = name; /* once more, for people */
   USRT_TRY(usrt_take_string(reader, "name of a kernel",
                             &parser->artifact->arena, &launch->kernel));
   USRT_TRY(usrt_take_string(reader, "schedule of a kernel",
@@ -136,16 +139,17 @@ static unisparse_status parse_launch(usrt_parser *parser, usrt_variant *variant,
   uint32_t threads = 1;
   for (int i = 0; i < 3; ++i) {
     USRT_TRY(usrt_take_range(reader, "block", 1,
-                             i == 2 ? MAX_BLOCK_Z : MAX_BLOCK,
+                             i == 2 ? UNISPARSE_MAX_THREADS_Z : UNISPARSE_MAX_THREADS,
                              &launch->block[i]));
     threads *= launch->block[i]; /* below 2^27 */
   }
-  if (threads > MAX_BLOCK)
+  if (threads > UNISPARSE_MAX_THREADS)
     return usrt_bad(reader,
                     "kernel \"%s\": expected at most %d threads in a block, "
                     "got %" PRIu32,
-                    launch->kernel, MAX_BLOCK, threads);
-  USRT_TRY(usrt_take_range(reader, "dynamic shared memory", 0, INT32_MAX,
+                    launch->kernel, UNISPARSE_MAX_THREADS, threads);
+  USRT_TRY(usrt_take_range(reader, "dynamic shared memory", 0,
+                           UNISPARSE_MAX_SHARED_BYTES,
                            &launch->shared_bytes));
   return parse_arguments(parser, variant, launch);
 }
@@ -153,7 +157,7 @@ static unisparse_status parse_launch(usrt_parser *parser, usrt_variant *variant,
 static unisparse_status
 parse_fill(usrt_parser *parser, const usrt_variant *variant, usrt_fill *fill) {
   USRT_TRY(parse_buffer(parser, variant, &fill->buffer));
-  if (fill->buffer.kind == USRT_INPUT)
+  if (fill->buffer.kind == UNISPARSE_BUFFER_INPUT)
     return usrt_bad(&parser->reader,
                     "fill: expected an output or a workspace buffer, got input "
                     "%" PRIu32,
@@ -164,7 +168,7 @@ parse_fill(usrt_parser *parser, const usrt_variant *variant, usrt_fill *fill) {
 
 static unisparse_status parse_steps(usrt_parser *parser,
                                     usrt_variant *variant) {
-  USRT_TRY(usrt_take_count(&parser->reader, "number of steps", USRT_MAX_STEPS,
+  USRT_TRY(usrt_take_count(&parser->reader, "number of steps", UNISPARSE_MAX_STEPS,
                            STEP, &variant->step_count));
   usrt_step *steps = usrt_allocate(&parser->artifact->arena,
                                    variant->step_count, sizeof *steps);
@@ -172,8 +176,9 @@ static unisparse_status parse_steps(usrt_parser *parser,
     return UNISPARSE_NO_MEMORY;
   for (uint32_t i = 0; i < variant->step_count; ++i) {
     uint32_t kind;
-    USRT_TRY(usrt_take_range(&parser->reader, "kind of a step", 0, 1, &kind));
-    steps[i].is_fill = kind == 1;
+    USRT_TRY(usrt_take_range(&parser->reader, "kind of a step", 0,
+                             UNISPARSE_STEP_FILL, &kind));
+    steps[i].is_fill = kind == UNISPARSE_STEP_FILL;
     if (steps[i].is_fill)
       USRT_TRY(parse_fill(parser, variant, &steps[i].fill));
     else
@@ -190,9 +195,11 @@ unisparse_status usrt_parse_variant(usrt_parser *parser,
   uint32_t exact, machine_code;
   USRT_TRY(usrt_take_string(reader, "chip", arena, &variant->chip));
   USRT_TRY(
-      usrt_take_range(reader, "capability", 10, 9999, &variant->capability));
+      usrt_take_range(reader, "capability", UNISPARSE_LEAST_CAPABILITY,
+                           UNISPARSE_MAX_CAPABILITY, &variant->capability));
   USRT_TRY(usrt_take_range(reader, "exact", 0, 1, &exact));
-  USRT_TRY(usrt_take_range(reader, "kind of code", 0, 1, &machine_code));
+  USRT_TRY(usrt_take_range(reader, "kind of code", 0,
+                           UNISPARSE_IMAGE_MACHINE_CODE, &machine_code));
   variant->exact = exact;
   variant->machine_code = machine_code;
   USRT_TRY(usrt_take_range(reader, "version of the driver", 0, INT32_MAX,
@@ -200,7 +207,7 @@ unisparse_status usrt_parse_variant(usrt_parser *parser,
   USRT_TRY(usrt_take_blob(reader, "image", arena, &variant->image,
                           &variant->image_bytes));
   USRT_TRY(usrt_take_count(reader, "number of workspace buffers",
-                           USRT_MAX_BUFFERS, EXPRESSION,
+                           UNISPARSE_MAX_BUFFERS, EXPRESSION,
                            &variant->buffer_count));
   usrt_expression *buffers =
       usrt_allocate(arena, variant->buffer_count, sizeof *buffers);

@@ -120,6 +120,8 @@ class Artifacts(unittest.TestCase):
             self.assertNotEqual(before, config().file_name())
         finally:
             _config.FORMAT_VERSION -= 1
+        header = (HERE.parent.parent / "runtime/include/unisparse-rt/format.h").read_text()
+        self.assertIn(f"UNISPARSE_FORMAT_VERSION = {_config.FORMAT_VERSION},", header)
         page = (HERE.parent.parent / "docs" / "Artifact.md").read_text()
         self.assertIn(f"This page is the format, version {_config.FORMAT_VERSION}.", page)
 

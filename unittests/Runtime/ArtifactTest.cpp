@@ -109,6 +109,7 @@ TEST_F(ArtifactTest, Files) {
 TEST_F(ArtifactTest, Versions) {
   expectFailure(tryRead(withHeader(sample().body(), 1)), UNISPARSE_BAD_VERSION,
                 {"expected version 2", "got 1"});
+  EXPECT_EQ(unisparse_format_version(), 2);
   expectFailure(tryRead("ELF is not an artifact"), UNISPARSE_BAD_ARTIFACT,
                 {"UNISPARS"});
 }
@@ -212,6 +213,38 @@ TEST_F(ArtifactTest, Names) {
   }
 }
 
+/// Names are for people: none of them ends a line or drives a terminal.
+TEST_F(ArtifactTest, ControlCharacters) {
+  std::string hostile = "a\x1b[2Jb\nc\x7f\xC2\x9B\xE2\x80\xA8\xC3\xA9";
+  std::string shown = "a?[2Jb?c???\xC3\xA9";
+  Spec spec = sample();
+  spec.inputs[0].name = spec.outputs[0].name = hostile;
+  for (VariantSpec &variant : spec.variants) {
+    variant.chip = hostile;
+    variant.steps = {launch(hostile + ":", std::vector<Expr>(3, constant(1)),
+                            {1, 1, 1}, 0, {}, hostile)};
+  }
+  Call call(spec);
+  unisparse_artifact *artifact = read(spec.bytes());
+  unisparse_signature signature;
+  ASSERT_EQ(unisparse_artifact_input(artifact, 0, &signature), UNISPARSE_OK);
+  EXPECT_EQ(signature.name, shown);
+  ASSERT_EQ(unisparse_artifact_output(artifact, 0, &signature), UNISPARSE_OK);
+  EXPECT_EQ(signature.name, shown);
+  EXPECT_EQ(unisparse_program_chip(call.program), shown);
+  unisparse_kernel kernel;
+  ASSERT_EQ(unisparse_program_kernel(call.program, 0, &kernel), UNISPARSE_OK);
+  EXPECT_EQ(kernel.name, shown + ":");
+  EXPECT_EQ(kernel.schedule, shown);
+  call.inputs[0].rank = 1;
+  expectFailure(call.prepare(), UNISPARSE_BAD_SHAPE,
+                {shown + ": expected rank 4, got 1"});
+  unisparse_artifact *none;
+  expectFailure(unisparse_artifact_open(hostile.c_str(), &none),
+                UNISPARSE_BAD_FILE, {"\"a [2Jb c   \xC3\xA9\": cannot be"});
+  unisparse_artifact_free(artifact);
+}
+
 TEST_F(ArtifactTest, Expressions) {
   auto withCheck = [](const Expr &left) {
     Spec spec = sample();
@@ -223,6 +256,11 @@ TEST_F(ArtifactTest, Expressions) {
   expectBad(withCheck({{11, 0}}), {"0 to 10", "got 11"});
   expectBad(withCheck({{4, 0}}), {"2 operands", "got 0"});
   expectBad(withCheck({{0, 1}, {4, 0}}), {"2 operands", "got 1"});
+  expectBad(withCheck({{0, 1}, {0, 3}, {4, 77}}),
+            {"0 beside an operator", "got 77"});
+  expectBad(withCheck({{0, 1}, {0, 0}, {7, 0}}), {"divisor above 0", "got 0"});
+  expectBad(withCheck({{0, 1}, {0, -1}, {8, 0}}),
+            {"divisor above 0", "got -1"});
   expectBad(withCheck({{0, 1}, {0, 1}}), {"1 value", "got 2"});
   expectBad(withCheck(symbol(2)), {"symbol below 2", "got 2"});
   expectBad(withCheck(symbol(-1)), {"symbol below 2", "got -1"});
@@ -335,6 +373,7 @@ TEST_F(ArtifactTest, SharedLibrary) {
   ASSERT_NE(library, nullptr) << dlerror();
   for (const char *name :
        {"unisparse_status_name", "unisparse_last_message",
+        "unisparse_format_version",
         "unisparse_artifact_read", "unisparse_artifact_open",
         "unisparse_artifact_free", "unisparse_artifact_inputs",
         "unisparse_artifact_outputs", "unisparse_artifact_input",

@@ -76,9 +76,56 @@ TEST_F(LaunchTest, MapOfNothing) {
   ready(call);
   ASSERT_EQ(call.launch(), UNISPARSE_OK) << unisparse_last_message();
   std::ostringstream map;
+  // All but one element of that memory is outside, and reads as 0.
   map << "map 0x" << std::hex << call.workspace
-      << " type 6 (64 box 64 step 1) ";
+      << " type 6 (1 box 64 step 1) (1 box 128 step 1) stride 128 ";
   EXPECT_EQ(std::string(stub_log()).find(map.str()), 0u) << stub_log();
+}
+
+/// A map ends within its buffer, as a fill does, whichever buffer that is.
+TEST_F(LaunchTest, MapBeyondItsBuffer) {
+  auto with = [](const std::string &buffer, std::vector<Expr> sizes,
+                 std::vector<Expr> strides) {
+    Spec spec = sample();
+    std::vector<uint32_t> box(sizes.size(), 1);
+    box[0] = 8;
+    spec.variants[1].buffers = {constant(1 << 10)};
+    spec.variants[1].steps = {
+        launch("k:m", std::vector<Expr>(3, constant(1)), {1, 1, 1}, 0,
+               {mapArgument({buffer, 1, std::move(sizes), std::move(strides),
+                             std::move(box), 0})})};
+    return spec;
+  };
+  auto expectLaunch = [&](const Spec &spec) {
+    Call call(spec);
+    ready(call);
+    EXPECT_EQ(call.launch(), UNISPARSE_OK) << unisparse_last_message();
+  };
+  auto expectRefused = [&](const Spec &spec,
+                           const std::vector<std::string> &facts) {
+    Call call(spec);
+    stub_reset();
+    expectFailure(call.prepare(), UNISPARSE_BAD_SHAPE, facts);
+    EXPECT_STREQ(stub_log(), "");
+  };
+  // k f16 [2, 2, 256, 64], o f16 [2, 8, 256, 64].
+  Expr rows = constant(2 * 2 * 256), more = constant(2 * 2 * 256 + 1);
+  expectLaunch(with(buffer(Input, 1), {constant(64), rows}, {constant(128)}));
+  expectRefused(with(buffer(Input, 1), {constant(64), more}, {constant(128)}),
+                {"kernel \"k:m\"", "tensor map of input 1",
+                 "within its 131072 bytes", "got 131200"});
+  expectRefused(with(buffer(Input, 1), {constant(65), rows}, {constant(128)}),
+                {"got 131074"});
+  expectRefused(with(buffer(Output, 0), {constant(1 << 20)}, {}),
+                {"tensor map of output 0", "its 524288 bytes", "got 2097152"});
+  expectLaunch(with(buffer(Workspace, 0), {constant(512)}, {}));
+  expectRefused(with(buffer(Workspace, 0), {constant(513)}, {}),
+                {"tensor map of workspace buffer 0", "its 1024 bytes"});
+  Expr most = constant(int64_t(1) << 32),
+       stride = constant((int64_t(1) << 40) - 16);
+  expectRefused(with(buffer(Output, 0), {constant(8), most, most},
+                     {stride, stride}),
+                {"9223372036854775807 or more"});
 }
 
 TEST_F(LaunchTest, TypesOfTensorMaps) {
@@ -277,7 +324,7 @@ TEST_F(LaunchTest, Memory) {
 }
 
 TEST_F(LaunchTest, Limits) {
-  Expr one = constant(1);
+  Expr one = constant(1), none = apply(Sub, symbol(0), constant(2));
   auto expectStep = [&](const std::string &step,
                         const std::vector<std::string> &facts) {
     Spec spec = sample();
@@ -299,7 +346,7 @@ TEST_F(LaunchTest, Limits) {
   expectGrid({one, constant(65536), one}, {"grid y", "65535", "got 65536"});
   expectGrid({one, one, constant(65536)}, {"grid z", "65535", "got 65536"});
   expectGrid({constant(-1), one, one}, {"grid x", "got -1"});
-  expectGrid({apply(CeilDiv, one, constant(0)), one, one},
+  expectGrid({apply(CeilDiv, one, none), one, one},
              {"grid x", "divides by 0"});
   auto expectArgument = [&](const std::string &argument,
                             const std::vector<std::string> &facts) {
@@ -324,7 +371,7 @@ TEST_F(LaunchTest, Limits) {
   expectMap(one, constant(24), {"stride 0", "multiple of 16", "got 24"});
   expectMap(one, constant(int64_t(1) << 40), {"stride 0", "below 2^40"});
   expectMap(one, constant(-16), {"stride 0", "got -16"});
-  expectMap(apply(FloorDiv, one, constant(0)), one, {"size 1", "divides by 0"});
+  expectMap(apply(FloorDiv, one, none), one, {"size 1", "divides by 0"});
   expectStep(fill(buffer(Workspace, 1), 0, constant(26)),
              {"fill of workspace buffer 1", "25 words", "got 26"});
   expectStep(fill(buffer(Output, 1), 0, constant(-1)),

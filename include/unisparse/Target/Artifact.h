@@ -11,6 +11,7 @@
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
+#include "unisparse-rt/format.h"
 #include <array>
 #include <cstdint>
 #include <string>
@@ -22,36 +23,74 @@ class raw_ostream;
 
 namespace unisparse::artifact {
 
-inline constexpr llvm::StringLiteral kMagic = "UNISPARS";
-inline constexpr uint32_t kVersion = 2;
-inline constexpr size_t kMaxRank = 4, kMaxMapRank = 5, kMaxTerms = 64;
-/// What the runtime has room for: inputs, and outputs; of a variant, buffers
-/// and steps; of a launch, arguments and tensor maps among them.
-inline constexpr size_t kMaxTensors = 32, kMaxChecks = 1024, kMaxVariants = 64,
-                        kMaxBuffers = 128, kMaxSteps = 1024,
-                        kMaxArguments = 128, kMaxMaps = 16;
-/// What every chip has: threads of a block, and in its third dimension.
-inline constexpr uint32_t kMaxThreads = 1024, kMaxThreadsZ = 64;
+// Numbers and limits are those of unisparse-rt/format.h, which the runtime's
+// reader shares; here they have types.
+inline constexpr llvm::StringLiteral kMagic = UNISPARSE_FORMAT_MAGIC;
+inline constexpr uint32_t kVersion = UNISPARSE_FORMAT_VERSION;
+inline constexpr size_t kHeaderBytes = UNISPARSE_FORMAT_HEADER_BYTES,
+                        kMaxRank = UNISPARSE_MAX_RANK,
+                        kMaxMapRank = UNISPARSE_MAX_MAP_RANK,
+                        kMaxTerms = UNISPARSE_MAX_TERMS,
+                        kMaxTensors = UNISPARSE_MAX_TENSORS,
+                        kMaxSymbols = UNISPARSE_MAX_SYMBOLS,
+                        kMaxChecks = UNISPARSE_MAX_CHECKS,
+                        kMaxVariants = UNISPARSE_MAX_VARIANTS,
+                        kMaxBuffers = UNISPARSE_MAX_BUFFERS,
+                        kMaxSteps = UNISPARSE_MAX_STEPS,
+                        kMaxArguments = UNISPARSE_MAX_ARGUMENTS,
+                        kMaxMaps = UNISPARSE_MAX_MAPS;
+inline constexpr uint32_t kMaxThreads = UNISPARSE_MAX_THREADS,
+                          kMaxThreadsZ = UNISPARSE_MAX_THREADS_Z,
+                          kMaxSharedBytes = UNISPARSE_MAX_SHARED_BYTES,
+                          kMaxBox = UNISPARSE_MAX_BOX,
+                          kMapAlignment = UNISPARSE_MAP_ALIGNMENT,
+                          kLeastCapability = UNISPARSE_LEAST_CAPABILITY,
+                          kMaxCapability = UNISPARSE_MAX_CAPABILITY;
+inline constexpr int64_t kStrideBase = UNISPARSE_STRIDE_BASE;
 
-/// The numbers of these enums are the format's.
-enum class Element : uint32_t { F32, F16, BF16, I32 };
-enum class Layout : uint32_t { Contiguous, Rows };
-enum class Relation : uint32_t { Equal, LessEqual, MultipleOf };
-enum class ImageKind : uint32_t { PTX, MachineCode };
-enum class BufferKind : uint32_t { Input, Output, Workspace };
-enum class Swizzle : uint32_t { None, B32, B64, B128 };
+enum class Element : uint32_t {
+  F32 = UNISPARSE_F32,
+  F16 = UNISPARSE_F16,
+  BF16 = UNISPARSE_BF16,
+  I32 = UNISPARSE_I32
+};
+enum class Layout : uint32_t {
+  Contiguous = UNISPARSE_LAYOUT_CONTIGUOUS,
+  Rows = UNISPARSE_LAYOUT_ROWS
+};
+enum class Relation : uint32_t {
+  Equal = UNISPARSE_EQUAL,
+  LessEqual = UNISPARSE_AT_MOST,
+  MultipleOf = UNISPARSE_MULTIPLE_OF
+};
+enum class ImageKind : uint32_t {
+  PTX = UNISPARSE_IMAGE_PTX,
+  MachineCode = UNISPARSE_IMAGE_MACHINE_CODE
+};
+enum class BufferKind : uint32_t {
+  Input = UNISPARSE_BUFFER_INPUT,
+  Output = UNISPARSE_BUFFER_OUTPUT,
+  Workspace = UNISPARSE_BUFFER_WORKSPACE
+};
+enum class Swizzle : uint32_t {
+  None = UNISPARSE_SWIZZLE_NONE,
+  B32 = UNISPARSE_SWIZZLE_32B,
+  B64 = UNISPARSE_SWIZZLE_64B,
+  B128 = UNISPARSE_SWIZZLE_128B
+};
 enum class TermOp : uint32_t {
-  Constant,
-  Symbol,
-  Stride, ///< In elements; the value is 8 * input + dimension.
-  Device, ///< Value 0: number of multiprocessors.
-  Add,
-  Sub,
-  Mul,
-  FloorDiv,
-  CeilDiv,
-  Min,
-  Max
+  Constant = UNISPARSE_TERM_CONSTANT,
+  Symbol = UNISPARSE_TERM_SYMBOL,
+  /// In elements; the value is kStrideBase * input + dimension.
+  Stride = UNISPARSE_TERM_STRIDE,
+  Device = UNISPARSE_TERM_FACT, ///< Value 0: number of multiprocessors.
+  Add = UNISPARSE_TERM_ADD,
+  Sub = UNISPARSE_TERM_SUB,
+  Mul = UNISPARSE_TERM_MUL,
+  FloorDiv = UNISPARSE_TERM_FLOORDIV,
+  CeilDiv = UNISPARSE_TERM_CEILDIV,
+  Min = UNISPARSE_TERM_MIN,
+  Max = UNISPARSE_TERM_MAX
 };
 
 struct Term {
@@ -110,7 +149,13 @@ struct TensorMap {
 };
 
 struct Argument {
-  enum class Kind : uint32_t { Address, I32, I64, F32, Map };
+  enum class Kind : uint32_t {
+    Address = UNISPARSE_ARGUMENT_ADDRESS,
+    I32 = UNISPARSE_ARGUMENT_I32,
+    I64 = UNISPARSE_ARGUMENT_I64,
+    F32 = UNISPARSE_ARGUMENT_F32,
+    Map = UNISPARSE_ARGUMENT_MAP
+  };
   Kind kind = Kind::Address;
   Buffer buffer;     ///< Of an address.
   Expr expr;         ///< Of i32 and i64.
@@ -119,7 +164,10 @@ struct Argument {
 };
 
 struct Step {
-  enum class Kind : uint32_t { Launch, Fill };
+  enum class Kind : uint32_t {
+    Launch = UNISPARSE_STEP_LAUNCH,
+    Fill = UNISPARSE_STEP_FILL
+  };
   Kind kind = Kind::Launch;
   // Of a launch.
   std::string kernel;

@@ -82,6 +82,9 @@ typedef struct unisparse_tensor {
 
 typedef struct unisparse_artifact unisparse_artifact;
 
+/* The version of the artifacts that this library reads, and no other. */
+UNISPARSE_API int32_t unisparse_format_version(void);
+
 /* Copies and validates `size` bytes. */
 UNISPARSE_API unisparse_status unisparse_artifact_read(
     const void *bytes, size_t size, unisparse_artifact **artifact);
