@@ -10,16 +10,20 @@ BUILD := build
 JOBS ?= $(shell nproc)
 # Debian's own, which has NumPy: never the one a pyenv or a venv puts first.
 PYTHON := /usr/bin/python3
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= 0
 NINJA := cmake --build $(BUILD) -j $(JOBS) --target
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo check bench docs clean
+.PHONY: help deps build demo check check-assemble fuzz bench docs clean
 
 help:
 	@echo 'make deps    install the Debian packages that are missing (root or sudo only for that)'
 	@echo 'make build   compile everything into $(BUILD)/'
 	@echo 'make demo    select blocks and attend over Q, K, V of a real model, next to dense attention'
 	@echo 'make check   run all tests (UNISPARSE_TEST_FILTER=REGEX: only the lit tests whose name matches)'
+	@echo 'make check-assemble  assemble every kernel for every chip, where there is a ptxas'
+	@echo 'make fuzz    FUZZ_SECONDS (60) each of hostile files, mutated programs and random attention (FUZZ_SEED=N: others)'
 	@echo 'make bench   measure speed on this machine'
 	@echo 'make docs    write the reference of ops and passes to $(BUILD)/docs'
 	@echo 'make clean   delete $(BUILD)/'
@@ -44,6 +48,14 @@ check: $(BUILD)/build.ninja
 	@rm -rf $(BUILD)/check
 	@$(NINJA) all unisparse-unittests
 	@$(PYTHON) scripts/check.py --build=$(BUILD) --jobs=$(JOBS)
+
+check-assemble: $(BUILD)/build.ninja
+	@LIT_OPTS="$$LIT_OPTS -j$(JOBS)" $(NINJA) check-unisparse-assemble
+
+fuzz: $(BUILD)/build.ninja
+	@scripts/install-deps.sh --fuzz
+	@$(NINJA) unisparse-opt unisparse-run unisparse-compile unisparse-fuzzers
+	@$(PYTHON) scripts/fuzz.py --build=$(BUILD) --jobs=$(JOBS) --seconds=$(FUZZ_SECONDS) --seed=$(FUZZ_SEED)
 
 bench: $(BUILD)/build.ninja
 	@scripts/install-deps.sh --bench

@@ -9,6 +9,7 @@
 #
 #   scripts/install-deps.sh           what `make demo` and `make check` need
 #   scripts/install-deps.sh --bench   the same and what `make bench` compares with
+#   scripts/install-deps.sh --fuzz    the same and what `make fuzz` is linked with
 #   scripts/install-deps.sh --check   only say what is missing; status 1 if any is
 set -euo pipefail
 
@@ -22,6 +23,7 @@ packages=(
   libgtest-dev python3 python3-numpy python3-psutil
 )
 bench_packages=(libopenblas0-pthread)
+fuzz_packages=(libclang-rt-22-dev)
 # The compiled code calls libomp.so.5 whoever ships it. The -dev packages stay
 # out: those of different LLVM versions conflict, and nothing here needs them.
 openmp_package=libomp5-14
@@ -47,8 +49,9 @@ check_only=false
 for argument in "$@"; do
   case $argument in
     --bench) packages+=("${bench_packages[@]}") ;;
+    --fuzz) packages+=("${fuzz_packages[@]}") ;;
     --check) check_only=true ;;
-    *) printf 'usage: %s [--bench] [--check]\n' "$0" >&2; exit 2 ;;
+    *) printf 'usage: %s [--bench] [--fuzz] [--check]\n' "$0" >&2; exit 2 ;;
   esac
 done
 

@@ -16,12 +16,16 @@ lit's own (%s, %t, ...):
   %src_root, %obj_root               the roots of the checkout and of the build
   %cmake, %cmake_compilers           CMake, and options for it: this build's compilers
   %mlir_dir, %libdir, %cc            MLIR's package, where libraries go, the C compiler
+  %assemble_options                  --all with lit's `--param assemble=all`
   FileCheck, not, split-file, count  LLVM's
+
+Features: torch, mypy, ptxas, and ptxas-sm_90a and so on for what it assembles for.
 
 `UNISPARSE_TEST_FILTER=REGEX make check` runs only the tests whose name matches;
 with ninja or lit itself the variable is lit's own, LIT_FILTER.
 """
 import os
+import re
 import shutil
 import subprocess
 
@@ -38,8 +42,13 @@ config.suffixes = [".mlir", ".py", ".test"]
 # everything in Execution/lib).
 config.excludes = ["lit.cfg.py", "lit.site.cfg.py", "Inputs", "oracle.py", "lib", "__pycache__"]
 
-# A test that takes ten minutes hangs. Without psutil lit cannot stop one.
-if lit_config.maxIndividualTestTimeIsSupported[0]:
+# `--param assemble=all` (make check-assemble): every kernel, not one of each form.
+assemble_all = lit_config.params.get("assemble") == "all"
+# A test takes seconds: one that takes ten minutes hangs, on a slow and busy machine too. Without psutil lit cannot stop
+# one. Assembling everything takes as long as it takes.
+if assemble_all:
+    lit_config.maxIndividualTestTime = 0
+elif lit_config.maxIndividualTestTimeIsSupported[0]:
     lit_config.maxIndividualTestTime = 600
 else:
     lit_config.warning("tests run without a time limit: install python3-psutil")
@@ -49,13 +58,17 @@ llvm_config.with_environment("PATH", config.llvm_tools_dir, append_path=True)
 llvm_config.with_system_environment(["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "CUDA_VISIBLE_DEVICES"])
 # Where the compilers of Install/ find their cache.
 llvm_config.with_system_environment(["HOME", "CCACHE_DIR", "CCACHE_BASEDIR", "CCACHE_NOHASHDIR"])
-# gpu-module-to-binary looks for ptxas in PATH.
-if shutil.which("ptxas"):
-    config.available_features.add("ptxas")
 # What tests of the Python package may use and do not need.
 for module in ("mypy", "torch"):
     if not subprocess.run([config.python, "-c", f"import importlib.util as u, sys; sys.exit(not u.find_spec('{module}'))"]).returncode:
         config.available_features.add(module)
+# gpu-module-to-binary looks for ptxas in PATH; the toolkit's installer leaves it out of that.
+if not shutil.which("ptxas"):
+    llvm_config.with_environment("PATH", "/usr/local/cuda/bin", append_path=True)
+ptxas = shutil.which("ptxas", path=config.environment["PATH"])
+if ptxas:
+    usage = subprocess.run([ptxas, "--help"], capture_output=True, text=True).stdout
+    config.available_features.update(["ptxas", *(f"ptxas-{chip}" for chip in re.findall(r"\bsm_\d+[a-z]?\b", usage))])
 config.environment["PYTHONDONTWRITEBYTECODE"] = "1"
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope --allow-unused-prefixes=false"
 # lit runs one test per core already; two threads each still exercise OpenMP.
@@ -75,6 +88,7 @@ config.substitutions += [
     ("%mlir_dir", config.mlir_dir),
     ("%libdir", config.libdir),
     ("%cc", config.c_compiler),
+    ("%assemble_options", "--all" if assemble_all else ""),
 ]
 llvm_config.add_tool_substitutions(
     [

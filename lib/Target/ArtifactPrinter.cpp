@@ -4,7 +4,7 @@
 
 // Artifacts for people.
 #include "unisparse/Target/Artifact.h"
-#include "unisparse/Support/Printable.h"
+#include "unisparse/Target/Printable.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"

@@ -2,10 +2,11 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # RUN: %python %s --tool=%unisparse_run --tmp=%t
-"""Options and shapes drawn at random, the same ones every time."""
+"""Options and shapes drawn at random, the same ones every time; with `--seconds` as many more as there is time for."""
 
 import os
 import sys
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -82,9 +83,18 @@ def draw(seed):
     return case
 
 
-def cases(suite):
-    for seed in range(CASES):
+def cases(suite, seed, seconds):
+    begin, last = time.monotonic(), seed + CASES
+    while time.monotonic() < begin + seconds if seconds else seed < last:
         suite.check(draw(seed), extra=[f"--threads={1 + seed % 2}"])
+        seed += 1
 
 
-harness.main(cases, __doc__)
+harness.main(
+    cases,
+    __doc__,
+    options=[
+        ("--seed", dict(type=int, default=0, help="the first case's")),
+        ("--seconds", dict(type=float, default=0, help=f"cases until then, not {CASES}")),
+    ],
+)

@@ -2,19 +2,22 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # RUN: %python %s %unisparse_opt
-"""A launch asks for the shared memory that unitile-allocate-shared lays out, for every configuration of assemble.py: the host
-counts it before anything is laid out, and a block that asked for less would write over its end."""
+"""A launch asks for the shared memory that unitile-allocate-shared lays out, for every one of Inputs/configurations.py: the
+host counts it before anything is laid out, and a block that asked for less would write over its end."""
+import os
 import re
 import subprocess
 import sys
 
-import assemble
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inputs"))
+
+import configurations
 
 PIPELINE = ("builtin.module(unisparse-decompose-attention,canonicalize,unisparse-select-schedule{{chip={}}},convert-unisparse-to-unitile,"
             "canonicalize,gpu.module(unitile-allocate-shared{{limit=232448}}))")
 compared = 0
 for chip in ("sm_80", "sm_86", "sm_90a"):
-    configs = assemble.CONFIGS + assemble.ONE_PASS + assemble.SPECIALISED * (chip == "sm_90a")
+    configs = configurations.of_chip(chip, every=True)
     source = "// -----\n".join(c.program() for c in configs)
     run = subprocess.run([sys.argv[1], "-", "-split-input-file", f"--pass-pipeline={PIPELINE.format(chip)}"], input=source, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[:2000]

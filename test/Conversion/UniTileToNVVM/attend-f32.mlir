@@ -1,6 +1,5 @@
 // RUN: unisparse-opt %s --verify-roundtrip -o /dev/null
 // RUN: unisparse-opt %s --pass-pipeline='builtin.module(unitile-to-nvvm-pipeline{chip=sm_80})' | FileCheck %s
-// RUN: %python %S/Inputs/ptxas.py %s %unisparse_opt sm_80 sm_86 sm_89 sm_90 sm_90a
 
 // Dense attention in f32 as a page of tile code: head_dim 64, 64 x 64 blocks,
 // one head, o alone. One block of 4 warps attends 64 queries.

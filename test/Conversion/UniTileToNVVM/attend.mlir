@@ -1,7 +1,6 @@
 // RUN: unisparse-opt %s --verify-roundtrip -o /dev/null
 // RUN: unisparse-opt %s --pass-pipeline='builtin.module(unitile-to-nvvm-pipeline{chip=sm_80 format=llvm})' | FileCheck %s --check-prefix=LLVM
 // RUN: unisparse-opt %s --pass-pipeline='builtin.module(unitile-to-nvvm-pipeline{chip=sm_80})' | FileCheck %s --check-prefix=PTX
-// RUN: %python %S/Inputs/ptxas.py %s %unisparse_opt sm_80 sm_86 sm_89 sm_90 sm_90a
 // RUN: not unisparse-opt %s --pass-pipeline='builtin.module(unitile-to-nvvm-pipeline{chip=sm_70})' 2>&1 | FileCheck %s --check-prefix=CHIP
 
 // Block-sparse attention as a page of tile code: bf16, head_dim 128, 128 x 128

@@ -210,10 +210,15 @@ def _plain(dtype, variant):
 
 
 def _sum_up(a, b):
-    """a @ b in float32, one product after the other."""
+    """a @ b in float32, one product after the other: NumPy adds up along the first dimension in that order."""
     total = np.zeros((len(a), b.shape[1]), np.float32)
-    for i in range(len(b)):
-        total += a[:, i, None] * b[i]
+    at_once = 32
+    terms = np.empty((at_once + 1, *total.shape), np.float32)
+    for i in range(0, len(b), at_once):
+        n = min(at_once, len(b) - i)
+        terms[0] = total
+        np.multiply(a.T[i : i + n, :, None], b[i : i + n, None, :], out=terms[1 : n + 1])
+        np.add.reduce(terms[: n + 1], axis=0, out=total)
     return total
 
 

@@ -166,9 +166,11 @@ def check_numpy():
                 sys.exit(f"NumPy: a wrong {np.dtype(dtype)} product of {rows}x{inner} and {inner}x{columns}: its BLAS does not know this CPU")
 
 
-def main(cases, doc):
-    """Runs the function `cases` on a suite made from the command line, and exits."""
+def main(cases, doc, options=()):
+    """Runs the function `cases` on a suite made from the command line, and exits. `options` are more of that, (name,
+    settings) each, that `cases` takes by name."""
     parser = argparse.ArgumentParser(description=doc)
+    more = [parser.add_argument(name, **settings).dest for name, settings in options]
     parser.add_argument("--tool", required=True, help="unisparse-run")
     parser.add_argument("--tmp", required=True, help="a folder of the script's own, for files")
     parser.add_argument("--only", default="", help="only the cases whose name has this in it")
@@ -178,5 +180,5 @@ def main(cases, doc):
         sys.exit(f"--tool: expected a program, got '{args.tool}'")
     check_numpy()
     suite = Suite(args.tool, args.tmp, args.only, args.verbose)
-    cases(suite)
+    cases(suite, **{name: getattr(args, name) for name in more})
     sys.exit(suite.finish())

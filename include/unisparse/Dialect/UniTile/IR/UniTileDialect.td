@@ -44,6 +44,8 @@ def UniTile_Dialect : Dialect {
     Example: (3, 17) of a 128-row tile of bf16 is in piece 2, at 3 * 128 + (2 ^ 3) * 16 + 2 = 402;
     of f32 in piece 4, at 3 * 128 + (4 ^ 3) * 16 + 4 = 500.
   }];
+  // Parsers of ops make pointers.
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
   let useDefaultTypePrinterParser = 1;
   let useDefaultAttributePrinterParser = 1;
   let extraClassDeclaration = [{

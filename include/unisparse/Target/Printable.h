@@ -3,8 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // Names out of files, on a terminal.
-#ifndef UNISPARSE_SUPPORT_PRINTABLE_H
-#define UNISPARSE_SUPPORT_PRINTABLE_H
+#ifndef UNISPARSE_TARGET_PRINTABLE_H
+#define UNISPARSE_TARGET_PRINTABLE_H
 
 #include "llvm/ADT/StringRef.h"
 #include <string>
@@ -18,4 +18,4 @@ std::string printable(llvm::StringRef text);
 
 } // namespace unisparse
 
-#endif // UNISPARSE_SUPPORT_PRINTABLE_H
+#endif // UNISPARSE_TARGET_PRINTABLE_H

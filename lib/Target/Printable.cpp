@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "unisparse/Support/Printable.h"
+#include "unisparse/Target/Printable.h"
 #include "llvm/Support/JSON.h"
 
 using namespace llvm;

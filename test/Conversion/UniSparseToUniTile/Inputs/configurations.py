@@ -1,21 +1,8 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# RUN: %python %s %unisparse_opt %src_root/lib/Target/Nvidia.cpp %t
-"""Every stage's kernel, in configurations that reach the corners of its schedule, assembles for every chip in the table
-of chips, with no stack frame, no spill but the few of KNOWN_SPILLS, and no word of ptxas that products were serialised or
-registers did not move. Attend is warp-specialised, with the chip's own instructions, exactly where Config says so.
-
-Without a ptxas only the compilation to PTX is checked. `--list` prints what each kernel takes; `--chips=`, `--only=`
-narrow it down.
-"""
-import argparse
-import concurrent.futures
-import pathlib
+"""Programs whose kernels reach the corners of every schedule."""
 import re
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from typing import Optional
 
@@ -204,101 +191,16 @@ SPECIALISED = [
     Config("turns", 128, stage="attend", schedule="turns = true"),
     Config("turns_no_overlap", 128, stage="attend", schedule="overlap = false, turns = true"),
 ]
-OWN_INSTRUCTIONS = ("wgmma.mma_async", "cp.async.bulk.tensor", "mbarrier.try_wait", "setmaxnreg.inc", "setmaxnreg.dec")
-CLUSTER_INSTRUCTIONS = (".reqnctapercluster 2", ".multicast::cluster", "mapa.shared::cluster", "barrier.cluster.wait")
-PORTABLE_INSTRUCTIONS = ("mma.sync", "cp.async.cg", "__nv_", "st.local")
 
-# An output of 256 columns is half of all registers. For these ptxas keeps a few words in memory, with 32 keys in a step
-# as with 64; steps of 16 keys would cost more. The largest score so far takes registers that P leaves too late, outside
-# the loop over plain blocks. The most bytes of frame, stores and loads.
-KNOWN_SPILLS = {"sm_100a.d256.attend": 32, "sm_120.d256.attend": 40, "sm_120.d256_fine.attend": 8,
-                "sm_90a.running_alone.attend": 8}
+# One of each form that a kernel has, for every chip; the specialised ones where attend is.
+REPRESENTATIVES = {"headline", "dense", "short_rows", "d96", "d256", "head_pool_across", "f32_packed", "one_pass", "one_pass_f32"}
+SPECIALISED_REPRESENTATIVES = {"alone", "packed_rows64", "cluster_dense", "running", "turns_no_overlap"}
 
 
-def chips_of(table):
-    chips = re.findall(r'^\s*\{"(sm_\w+)"', table.read_text(), re.M)
-    assert chips, f"{table}: no chips"
-    return chips
-
-
-def compile_chip(opt, chip, configs, folder):
-    """One run of the compiler for all programs; returns the .ptx of each."""
-    source = "// -----\n".join(c.program() for c in configs)
-    run = subprocess.run([opt, "-", "-split-input-file", f"--unisparse-to-gpu-pipeline=chip={chip}"], input=source, capture_output=True, text=True)
-    if run.returncode:
-        sys.exit(f"{chip}: {run.stderr[:2000]}")
-    assemblies = re.findall(r'assembly = "(.*?)"', run.stdout, re.S)
-    assert len(assemblies) == len(configs), f"{chip}: {len(assemblies)} binaries for {len(configs)} programs"
-    paths = []
-    for config, assembly in zip(configs, assemblies):
-        ptx = re.sub(r"\\([0-9A-F]{2})", lambda m: chr(int(m[1], 16)), assembly).rstrip("\0")
-        assert f".target {chip}" in ptx, f"{config.name}: not for {chip}"
-        entries = set(re.findall(r"\.entry (\w+)\(", ptx))
-        assert entries == config.kernels(), f"{config.name}: kernels {sorted(entries)}"
-        if attend := re.search(r"\.entry attend\(.*?(?=\.entry |\Z)", ptx, re.S):
-            check_instructions(config, chip, attend[0])
-        paths.append(folder / f"{chip}.{config.name}.ptx")
-        paths[-1].write_text(ptx)
-    return paths
-
-
-def check_instructions(config, chip, attend):
-    """That attend is the kernel that it should be."""
-    own = config.is_specialised(chip)
-    for instruction in OWN_INSTRUCTIONS:
-        assert (instruction in attend) == own, f"{chip}.{config.name}: {'no' if own else 'unexpected'} {instruction}"
-    shared = config.is_in_clusters(chip)
-    for instruction in CLUSTER_INSTRUCTIONS:
-        assert (instruction in attend) == shared, f"{chip}.{config.name}: {'no' if shared else 'unexpected'} {instruction}"
-    for instruction in PORTABLE_INSTRUCTIONS:
-        assert not own or instruction not in attend, f"{chip}.{config.name}: unexpected {instruction}"
-
-
-def assemble(ptxas, chip, path):
-    """(kernel, registers, stack, stores, loads) of each kernel in the file."""
-    run = subprocess.run([ptxas, "-v", f"-arch={chip}", path, "-o", "/dev/null"], capture_output=True, text=True)
-    if run.returncode or re.search(r"C75\d\d|warning", run.stderr):
-        return [(path.stem, run.stderr[:1000], 1 << 30, 0, 0)]
-    found = re.findall(r"Function properties for (\w+)\s+(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads\s.*?Used (\d+) registers", run.stderr)
-    return [(f"{path.stem}.{kernel}", registers, int(stack), int(stores), int(loads)) for kernel, stack, stores, loads, registers in found]
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("opt")
-    parser.add_argument("table", type=pathlib.Path)
-    parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--chips", help="only these, by comma")
-    parser.add_argument("--only", default="", help="only configurations whose name contains this")
-    parser.add_argument("--list", action="store_true", help="print the registers of every kernel")
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    chips = arguments.chips.split(",") if arguments.chips else chips_of(arguments.table)
-    configs = {chip: [c for c in CONFIGS + ONE_PASS + SPECIALISED * (chip == "sm_90a") if arguments.only in c.name] for chip in chips}
-    ptxas = shutil.which("ptxas", path="/usr/local/cuda/bin") or shutil.which("ptxas")
-    kernels, bad = 0, []
-    # Two at a time: what a small machine has.
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        compiled = pool.map(lambda chip: compile_chip(arguments.opt, chip, configs[chip], arguments.folder), chips)
-        jobs = [(chip, path) for chip, paths in zip(chips, compiled) for path in paths]
-        if not ptxas:
-            print(f"skipped: no ptxas in PATH or /usr/local/cuda, {len(jobs)} programs were compiled and not assembled")
-            return
-        for (chip, path), rows in zip(jobs, pool.map(lambda job: assemble(ptxas, *job), jobs)):
-            if len(rows) != len(re.findall(r"\.entry ", path.read_text())):
-                bad.append(f"{path.stem}: expected a report on every kernel, got {rows}")
-            for name, registers, *frame in rows:
-                kernels += 1
-                if arguments.list:
-                    print(name, registers, "registers")
-                if not any(frame) and name in KNOWN_SPILLS:
-                    bad.append(f"{name}: does not spill any more; take it out of KNOWN_SPILLS")
-                if max(frame) > KNOWN_SPILLS.get(name, 0):
-                    bad.append(f"{name}: {registers} registers, stack frame {frame[0]}, spill stores {frame[1]}, loads {frame[2]} bytes")
-    print(f"{kernels} kernels assembled for {len(chips)} chips, {len(bad)} of them wrong")
-    if bad:
-        sys.exit("\n".join(bad))
-
-
-if __name__ == "__main__":
-    main()
+def of_chip(chip, every):
+    """The configurations that concern a chip: every one, or those that represent a form."""
+    found = CONFIGS + ONE_PASS + SPECIALISED * (chip == "sm_90a")
+    named = REPRESENTATIVES | SPECIALISED_REPRESENTATIVES
+    assert named <= {c.name for c in CONFIGS + ONE_PASS + SPECIALISED}, named
+    wanted = REPRESENTATIVES | (SPECIALISED_REPRESENTATIVES if chip == "sm_90a" else set())
+    return [c for c in found if every or c.name in wanted]
