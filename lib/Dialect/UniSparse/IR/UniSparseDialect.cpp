@@ -5,11 +5,16 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "unisparse/Dialect/Versioning.h"
 
 using namespace mlir;
 using namespace unisparse;
 
 #include "unisparse/Dialect/UniSparse/IR/UniSparseDialect.cpp.inc"
+
+/// Of the dialect's form in bytecode: one more with every change after which a
+/// file would be read as something else or not at all, and an `upgrade` for it.
+static constexpr uint64_t kUniSparseVersion = 1;
 
 void UniSparseDialect::initialize() {
   registerAttributes();
@@ -17,4 +22,5 @@ void UniSparseDialect::initialize() {
 #define GET_OP_LIST
 #include "unisparse/Dialect/UniSparse/IR/UniSparseOps.cpp.inc"
       >();
+  addInterface(std::make_unique<NumberedBytecode>(this, kUniSparseVersion));
 }

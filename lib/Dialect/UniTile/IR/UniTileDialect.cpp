@@ -5,11 +5,16 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
+#include "unisparse/Dialect/Versioning.h"
 
 using namespace mlir;
 using namespace unisparse::unitile;
 
 #include "unisparse/Dialect/UniTile/IR/UniTileDialect.cpp.inc"
+
+/// Of the dialect's form in bytecode: one more with every change after which a
+/// file would be read as something else or not at all, and an `upgrade` for it.
+static constexpr uint64_t kUniTileVersion = 1;
 
 void UniTileDialect::initialize() {
   registerTypes();
@@ -18,4 +23,5 @@ void UniTileDialect::initialize() {
 #define GET_OP_LIST
 #include "unisparse/Dialect/UniTile/IR/UniTileOps.cpp.inc"
       >();
+  addInterface(std::make_unique<NumberedBytecode>(this, kUniTileVersion));
 }
