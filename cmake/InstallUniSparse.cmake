@@ -11,6 +11,8 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/UniSparse)
 # Headers of lib/Support serve the tools, whose library stays here.
 install(DIRECTORY ${UniSparse_SOURCE_DIR}/include/unisparse DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT unisparse-dev
   FILES_MATCHING PATTERN "*.h" PATTERN "*.td" PATTERN "Support" EXCLUDE)
+install(DIRECTORY ${UniSparse_SOURCE_DIR}/include/unisparse-c DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT unisparse-dev
+  FILES_MATCHING PATTERN "*.h")
 # Generated ones.
 install(DIRECTORY ${UniSparse_BINARY_DIR}/include/unisparse DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT unisparse-dev
   FILES_MATCHING PATTERN "*.inc" PATTERN "*.h" PATTERN "CMakeFiles" EXCLUDE)

@@ -14,6 +14,8 @@ lit's own (%s, %t, ...):
   %fake_driver                       a libcuda of host memory, for UNISPARSE_LIBCUDA
   %python                            Debian's Python, with NumPy
   %src_root, %obj_root               the roots of the checkout and of the build
+  %capi_test                         the built CAPI/capi.c
+  %mlir_runner, %libomp              the installed mlir-runner, LLVM's OpenMP runtime
   %cmake, %cmake_compilers           CMake, and options for it: this build's compilers
   %mlir_dir, %libdir, %cc            MLIR's package, where libraries go, the C compiler
   %assemble_options                  --all with lit's `--param assemble=all`
@@ -82,6 +84,9 @@ config.substitutions += [
     ("%fake_driver", config.fake_driver),
     ("%python", config.python),
     ("%src_root", config.unisparse_src_root),
+    ("%capi_test", config.capi_test),
+    ("%mlir_runner", config.mlir_runner),
+    ("%libomp", config.libomp),
     ("%obj_root", config.unisparse_obj_root),
     ("%cmake_compilers", config.cmake_compilers),
     ("%cmake", config.cmake),

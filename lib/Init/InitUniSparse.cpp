@@ -5,14 +5,17 @@
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/Dialect/Arith/Transforms/BufferDeallocationOpInterfaceImpl.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Arith/IR/ValueBoundsOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/Transforms/FuncBufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/ControlFlow/Transforms/BufferDeallocationOpInterfaceImpl.h"
 #include "mlir/Dialect/ControlFlow/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Linalg/Transforms/AllInterfaces.h"
 #include "mlir/Dialect/Linalg/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Linalg/Transforms/SubsetInsertionOpInterfaceImpl.h"
 #include "mlir/Dialect/MemRef/Transforms/AllocationOpInterfaceImpl.h"
 #include "mlir/Dialect/SCF/Transforms/BufferDeallocationOpInterfaceImpl.h"
 #include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Tensor/IR/ValueBoundsOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/Transforms/SubsetInsertionOpInterfaceImpl.h"
 #include "mlir/Target/LLVM/NVVM/Target.h"
@@ -49,6 +52,13 @@ static void registerBufferizationModels(mlir::DialectRegistry &registry) {
   mlir::memref::registerAllocationOpInterfaceExternalModels(registry);
 }
 
+/// unisparse-raise-attention compares dynamic sizes.
+static void registerRaisingModels(mlir::DialectRegistry &registry) {
+  mlir::arith::registerValueBoundsOpInterfaceExternalModels(registry);
+  mlir::linalg::registerAllDialectInterfaceImplementations(registry);
+  mlir::tensor::registerValueBoundsOpInterfaceExternalModels(registry);
+}
+
 /// gpu-module-to-binary translates kernels itself, and so does who runs the
 /// CPU pipeline's result.
 static void registerTranslations(mlir::DialectRegistry &registry) {
@@ -66,6 +76,7 @@ void unisparse::registerDialects(mlir::DialectRegistry &registry) {
   // unitile-to-nvvm-pipeline lowers branches through it.
   mlir::cf::registerConvertControlFlowToLLVMInterface(registry);
   registerBufferizationModels(registry);
+  registerRaisingModels(registry);
   registerTranslations(registry);
 }
 
@@ -75,6 +86,7 @@ void unisparse::registerPasses() {
   registerUniSparseCPUPasses();
   registerUniTileTransformsPasses();
   registerCPUPipeline();
+  registerFromLinalgPipeline();
   registerGPUPipeline();
   registerTilePipeline();
 }

@@ -60,6 +60,8 @@ static void buildLoopLevel(OpPassManager &pm,
   // layouts there, as callers pass contiguous arrays.
   bufferization::OneShotBufferizePassOptions bufferize;
   bufferize.bufferizeFunctionBoundaries = true;
+  // A layer in a loop makes a new tensor with every iteration.
+  bufferize.allowReturnAllocsFromLoops = true;
   bufferize.functionBoundaryTypeConversion =
       bufferization::LayoutMapOption::IdentityLayoutMap;
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));

@@ -7,6 +7,100 @@
 
 include "mlir/Pass/PassBase.td"
 
+def UniSparseRaiseAttention : Pass<"unisparse-raise-attention"> {
+  let summary = "Find dense attention in linalg";
+  let description = [{
+    Replaces softmax(q k^T) v, as front ends spell it, by
+    `unisparse.block_sparse_attention` without a selection: the same function of
+    q, k and v. `unisparse-sparsify-attention` may then change it.
+
+    The chain contraction, elementwise, max, exp(x - max), sum, contraction with
+    division is read element by element from its last product backwards, through
+    reshapes, transposes, broadcasts and elementwise ops in any order and
+    whether fused or not. Accepted are
+    - scales on the logits, on q, on k or parts of it on both;
+    - causal masks that compare indices, added as -inf or selected to -inf or a
+      number below -30000, whose last query sees every key [I7];
+    - a select behind softmax that guards rows whose logits are all -inf [A2];
+    - KV heads that are broadcast to query heads [I3];
+    - factors of either product in any order, tensors in any layout of batch,
+      heads, length and head_dim, batch folded into heads;
+    - changes of precision, which the op has in its own places [A3];
+    - `tm_tensor.attention`, `torch.aten.scaled_dot_product_attention` and a
+      `stablehlo.composite` named `unisparse.attention` (q, k and v
+      `[batch, length, heads, head_dim]`; attributes `causal`, `scale`, and a
+      policy: `p`, `top_k`, `rule`, `block`, `pooling`, `min_length`), in
+      generic form.
+
+    What should be attention and is not gets a remark that says why: masks of
+    other contents, dropout, ops between softmax and the product with v, other
+    readers of logits or probabilities. Where dynamic lengths have to be equal
+    and cannot be shown to be, a `cf.assert` says so. Precondition: linalg on
+    tensors, best behind the passes of `unisparse-from-linalg`.
+
+    Before:
+    ```mlir
+    #id = affine_map<(b, i, j) -> (b, i, j)>
+    #row = affine_map<(b, i, j) -> (b, i)>
+    #weights = affine_map<(b, i, d, j) -> (b, i, j)>
+    #rows = affine_map<(b, i, d, j) -> (b, i)>
+    #values = affine_map<(b, i, d, j) -> (b, j, d)>
+    #out = affine_map<(b, i, d, j) -> (b, i, d)>
+    func.func @before(%q: tensor<4x512x64xf32>, %k: tensor<4x512x64xf32>, %v: tensor<4x512x64xf32>) -> tensor<4x512x64xf32> {
+      %zero = arith.constant dense<0.0> : tensor<4x512x512xf32>
+      %low = arith.constant dense<0xFF800000> : tensor<4x512xf32>
+      %none = arith.constant dense<0.0> : tensor<4x512xf32>
+      %init = arith.constant dense<0.0> : tensor<4x512x64xf32>
+      %x = linalg.batch_matmul indexing_maps = [affine_map<(b, i, j, d) -> (b, i, d)>, affine_map<(b, i, j, d) -> (b, j, d)>, affine_map<(b, i, j, d) -> (b, i, j)>]
+        ins(%q, %k : tensor<4x512x64xf32>, tensor<4x512x64xf32>) outs(%zero : tensor<4x512x512xf32>) -> tensor<4x512x512xf32>
+      %m = linalg.generic {indexing_maps = [#id, #row], iterator_types = ["parallel", "parallel", "reduction"]}
+          ins(%x : tensor<4x512x512xf32>) outs(%low : tensor<4x512xf32>) {
+      ^bb0(%in: f32, %max: f32):
+        %0 = arith.maximumf %in, %max : f32
+        linalg.yield %0 : f32
+      } -> tensor<4x512xf32>
+      %e = linalg.generic {indexing_maps = [#id, #row, #id], iterator_types = ["parallel", "parallel", "parallel"]}
+          ins(%x, %m : tensor<4x512x512xf32>, tensor<4x512xf32>) outs(%zero : tensor<4x512x512xf32>) {
+      ^bb0(%in: f32, %max: f32, %_: f32):
+        %0 = arith.subf %in, %max : f32
+        %1 = math.exp %0 : f32
+        linalg.yield %1 : f32
+      } -> tensor<4x512x512xf32>
+      %s = linalg.generic {indexing_maps = [#id, #row], iterator_types = ["parallel", "parallel", "reduction"]}
+          ins(%e : tensor<4x512x512xf32>) outs(%none : tensor<4x512xf32>) {
+      ^bb0(%in: f32, %sum: f32):
+        %0 = arith.addf %in, %sum : f32
+        linalg.yield %0 : f32
+      } -> tensor<4x512xf32>
+      %o = linalg.generic {indexing_maps = [#weights, #rows, #values, #out], iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+          ins(%e, %s, %v : tensor<4x512x512xf32>, tensor<4x512xf32>, tensor<4x512x64xf32>) outs(%init : tensor<4x512x64xf32>) {
+      ^bb0(%in: f32, %sum: f32, %value: f32, %acc: f32):
+        %0 = arith.divf %in, %sum : f32
+        %1 = arith.mulf %0, %value : f32
+        %2 = arith.addf %acc, %1 : f32
+        linalg.yield %2 : f32
+      } -> tensor<4x512x64xf32>
+      return %o : tensor<4x512x64xf32>
+    }
+    ```
+    After:
+    ```mlir
+    func.func @after(%q: tensor<4x512x64xf32>, %k: tensor<4x512x64xf32>, %v: tensor<4x512x64xf32>) -> tensor<4x512x64xf32> {
+      %q4 = tensor.expand_shape %q [[0, 1], [2], [3]] output_shape [1, 4, 512, 64] : tensor<4x512x64xf32> into tensor<1x4x512x64xf32>
+      %k4 = tensor.expand_shape %k [[0, 1], [2], [3]] output_shape [1, 4, 512, 64] : tensor<4x512x64xf32> into tensor<1x4x512x64xf32>
+      %v4 = tensor.expand_shape %v [[0, 1], [2], [3]] output_shape [1, 4, 512, 64] : tensor<4x512x64xf32> into tensor<1x4x512x64xf32>
+      %o4 = unisparse.block_sparse_attention %q4, %k4, %v4 block <128x128> scale 1.0
+        : (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32>
+      %o = tensor.collapse_shape %o4 [[0, 1], [2], [3]] : tensor<1x4x512x64xf32> into tensor<4x512x64xf32>
+      return %o : tensor<4x512x64xf32>
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::cf::ControlFlowDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect", "::unisparse::UniSparseDialect"];
+}
+
 def ConvertUniSparseToLoops : Pass<"convert-unisparse-to-loops"> {
   let summary = "Lower the stages to parallel loops over tiles in buffers";
   let description = [{

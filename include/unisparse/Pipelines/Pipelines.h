@@ -35,6 +35,31 @@ struct CPUPipelineOptions : mlir::PassPipelineOptions<CPUPipelineOptions> {
 void buildCPUPipeline(mlir::OpPassManager &pm,
                       const CPUPipelineOptions &options);
 
+struct FromLinalgPipelineOptions
+    : mlir::PassPipelineOptions<FromLinalgPipelineOptions> {
+  Option<std::string> rule{
+      *this, "rule",
+      llvm::cl::desc("make attention sparse by this rule, as in top_p=0.9; "
+                     "without one it stays dense"),
+      llvm::cl::init("")};
+  Option<std::string> block{*this, "block",
+                            llvm::cl::desc("queries by keys of a block"),
+                            llvm::cl::init("128x128")};
+  Option<std::string> pooling{
+      *this, "pooling",
+      llvm::cl::desc("queries by keys that a composite token averages"),
+      llvm::cl::init("8x8")};
+  Option<int64_t> minLength{
+      *this, "min-length",
+      llvm::cl::desc("attention over fewer keys stays dense"),
+      llvm::cl::init(0)};
+};
+
+/// Dense attention in linalg, as front ends export it, to unisparse ops:
+/// `unisparse-from-linalg`.
+void buildFromLinalgPipeline(mlir::OpPassManager &pm,
+                             const FromLinalgPipelineOptions &options);
+
 /// What becomes of a gpu.module.
 enum class TileFormat { None, Isa, Bin };
 
@@ -62,6 +87,7 @@ buildGPUPipeline(mlir::OpPassManager &pm, const GPUPipelineOptions &options,
                  llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
 
 void registerCPUPipeline();
+void registerFromLinalgPipeline();
 void registerGPUPipeline();
 void registerTilePipeline();
 

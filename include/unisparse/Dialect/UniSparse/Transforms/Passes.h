@@ -6,6 +6,7 @@
 #define UNISPARSE_DIALECT_UNISPARSE_TRANSFORMS_PASSES_H
 
 #include "mlir/Pass/Pass.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 
 namespace unisparse {
 #define GEN_PASS_DECL

@@ -43,6 +43,64 @@ def UniSparseDecomposeAttention : Pass<"unisparse-decompose-attention"> {
                            "::mlir::tensor::TensorDialect"];
 }
 
+def UniSparseSparsifyAttention : Pass<"unisparse-sparsify-attention"> {
+  let summary = "Let dense attention select its blocks by a policy";
+  let description = [{
+    Turns `unisparse.block_sparse_attention` without a selection, which is dense,
+    into `unisparse.attention`. This changes what is computed: that is the
+    policy's to say. A policy is, the first that says something first,
+    - attributes of the op: `unisparse.rule`, `unisparse.block`,
+      `unisparse.pooling`, `unisparse.agg`, `unisparse.share` and
+      `unisparse.min_length`;
+    - the same attributes of the function around it;
+    - the options of the pass.
+
+    Over fewer than `min-length` keys attention stays dense: known lengths with a
+    remark, dynamic ones by the rule's `dense_below`. Precondition:
+    `unisparse-raise-attention`, or dense attention from elsewhere.
+
+    Before:
+    ```mlir
+    func.func @before(%q: tensor<1x4x512x64xf32>, %k: tensor<1x2x512x64xf32>, %v: tensor<1x2x512x64xf32>)
+        -> tensor<1x4x512x64xf32> attributes {unisparse.rule = #unisparse.rule<top_k = 2>} {
+      %o = unisparse.block_sparse_attention %q, %k, %v block <128x128> causal
+        : (tensor<1x4x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>) -> tensor<1x4x512x64xf32>
+      return %o : tensor<1x4x512x64xf32>
+    }
+    ```
+    After, with `block=64x64`:
+    ```mlir
+    func.func @after(%q: tensor<1x4x512x64xf32>, %k: tensor<1x2x512x64xf32>, %v: tensor<1x2x512x64xf32>)
+        -> tensor<1x4x512x64xf32> attributes {unisparse.rule = #unisparse.rule<top_k = 2>} {
+      %o, %c, %i, %d = unisparse.attention %q, %k, %v block <64x64> pooling <8x8> rule <top_k = 2> causal
+        : (tensor<1x4x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>)
+          -> (tensor<1x4x512x64xf32>, tensor<1x4x8xi32>, tensor<1x4x8x8xi32>, tensor<1x4xf32>)
+      return %o : tensor<1x4x512x64xf32>
+    }
+    ```
+  }];
+  let options = [
+    Option<"rule", "rule", "std::string", "\"top_p=0.9\"",
+           "what stands between the brackets of #unisparse.rule<...>">,
+    Option<"block", "block", "std::string", "\"128x128\"", "queries by keys of a block">,
+    Option<"pooling", "pooling", "std::string", "\"8x8\"",
+           "queries by keys that a composite token averages">,
+    Option<"agg", "agg", "::unisparse::Agg", "::unisparse::Agg::Max",
+           "how composite rows become a block's mass",
+           [{::llvm::cl::values(
+             clEnumValN(::unisparse::Agg::Max, "max", "the largest row's"),
+             clEnumValN(::unisparse::Agg::Sum, "sum", "their mean"))}]>,
+    Option<"share", "share", "::unisparse::Share", "::unisparse::Share::None",
+           "which heads share a selection",
+           [{::llvm::cl::values(
+             clEnumValN(::unisparse::Share::None, "none", "each has its own"),
+             clEnumValN(::unisparse::Share::Group, "group", "those of a KV head share one"))}]>,
+    Option<"minLength", "min-length", "int64_t", "0",
+           "attention over fewer keys stays dense">
+  ];
+  let dependentDialects = ["::unisparse::UniSparseDialect"];
+}
+
 def UniSparseVerifyTensorContract : Pass<"unisparse-verify-tensor-contract"> {
   let summary = "Check what the CPU lowering needs of the four stages";
   let description = [{

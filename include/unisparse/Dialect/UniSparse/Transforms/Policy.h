@@ -1,0 +1,52 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// What a model's author says about an attention, as discardable attributes of
+// the op or of the function around it: which rule, blocks, pooling it is to
+// have.
+#ifndef UNISPARSE_DIALECT_UNISPARSE_TRANSFORMS_POLICY_H
+#define UNISPARSE_DIALECT_UNISPARSE_TRANSFORMS_POLICY_H
+
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+
+namespace unisparse {
+
+/// Unset members say nothing.
+struct Policy {
+  RuleAttr rule;
+  BlockAttr block;
+  PoolingAttr pooling;
+  AggAttr agg;
+  ShareAttr share;
+  std::optional<int64_t> minLength;
+
+  /// Takes the other's members where this has none.
+  void fillFrom(const Policy &other);
+};
+
+/// `top_p = 0.9, local = 2` as #unisparse.rule<...>, `64x64` as a block or a
+/// pooling. Empty on a wrong text, with what the parser says in `why`.
+RuleAttr parseRule(mlir::MLIRContext *context, llvm::StringRef text,
+                   std::string &why);
+BlockAttr parseBlock(mlir::MLIRContext *context, llvm::StringRef text,
+                     std::string &why);
+PoolingAttr parsePooling(mlir::MLIRContext *context, llvm::StringRef text,
+                         std::string &why);
+
+/// The policy in the attributes of an op. Fails after a diagnostic on one of
+/// the dialect that is no part of a policy, or of another kind.
+mlir::FailureOr<Policy> policyOf(mlir::Operation *op);
+
+/// Adds what an attribute of a composite says (`p`, `top_k`, `rule`, `block`,
+/// `pooling`, `min_length`) as an attribute that policyOf reads.
+mlir::LogicalResult addPolicyFrom(mlir::NamedAttribute attribute,
+                                  mlir::NamedAttrList &policy,
+                                  std::string &why);
+
+/// Removes what policyOf reads.
+void removePolicy(mlir::Operation *op);
+
+} // namespace unisparse
+
+#endif // UNISPARSE_DIALECT_UNISPARSE_TRANSFORMS_POLICY_H

@@ -1,0 +1,94 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "mlir/CAPI/IR.h"
+#include "unisparse-c/UniSparse.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+
+using namespace mlir;
+using namespace unisparse;
+
+/// An attribute whose numbers are checked; null after a diagnostic.
+template <typename Attr, typename... Args>
+static MlirAttribute checked(MlirContext context, Args... args) {
+  MLIRContext *c = unwrap(context);
+  c->getOrLoadDialect<UniSparseDialect>();
+  return wrap(Attribute(Attr::getChecked(
+      [&] { return emitError(UnknownLoc::get(c)); }, c, args...)));
+}
+
+bool unisparseAttributeIsABlock(MlirAttribute attr) {
+  return isa<BlockAttr>(unwrap(attr));
+}
+MlirAttribute unisparseBlockAttrGet(MlirContext context, int64_t query,
+                                    int64_t key) {
+  return checked<BlockAttr>(context, query, key);
+}
+int64_t unisparseBlockAttrGetQuery(MlirAttribute attr) {
+  return cast<BlockAttr>(unwrap(attr)).getQuery();
+}
+int64_t unisparseBlockAttrGetKey(MlirAttribute attr) {
+  return cast<BlockAttr>(unwrap(attr)).getKey();
+}
+
+bool unisparseAttributeIsAPooling(MlirAttribute attr) {
+  return isa<PoolingAttr>(unwrap(attr));
+}
+MlirAttribute unisparsePoolingAttrGet(MlirContext context, int64_t query,
+                                      int64_t key, int64_t heads) {
+  return checked<PoolingAttr>(context, query, key, heads);
+}
+int64_t unisparsePoolingAttrGetQuery(MlirAttribute attr) {
+  return cast<PoolingAttr>(unwrap(attr)).getQuery();
+}
+int64_t unisparsePoolingAttrGetKey(MlirAttribute attr) {
+  return cast<PoolingAttr>(unwrap(attr)).getKey();
+}
+int64_t unisparsePoolingAttrGetHeads(MlirAttribute attr) {
+  return cast<PoolingAttr>(unwrap(attr)).getHeads();
+}
+
+UnisparseRule unisparseRuleDefault() {
+  UnisparseRule rule = {};
+  rule.kind = UNISPARSE_RULE_TOP_P;
+  rule.p = 0.9;
+  rule.sink = rule.local = 1;
+  rule.maxBlocks = -1;
+  return rule;
+}
+bool unisparseAttributeIsARule(MlirAttribute attr) {
+  return isa<RuleAttr>(unwrap(attr));
+}
+MlirAttribute unisparseRuleAttrGet(MlirContext context,
+                                   const UnisparseRule *rule) {
+  FloatAttr p;
+  // A NaN is no share from an operand: the verifier says what it is.
+  if (rule->kind == UNISPARSE_RULE_TOP_P && !(rule->p < 0))
+    p = Builder(unwrap(context)).getF64FloatAttr(rule->p);
+  std::optional<int64_t> maxBlocks;
+  if (rule->maxBlocks >= 0)
+    maxBlocks = rule->maxBlocks;
+  std::optional<RuleKind> kind = symbolizeRuleKind(uint32_t(rule->kind));
+  if (!kind) {
+    emitError(UnknownLoc::get(unwrap(context)))
+        << "expected a kind of rule from 0 to 2, got " << int(rule->kind);
+    return {nullptr};
+  }
+  return checked<RuleAttr>(
+      context, *kind, p, *kind == RuleKind::TopK ? rule->k : 0, rule->sink,
+      rule->local, rule->minBlocks, maxBlocks, rule->denseBelow);
+}
+UnisparseRule unisparseRuleAttrRead(MlirAttribute attr) {
+  auto rule = cast<RuleAttr>(unwrap(attr));
+  UnisparseRule read = {};
+  read.kind = static_cast<UnisparseRuleKind>(rule.getKind());
+  read.p = rule.getP() ? rule.getP().getValueAsDouble() : -1;
+  read.k = rule.getK();
+  read.sink = rule.getSink();
+  read.local = rule.getLocal();
+  read.minBlocks = rule.getMinBlocks();
+  read.maxBlocks = rule.getMaxBlocks().value_or(-1);
+  read.denseBelow = rule.getDenseBelow();
+  return read;
+}

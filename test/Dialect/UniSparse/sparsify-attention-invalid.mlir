@@ -1,0 +1,54 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// RUN: unisparse-opt %s --unisparse-sparsify-attention --split-input-file --verify-diagnostics
+// RUN: not unisparse-opt %s --unisparse-sparsify-attention=rule=foo 2>&1 | FileCheck %s --check-prefix=RULE
+// RUN: not unisparse-opt %s --unisparse-sparsify-attention=rule=top_p 2>&1 | FileCheck %s --check-prefix=SHARE
+// RUN: not unisparse-opt %s --unisparse-sparsify-attention=rule=top_p=3 2>&1 | FileCheck %s --check-prefix=RANGE
+// RUN: not unisparse-opt %s --unisparse-sparsify-attention=block=64 2>&1 | FileCheck %s --check-prefix=BLOCK
+// RUN: not unisparse-opt %s --unisparse-sparsify-attention=pooling=0x8 2>&1 | FileCheck %s --check-prefix=POOLING
+// RUN: not unisparse-opt %s --unisparse-sparsify-attention=min-length=-1 2>&1 | FileCheck %s --check-prefix=LENGTH
+// RUN: not unisparse-opt %s --unisparse-from-linalg='rule=foo' 2>&1 | FileCheck %s --check-prefix=RULE
+
+// RULE: unisparse-sparsify-attention: rule: expected top_p, top_k or all, got foo, in 'foo'
+// SHARE: unisparse-sparsify-attention: rule: expected a share behind top_p, as in top_p = 0.9, got none
+// RANGE: unisparse-sparsify-attention: rule: [L3] expected top_p in [0, 1], got 3
+// BLOCK: unisparse-sparsify-attention: block: {{.*}}, in '64'
+// POOLING: unisparse-sparsify-attention: pooling: [P1] expected positive pooling factors, got 0x8
+// LENGTH: unisparse-sparsify-attention: expected min-length >= 0, got -1
+
+// expected-error @below {{expected a policy of unisparse.rule, unisparse.block, unisparse.pooling, unisparse.agg, unisparse.share, unisparse.min_length, got unisparse.ruel}}
+func.func @unknown() attributes {unisparse.ruel = #unisparse.rule<all>} {
+  return
+}
+
+// -----
+
+// expected-error @below {{expected unisparse.block to be a #unisparse.block, got "64x64"}}
+func.func @text() attributes {unisparse.block = "64x64"} {
+  return
+}
+
+// -----
+
+// expected-error @below {{[L5] expected a share behind top_p of unisparse.rule, got none}}
+func.func @share() attributes {unisparse.rule = #unisparse.rule<top_p>} {
+  return
+}
+
+// -----
+
+// expected-error @below {{expected unisparse.min_length to be a number from 0, got -3 : i64}}
+func.func @length() attributes {unisparse.min_length = -3} {
+  return
+}
+
+// -----
+
+func.func @pooling(%q: tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32> {
+  // expected-error @below {{[I5]}}
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> {unisparse.pooling = #unisparse.pooling<3x3>}
+    : (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32>
+  return %o : tensor<1x4x512x64xf32>
+}
