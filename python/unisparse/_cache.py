@@ -37,6 +37,11 @@ def _cannot(place: object, what: str, error: OSError) -> Error:
     return Error(f"{place}: expected a folder that can be {what}, got {error.strerror}", Status.BAD_FILE)
 
 
+def _is_private_group(found: os.stat_result) -> bool:
+    """The group that many systems give each user alone has the user's number; with it, folders are made for the group too."""
+    return found.st_gid == found.st_uid
+
+
 _warned: Set[str] = set()
 
 
@@ -52,7 +57,9 @@ def expect_trusted(place: pathlib.Path) -> None:
             f"got mode {stat.S_IMODE(found.st_mode):o}",
             Status.BAD_FILE,
         )
-    doubts = [f"its group may write there (mode {stat.S_IMODE(found.st_mode):o})"] if found.st_mode & stat.S_IWGRP else []
+    doubts = []
+    if found.st_mode & stat.S_IWGRP and not _is_private_group(found):
+        doubts.append(f"its group may write there (mode {stat.S_IMODE(found.st_mode):o})")
     if found.st_uid not in (0, os.geteuid()):
         doubts.append(f"it belongs to user {found.st_uid}")
     if doubts and str(place) not in _warned:

@@ -21,15 +21,28 @@ def run(config: Config, tensors: Mapping[str, Host]) -> Dict[str, Host]:
     if not program:
         raise Error("unisparse-run: expected the program in PATH or UNISPARSE_RUN, got neither", Status.BAD_FILE)
     slots = _Slots(config, tensors)
-    with tempfile.TemporaryDirectory(prefix="unisparse-") as folder:
-        files = {name: f"{folder}/{name}.safetensors" for name in ("in", "selection", "out")}
-        write(files["in"], {name: x for name, x in tensors.items() if name not in ("counts", "indices")})
-        options = config.computation()
-        if not config.rule:
-            write(files["selection"], slots.to_file({name: tensors[name].data for name in ("counts", "indices")}))
-            options.append(f"--selection={files['selection']}")
+    try:
+        with tempfile.TemporaryDirectory(prefix="unisparse-") as folder:
+            return slots.from_file(_run_in(folder, program, config, tensors, slots))
+    except OSError as error:
+        raise Error(f"temporary files: expected room for the tensors, got {error}", Status.BAD_FILE) from None
+
+
+def _run_in(folder: str, program: str, config: Config, tensors: Mapping[str, Host], slots: _Slots) -> Dict[str, Host]:
+    files = {name: f"{folder}/{name}.safetensors" for name in ("in", "selection", "out")}
+    write(files["in"], {name: x for name, x in tensors.items() if name not in ("counts", "indices")})
+    options = config.computation()
+    if not config.rule:
+        write(files["selection"], slots.to_file({name: tensors[name].data for name in ("counts", "indices")}))
+        options.append(f"--selection={files['selection']}")
+    try:
         _compiler.run([program, files["in"], *options, f"--output={files['out']}", "--json"], "CPU")
-        return slots.from_file(read(files["out"]))
+    except Error as error:  # Of files that nobody sees, the tensor's name is enough.
+        said = str(error)
+        for path in files.values():
+            said = said.replace(f"{path}: ", "")
+        raise Error(said, error.status) from None
+    return read(files["out"])
 
 
 def _check_ends(tensors: Mapping[str, Host]) -> None:

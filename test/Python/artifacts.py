@@ -16,6 +16,7 @@ import sys
 import threading
 import unittest
 import warnings
+from unittest import mock
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
@@ -285,12 +286,14 @@ class Artifacts(unittest.TestCase):
             changed.chmod(0o700)
         folder.chmod(0o770)
         _cache._warned.clear()
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            _artifacts.find(config())
-            _artifacts.find(config())
-        (warning,) = caught
-        self.assertIn("its group may write there (mode 770)", str(warning.message))
+        for private, count in ((True, 0), (False, 1)):
+            with warnings.catch_warnings(record=True) as caught, mock.patch.object(_cache, "_is_private_group", lambda found: private):
+                warnings.simplefilter("always")
+                _artifacts.find(config())
+                _artifacts.find(config())
+            said = [str(warning.message) for warning in caught if warning.category is UserWarning]  # Others may come from anywhere.
+            self.assertEqual(len(said), count, said)
+        self.assertIn("its group may write there (mode 770)", said[0])
 
     def test_cache_of_the_desktop(self):
         os.environ.pop("UNISPARSE_CACHE")

@@ -6,7 +6,9 @@
 
 import os
 import sys
+import tempfile
 import unittest
+from unittest import mock
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -211,6 +213,10 @@ class Cpu(unittest.TestCase):
         with self.assertRaises(unisparse.Error) as caught:
             unisparse.attention(q, k, v)
         self.assertIn("[I7]", str(caught.exception))
+        self.assertNotIn(".safetensors", str(caught.exception))  # A file that the caller never sees.
+        with mock.patch.dict(os.environ, TMPDIR="/proc/none"), mock.patch.object(tempfile, "tempdir", "/proc/none"):
+            with self.assertRaisesRegex(unisparse.Error, "^temporary files: expected room for the tensors, got .*No such file"):
+                unisparse.attention(k, k, v)
         with self.assertRaises(unisparse.Error) as caught:
             unisparse.attention(k, k, v, cu_seqlens=np.array([0, 30], np.int32))
         self.assertIn("[I8]", str(caught.exception))
