@@ -81,13 +81,15 @@ def make(place: pathlib.Path, root: pathlib.Path) -> None:
 def _sweep(place: pathlib.Path) -> None:
     """Removes what killed processes left. A lock tells those at work: their compiler holds it too, and no dead process does."""
     with os.scandir(place) as entries:
-        old = [x.path for x in entries if x.name.startswith(_PARTIAL) and time.time() - x.stat().st_mtime > _SWEPT_AFTER_SECONDS]
-    for path in old:
-        with contextlib.suppress(OSError):
-            descriptor = os.open(path, os.O_RDONLY)
+        left = [entry for entry in entries if entry.name.startswith(_PARTIAL)]
+    for entry in left:
+        with contextlib.suppress(OSError):  # Their owners remove them, too.
+            if time.time() - entry.stat().st_mtime <= _SWEPT_AFTER_SECONDS:
+                continue
+            descriptor = os.open(entry.path, os.O_RDONLY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
+                shutil.rmtree(entry.path, ignore_errors=True)
             finally:
                 os.close(descriptor)
 
