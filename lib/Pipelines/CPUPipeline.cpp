@@ -4,6 +4,7 @@
 
 // The CPU pipeline, one sentence of why a pass. Four levels, each closed by a
 // contract: tensors, loops over tiles, vectors and threads, LLVM.
+#include "ModulePipeline.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Affine/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
@@ -43,7 +44,12 @@ static void buildTensorLevel(OpPassManager &pm,
   pm.addPass(createCanonicalizerPass());
   // Two attentions over the same q and k share their estimate.
   pm.addPass(createCSEPass());
-  // A stage that cannot be tiled is refused here, in words.
+  // A program's own softmax is no op that becomes a loop; its pieces are.
+  pm.addPass(createUniSparseDecomposeLinalg());
+  // Nor is arithmetic on tensors.
+  pm.addPass(createConvertElementwiseToLinalgPass());
+  // A stage that cannot be tiled, an op that has no buffers, is refused here,
+  // in words.
   pm.addPass(createUniSparseVerifyTensorContract());
   // Stages must still be ops to be told apart.
   if (options.instrument)
@@ -57,10 +63,10 @@ static void buildLoopLevel(OpPassManager &pm,
   loops.strip = stripFor(options.vectorBits);
   pm.addPass(createConvertUniSparseToLoops(loops));
   // Tensors between stages and at function boundaries become buffers; plain
-  // layouts there, as callers pass contiguous arrays.
+  // layouts there, as callers pass contiguous arrays. Loops carry what a stage
+  // gives, a new buffer in every iteration; deallocation frees the old one.
   bufferization::OneShotBufferizePassOptions bufferize;
   bufferize.bufferizeFunctionBoundaries = true;
-  // A layer in a loop makes a new tensor with every iteration.
   bufferize.allowReturnAllocsFromLoops = true;
   bufferize.functionBoundaryTypeConversion =
       bufferization::LayoutMapOption::IdentityLayoutMap;
@@ -138,7 +144,7 @@ void unisparse::buildCPUPipeline(OpPassManager &pm,
 }
 
 void unisparse::registerCPUPipeline() {
-  PassPipelineRegistration<CPUPipelineOptions>(
+  registerModulePipeline<CPUPipelineOptions>(
       "unisparse-to-cpu-pipeline",
       "lower the unisparse dialect to LLVM for CPUs, threaded by OpenMP",
       buildCPUPipeline);

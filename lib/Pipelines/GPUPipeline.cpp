@@ -17,8 +17,12 @@ LogicalResult
 unisparse::buildGPUPipeline(OpPassManager &pm,
                             const GPUPipelineOptions &options,
                             function_ref<InFlightDiagnostic()> emitError) {
-  // Dense rules and unread LSEs are only seen while attention is one op.
+  // A host that only launches has no calls and no loops.
+  pm.addPass(createInlinerPass());
+  // Dense rules and unread LSEs are only seen while attention is one op; bounds
+  // of loops become constants.
   pm.addPass(createCanonicalizerPass());
+  pm.addPass(createUniSparseUnrollLoops());
   // The whole operator becomes its four stages; a rule that takes everything
   // loses its estimate.
   pm.addPass(createUniSparseDecomposeAttention());
@@ -32,10 +36,14 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
   pm.addPass(createUniSparseSelectSchedule(schedule));
   // Stages become kernels of tile code; what is left launches them.
   pm.addPass(createConvertUniSparseToUniTile());
-  // Tensors of the host code become buffers: arguments as they come, strides
-  // and all, results as the kernels write them.
+  // Tensors of the host code become buffers: tokens as they come, strides and
+  // all, whatever else contiguous, results as the kernels write them. A loop
+  // that is left carries what a stage gives.
   bufferization::OneShotBufferizePassOptions bufferize;
   bufferize.bufferizeFunctionBoundaries = true;
+  bufferize.functionBoundaryTypeConversion =
+      bufferization::LayoutMapOption::IdentityLayoutMap;
+  bufferize.allowReturnAllocsFromLoops = true;
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
   // Length rules that hold for every length fold away once equal sizes are one
   // value.

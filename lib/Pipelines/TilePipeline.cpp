@@ -44,32 +44,35 @@ unisparse::buildTilePipeline(OpPassManager &pm,
   UniTileAllocateSharedOptions shared;
   shared.limit = chip->sharedBytes;
   kernels.addPass(createUniTileAllocateShared(shared));
+  // Host code knows no tiles: an edited page has outgrown its launch.
+  pm.addPass(createUniTileVerifyLaunches());
+  OpPassManager &threads = pm.nest<gpu::GPUModuleOp>();
   // Tile code becomes what each thread does.
-  kernels.addPass(createConvertUniTileToNVVM());
+  threads.addPass(createConvertUniTileToNVVM());
   // Every product computed its addresses anew; now they are shared.
-  kernels.addPass(createCanonicalizerPass());
-  kernels.addPass(createCSEPass());
+  threads.addPass(createCanonicalizerPass());
+  threads.addPass(createCSEPass());
   // Loops become branches.
-  kernels.addPass(createSCFToControlFlowPass());
+  threads.addPass(createSCFToControlFlowPass());
   // Before convert-gpu-to-nvvm, which would call libdevice for these.
-  kernels.addPass(createConvertMathToLLVMPass());
-  kernels.addPass(createArithToLLVMConversionPass());
+  threads.addPass(createConvertMathToLLVMPass());
+  threads.addPass(createArithToLLVMConversionPass());
   // Kernels become LLVM functions, block and thread ids special registers.
-  kernels.addPass(createConvertGpuOpsToNVVMOps());
+  threads.addPass(createConvertGpuOpsToNVVMOps());
   // Only now are kernels NVVM's, which may take maps by value.
-  kernels.addPass(createUniTilePassMapsByValue());
+  threads.addPass(createUniTilePassMapsByValue());
   // The vectors of fragments; addresses that appeared on the way.
-  kernels.addPass(createConvertVectorToLLVMPass());
-  kernels.addPass(createArithToLLVMConversionPass());
+  threads.addPass(createConvertVectorToLLVMPass());
+  threads.addPass(createArithToLLVMConversionPass());
   // (convert-cf-to-llvm insists on whole modules, host code and all.)
   ConvertToLLVMPassOptions branches;
   branches.filterDialects = {"cf"};
-  kernels.addPass(createConvertToLLVMPass(branches));
+  threads.addPass(createConvertToLLVMPass(branches));
   // NVVM ops without an intrinsic are written as PTX text.
-  kernels.addPass(createConvertNVVMToLLVMPass());
-  kernels.addPass(createReconcileUnrealizedCastsPass());
-  kernels.addPass(createCanonicalizerPass());
-  kernels.addPass(createCSEPass());
+  threads.addPass(createConvertNVVMToLLVMPass());
+  threads.addPass(createReconcileUnrealizedCastsPass());
+  threads.addPass(createCanonicalizerPass());
+  threads.addPass(createCSEPass());
   if (options.format == TileFormat::None)
     return success();
   GpuModuleToBinaryPassOptions binary;

@@ -253,6 +253,18 @@ LogicalResult HostValues::visitDivSI(Operation *op) {
                     artifact::combine(TermOp::Min, ceiled, zero)));
 }
 
+/// Host memory is there for the sake of a program's op, which says more.
+static Operation *reasonFor(Operation *op) {
+  Operation *reason = op;
+  if (isa<memref::AllocOp>(op))
+    for (Operation *user : op->getUsers())
+      if (!isa<memref::MemRefDialect>(user->getDialect()) &&
+          user->getBlock() == op->getBlock() &&
+          (reason == op || user->isBeforeInBlock(reason)))
+        reason = user;
+  return reason;
+}
+
 LogicalResult HostValues::visit(Operation *op) {
   auto binary = [&](TermOp kind) {
     return [this, op, kind](auto) { return visitBinary(op, kind); };
@@ -290,6 +302,7 @@ LogicalResult HostValues::visit(Operation *op) {
       .Case<arith::MaxSIOp, arith::MaxUIOp>(binary(TermOp::Max))
       .Case([&](arith::DivSIOp) { return visitDivSI(op); })
       .Default([](Operation *op) {
+        op = reasonFor(op);
         return op->emitError("expected sizes, buffers, fills and launches in a "
                              "compiled program, got '")
                << op->getName() << "', which would need code on the host";

@@ -41,9 +41,19 @@ static LogicalResult checkLoops(Operation *op) {
   return success();
 }
 
+static LogicalResult checkNoCast(Operation *op) {
+  if (!isa<UnrealizedConversionCastOp>(op))
+    return success();
+  return op->emitOpError("expected types of the llvm dialect at the end of the "
+                         "CPU pipeline, got a cast from ")
+         << op->getOperandTypes() << " to " << op->getResultTypes();
+}
+
 static LogicalResult checkLLVM(Operation *op) {
   StringRef dialect = op->getName().getDialectNamespace();
-  if (dialect == "llvm" || dialect == "omp" || isa<ModuleOp>(op))
+  // What a cast is needed for says more than the cast.
+  if (dialect == "llvm" || dialect == "omp" ||
+      isa<ModuleOp, UnrealizedConversionCastOp>(op))
     return success();
   return op->emitOpError("expected only llvm and omp ops at the end of the CPU "
                          "pipeline; the pipeline has no lowering for this one");
@@ -62,7 +72,8 @@ struct VerifyLoopsContract
 struct VerifyLLVMContract
     : unisparse::impl::UniSparseVerifyLLVMContractBase<VerifyLLVMContract> {
   void runOnOperation() override {
-    if (failed(checkAll(getOperation(), checkLLVM)))
+    if (failed(checkAll(getOperation(), checkLLVM)) ||
+        failed(checkAll(getOperation(), checkNoCast)))
       return signalPassFailure();
     markAllAnalysesPreserved();
   }

@@ -14,3 +14,53 @@ func.func @value_dim(%q: tensor<1x4x512x64xf32>, %v: tensor<1x4x512x6xf32>) -> t
   %o = unisparse.block_sparse_attention %q, %q, %v block <64x64> : (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x6xf32>) -> tensor<1x4x512x6xf32>
   return %o : tensor<1x4x512x6xf32>
 }
+
+// -----
+
+// Which target a program is for is whoever runs the pipeline's to know.
+func.func @heads(%q: tensor<?x?x?x?xf16>) -> tensor<?x?x?x?xf16> {
+  // expected-error@+1 {{expected a static number of heads to be lowered, got 'tensor<?x?x?x?xf16>'; cast the operand to a type that names it}}
+  %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (tensor<?x?x?x?xf16>, tensor<?x?x?x?xf16>, tensor<?x?x?x?xf16>) -> tensor<?x?x?x?xf16>
+  return %o : tensor<?x?x?x?xf16>
+}
+
+// -----
+
+func.func @arith(%q: tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16> {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16>
+  // expected-error@+1 {{'arith.addf' op expected an op that can work on buffers, got one on tensors that this pipeline does not lower}}
+  %s = arith.addf %o, %q : tensor<1x4x512x64xf16>
+  return %s : tensor<1x4x512x64xf16>
+}
+
+// -----
+
+module {
+  // expected-error@+1 {{expected one module to be lowered, got a module inside of it; lower that one by itself}}
+  module @inner {
+    func.func @f(%q: tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16> {
+      %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16>
+      return %o : tensor<1x4x512x64xf16>
+    }
+  }
+}
+
+// -----
+
+// expected-error@+1 {{expected an index of 64 bits in the data layout, got 32}}
+module attributes {dlti.dl_spec = #dlti.dl_spec<index = 32>} {
+  func.func @f(%q: tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16> {
+    %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16>
+    return %o : tensor<1x4x512x64xf16>
+  }
+}
+
+// -----
+
+gpu.module @m {
+  func.func @f(%q: tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16> {
+    // expected-error@+1 {{expected to stand in a function of the module, whose code runs on the host, got one of a 'gpu.module'}}
+    %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16>
+    return %o : tensor<1x4x512x64xf16>
+  }
+}

@@ -35,7 +35,18 @@ func.func private @declaration()
 // -----
 
 llvm.func @cast(%x: i64) -> i32 {
-  // expected-error@+1 {{'builtin.unrealized_conversion_cast' op expected only llvm and omp ops at the end of the CPU pipeline}}
+  // expected-error@+1 {{'builtin.unrealized_conversion_cast' op expected types of the llvm dialect at the end of the CPU pipeline, got a cast from 'i64' to 'i32'}}
   %0 = builtin.unrealized_conversion_cast %x : i64 to i32
   llvm.return %0 : i32
+}
+
+// -----
+
+// The op that a cast is there for is what is named.
+llvm.func @behind_a_cast(%x: i64) -> i64 {
+  %0 = builtin.unrealized_conversion_cast %x : i64 to index
+  // expected-error@+1 {{'index.add' op expected only llvm and omp ops at the end of the CPU pipeline}}
+  %1 = index.add %0, %0
+  %2 = builtin.unrealized_conversion_cast %1 : index to i64
+  llvm.return %2 : i64
 }

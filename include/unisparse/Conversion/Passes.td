@@ -204,8 +204,8 @@ def UniSparseSelectSchedule : Pass<"unisparse-select-schedule"> {
 def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::ModuleOp"> {
   let summary = "Lower the stages to kernels of tile code and their launches";
   let description = [{
-    Every stage becomes a kernel in the gpu.module `@unisparse_kernels` and a
-    `gpu.launch_func`:
+    Every stage becomes a kernel in the gpu.module `@unisparse_kernels` (of
+    another name where the program has one of that name) and a `gpu.launch_func`:
 
     | stage | kernel | one block of threads for each |
     |---|---|---|
@@ -229,7 +229,11 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     each multiprocessor take rows of query blocks from a counter that the launch
     clears; q, k, v and o are passed as `unitile.tensor_map`.
 
-    Precondition: static heads and head_dims, these multiples of 16 bytes up to
+    Operands may be slices, whose rows stay where they are, and casts: what these
+    claim of sizes is asserted (`cast: q.size(1) == 4`).
+
+    Precondition: `unisparse-verify-tensor-contract`, stages in functions of the
+    module itself; head_dims that are multiples of 16 bytes up to
     256 elements where products are taken; at most 128 composites in a query
     block and 256 in a key block. What does not fit is refused, op and size
     named.

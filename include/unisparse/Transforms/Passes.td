@@ -66,6 +66,41 @@ def UniSparseVectorizeContractions
     "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 
+def UniSparseDecomposeLinalg : Pass<"unisparse-decompose-linalg"> {
+  let summary = "Make linalg's composite ops of simpler ones";
+  let description = [{
+    `linalg.softmax` on tensors becomes its maxima, exponentials, sums and
+    quotients through linalg's `AggregatedOpInterface`: bufferization and
+    `convert-linalg-to-loops` know these, but not the whole. MLIR has the
+    decomposition, but no pass outside its tests that runs it.
+
+    Before:
+    ```mlir
+    func.func @before(%x: tensor<4x8xf32>, %y: tensor<4x8xf32>) -> tensor<4x8xf32> {
+      %0 = linalg.softmax dimension(1) ins(%x : tensor<4x8xf32>) outs(%y : tensor<4x8xf32>) -> tensor<4x8xf32>
+      return %0 : tensor<4x8xf32>
+    }
+    ```
+    After, its first step (of four):
+    ```mlir
+    #whole = affine_map<(d0, d1) -> (d0, d1)>
+    #row = affine_map<(d0, d1) -> (d0)>
+    func.func @after(%x: tensor<4x8xf32>, %none: tensor<4xf32>) -> tensor<4xf32> {
+      %0 = linalg.generic {indexing_maps = [#whole, #row], iterator_types = ["parallel", "reduction"]}
+          ins(%x : tensor<4x8xf32>) outs(%none : tensor<4xf32>) {
+      ^bb0(%in: f32, %out: f32):
+        %m = arith.maxnumf %in, %out : f32
+        linalg.yield %m : f32
+      } -> tensor<4xf32>
+      return %0 : tensor<4xf32>
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+    "::mlir::tensor::TensorDialect"];
+}
+
 def UniSparseExpandCopies
     : InterfacePass<"unisparse-expand-copies", "::mlir::FunctionOpInterface"> {
   let summary = "Write copies of strided buffers as linalg";
@@ -184,7 +219,8 @@ def UniSparseVerifyLLVMContract : Pass<"unisparse-verify-llvm-contract"> {
   let summary = "Check that only LLVM and OpenMP ops are left";
   let description = [{
     Closes the CPU pipeline: what is left can be translated to LLVM IR. Names
-    the first op that cannot. Changes nothing.
+    the first op that cannot, and a cast between levels only where nothing else
+    is left: it stands for an op beside it. Changes nothing.
   }];
 }
 

@@ -8,6 +8,7 @@
 #define UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOPPERATTENDKERNEL_H
 
 #include "HostSide.h"
+#include "Reason.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
 
@@ -50,12 +51,12 @@ struct HopperSchedule {
 };
 
 /// `asked`, or the best schedule known where that is null, with its numbers
-/// decided; a diagnostic that says why this kernel cannot have it.
-/// `sharedBytes` is what a block may have.
-mlir::FailureOr<HopperSchedule>
-hopperScheduleOf(const AttendSpec &spec, unitile::ScheduleAttr asked,
-                 int64_t sharedBytes,
-                 llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
+/// decided; `why` says why this kernel cannot have it. `sharedBytes` is what a
+/// block may have.
+mlir::FailureOr<HopperSchedule> hopperScheduleOf(const AttendSpec &spec,
+                                                 unitile::ScheduleAttr asked,
+                                                 int64_t sharedBytes,
+                                                 Reason &why);
 
 /// Builds the op's kernel, emits its launch in front of the op and returns its
 /// results. q, k, v and o are passed as tensor maps [head_dim, length, heads,

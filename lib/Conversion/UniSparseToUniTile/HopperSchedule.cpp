@@ -85,9 +85,8 @@ static int64_t keysThatFit(const AttendSpec &s, int64_t cluster,
 /// That gains 2 to 4% with a selection or with long rows of K and V; without
 /// either, waiting for one another costs more than the copies
 /// (benchmarks/NOTES.md).
-static FailureOr<int64_t>
-clusterOf(const AttendSpec &s, int64_t asked,
-          function_ref<InFlightDiagnostic()> emitError) {
+static FailureOr<int64_t> clusterOf(const AttendSpec &s, int64_t asked,
+                                    Reason &why) {
   bool paired =
       s.group % 2 == 0 && (!s.hasSelection || s.selectionGroup % 2 == 0);
   int64_t most = paired && !s.packed ? 2 : 1;
@@ -96,34 +95,32 @@ clusterOf(const AttendSpec &s, int64_t asked,
   if (asked == 1 || asked == most)
     return asked;
   if (most == 2)
-    return emitError() << "expected a cluster of 1 or 2, got " << asked;
+    return why << "expected a cluster of 1 or 2, got " << asked;
   if (s.packed)
-    return emitError() << "expected a cluster of 1 for a packed batch, whose "
-                          "tiles are cleared block by block, got "
-                       << asked;
-  return emitError() << "expected a cluster of 1 where heads do not share keys "
-                        "and selection in pairs, got "
-                     << asked;
+    return why << "expected a cluster of 1 for a packed batch, whose "
+                  "tiles are cleared block by block, got "
+               << asked;
+  return why << "expected a cluster of 1 where heads do not share keys "
+                "and selection in pairs, got "
+             << asked;
 }
 
 /// What this kernel takes at all.
-static LogicalResult verifySpec(const AttendSpec &s,
-                                function_ref<InFlightDiagnostic()> emitError) {
+static LogicalResult verifySpec(const AttendSpec &s, Reason &why) {
   if (!s.element.isF16() && !s.element.isBF16())
-    return emitError() << "expected f16 or bf16, got " << s.element;
+    return why << "expected f16 or bf16, got " << s.element;
   if (!(s.scale > 0))
-    return emitError() << "expected a scale above 0, got " << s.scale;
+    return why << "expected a scale above 0, got " << s.scale;
   for (auto [what, size] :
        {std::pair{"head_dim", s.headDim}, {"head_dim of v", s.valueDim}})
     if (size % 16 || size > 256)
-      return emitError() << "expected a " << what
-                         << " that is a multiple of 16 up to 256, got " << size;
+      return why << "expected a " << what
+                 << " that is a multiple of 16 up to 256, got " << size;
   if (s.blockK % 16)
-    return emitError() << "expected a key block that is a multiple of 16, got "
-                       << s.blockK;
+    return why << "expected a key block that is a multiple of 16, got "
+               << s.blockK;
   if (s.blockQ != 64 && s.blockQ != 128)
-    return emitError() << "expected query blocks of 64 or 128 rows, got "
-                       << s.blockQ;
+    return why << "expected query blocks of 64 or 128 rows, got " << s.blockQ;
   return success();
 }
 
@@ -131,7 +128,7 @@ static LogicalResult verifySpec(const AttendSpec &s,
 /// producer leaves is theirs, 240 at most.
 static FailureOr<std::pair<int64_t, int64_t>>
 registersOf(const AttendSpec &s, ScheduleAttr asked, int64_t keys,
-            int64_t blocks, function_ref<InFlightDiagnostic()> emitError) {
+            int64_t blocks, Reason &why) {
   int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup,
           producer = asked.getProducerRegisters(),
           consumer = asked.getConsumerRegisters();
@@ -144,8 +141,8 @@ registersOf(const AttendSpec &s, ScheduleAttr asked, int64_t keys,
                                           groups / 8 * 8);
   int64_t all = (producer + groups * consumer) * 128 * blocks;
   if (all > kRegisters)
-    return emitError() << "expected registers that fit a multiprocessor's "
-                       << kRegisters << ", got " << all;
+    return why << "expected registers that fit a multiprocessor's "
+               << kRegisters << ", got " << all;
   return std::pair{producer, consumer};
 }
 
@@ -156,28 +153,27 @@ static bool takesTurns(const AttendSpec &s) {
   return s.blockQ == 128 && columns > 64 && columns < 128;
 }
 
-FailureOr<HopperSchedule>
-unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
-                            int64_t sharedBytes,
-                            function_ref<InFlightDiagnostic()> emitError) {
-  if (failed(verifySpec(s, emitError)))
+FailureOr<HopperSchedule> unisparse::hopperScheduleOf(const AttendSpec &s,
+                                                      ScheduleAttr asked,
+                                                      int64_t sharedBytes,
+                                                      Reason &why) {
+  if (failed(verifySpec(s, why)))
     return failure();
   MLIRContext *context = s.element.getContext();
   if (!asked)
     asked = ScheduleAttr::get(context, 0, 0, 0, 0, 0, 0, Reference::Speculative,
                               /*overlap=*/true, takesTurns(s));
   if (asked.getTurns() && s.blockQ != 128)
-    return emitError() << "expected query blocks of 128 rows for turns, got "
-                       << s.blockQ;
-  FailureOr<int64_t> cluster = clusterOf(s, asked.getCluster(), emitError);
+    return why << "expected query blocks of 128 rows for turns, got "
+               << s.blockQ;
+  FailureOr<int64_t> cluster = clusterOf(s, asked.getCluster(), why);
   if (failed(cluster))
     return failure();
   int64_t keys =
       asked.getKeys() ? asked.getKeys() : keysThatFit(s, *cluster, sharedBytes);
   if (!isPartOfBlock(s, keys))
-    return emitError() << "expected keys that are a part of the key block of "
-                       << s.blockK << ", a multiple of 16 up to 128, got "
-                       << keys;
+    return why << "expected keys that are a part of the key block of "
+               << s.blockK << ", a multiple of 16 up to 128, got " << keys;
   // One warpgroup of consumers leaves the tensor cores idle in its softmax:
   // then two blocks share a multiprocessor, where they fit.
   int64_t blocks = asked.getBlocks();
@@ -189,10 +185,9 @@ unisparse::hopperScheduleOf(const AttendSpec &s, ScheduleAttr asked,
   int64_t fit = stagesThatFit(s, keys, *cluster, blocks, sharedBytes);
   int64_t stages = asked.getStages() ? asked.getStages() : fit;
   if (stages < 2 || stages > fit)
-    return emitError() << "expected 2 to " << fit
-                       << " stages, as many as fit shared memory, got "
-                       << stages;
-  auto registers = registersOf(s, asked, keys, blocks, emitError);
+    return why << "expected 2 to " << fit
+               << " stages, as many as fit shared memory, got " << stages;
+  auto registers = registersOf(s, asked, keys, blocks, why);
   if (failed(registers))
     return failure();
   return HopperSchedule{ScheduleAttr::get(

@@ -31,16 +31,30 @@ Value HostSide::sub(Value x, Value y) {
   return b.createOrFold<arith::SubIOp>(x, y);
 }
 
+/// What a tensor was before it was cast to a type that says more or less.
+static Value withoutCasts(Value tensor) {
+  while (auto cast = tensor.getDefiningOp<tensor::CastOp>()) {
+    if (!isa<RankedTensorType>(cast.getSource().getType()))
+      break;
+    tensor = cast.getSource();
+  }
+  return tensor;
+}
+
 /// The contiguous buffer that a tensor stands for, as each of our own results
 /// does; null for other tensors.
 static Value contiguousBuffer(Value tensor) {
-  auto op = tensor.getDefiningOp<bufferization::ToTensorOp>();
+  auto op = withoutCasts(tensor).getDefiningOp<bufferization::ToTensorOp>();
   auto type =
       op ? dyn_cast<MemRefType>(op.getBuffer().getType()) : MemRefType();
   return type && type.getLayout().isIdentity() ? op.getBuffer() : Value();
 }
 
 Value HostSide::dim(Value tensor, int64_t i) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  if (!type.isDynamicDim(i))
+    return index(type.getDimSize(i));
+  tensor = withoutCasts(tensor);
   if (auto empty = tensor.getDefiningOp<tensor::EmptyOp>())
     if (empty.getType().isDynamicDim(i))
       return empty.getDynamicSize(i);
@@ -59,35 +73,60 @@ Value HostSide::i32(Value index) {
   return b.createOrFold<arith::IndexCastOp>(b.getI32Type(), index);
 }
 
-/// What bufferization is told about a function's argument, so that it is passed
-/// as it is: rows are contiguous, other strides free.
-static void askForLayout(Value tensor, MemRefLayoutAttrInterface layout) {
+/// The tensor that a slice with contiguous rows is a part of; the tensor itself
+/// where it is no such slice.
+static Value originOf(Value tensor) {
+  for (;;) {
+    tensor = withoutCasts(tensor);
+    auto slice = tensor.getDefiningOp<tensor::ExtractSliceOp>();
+    if (!slice ||
+        slice.getType().getRank() != slice.getSourceType().getRank() ||
+        !isConstantIntValue(slice.getMixedStrides().back(), 1))
+      return tensor;
+    tensor = slice.getSource();
+  }
+}
+
+/// The layout of rows that are contiguous, other strides free; or that of a
+/// tensor without gaps.
+static MemRefLayoutAttrInterface layoutOf(Value tensor, bool strided) {
+  MLIRContext *context = tensor.getContext();
+  int64_t rank = cast<RankedTensorType>(tensor.getType()).getRank();
+  if (!strided)
+    return AffineMapAttr::get(AffineMap::getMultiDimIdentityMap(rank, context));
+  SmallVector<int64_t> strides(rank, ShapedType::kDynamic);
+  strides.back() = 1;
+  return StridedLayoutAttr::get(context, ShapedType::kDynamic, strides);
+}
+
+/// The function whose argument a tensor is.
+static FunctionOpInterface functionOf(Value tensor) {
   auto argument = dyn_cast<BlockArgument>(tensor);
-  if (!argument)
-    return;
-  auto function =
-      dyn_cast<FunctionOpInterface>(argument.getOwner()->getParentOp());
-  if (function && argument.getOwner()->isEntryBlock())
-    function.setArgAttr(
-        argument.getArgNumber(),
-        bufferization::BufferizationDialect::kBufferLayoutAttrName, layout);
+  if (!argument || !argument.getOwner()->isEntryBlock())
+    return {};
+  return dyn_cast<FunctionOpInterface>(argument.getOwner()->getParentOp());
 }
 
 Value HostSide::buffer(Value tensor, bool strided) {
   if (Value memref = contiguousBuffer(tensor))
     return memref;
+  tensor = withoutCasts(tensor);
+  Value origin = originOf(tensor);
+  FunctionOpInterface function = functionOf(origin);
+  auto given = origin.getDefiningOp<bufferization::ToTensorOp>();
+  auto memref =
+      given ? dyn_cast<MemRefType>(given.getBuffer().getType()) : MemRefType();
+  // Bufferization is told to pass an argument as it is. What an op computed
+  // that is not ours has no layout yet, and is copied where it has gaps.
+  if (!function && !(memref && memref.isLastDimUnitStride()))
+    strided = false;
+  MemRefLayoutAttrInterface layout = layoutOf(tensor, strided);
+  if (function)
+    function.setArgAttr(
+        cast<BlockArgument>(origin).getArgNumber(),
+        bufferization::BufferizationDialect::kBufferLayoutAttrName,
+        layoutOf(origin, strided));
   auto type = cast<RankedTensorType>(tensor.getType());
-  MemRefLayoutAttrInterface layout;
-  if (strided) {
-    SmallVector<int64_t> strides(type.getRank(), ShapedType::kDynamic);
-    strides.back() = 1;
-    layout =
-        StridedLayoutAttr::get(b.getContext(), ShapedType::kDynamic, strides);
-  } else {
-    layout = AffineMapAttr::get(
-        AffineMap::getMultiDimIdentityMap(type.getRank(), b.getContext()));
-  }
-  askForLayout(tensor, layout);
   return bufferization::ToBufferOp::create(
       b, MemRefType::get(type.getShape(), type.getElementType(), layout),
       tensor, /*read_only=*/true);
@@ -162,6 +201,17 @@ Value HostSide::clearedWord() {
   Value zero = arith::ConstantIntOp::create(b, 0, 32);
   gpu::MemsetOp::create(b, /*asyncToken=*/Type(), ValueRange{}, word, zero);
   return pointerOf(word, Value(), Type());
+}
+
+void HostSide::requireCasts(Value tensor, StringRef name) {
+  Value source = withoutCasts(tensor);
+  auto said = cast<RankedTensorType>(tensor.getType()),
+       known = cast<RankedTensorType>(source.getType());
+  for (int64_t i = 0; i < said.getRank(); ++i)
+    if (known.isDynamicDim(i) && !said.isDynamicDim(i))
+      require("cast", dim(source, i), (name + ".size(" + Twine(i) + ")").str(),
+              "==", index(said.getDimSize(i)),
+              std::to_string(said.getDimSize(i)));
 }
 
 void HostSide::require(StringRef label, Value x, StringRef xName,

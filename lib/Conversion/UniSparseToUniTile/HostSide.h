@@ -58,6 +58,9 @@ public:
   /// The address of a new i32 that is 0 when what follows runs.
   Value clearedWord();
 
+  /// Asserts what casts on the way to operand `name` claim of its sizes.
+  void requireCasts(Value tensor, StringRef name);
+
   /// Asserts a rule about lengths: `x` and `y` are index values, relation one
   /// of "==" and "<=".
   void require(StringRef label, Value x, StringRef xName, StringRef relation,

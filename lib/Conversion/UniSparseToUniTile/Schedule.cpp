@@ -174,20 +174,14 @@ FailureOr<Attribute> unisparse::scheduleOf(BlockScoreOp op,
 /// have it, with a remark that says why.
 static ScheduleAttr specialisedScheduleOf(BlockSparseAttentionOp op,
                                           const NvidiaChip &chip) {
-  std::string why;
-  {
-    ScopedDiagnosticHandler handler(
-        op.getContext(),
-        [&](Diagnostic &diagnostic) { why = diagnostic.str(); });
-    FailureOr<HopperSchedule> schedule =
-        hopperScheduleOf(attendSpecOf(op), ScheduleAttr(), chip.sharedBytes,
-                         [&] { return emitError(op.getLoc()); });
-    if (succeeded(schedule))
-      return schedule->attr;
-  }
+  Reason why(op.getContext());
+  FailureOr<HopperSchedule> schedule =
+      hopperScheduleOf(attendSpecOf(op), ScheduleAttr(), chip.sharedBytes, why);
+  if (succeeded(schedule))
+    return schedule->attr;
   remark::missed(op.getLoc(), remark::RemarkOpts::name("PortableKernel")
                                   .category("unisparse-select-schedule"))
-      << remark::reason("{0}", why);
+      << remark::reason("{0}", why.str());
   return {};
 }
 
@@ -210,11 +204,12 @@ FailureOr<Attribute> unisparse::scheduleOf(BlockSparseAttentionOp op,
   // A schedule that was asked for and cannot be had is an error. Without one
   // asked for, what has none keeps the portable kernel.
   if (asked) {
+    Reason why(op.getContext());
     FailureOr<HopperSchedule> schedule =
-        hopperScheduleOf(attendSpecOf(op), asked, chip.sharedBytes,
-                         [&] { return op.emitOpError(); });
-    return failed(schedule) ? FailureOr<Attribute>()
-                            : Attribute(schedule->attr);
+        hopperScheduleOf(attendSpecOf(op), asked, chip.sharedBytes, why);
+    if (failed(schedule))
+      return op.emitOpError() << why.str();
+    return Attribute(schedule->attr);
   }
   if (chip.hasWgmma)
     if (ScheduleAttr schedule = specialisedScheduleOf(op, chip))

@@ -17,6 +17,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/SymbolTable.h"
 #include "unisparse/Conversion/Passes.h"
+#include "unisparse/Dialect/UniSparse/Transforms/Contracts.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
 
@@ -74,6 +75,11 @@ struct ConvertUniSparseToUniTile
       if (isa<PoolOp, BlockScoreOp, BlockSelectOp, BlockSparseAttentionOp>(op))
         ops.push_back(op);
     });
+    // First of all, so that what is wrong is said once and by its op.
+    if (failed(verifyTensorContract(getOperation())) ||
+        llvm::any_of(ops,
+                     [&](Operation *op) { return failed(verifyHost(op)); }))
+      return signalPassFailure();
     if (ops.empty())
       return;
     gpu::GPUModuleOp kernels = kernelModule();
@@ -86,6 +92,17 @@ struct ConvertUniSparseToUniTile
         return signalPassFailure();
       rewriter.replaceOp(op, *results);
     }
+  }
+
+  /// Whoever launches a kernel has to see the module that it is in.
+  LogicalResult verifyHost(Operation *op) {
+    Operation *table = SymbolTable::getNearestSymbolTable(op);
+    if (table == getOperation())
+      return success();
+    return op->emitOpError(
+               "expected to stand in a function of the module, whose "
+               "code runs on the host, got one of a '")
+           << table->getName() << "'";
   }
 
   static FailureOr<SmallVector<Value>>
@@ -120,6 +137,8 @@ struct ConvertUniSparseToUniTile
 
   /// What types could not say of dynamic sizes (I2, I4, I7, I8, A4).
   static void checkLengths(HostSide &host, Operation *op) {
+    for (auto [tensor, name] : tensorsOf(op))
+      host.requireCasts(tensor, name);
     if (auto score = dyn_cast<BlockScoreOp>(op)) {
       Value lq = host.length(score.getStaticLengths(), score.getLengths(), 0),
             lk = host.length(score.getStaticLengths(), score.getLengths(), 1);
@@ -139,6 +158,39 @@ struct ConvertUniSparseToUniTile
       if (attend.getCounts())
         checkSelection(host, attend, lq, lk);
     }
+  }
+
+  /// The operands of a stage, as its rules call them.
+  static SmallVector<std::pair<Value, StringRef>> tensorsOf(Operation *op) {
+    using Named = SmallVector<std::pair<Value, StringRef>>;
+    Named named =
+        llvm::TypeSwitch<Operation *, Named>(op)
+            .Case([](PoolOp op) {
+              return Named{{op.getX(), "x"}, {op.getCuSeqlens(), "cu_seqlens"}};
+            })
+            .Case([](BlockScoreOp op) {
+              return Named{{op.getQ(), "q"},
+                           {op.getK(), "k"},
+                           {op.getCuSeqlensQ(), "cu_seqlens_q"},
+                           {op.getCuSeqlensK(), "cu_seqlens_k"}};
+            })
+            .Case([](BlockSelectOp op) {
+              return Named{{op.getMass(), "mass"},
+                           {op.getTopP(), "top_p"},
+                           {op.getCuSeqlensQ(), "cu_seqlens_q"},
+                           {op.getCuSeqlensK(), "cu_seqlens_k"}};
+            })
+            .Case([](BlockSparseAttentionOp op) {
+              return Named{{op.getQ(), "q"},
+                           {op.getK(), "k"},
+                           {op.getV(), "v"},
+                           {op.getCounts(), "counts"},
+                           {op.getIndices(), "indices"},
+                           {op.getCuSeqlensQ(), "cu_seqlens_q"},
+                           {op.getCuSeqlensK(), "cu_seqlens_k"}};
+            });
+    llvm::erase_if(named, [](auto &pair) { return !pair.first; });
+    return named;
   }
 
   static void checkSelection(HostSide &host, BlockSparseAttentionOp op,
@@ -173,14 +225,14 @@ struct ConvertUniSparseToUniTile
   }
 
   gpu::GPUModuleOp kernelModule() {
-    OpBuilder b = OpBuilder::atBlockBegin(getOperation().getBody());
+    OpBuilder b(&getContext());
     getOperation()->setAttr(gpu::GPUDialect::getContainerModuleAttrName(),
                             b.getUnitAttr());
     auto kernels = gpu::GPUModuleOp::create(b, getOperation().getLoc(),
                                             "unisparse_kernels");
-    SymbolTable table(getOperation());
-    kernels->remove();
-    table.insert(kernels, getOperation().getBody()->begin());
+    // Renamed where the program has something of that name.
+    SymbolTable(getOperation())
+        .insert(kernels, getOperation().getBody()->begin());
     return kernels;
   }
 };

@@ -57,22 +57,29 @@ struct TileTypeConverter : TypeConverter {
 struct ConvertUniTileToNVVM
     : unisparse::impl::ConvertUniTileToNVVMBase<ConvertUniTileToNVVM> {
   void runOnOperation() override {
-    declareSharedMemory();
+    if (failed(declareSharedMemory()))
+      return signalPassFailure();
     for (auto kernel : getOperation().getOps<gpu::GPUFuncOp>())
       if (failed(convert(kernel)))
         return signalPassFailure();
   }
 
   /// One symbol for the shared memory that a launch asks for.
-  void declareSharedMemory() {
-    if (getOperation().lookupSymbol(kSharedSymbol))
-      return;
+  LogicalResult declareSharedMemory() {
+    if (Operation *symbol = getOperation().lookupSymbol(kSharedSymbol)) {
+      auto global = dyn_cast<LLVM::GlobalOp>(symbol);
+      if (global && global.getAddrSpace() == 3)
+        return success();
+      return symbol->emitOpError("expected @")
+             << kSharedSymbol << " to be the kernels' shared memory";
+    }
     OpBuilder b = OpBuilder::atBlockBegin(getOperation().getBody());
     auto type = LLVM::LLVMArrayType::get(b.getI8Type(), 0);
     LLVM::GlobalOp::create(b, getOperation().getLoc(), type,
                            /*isConstant=*/false, LLVM::Linkage::External,
                            kSharedSymbol, Attribute(), /*alignment=*/1024,
                            /*addrSpace=*/3);
+    return success();
   }
 
   LogicalResult convert(gpu::GPUFuncOp kernel) {

@@ -41,7 +41,7 @@ func.func @pool_f32(%q: tensor<1x4x512x2048xf32>) -> tensor<1x4x64x2048xf32> {
 // -----
 
 func.func @attend_heads(%q: tensor<1x?x512x64xf16>) -> tensor<1x?x512x64xf16> {
-  // expected-error@+1 {{expected a static number of heads at the tile level, got 'tensor<1x?x512x64xf16>'}}
+  // expected-error@+1 {{expected a static number of heads to be lowered, got 'tensor<1x?x512x64xf16>'}}
   %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (tensor<1x?x512x64xf16>, tensor<1x?x512x64xf16>, tensor<1x?x512x64xf16>) -> tensor<1x?x512x64xf16>
   return %o : tensor<1x?x512x64xf16>
 }
@@ -49,7 +49,7 @@ func.func @attend_heads(%q: tensor<1x?x512x64xf16>) -> tensor<1x?x512x64xf16> {
 // -----
 
 func.func @attend_dynamic_head_dim(%q: tensor<1x4x512x?xf16>) -> tensor<1x4x512x?xf16> {
-  // expected-error@+1 {{expected a static head_dim at the tile level, got 'tensor<1x4x512x?xf16>'}}
+  // expected-error@+1 {{expected a static head_dim to be lowered, got 'tensor<1x4x512x?xf16>'}}
   %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (tensor<1x4x512x?xf16>, tensor<1x4x512x?xf16>, tensor<1x4x512x?xf16>) -> tensor<1x4x512x?xf16>
   return %o : tensor<1x4x512x?xf16>
 }

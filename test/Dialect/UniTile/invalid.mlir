@@ -47,7 +47,7 @@ func.func @fill_type(%x: f32) {
 // -----
 
 func.func @load_u1(%t: !unitile.shared<64x64xbf16>, %s: i32) {
-  // expected-error@+1 {{[U1] expected '!unitile.fragment<64x64xbf16>', got '!unitile.fragment<64x32xbf16>'}}
+  // expected-error@+1 {{[U1] expected a fragment with the tile's 64 columns, got '!unitile.fragment<64x32xbf16>'}}
   %0 = unitile.load %t[%s] : !unitile.shared<64x64xbf16> -> !unitile.fragment<64x32xbf16>
   return
 }
@@ -180,7 +180,7 @@ func.func @barriers_count(%b: !unitile.barriers<0>) { return }
 // -----
 
 func.func @write_u1(%x: !unitile.fragment<128x64xbf16>, %t: !unitile.shared<64x128xbf16>, %i: i32) {
-  // expected-error@+1 {{[U1] expected '!unitile.fragment<64x64xbf16>', got '!unitile.fragment<128x64xbf16>'}}
+  // expected-error@+1 {{[U1] expected a fragment with the tile's 64 rows, got '!unitile.fragment<128x64xbf16>'}}
   unitile.write %x to %t[%i] : !unitile.fragment<128x64xbf16>, !unitile.shared<64x128xbf16>
   return
 }
@@ -474,3 +474,43 @@ func.func @schedule_u13_keys() attributes {unitile.schedule = #unitile.tiles<row
 
 // expected-error@+1 {{[U13] expected 1 or 2 passes, got 3}}
 func.func @schedule_u13_passes() attributes {unitile.schedule = #unitile.tiles<rows = 64, keys = 64, passes = 3>} { return }
+
+// -----
+
+// Rows and columns that the other type cannot have.
+
+func.func @write_u1_rows(%x: !unitile.fragment<128x8xbf16>, %t: !unitile.shared<8x128xbf16>, %i: i32) {
+  // expected-error@+1 {{[U1] expected a fragment with the tile's 8 rows, got '!unitile.fragment<128x8xbf16>'}}
+  unitile.write %x to %t[%i] : !unitile.fragment<128x8xbf16>, !unitile.shared<8x128xbf16>
+  return
+}
+
+// -----
+
+func.func @load_u1_rows(%t: !unitile.shared<24x64xbf16>, %i: i32) {
+  // expected-error@+1 {{[U1] expected a fragment with the tile's 24 rows, got '!unitile.fragment<64x64xbf16>'}}
+  %a = unitile.load %t[%i] : !unitile.shared<24x64xbf16> -> !unitile.fragment<64x64xbf16>
+  return
+}
+
+// -----
+
+func.func @write_u1_element(%x: !unitile.fragment<64x64xf16>, %t: !unitile.shared<64x64xbf16>, %i: i32) {
+  // expected-error@+1 {{[U1] expected a fragment with the tile's element type 'bf16', got '!unitile.fragment<64x64xf16>'}}
+  unitile.write %x to %t[%i] : !unitile.fragment<64x64xf16>, !unitile.shared<64x64xbf16>
+  return
+}
+
+// -----
+
+// Lanes ask each other: not what a line computes an element with.
+
+func.func @map_u6_reduce(%x: !unitile.rows<64xf32>, %f: !unitile.fragment<64x64xf32>) {
+  %0 = unitile.map ins(%x : !unitile.rows<64xf32>) -> !unitile.rows<64xf32> {
+  ^bb0(%e: f32):
+    // expected-error@+1 {{[U6] expected only ops without effects in unitile.map}}
+    %r = unitile.reduce max %f, %x : !unitile.fragment<64x64xf32>, !unitile.rows<64xf32>
+    unitile.yield %e : f32
+  }
+  return
+}

@@ -4,6 +4,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Transforms/InliningUtils.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "unisparse/Dialect/Versioning.h"
 
@@ -16,7 +17,18 @@ using namespace unisparse;
 /// file would be read as something else or not at all, and an `upgrade` for it.
 static constexpr uint64_t kUniSparseVersion = 1;
 
+namespace {
+/// Ops are functions of their operands: they may stand anywhere.
+struct UniSparseInliner : DialectInlinerInterface {
+  using DialectInlinerInterface::DialectInlinerInterface;
+  bool isLegalToInline(Operation *, Region *, bool, IRMapping &) const final {
+    return true;
+  }
+};
+} // namespace
+
 void UniSparseDialect::initialize() {
+  addInterfaces<UniSparseInliner>();
   registerAttributes();
   addOperations<
 #define GET_OP_LIST

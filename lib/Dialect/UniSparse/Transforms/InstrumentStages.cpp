@@ -8,6 +8,7 @@
 #include "unisparse-rt/stages.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
+#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 namespace unisparse {
@@ -29,12 +30,12 @@ std::optional<int32_t> stageOf(Operation *op) {
       .Default(std::nullopt);
 }
 
-/// The declaration of `name`, made where the module has none. Null, after a
-/// diagnostic, where something else has the name.
-func::FuncOp declareHook(ModuleOp module, StringRef name) {
-  OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
+/// The declaration of `name`, made where the symbol table has none. Null, after
+/// a diagnostic, where something else has the name.
+func::FuncOp declareHook(Operation *table, StringRef name) {
+  OpBuilder b = OpBuilder::atBlockBegin(&table->getRegion(0).front());
   auto type = b.getFunctionType({b.getI32Type()}, {});
-  if (Operation *symbol = module.lookupSymbol(name)) {
+  if (Operation *symbol = SymbolTable::lookupSymbolIn(table, name)) {
     auto function = dyn_cast<func::FuncOp>(symbol);
     if (function && function.getFunctionType() == type) {
       // The host defines the C interface.
@@ -46,7 +47,7 @@ func::FuncOp declareHook(ModuleOp module, StringRef name) {
                           << ", as stages are to call it";
     return {};
   }
-  auto function = func::FuncOp::create(b, module.getLoc(), name, type);
+  auto function = func::FuncOp::create(b, table->getLoc(), name, type);
   function.setPrivate();
   function->setAttr("llvm.emit_c_interface", b.getUnitAttr());
   return function;
@@ -55,21 +56,34 @@ func::FuncOp declareHook(ModuleOp module, StringRef name) {
 struct InstrumentStages
     : unisparse::impl::UniSparseInstrumentStagesBase<InstrumentStages> {
   void runOnOperation() override {
-    func::FuncOp begin = declareHook(getOperation(), "unisparse_stage_begin");
-    func::FuncOp end = declareHook(getOperation(), "unisparse_stage_end");
-    if (!begin || !end)
-      return signalPassFailure();
+    // A call sees the symbols of the nearest table: a module in a module has
+    // hooks of its own.
+    llvm::MapVector<Operation *, SmallVector<Operation *>> stages;
+    stages[getOperation()];
     getOperation().walk([&](Operation *op) {
+      if (stageOf(op))
+        stages[SymbolTable::getNearestSymbolTable(op)].push_back(op);
+    });
+    for (auto &[table, ops] : stages)
+      if (failed(instrument(table, ops)))
+        return signalPassFailure();
+  }
+
+  static LogicalResult instrument(Operation *table, ArrayRef<Operation *> ops) {
+    func::FuncOp begin = declareHook(table, "unisparse_stage_begin");
+    func::FuncOp end = declareHook(table, "unisparse_stage_end");
+    if (!begin || !end)
+      return failure();
+    for (Operation *op : ops) {
       std::optional<int32_t> stage = stageOf(op);
-      if (!stage)
-        return;
       OpBuilder b(op);
       Location loc = op->getLoc();
       Value id = arith::ConstantIntOp::create(b, loc, *stage, 32);
       func::CallOp::create(b, loc, begin, ValueRange{id});
       b.setInsertionPointAfter(op);
       func::CallOp::create(b, loc, end, ValueRange{id});
-    });
+    }
+    return success();
   }
 };
 } // namespace

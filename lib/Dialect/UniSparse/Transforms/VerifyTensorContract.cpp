@@ -2,6 +2,9 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Interfaces/DataLayoutInterfaces.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Contracts.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
@@ -22,10 +25,10 @@ LogicalResult expectStatic(Operation *op, StringRef what, Value v, int64_t i) {
   if (type.getDimSize(i) > 0)
     return success();
   if (!type.isDynamicDim(i))
-    return op->emitOpError() << "expected a positive " << what
-                             << " to lower to the CPU, got " << type;
+    return op->emitOpError()
+           << "expected a positive " << what << " to be lowered, got " << type;
   return op->emitOpError() << "expected a static " << what
-                           << " to lower to the CPU, got " << type
+                           << " to be lowered, got " << type
                            << "; cast the operand to a type that names it";
 }
 
@@ -35,8 +38,8 @@ LogicalResult expectBlock(Operation *op, BlockAttr block) {
   if (block.getQuery() <= most && block.getKey() <= most)
     return success();
   return op->emitOpError() << "expected blocks of at most " << most << 'x'
-                           << most << " to lower to the CPU, got "
-                           << block.getQuery() << 'x' << block.getKey();
+                           << most << " to be lowered, got " << block.getQuery()
+                           << 'x' << block.getKey();
 }
 
 LogicalResult expectStaticHeadsAndDim(Operation *op, ValueRange tokens) {
@@ -81,9 +84,44 @@ LogicalResult unisparse::verifyStaticTiles(Operation *op) {
       .Default(success());
 }
 
+/// Passes on modules and on their functions go no deeper.
+static LogicalResult verifyNesting(Operation *root, Operation *op) {
+  if (op == root || !isa<ModuleOp>(op))
+    return success();
+  return op->emitError("expected one module to be lowered, got a module inside "
+                       "of it; lower that one by itself");
+}
+
+/// Sizes and strides of buffers are 64 bits, as the callers of compiled code
+/// pass them.
+static LogicalResult verifyIndex(Operation *root) {
+  uint64_t bits = DataLayout::closest(root).getTypeSizeInBits(
+      IndexType::get(root->getContext()));
+  if (bits == 64)
+    return success();
+  return root->emitError(
+             "expected an index of 64 bits in the data layout, got ")
+         << bits;
+}
+
+/// What is no stage has to become code on buffers by itself. Bufferization says
+/// only where such an op is, not which.
+static LogicalResult verifyBufferizable(Operation *op) {
+  auto isTensor = llvm::IsaPred<TensorType>;
+  if (isa<bufferization::BufferizableOpInterface>(op) ||
+      (llvm::none_of(op->getOperandTypes(), isTensor) &&
+       llvm::none_of(op->getResultTypes(), isTensor)))
+    return success();
+  return op->emitOpError("expected an op that can work on buffers, got one on "
+                         "tensors that this pipeline does not lower");
+}
+
 LogicalResult unisparse::verifyTensorContract(Operation *root) {
-  return failure(root->walk([](Operation *op) {
-                       return failed(verifyStaticTiles(op))
+  if (failed(verifyIndex(root)))
+    return failure();
+  return failure(root->walk<WalkOrder::PreOrder>([&](Operation *op) {
+                       return failed(verifyNesting(root, op)) ||
+                                      failed(verifyStaticTiles(op))
                                   ? WalkResult::interrupt()
                                   : WalkResult::advance();
                      })
@@ -95,6 +133,12 @@ struct VerifyTensorContract
     : unisparse::impl::UniSparseVerifyTensorContractBase<VerifyTensorContract> {
   void runOnOperation() override {
     if (failed(verifyTensorContract(getOperation())))
+      return signalPassFailure();
+    WalkResult others = getOperation()->walk([](Operation *op) {
+      return failed(verifyBufferizable(op)) ? WalkResult::interrupt()
+                                            : WalkResult::advance();
+    });
+    if (others.wasInterrupted())
       return signalPassFailure();
     markAllAnalysesPreserved();
   }

@@ -61,18 +61,29 @@ LogicalResult FillOp::verify() {
          << getValue().getType();
 }
 
-/// The whole of a tile in registers.
-static LogicalResult verifyWhole(Operation *op, SharedType tile,
-                                 FragmentType got) { // [U1]
-  auto expected = FragmentType::get(op->getContext(), tile.getRows(),
-                                    tile.getColumns(), tile.getElementType());
-  if (got != expected)
-    return op->emitOpError("[U1] expected ") << expected << ", got " << got;
+/// Rows and element type of a tile in registers. No type is made to compare
+/// with: a tile may have rows that no fragment has.
+static LogicalResult verifyRows(Operation *op, SharedType tile,
+                                FragmentType got) { // [U1]
+  if (got.getRows() != tile.getRows())
+    return op->emitOpError("[U1] expected a fragment with the tile's ")
+           << tile.getRows() << " rows, got " << got;
+  if (got.getElementType() != tile.getElementType())
+    return op->emitOpError("[U1] expected a fragment with the tile's element "
+                           "type ")
+           << tile.getElementType() << ", got " << got;
   return success();
 }
 
 LogicalResult LoadOp::verify() {
-  return verifyWhole(*this, getTile().getType(), getResult().getType());
+  SharedType tile = getTile().getType();
+  FragmentType result = getResult().getType();
+  if (failed(verifyRows(*this, tile, result)))
+    return failure();
+  if (result.getColumns() != tile.getColumns()) // [U1]
+    return emitOpError("[U1] expected a fragment with the tile's ")
+           << tile.getColumns() << " columns, got " << result;
+  return success();
 }
 
 LogicalResult WriteOp::verify() {
@@ -81,9 +92,7 @@ LogicalResult WriteOp::verify() {
   if (value.getColumns() > tile.getColumns()) // [U1]
     return emitOpError("[U1] expected at most ")
            << tile.getColumns() << " columns, got " << value.getColumns();
-  auto written = SharedType::get(getContext(), tile.getRows(),
-                                 value.getColumns(), tile.getElementType(), 1);
-  return verifyWhole(*this, written, value);
+  return verifyRows(*this, tile, value);
 }
 
 LogicalResult SendOp::verify() {

@@ -67,7 +67,7 @@ struct AllocateShared
       return kernel.emitOpError("expected tiles of at most ")
              << static_cast<int64_t>(limit) << " bytes of shared memory, got "
              << end;
-    kernel->setAttr("unitile.shared_bytes", b.getI64IntegerAttr(end));
+    kernel->setAttr(kSharedBytesAttr, b.getI64IntegerAttr(end));
     return success();
   }
 };

@@ -257,7 +257,7 @@ struct VerifyTileContract
     if (hopper)
       return success();
     WalkResult result = kernel.walk([](Operation *op) {
-      if (!isa<TensorCopyOp, SendOp, MmaStartOp, RolesOp>(op) && !clusterOf(op))
+      if (!op->hasTrait<NeedsHopper>() && !clusterOf(op))
         return WalkResult::advance();
       op->emitOpError("[U18] expected a chip with wgmma and a copy engine, as "
                       "sm_90a");

@@ -15,7 +15,8 @@ namespace unisparse {
 /// them, and no unisparse.attention is left whole. Other ops pass.
 mlir::LogicalResult verifyStaticTiles(mlir::Operation *op);
 
-/// The same of every op under `root`; one diagnostic, of the first that fails.
+/// The same of every op under `root`, in which no module lies, with an index of
+/// 64 bits; one diagnostic, of the first that fails.
 mlir::LogicalResult verifyTensorContract(mlir::Operation *root);
 
 } // namespace unisparse

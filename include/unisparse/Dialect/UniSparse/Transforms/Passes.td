@@ -101,13 +101,56 @@ def UniSparseSparsifyAttention : Pass<"unisparse-sparsify-attention"> {
   let dependentDialects = ["::unisparse::UniSparseDialect"];
 }
 
-def UniSparseVerifyTensorContract : Pass<"unisparse-verify-tensor-contract"> {
-  let summary = "Check what the CPU lowering needs of the four stages";
+def UniSparseUnrollLoops : Pass<"unisparse-unroll-loops"> {
+  let summary = "Unroll loops around stages, as many layers as there are";
   let description = [{
-    Closes the tensor level. Precondition of `convert-unisparse-to-loops`:
+    An `scf.for` that holds ops of the dialect becomes straight code where its
+    number of iterations is a constant and it becomes `most` of these ops at
+    most: what launches kernels on a GPU is a list of launches. Other loops stay.
+
+    Before:
+    ```mlir
+    func.func @before(%q: tensor<1x2x64x64xf16>) -> tensor<1x2x64x64xf16> {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %c2 = arith.constant 2 : index
+      %r = scf.for %i = %c0 to %c2 step %c1 iter_args(%x = %q) -> (tensor<1x2x64x64xf16>) {
+        %o = unisparse.block_sparse_attention %x, %q, %q block <64x64>
+          : (tensor<1x2x64x64xf16>, tensor<1x2x64x64xf16>, tensor<1x2x64x64xf16>) -> tensor<1x2x64x64xf16>
+        scf.yield %o : tensor<1x2x64x64xf16>
+      }
+      return %r : tensor<1x2x64x64xf16>
+    }
+    ```
+    After:
+    ```mlir
+    func.func @after(%q: tensor<1x2x64x64xf16>) -> tensor<1x2x64x64xf16> {
+      %o = unisparse.block_sparse_attention %q, %q, %q block <64x64>
+        : (tensor<1x2x64x64xf16>, tensor<1x2x64x64xf16>, tensor<1x2x64x64xf16>) -> tensor<1x2x64x64xf16>
+      %r = unisparse.block_sparse_attention %o, %q, %q block <64x64>
+        : (tensor<1x2x64x64xf16>, tensor<1x2x64x64xf16>, tensor<1x2x64x64xf16>) -> tensor<1x2x64x64xf16>
+      return %r : tensor<1x2x64x64xf16>
+    }
+    ```
+  }];
+  let options = [
+    Option<"most", "most", "uint64_t", "128",
+           "ops of the dialect that a loop may become">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
+}
+
+def UniSparseVerifyTensorContract : Pass<"unisparse-verify-tensor-contract"> {
+  let summary = "Check what lowering needs of the four stages";
+  let description = [{
+    Closes the tensor level. Precondition of `convert-unisparse-to-loops` and
+    `convert-unisparse-to-unitile`:
     - no `unisparse.attention` is left;
     - numbers of heads and head_dim are static wherever a stage meets them, as
-      tiles and the pairing of query and KV heads are laid out for them.
+      tiles and the pairing of query and KV heads are laid out for them;
+    - no module lies in another, as passes on functions would not reach it;
+    - an index has 64 bits, as sizes of buffers have for whoever calls;
+    - other ops on tensors can be bufferized.
 
     Changes nothing.
   }];

@@ -15,6 +15,20 @@
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
+namespace unisparse::unitile {
+/// Of ops whose instructions only a chip with wgmma and a copy engine has
+/// [U18].
+template <typename ConcreteOp>
+struct NeedsHopper : mlir::OpTrait::TraitBase<ConcreteOp, NeedsHopper> {};
+
+/// What the other lanes of a warp hold. An op that reads it has to be executed
+/// by all of them together: where it stands, and not where some may not come
+/// by.
+struct WarpResource : mlir::SideEffects::Resource::Base<WarpResource> {
+  llvm::StringRef getName() override { return "Warp"; }
+};
+} // namespace unisparse::unitile
+
 #include "unisparse/Dialect/UniTile/IR/UniTileDialect.h.inc"
 #include "unisparse/Dialect/UniTile/IR/UniTileEnums.h.inc"
 
@@ -34,6 +48,8 @@ inline constexpr llvm::StringLiteral kTensorMapAttr = "unitile.tensor_map";
 inline constexpr llvm::StringLiteral kTensorMapsAttr = "unitile.tensor_maps";
 /// Where a schedule is found, on an op and on a kernel.
 inline constexpr llvm::StringLiteral kScheduleAttr = "unitile.schedule";
+/// On a kernel: the shared memory that its tiles take.
+inline constexpr llvm::StringLiteral kSharedBytesAttr = "unitile.shared_bytes";
 } // namespace unisparse::unitile
 
 #endif // UNISPARSE_DIALECT_UNITILE_IR_UNITILE_H

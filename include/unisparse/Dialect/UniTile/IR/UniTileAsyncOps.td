@@ -16,7 +16,7 @@ def UniTile_SharedPtr : LLVM_PointerInAddressSpace<3>;
 //===----------------------------------------------------------------------===//
 
 def UniTile_RolesOp : UniTile_Op<"roles",
-    [NoTerminator, SingleBlock, RecursiveMemoryEffects]> {
+    [NoTerminator, SingleBlock, RecursiveMemoryEffects, UniTile_NeedsHopper]> {
   let summary = "Some warps feed the others";
   let description = [{
     The first four warps of the block are the producer: one of their threads
@@ -91,7 +91,8 @@ def UniTile_PassTurnOp : UniTile_Op<"pass_turn", [MemoryEffects<[MemRead, MemWri
 // Barriers
 //===----------------------------------------------------------------------===//
 
-def UniTile_BarriersOp : UniTile_Op<"barriers", [MemoryEffects<[MemAlloc, MemWrite]>]> {
+def UniTile_BarriersOp : UniTile_Op<"barriers",
+    [MemoryEffects<[MemAlloc, MemWrite]>, UniTile_NeedsHopper]> {
   let summary = "Reserve barriers in shared memory and start them";
   let description = [{
     Each phase of each takes `arrivals` arrivals. One thread starts them: a
@@ -134,7 +135,7 @@ def UniTile_WordsOp : UniTile_Op<"words", [MemoryEffects<[MemAlloc]>]> {
 }
 
 class UniTile_BarrierUse<string mnemonic, dag extra, list<Trait> traits = []>
-    : UniTile_Op<mnemonic, traits # [MemoryEffects<[MemRead, MemWrite]>]> {
+    : UniTile_Op<mnemonic, traits # [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper]> {
   let arguments = !con((ins UniTile_BarriersType:$barriers, I32:$index), extra);
 }
 
@@ -237,7 +238,7 @@ def UniTile_TensorMapOp : UniTile_Op<"tensor_map", [Pure, AttrSizedOperandSegmen
 }
 
 def UniTile_TensorCopyOp : UniTile_Op<"tensor_copy",
-    [MemoryEffects<[MemRead, MemWrite]>]> {
+    [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper]> {
   let summary = "One thread starts the copy of a tile by the copy engine";
   let description = [{
     `map` describes matrices [columns, rows, ...] in global memory with boxes of
@@ -279,7 +280,7 @@ def UniTile_TensorCopyOp : UniTile_Op<"tensor_copy",
   }];
 }
 
-def UniTile_ClearOp : UniTile_Op<"clear", [MemoryEffects<[MemWrite]>]> {
+def UniTile_ClearOp : UniTile_Op<"clear", [MemoryEffects<[MemWrite]>, UniTile_NeedsHopper]> {
   let summary = "One thread fills the last rows of a tile with zeros";
   let description = [{
     Rows from `row` on, of a tile whose copy has arrived; what the thread then
@@ -298,7 +299,7 @@ def UniTile_ClearOp : UniTile_Op<"clear", [MemoryEffects<[MemWrite]>]> {
   let assemblyFormat = "$tile `[` $stage `]` `from` $row attr-dict `:` qualified(type($tile))";
 }
 
-def UniTile_WriteOp : UniTile_Op<"write", [MemoryEffects<[MemWrite]>]> {
+def UniTile_WriteOp : UniTile_Op<"write", [MemoryEffects<[MemWrite]>, UniTile_NeedsHopper]> {
   let summary = "Write a fragment into a tile";
   let description = [{
     Constraint U1: the fragment has the tile's rows and element type, and at
@@ -318,7 +319,7 @@ def UniTile_WriteOp : UniTile_Op<"write", [MemoryEffects<[MemWrite]>]> {
   let hasVerifier = 1;
 }
 
-def UniTile_SendOp : UniTile_Op<"send", [MemoryEffects<[MemRead, MemWrite]>]> {
+def UniTile_SendOp : UniTile_Op<"send", [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper]> {
   let summary = "Start the copy of a written tile to global memory";
   let description = [{
     Each warpgroup waits for its own threads and sends the 64 rows that they
@@ -345,7 +346,7 @@ def UniTile_SendOp : UniTile_Op<"send", [MemoryEffects<[MemRead, MemWrite]>]> {
   let hasVerifier = 1;
 }
 
-def UniTile_SendWaitOp : UniTile_Op<"send_wait", [MemoryEffects<[MemRead, MemWrite]>]> {
+def UniTile_SendWaitOp : UniTile_Op<"send_wait", [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper]> {
   let summary = "Wait until what was sent has been read out of shared memory";
   let description = [{
     Under `written`, until it is in global memory.
@@ -365,7 +366,7 @@ def UniTile_SendWaitOp : UniTile_Op<"send_wait", [MemoryEffects<[MemRead, MemWri
 // Products in flight
 //===----------------------------------------------------------------------===//
 
-def UniTile_MmaFenceOp : UniTile_Op<"mma_fence", [MemoryEffects<[MemRead, MemWrite]>]> {
+def UniTile_MmaFenceOp : UniTile_Op<"mma_fence", [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper]> {
   let summary = "Registers written so far may be read by products started next";
   let description = [{
     ```mlir
@@ -379,7 +380,7 @@ def UniTile_MmaFenceOp : UniTile_Op<"mma_fence", [MemoryEffects<[MemRead, MemWri
 }
 
 def UniTile_MmaStartOp : UniTile_Op<"mma_start",
-    [MemoryEffects<[MemRead, MemWrite]>, AttrSizedOperandSegments]> {
+    [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper, AttrSizedOperandSegments]> {
   let summary = "Start multiplying with a tile";
   let description = [{
     `unitile.mma` that is in flight: nothing may read the result, nor write what
@@ -418,7 +419,7 @@ def UniTile_MmaStartOp : UniTile_Op<"mma_start",
 }
 
 def UniTile_MmaWaitOp : UniTile_Op<"mma_wait",
-    [MemoryEffects<[MemRead, MemWrite]>, AllTypesMatch<["value", "result"]>]> {
+    [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper, AllTypesMatch<["value", "result"]>]> {
   let summary = "Wait until at most so many products are in flight";
   let description = [{
     The latest `groups` products may still be in flight; all before them are

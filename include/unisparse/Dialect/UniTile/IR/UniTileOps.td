@@ -14,6 +14,14 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 class UniTile_Op<string opMnemonic, list<Trait> traits = []>
     : Op<UniTile_Dialect, opMnemonic, traits>;
 
+/// Instructions of a chip with wgmma and a copy engine [U18].
+def UniTile_NeedsHopper : NativeOpTrait<"NeedsHopper"> {
+  let cppNamespace = "::unisparse::unitile";
+}
+
+/// What the other lanes of a warp hold.
+def UniTile_Warp : Resource<"::unisparse::unitile::WarpResource">;
+
 def UniTile_GlobalPtr : LLVM_PointerInAddressSpace<1>;
 def UniTile_FragmentOrRows : AnyTypeOf<[UniTile_FragmentType, UniTile_RowsType]>;
 
@@ -296,9 +304,13 @@ def UniTile_YieldOp : UniTile_Op<"yield",
   let builders = [OpBuilder<(ins), [{ }]>];
 }
 
-def UniTile_ReduceOp : UniTile_Op<"reduce", [Pure, AllTypesMatch<["init", "result"]>]> {
+def UniTile_ReduceOp : UniTile_Op<"reduce",
+    [MemoryEffects<[MemRead<UniTile_Warp>]>, AllTypesMatch<["init", "result"]>]> {
   let summary = "Combine the columns of a fragment, starting from rows";
   let description = [{
+    Lanes ask each other for what they hold of a row: all threads of a warp
+    execute it together.
+
     Constraint U5: the fragment has the rows of `init`; both are f32.
 
     ```mlir
@@ -340,11 +352,11 @@ def UniTile_FoldOp : UniTile_Op<"fold", [Pure]> {
   let hasVerifier = 1;
 }
 
-def UniTile_AllBelowOp : UniTile_Op<"all_below", [Pure]> {
+def UniTile_AllBelowOp : UniTile_Op<"all_below", [MemoryEffects<[MemRead<UniTile_Warp>]>]> {
   let summary = "Are all elements that a warp holds below a bound?";
   let description = [{
-    The same answer in every thread of a warp; warps may differ. NaN is below
-    nothing.
+    The same answer in every thread of a warp, all of which execute it together;
+    warps may differ. NaN is below nothing.
 
     ```mlir
     func.func @fits(%x: !unitile.fragment<128x8xf32>, %bound: f32) -> i1 {

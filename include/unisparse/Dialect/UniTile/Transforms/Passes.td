@@ -57,8 +57,9 @@ def UniTileVerifyTileContract
     - U8: `unitile.copy_async` overwrites a tile only when a barrier stands
       behind its last read.
     - U9: no copy is in flight where the kernel ends.
-    - U18: what only Hopper has (copies by the copy engine, products in flight,
-      registers that move) stands only where `hopper` says that the chip has it.
+    - U18: what only Hopper has (copies by the copy engine, barriers in shared
+      memory, products in flight, fragments written to tiles, roles, clusters)
+      stands only where `hopper` says that the chip has it.
     - U19: what reaches other blocks of threads (copies to `blocks`, arrivals
       `of` a block, `cluster`) stands in a kernel whose known_cluster_size has
       those blocks, and `after_writes` with `blocks` only.
@@ -74,6 +75,18 @@ def UniTileVerifyTileContract
     Option<"hopper", "hopper", "bool", "true",
            "the chip has wgmma, a copy engine and setmaxnreg">
   ];
+}
+
+def UniTileVerifyLaunches : Pass<"unitile-verify-launches", "::mlir::ModuleOp"> {
+  let summary = "Check that launches give kernels what they were laid out for";
+  let description = [{
+    - U25: a launch of a kernel of the module asks for the shared memory that
+      `unitile-allocate-shared` noted on it, at least, and for the threads of its
+      known_block_size. Numbers that are computed are not looked into.
+
+    Precondition: `unitile-allocate-shared`; kernels are still `gpu.func`s.
+    Changes nothing.
+  }];
 }
 
 def UniTilePassMapsByValue
