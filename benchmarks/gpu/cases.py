@@ -255,6 +255,11 @@ def given(m):
     m.add("given sparse", "8:2", selection_heads=8, fill=(0.1, 0.0), long=10)
     m.add("given all", "8:2", selection_heads=2, fill=(1.0, 0.0), long=4)
     m.add("given nothing", "4:2", selection_heads=4, fill=(0.0, 1.0))
+    # Blocks of which some rows of a query block see nothing, all do, or none: what they may not see is not finite then (A5).
+    for name, block, pattern in (("half blind", (128, 64), "last block"), ("blind", (64, 64), "behind"), ("diagonal", (64, 128), "diagonal")):
+        m.add(f"given {name}", "4:2", selection_heads=4, block=block, pattern=pattern, batch=2)
+        m.add(f"given {name} packed", "4:2", 64, "f16", selection_heads=2, block=block, pattern=pattern, packed=True)
+    m.add("given blind f32", "4:2", 64, "f32", selection_heads=4, block=(64, 64), pattern="behind", required=False)
     m.add("given no lse", "4:2", 64, selection_heads=4, return_lse=False)
     m.add("given dv", "4:2", (128, 64), selection_heads=4)
     m.add("given d80 dv32", "4:2", (80, 32), selection_heads=2, block=(64, 64))

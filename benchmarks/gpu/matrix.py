@@ -118,7 +118,29 @@ class Run:
         for name in results[0]:
             if not torch.equal(inputs.bits(results[0][name]), inputs.bits(results[1][name])):
                 wrong.append(f"{name}: two runs differ in their bits")
-        return wrong + self.neighbours(results[0]), rows, share
+        return wrong + self.unseen(results[0]) + self.neighbours(results[0]), rows, share
+
+    def unseen(self, before):
+        """A5, where no estimate decides what a row sees: some rows of K and V not finite; afterwards they are what they were."""
+        if not self.case.given:
+            return []
+        rng, wrong, saved = numpy.random.default_rng(self.seed), [], [x.clone() for x in (self.k, self.v)]
+        masks = self.masks()
+        for bad in (math.nan, math.inf):
+            keys = torch.from_numpy(rng.random((2, self.k.shape[2])) < min(0.02, 4 / max(1, self.k.shape[2]))).to(self.k.device)
+            for x, at in zip((self.k, self.v), keys):
+                x[:, :, at] = bad
+            after = self.call(self.case.entry)
+            self.maker.wait()
+            for x, old in zip((self.k, self.v), saved):
+                x.copy_(old)
+            for s, mask in zip(self.sequences, masks):
+                kept = reference.undisturbed(mask, s.lq, s.lk, self.case.block, self.case.causal, *keys[:, s.keys])
+                for name in ("o", "lse") if "lse" in after else ("o",):
+                    x, y = (inputs.bits(r[name][s.batch, :, s.queries])[kept] for r in (before, after))
+                    if not torch.equal(x, y):
+                        wrong.append(f"{name} [A5]: {s.name} sees {bad} of keys that it may not see")
+        return wrong
 
     def neighbours(self, before):
         """What other sequences of a packed batch hold changes nothing: NaN in every second one, at the end of all checks."""
@@ -132,11 +154,19 @@ class Run:
         pairs = [(s, name, *(x[name][:, :, s.queries] for x in (before, after))) for s in self.sequences[::2] for name in ("o", "lse") if name in after]
         return [f"{name}: {s.name} sees NaN of another" for s, name, x, y in pairs if not torch.equal(inputs.bits(x), inputs.bits(y))]
 
-    def compare(self, got, whole):
-        counts, indices = (x.cpu().numpy() for x in (self.selection or (whole["counts"], whole["indices"])))
+    def chosen(self, results):
+        """compare.masks of what is selected: of what was given, where it was."""
+        counts, indices = (x.cpu().numpy() for x in (self.selection or (results["counts"], results["indices"])))
         if self.case.given:
             indices = numpy.where(numpy.arange(indices.shape[-1]) < counts[..., None], indices, 0)
-        wrong, masks = compare.masks(self.case, self.sequences, counts, indices, self.lengths)
+        return compare.masks(self.case, self.sequences, counts, indices, self.lengths)
+
+    def masks(self):
+        """The masks [H, R, J] of a given selection, by sequence."""
+        return [torch.from_numpy(mask).to(self.k.device) for mask in self.chosen(None)[1]]
+
+    def compare(self, got, whole):
+        wrong, masks = self.chosen(whole)
         if not masks:
             return wrong or ["nothing to compare"], 0, {}
         outputs = compare.Outputs(self.case.entry["dtype"])

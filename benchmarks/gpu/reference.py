@@ -64,12 +64,23 @@ def visible(mask, lq, lk, block, causal):
     return keep
 
 
+def undisturbed(mask, lq, lk, block, causal, bad_k, bad_v):
+    """A5: which rows [H, Lq] the rows of K and V that are not finite, bad_k and bad_v [Lk], may not change: those that see
+    no such K and visit no such V, and those that see nothing at all."""
+    keep, visits = (visible(mask, lq, lk, block, c) for c in (causal, False))
+    return ~((keep & bad_k).any(-1) | (visits & bad_v).any(-1)) | ~keep.any(-1)
+
+
 def attend(q, k, v, keep, scale):
-    """q [H, Lq, D], k, v [Hkv, Lk, .], keep [H, Lq, Lk] -> o, lse in the type of q (A1, A2)."""
+    """q [H, Lq, D], k, v [Hkv, Lk, .], keep [H, Lq, Lk] -> o, lse in the type of q (A1, A2); what is not finite reaches the
+    rows that see it and no others (A5)."""
     g = len(q) // len(k)
     e, m, _ = _exponentials(q, k.repeat_interleave(g, 0), keep, scale, 0.0)
-    z = e.sum(-1, keepdim=True)
-    return e @ v.repeat_interleave(g, 0) / torch.where(z > 0, z, torch.ones_like(z)), (m + torch.log(z))[..., 0]
+    z, v = e.sum(-1, keepdim=True), v.repeat_interleave(g, 0)
+    o, bad = e @ torch.nan_to_num(v, 0.0, 0.0, 0.0), ~torch.isfinite(v).all(-1)
+    if bad.any():
+        o = torch.where((keep & bad[:, None]).any(-1, keepdim=True), torch.full_like(o, math.nan), o)
+    return o / torch.where(z == 0, torch.ones_like(z), z), (m + torch.log(z))[..., 0]
 
 
 def _exponentials(q, k, keep, scale, shift):
@@ -119,5 +130,8 @@ def against_oracle(oracle):
         for h in range(4):
             oo, ll = oracle.attend(q[h], k[h // 2], v[h // 2], mask[h], 16, 16, 0.3, causal)
             assert numpy.allclose(o[h].numpy(), oo) and numpy.allclose(lse[h].numpy(), ll), ("attend", lq, lk)
+            keys = torch.from_numpy(rng.random((2, lk)) < 0.1)
+            kept = undisturbed(torch.from_numpy(mask), lq, lk, (16, 16), causal, *keys)[h].numpy()
+            assert (kept == oracle.undisturbed(mask[h], lq, lk, 16, 16, causal, *keys.numpy())).all(), ("undisturbed", lq, lk)
         done += 1
     return done

@@ -124,6 +124,7 @@ class StandIn:
         return list(zip(a, b))
 
     def attend(self, case, lengths, q, k, v, mask, scale):
+        self.values = v
         mask = mask.repeat_interleave(q.shape[1] // mask.shape[1], 1)
         o, lse = torch.zeros(*q.shape[:3], v.shape[3]), torch.zeros(q.shape[:3])
         for s in compare.sequences(case, lengths):
@@ -193,6 +194,11 @@ def wrong_neighbour(out, _):
     out["o"] += 0 * out["o"].sum()
 
 
+def wrong_unseen(out, maker):
+    """Multiplies what no row sees by 0."""
+    out["o"] += 0 * maker.values.sum()
+
+
 SPOILS = {
     wrong_value: "A3",
     wrong_nan: "A3",
@@ -203,7 +209,11 @@ SPOILS = {
     wrong_bits: "bits",
     wrong_place: "outside",
     wrong_neighbour: "sees NaN",
+    wrong_unseen: "A5",
 }
+
+# The entry and lengths on which a spoil shows, where not on every one.
+SPOILED = {wrong_neighbour: ("packed bf16", [(130, 200), (64, 64)]), wrong_unseen: ("given sparse", [(257, 257)])}
 
 
 def long_runs():
@@ -232,7 +242,7 @@ def run():
         done += result["runs"]
         failed += [f"{case.name}: {f}" for f in result["failures"]]
     for spoil, sign in SPOILS.items():
-        entry, lengths = ("packed bf16", [(130, 200), (64, 64)]) if spoil is wrong_neighbour else ("bf16 d64", [(257, 257)])
+        entry, lengths = SPOILED.get(spoil, ("bf16 d64", [(257, 257)]))
         case = cases.Case("spoiled", everything[entry].entry, [lengths])
         result = matrix.run_case(case, StandIn(spoil))
         done += 1

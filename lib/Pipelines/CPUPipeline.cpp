@@ -106,6 +106,8 @@ static void buildVectorLevel(OpPassManager &pm,
 }
 
 static void buildLLVMLevel(OpPassManager &pm) {
+  // Length rules that do not hold say so, to a host that wants to hear it.
+  pm.addPass(createUniSparseReportViolations());
   // Loops become branches, subviews become pointer arithmetic.
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(memref::createExpandStridedMetadataPass());

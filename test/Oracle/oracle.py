@@ -106,7 +106,7 @@ def select(m, lq, lk, bq, bk, p=0.9, causal=True, n_sink=1, n_local=1, min_block
             if top_k is not None:
                 if count >= top_k:
                     break
-            elif p < 1 and mass >= p * row.sum() and count >= min_blocks:
+            elif p < 1 and not (p > 0 and mass < p * row.sum()) and count >= min_blocks:
                 break
             if max_blocks is not None and extra >= max_blocks:
                 break
@@ -116,19 +116,36 @@ def select(m, lq, lk, bq, bk, p=0.9, causal=True, n_sink=1, n_local=1, min_block
     return mask
 
 
-def attend(q, k, v, mask, bq, bk, scale, causal=True):
-    """q [Lq, D], k [Lk, D], v [Lk, Dv], mask [R, J] -> o [Lq, Dv], lse [Lq] (A1, A2)."""
-    lq, lk = len(q), len(k)
+def visible(mask, lq, lk, bq, bk, causal=True):
+    """mask [R, J] -> which keys each row sees [Lq, Lk] (A1)."""
     keep = np.repeat(np.repeat(mask, bq, 0)[:lq], bk, 1)[:, :lk]
-    if causal:
-        keep = keep & (np.arange(lk)[None] <= np.arange(lq)[:, None] + lk - lq)
-    s = np.where(keep, scale * (q @ k.T), -np.inf)
-    m = s.max(1, keepdims=True, initial=-np.inf)
-    m = np.where(np.isfinite(m), m, 0)
-    e = np.exp(s - m)
-    z = e.sum(1, keepdims=True)
-    with np.errstate(divide="ignore"):
-        return e @ v / np.where(z > 0, z, 1), (m + np.log(z))[:, 0]
+    return keep & (np.arange(lk)[None] <= np.arange(lq)[:, None] + lk - lq) if causal else keep
+
+
+def attend(q, k, v, mask, bq, bk, scale, causal=True):
+    """q [Lq, D], k [Lk, D], v [Lk, Dv], mask [R, J] -> o [Lq, Dv], lse [Lq] (A1, A2).
+
+    What a row does not see is no part of its sums, so that a non-finite K or V there changes nothing in it (A5).
+    """
+    keep, finite = visible(mask, len(q), len(k), bq, bk, causal), np.isfinite(v).all(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        s = np.where(keep, scale * (q @ k.T), -np.inf)
+        m = s.max(1, keepdims=True, initial=-np.inf)
+        m = np.where(np.isfinite(m), m, 0)
+        e = np.exp(s - m)
+        z = e.sum(1, keepdims=True)
+        o = e[:, finite] @ v[finite]
+        for t in np.flatnonzero(~finite):
+            o += np.where(keep[:, t, None], e[:, t, None] * v[t], 0)
+        return o / np.where(z == 0, 1, z), (m + np.log(z))[:, 0]
+
+
+def undisturbed(mask, lq, lk, bq, bk, causal, bad_k, bad_v):
+    """A5: which rows [Lq] the rows of K and V that are not finite, bad_k and bad_v [Lk], may not change: those that see no
+    such K and visit no such V, and those that see nothing at all."""
+    keep = visible(mask, lq, lk, bq, bk, causal)
+    visits = visible(mask, lq, lk, bq, bk, causal=False)
+    return ~((keep & bad_k).any(1) | (visits & bad_v).any(1)) | ~keep.any(1)
 
 
 def head_shares(p, hq, hkv, share=None):

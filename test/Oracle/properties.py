@@ -105,6 +105,23 @@ def a_row_that_sees_nothing_is_zero():
     yield "above the diagonal, no keys"
 
 
+def what_a_row_does_not_see_changes_nothing():
+    """A5, and more than it asks for: exact sums hold no 0 * NaN inside a visited block either."""
+    rng = np.random.default_rng(4)
+    for (lq, lk), causal, bad in itertools.product(SHAPES, (True, False), (np.nan, np.inf, -np.inf)):
+        q, k, v = qkv(lq, lk)
+        mask = rng.random((-(-lq // 32), -(-lk // 32))) < 0.4
+        clean = O.attend(q, k, v, mask, 32, 32, 0.2, causal)
+        keys = rng.random((2, lk)) < 0.03
+        kept = O.undisturbed(mask, lq, lk, 32, 32, causal, *keys)
+        dirty_k, dirty_v = np.where(keys[0][:, None], bad, k), np.where(keys[1][:, None], bad, v)
+        dirty = O.attend(q, dirty_k, dirty_v, mask, 32, 32, 0.2, causal)
+        assert all(np.allclose(x[kept], y[kept]) for x, y in zip(clean, dirty)), (lq, lk, causal, bad)
+        seen = (O.visible(mask, lq, lk, 32, 32, causal) & keys[1]).any(1)
+        assert not np.isfinite(dirty[0][seen]).all(1).any() and np.isfinite(dirty[0][kept]).all()
+        yield f"{lq}x{lk} causal={causal} {bad}"
+
+
 def dense_below_takes_every_candidate():
     q, k, v = (x[None] for x in qkv(70, 100))
     for options in (dict(p=0.0), dict(top_k=1), dict(p=0.5, max_blocks=0)):
@@ -168,6 +185,7 @@ PROPERTIES = [
     head_pooling_of_equal_heads_changes_nothing,
     group_share_of_equal_heads_changes_nothing,
     a_row_that_sees_nothing_is_zero,
+    what_a_row_does_not_see_changes_nothing,
     dense_below_takes_every_candidate,
     the_checker_accepts_nothing_but_the_rule,
     the_checker_forgives_eps_and_no_more,

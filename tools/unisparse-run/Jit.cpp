@@ -7,6 +7,7 @@
 #include "Compile.h"
 #include "mlir/ExecutionEngine/OptUtils.h"
 #include "llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/TargetSelect.h"
 #include <atomic>
 #include <chrono>
@@ -64,6 +65,14 @@ extern "C" [[noreturn]] void endWithMessage() {
                          : "the program ended itself");
 }
 
+/// unisparse-rt/violation.h. Without --program everything was checked before.
+extern "C" [[noreturn]] void endOnViolation(const char *rule, int64_t left,
+                                            int64_t right) {
+  tools::endProcess(
+      llvm::formatv("--program: {0}, got {1} and {2}", rule, left, right)
+          .str());
+}
+
 } // namespace
 
 llvm::Expected<std::unique_ptr<ExecutionEngine>>
@@ -92,6 +101,7 @@ run::jit(ModuleOp module, StringRef entry) {
     };
     add("_mlir_ciface_unisparse_stage_begin", &stageBegin);
     add("_mlir_ciface_unisparse_stage_end", &stageEnd);
+    add("unisparse_violation", &endOnViolation);
     // Names of the C library that compiled code calls and does not look behind.
     add("malloc", &allocate);
     add("calloc", &allocateZeros);

@@ -239,4 +239,48 @@ def UniSparseVerifyLaunchContract
   ];
 }
 
+def UniSparseReportViolations
+    : Pass<"unisparse-report-violations", "::mlir::ModuleOp"> {
+  let summary = "Report length rules that do not hold, instead of stopping in silence";
+  let description = [{
+    An assertion of a comparison, whose message is `LABEL: LEFT relation RIGHT`
+    with a label of SPEC.md, becomes a call of `unisparse_violation(rule, left, right)` where it does not
+    hold. The module defines that function, weakly: one line on stderr, then
+    `abort()`. A host that has its own (`unisparse-rt/violation.h`) gets the
+    call instead, and must not return from it. Other assertions are left to
+    `convert-cf-to-llvm`, as are those nobody turned into rules.
+
+    Before:
+    ```mlir
+    func.func @before(%lq: index, %lk: index) {
+      %holds = arith.cmpi sle, %lq, %lk : index
+      cf.assert %holds, "I7: the length of q <= the length of k"
+      return
+    }
+    ```
+    After:
+    ```mlir
+    llvm.mlir.global internal constant @unisparse_rule("[I7] expected the length of q <= the length of k\00")
+    llvm.func weak @unisparse_violation(%rule: !llvm.ptr, %left: i64, %right: i64) {
+      llvm.unreachable
+    }
+    func.func @after(%lq: index, %lk: index) {
+      %true = arith.constant true
+      %holds = arith.cmpi sle, %lq, %lk : index
+      %broken = arith.xori %holds, %true : i1
+      scf.if %broken {
+        %rule = llvm.mlir.addressof @unisparse_rule : !llvm.ptr
+        %left = arith.index_cast %lq : index to i64
+        %right = arith.index_cast %lk : index to i64
+        llvm.call @unisparse_violation(%rule, %left, %right) : (!llvm.ptr, i64, i64) -> ()
+        "llvm.intr.trap"() : () -> ()
+      }
+      return
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::LLVM::LLVMDialect"];
+}
+
 #endif // UNISPARSE_TRANSFORMS_PASSES_TD

@@ -114,7 +114,8 @@ void Attend::attendBlock(const Sequence &s, Value k, Value v, Value j) {
             [&](Value strip) { attendStrip(s, strip, firstKey, needsMask); });
 }
 
-/// o = O / sum, lse = top + ln(sum); 0 and -inf where nothing was seen (A2).
+/// o = O / sum, lse = top + ln(sum); 0 and -inf where nothing was seen (A2),
+/// chosen, not multiplied: O may hold 0 * NaN of values that no row sees (A5).
 /// `o` is the head's [Lq, Dv], `lse` its [Lq] or null.
 void Attend::writeRows(const Sequence &s, Value rows, Value o, Value lse) {
   Type element = op.getO().getType().getElementType();
@@ -125,10 +126,10 @@ void Attend::writeRows(const Sequence &s, Value rows, Value o, Value lse) {
     Value sum = e.load(sums, {strip, lane});
     Value blind =
         arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ, sum, e.f32(0.0));
-    Value inverse = e.divF(e.f32(1.0), e.select(blind, e.f32(1.0), sum));
+    Value inverse = e.divF(e.f32(1.0), sum), zero = e.f32(0.0);
     e.forEach(e.index(0), e.index(valueDim), [&](Value d) {
       Value x = e.mulF(e.load(output, {strip, d, lane}), inverse);
-      e.store(e.narrow(x, element), o, {row, d});
+      e.store(e.narrow(e.select(blind, zero, x), element), o, {row, d});
     });
     if (!lse)
       return;
@@ -164,6 +165,12 @@ SmallVector<Value> loops::lowerBlockSparseAttention(OpBuilder &builder,
     results.push_back(
         e.buffer(cast<ShapedType>(op.getLse().getType()).getShape(),
                  e.b.getF32Type(), sizes));
+  if (isEmpty(op)) { // A2: who sees nothing.
+    e.fill(results[0], 0.0);
+    if (op.getLse())
+      e.fill(results[1], -std::numeric_limits<double>::infinity());
+    return results;
+  }
   Value slots = slotCount(e, packing, lq, bq);
   double scale = op.getScale() ? op.getScale()->convertToDouble()
                                : 1.0 / std::sqrt(headDim);

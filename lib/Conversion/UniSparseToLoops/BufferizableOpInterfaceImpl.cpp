@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -96,6 +97,7 @@ void unisparse::registerBufferizableOpInterfaceModels(
   registry.addExtension(+[](MLIRContext *context, UniSparseDialect *) {
     context->loadDialect<affine::AffineDialect, arith::ArithDialect,
                          bufferization::BufferizationDialect,
+                         cf::ControlFlowDialect,
                          linalg::LinalgDialect, math::MathDialect,
                          memref::MemRefDialect, scf::SCFDialect,
                          vector::VectorDialect>();

@@ -165,7 +165,12 @@ void Emit::storeVector(Value x, Value buffer, ValueRange at) {
   vector::StoreOp::create(b, x, buffer, at);
 }
 void Emit::fill(Value buffer, double value) {
-  linalg::FillOp::create(b, ValueRange{f32(value)}, ValueRange{buffer});
+  Type element = cast<MemRefType>(buffer.getType()).getElementType();
+  TypedAttr number = isa<FloatType>(element)
+                         ? TypedAttr(b.getFloatAttr(element, value))
+                         : b.getIntegerAttr(element, int64_t(value));
+  linalg::FillOp::create(b, ValueRange{arith::ConstantOp::create(b, number)},
+                         ValueRange{buffer});
 }
 
 static Value subview(ImplicitLocOpBuilder &b, Value buffer,

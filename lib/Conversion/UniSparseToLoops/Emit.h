@@ -73,6 +73,7 @@ struct Emit {
   void store(Value x, Value buffer, ValueRange at);
   Value loadVector(Value buffer, ValueRange at, int64_t lanes);
   void storeVector(Value x, Value buffer, ValueRange at);
+  /// With a number of the buffer's element type.
   void fill(Value buffer, double value);
   /// `buffer[at, 0 .., 0 ..]`, with the leading dims that `at` fixes dropped.
   Value part(Value buffer, ValueRange at);

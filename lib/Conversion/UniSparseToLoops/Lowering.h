@@ -12,6 +12,15 @@
 
 namespace unisparse::loops {
 
+/// Whether an operand or a result is known to hold nothing: no batch, no
+/// queries, no keys.
+/// Such an op computes nothing, and slices of what is empty are not valid.
+bool isEmpty(mlir::Operation *op);
+
+/// Asserts what the op's lowering relies on and its types leave open.
+void assertRequirements(mlir::OpBuilder &b, mlir::Operation *op,
+                        mlir::ValueRange buffers);
+
 llvm::SmallVector<mlir::Value> lowerPool(mlir::OpBuilder &b, PoolOp op,
                                          mlir::ValueRange buffers);
 llvm::SmallVector<mlir::Value> lowerBlockScore(mlir::OpBuilder &b,

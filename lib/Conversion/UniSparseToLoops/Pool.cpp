@@ -47,6 +47,8 @@ SmallVector<Value> loops::lowerPool(OpBuilder &builder, PoolOp op,
   if (type.isDynamicDim(2))
     sizes.push_back(slots);
   Value out = e.buffer(type.getShape(), type.getElementType(), sizes);
+  if (isEmpty(op)) // Spare slots of a packed batch are nobody's.
+    return {out};
 
   auto makeComposite = [&](Value batch, Value head, Value slot, Sequence s) {
     Value first = e.mul(s.unit, by);

@@ -220,6 +220,10 @@ SmallVector<Value> loops::lowerBlockScore(OpBuilder &builder, BlockScoreOp op,
   if (type.isDynamicDim(3))
     sizes.push_back(keyBlocks);
   Value mass = e.buffer(type.getShape(), type.getElementType(), sizes);
+  if (isEmpty(op)) {
+    e.fill(mass, 0.0);
+    return {mass};
+  }
 
   e.parallel({e.dim(mass, 0), e.dim(mass, 1), slots}, [&](ValueRange at) {
     Value massRow = e.part(mass, at);

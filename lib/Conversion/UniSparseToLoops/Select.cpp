@@ -206,6 +206,10 @@ SmallVector<Value> loops::lowerBlockSelect(OpBuilder &builder, BlockSelectOp op,
   Value density =
       e.buffer(densityType.getShape(), e.b.getF32Type(),
                type.isDynamicDim(0) ? ValueRange{batch} : ValueRange{});
+  if (isEmpty(op)) { // Of no candidates, all are selected.
+    e.fill(counts, 0.0), e.fill(indices, 0.0), e.fill(density, 1.0);
+    return {counts, indices, density};
+  }
 
   auto selectRow = [&](Value b, Value h, Value slot, Sequence s) {
     Select select{e, op};

@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -25,12 +26,22 @@ namespace unisparse {
 using namespace mlir;
 using namespace unisparse;
 
+bool loops::isEmpty(Operation *op) {
+  auto holdsNothing = [](Type type) {
+    auto shaped = dyn_cast<ShapedType>(type);
+    return shaped && llvm::is_contained(shaped.getShape(), 0);
+  };
+  return llvm::any_of(op->getOperandTypes(), holdsNothing) ||
+         llvm::any_of(op->getResultTypes(), holdsNothing);
+}
+
 FailureOr<SmallVector<Value>> unisparse::lowerToLoops(OpBuilder &b,
                                                       Operation *op,
                                                       ValueRange buffers,
                                                       int64_t strip) {
   if (failed(verifyStaticTiles(op)))
     return failure();
+  loops::assertRequirements(b, op, buffers);
   return llvm::TypeSwitch<Operation *, FailureOr<SmallVector<Value>>>(op)
       .Case([&](PoolOp op) { return loops::lowerPool(b, op, buffers); })
       .Case([&](BlockScoreOp op) {

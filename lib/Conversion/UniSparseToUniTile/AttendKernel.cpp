@@ -192,7 +192,7 @@ SmallVector<Value> Attend::step(Value n, ValueRange state) {
 }
 
 /// o = O / sum and lse = (top + log2 sum) ln 2; 0 and -inf where nothing was
-/// seen (A2).
+/// seen (A2), chosen, not multiplied: O may hold 0 * NaN then (A5).
 void Attend::writeResults(ValueRange state) {
   ImplicitLocOpBuilder &b = p.b;
   auto isBlind = [&](Value sum) {
@@ -200,8 +200,8 @@ void Attend::writeResults(ValueRange state) {
   };
   Value out = p.map(p.fragment(tq, width, element), {state[0], state[2]},
                     [&](ValueRange e) -> Value {
-                      Value sum = p.select(isBlind(e[1]), p.f32(1.0), e[1]);
-                      Value x = arith::DivFOp::create(b, e[0], sum);
+                      Value x = arith::DivFOp::create(b, e[0], e[1]);
+                      x = p.select(isBlind(e[1]), p.f32(0.0), x);
                       if (element.isF32())
                         return x;
                       return arith::TruncFOp::create(b, element, x);

@@ -189,9 +189,7 @@ void HopperPage::storeRow(const RowInfo &row, Value output, Value reference,
   Value total = ReduceOp::create(b, Combine::Add, sum, fill(0.0, rows()));
   auto fast = arith::FastMathFlags::arcp | arith::FastMathFlags::afn;
   Value inverse = map(rows(), total, [&](ValueRange e) -> Value {
-    Value blind =
-        arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, e[0], f32(0.0));
-    return select(blind, f32(0.0),
+    return select(isZero(e[0]), f32(0.0),
                   arith::DivFOp::create(b, f32(1.0), e[0], fast));
   });
   Value first = mul(row.unit, s.blockQ);
@@ -212,7 +210,8 @@ Value HopperPage::firstRow(const RowInfo &row) {
   return arith::AddIOp::create(b, matrix, i64(row.qStart));
 }
 
-/// O, through Q's buffer. Behind the end of a sequence of a packed batch stand
+/// O, through Q's buffer. A row that saw nothing has no inverse: 0 is chosen for
+/// it, as its O may hold 0 * NaN (A2, A5). Behind the end of a sequence of a packed batch stand
 /// another's rows, which the copy engine would write.
 void HopperPage::sendRows(const RowInfo &row, Value output, Value inverse) {
   // Rounded on each way: as 16-bit values they would be alive in pairs of
@@ -221,6 +220,7 @@ void HopperPage::sendRows(const RowInfo &row, Value output, Value inverse) {
     return map(fragment(s.valueDim, s.element), {output, inverse},
                [&](ValueRange e) -> Value {
                  Value x = arith::MulFOp::create(b, e[0], e[1]);
+                 x = select(isZero(e[1]), f32(0.0), x);
                  return arith::TruncFOp::create(b, s.element, x);
                });
   };

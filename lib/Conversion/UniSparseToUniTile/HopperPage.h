@@ -200,6 +200,9 @@ private:
   using KernelPage::rem;
   Value rem(Value x, Value y) { return b.createOrFold<arith::RemUIOp>(x, y); }
   Value flag(bool v) { return isTrue(v); }
+  Value isZero(Value x) {
+    return arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, x, f32(0.0));
+  }
 
   /// The name that `value` is printed under, where a person asks for names
   /// (--mlir-use-nameloc-as-prefix).

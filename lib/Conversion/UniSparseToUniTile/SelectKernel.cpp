@@ -134,7 +134,9 @@ Value Select::enough(Taken taken) {
   Value least = p.compare(arith::CmpIPredicate::sge, taken.count, low);
   if (byMass()) {
     Value all = arith::AddFOp::create(p.b, taken.mass, forced.mass);
-    least = p.both(least, arith::CmpFOp::create(p.b, arith::CmpFPredicate::OGE,
+    // A target that is no number, 0 * infinity, is met, as L3 puts it: while
+    // the mass is below the target.
+    least = p.both(least, arith::CmpFOp::create(p.b, arith::CmpFPredicate::UGE,
                                                 all, target));
   }
   return p.either(most, least);

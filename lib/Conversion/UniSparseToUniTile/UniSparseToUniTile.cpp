@@ -107,6 +107,8 @@ struct ConvertUniSparseToUniTile
 
   static FailureOr<SmallVector<Value>>
   lower(HostSide &host, gpu::GPUModuleOp kernels, Operation *op) {
+    if (failed(verifyBounds(op)))
+      return failure();
     checkLengths(host, op);
     return llvm::TypeSwitch<Operation *, FailureOr<SmallVector<Value>>>(op)
         .Case<PoolOp, BlockSelectOp>(

@@ -66,12 +66,14 @@
 // CHECK:               math.exp
 // CHECK:               linalg.matmul indexing_maps = [#[[$KM]], #[[$KN]], #[[$MN]]] ins(%{{.*}}, %[[S]] : memref<64x32xf32, strided<[48, 1]>>, memref<64x16xf32>) outs(%{{.*}} : memref<32x16xf32,
 //
-// A2: rows that exist are written; nothing seen is 0 and -inf.
+// A2: rows that exist are written; nothing seen is 0 and -inf. A5: what O holds
+// then, which may be NaN, is no factor of the 0.
 // CHECK:           scf.for %{{.*}} = %c0 to %[[ROWS]]
 // CHECK:             %[[SUM:.*]] = memref.load
 // CHECK:             %[[BLIND:.*]] = arith.cmpf oeq, %[[SUM]]
-// CHECK:             arith.select %[[BLIND]], %{{.*}}, %[[SUM]]
-// CHECK:             arith.truncf %{{.*}} : f32 to f16
+// CHECK:             %[[MEAN:.*]] = arith.mulf
+// CHECK:             %[[X:.*]] = arith.select %[[BLIND]], %cst{{.*}}, %[[MEAN]] : f32
+// CHECK:             arith.truncf %[[X]] : f32 to f16
 // CHECK:             math.log %[[SUM]]
 // CHECK:             arith.select %[[BLIND]]
 

@@ -126,3 +126,29 @@ func.func @dense_size_known_to_ir(%x: tensor<1x4x600x64xf32>, %k: tensor<1x4x512
     : (tensor<1x4x?x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>) -> (tensor<1x4x?x64xf32>, tensor<1x4x?xi32>, tensor<1x4x?x4xi32>, tensor<1x4xf32>)
   return %c : tensor<1x4x?xi32>
 }
+
+// I5 is about what is pooled: a rule that takes every candidate pools nothing,
+// canonicalised or not, and its factors divide what they like.
+// CHECK-LABEL: func.func @nothing_pooled(
+// CHECK-NOT:     unisparse.pool
+// CHECK-NOT:     unisparse.block_score
+// CHECK:         unisparse.block_sparse_attention %{{.*}}, %{{.*}}, %{{.*}} block <100x60> causal
+// CHECK-NOT:     unisparse.pool
+// CHECK-NOT:     unisparse.block_score
+// CHECK:         unisparse.block_sparse_attention %{{.*}}, %{{.*}}, %{{.*}} block <100x60> causal
+// CHECK-NOT:     unisparse.pool
+// CHECK-NOT:     unisparse.block_score
+// CHECK:         unisparse.block_sparse_attention %{{.*}}, %{{.*}}, %{{.*}} block <100x60> causal
+// CHECK:         return
+func.func @nothing_pooled(%q: tensor<1x4x512x64xf32>, %k: tensor<1x2x512x64xf32>) -> (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>) {
+  %a, %c, %i, %d = unisparse.attention %q, %k, %k block <100x60> pooling <8x8> rule <all> causal
+    : (tensor<1x4x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>)
+      -> (tensor<1x4x512x64xf32>, tensor<1x4x6xi32>, tensor<1x4x6x9xi32>, tensor<1x4xf32>)
+  %b, %c1, %i1, %d1 = unisparse.attention %q, %k, %k block <100x60> pooling <8x8> rule <top_p = 1.0> causal
+    : (tensor<1x4x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>)
+      -> (tensor<1x4x512x64xf32>, tensor<1x4x6xi32>, tensor<1x4x6x9xi32>, tensor<1x4xf32>)
+  %o, %c2, %i2, %d2 = unisparse.attention %q, %k, %k block <100x60> pooling <8x8> rule <top_k = 3, dense_below = 512> causal
+    : (tensor<1x4x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>)
+      -> (tensor<1x4x512x64xf32>, tensor<1x4x6xi32>, tensor<1x4x6x9xi32>, tensor<1x4xf32>)
+  return %a, %b, %o : tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>
+}

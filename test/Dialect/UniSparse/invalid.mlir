@@ -1090,3 +1090,14 @@ func.func @attention_wrong_type_p4(%q: tensor<1x8x512x64xf32>, %k: tensor<1x2x51
       -> (tensor<1x8x512x64xf32>, tensor<1x8x4xi32>, tensor<1x8x4x4xi32>, tensor<1x8xf32>)
   return
 }
+
+// -----
+
+// A length above dense_below leaves blocks out: something is pooled.
+func.func @attention_i5_dense_below(%q: tensor<1x8x512x64xf32>) {
+  // expected-error@+1 {{'unisparse.attention' op [I5] expected the query pooling factor to divide the query block 100, got 8}}
+  %o, %c, %i, %d = unisparse.attention %q, %q, %q block <100x100> pooling <8x8> rule <top_p = 0.5, dense_below = 511>
+    : (tensor<1x8x512x64xf32>, tensor<1x8x512x64xf32>, tensor<1x8x512x64xf32>)
+      -> (tensor<1x8x512x64xf32>, tensor<1x8x6xi32>, tensor<1x8x6x6xi32>, tensor<1x8xf32>)
+  return
+}

@@ -182,3 +182,60 @@ module attributes {transform.with_named_sequence} {
     transform.yield
   }
 }
+
+// -----
+
+// Of keys that are none, a tile has none.
+// CHECK-LABEL: func.func @no_keys(
+// CHECK:         scf.for
+// CHECK:           %[[K:.*]] = tensor.empty() : tensor<1x1x0x64xf32>
+// CHECK:           %[[V:.*]] = tensor.empty() : tensor<1x1x0x64xf32>
+// CHECK:           unisparse.block_sparse_attention %{{.*}}, %[[K]], %[[V]] block
+func.func @no_keys(%q: tensor<2x4x10x64xf32>, %k: tensor<2x2x0x64xf32>) -> tensor<2x4x10x64xf32> {
+  %o = unisparse.block_sparse_attention %q, %k, %k block <32x32> : (tensor<2x4x10x64xf32>, tensor<2x2x0x64xf32>, tensor<2x2x0x64xf32>) -> tensor<2x4x10x64xf32>
+  return %o : tensor<2x4x10x64xf32>
+}
+
+module attributes {transform.with_named_sequence} {
+  transform.named_sequence @__transform_main(%root: !transform.any_op {transform.readonly}) {
+    %attend = transform.structured.match ops{["unisparse.block_sparse_attention"]} in %root : (!transform.any_op) -> !transform.any_op
+    %tiled, %loops:2 = transform.structured.tile_using_for %attend tile_sizes [1, 1] : (!transform.any_op) -> (!transform.any_op, !transform.any_op, !transform.any_op)
+    transform.yield
+  }
+}
+
+// -----
+
+func.func @no_queries(%q: tensor<2x4x0x64xf32>, %k: tensor<2x2x10x64xf32>) -> tensor<2x4x0x64xf32> {
+  // expected-error@+3 {{'unisparse.block_sparse_attention' op cannot be tiled: expected a result with elements, got 'tensor<2x4x0x64xf32>'}}
+  // expected-error@+2 {{to tile operation}}
+  // expected-error@+1 {{failed to generate tiling loops}}
+  %o = unisparse.block_sparse_attention %q, %k, %k block <32x32> : (tensor<2x4x0x64xf32>, tensor<2x2x10x64xf32>, tensor<2x2x10x64xf32>) -> tensor<2x4x0x64xf32>
+  return %o : tensor<2x4x0x64xf32>
+}
+
+module attributes {transform.with_named_sequence} {
+  transform.named_sequence @__transform_main(%root: !transform.any_op {transform.readonly}) {
+    %attend = transform.structured.match ops{["unisparse.block_sparse_attention"]} in %root : (!transform.any_op) -> !transform.any_op
+    %tiled, %loops:2 = transform.structured.tile_using_for %attend tile_sizes [1, 1] : (!transform.any_op) -> (!transform.any_op, !transform.any_op, !transform.any_op)
+    transform.yield
+  }
+}
+
+// -----
+
+func.func @nothing_to_pool(%x: tensor<2x4x0x64xf32>) -> tensor<2x4x0x64xf32> {
+  // expected-error@+3 {{'unisparse.pool' op cannot be tiled: expected a result with elements, got 'tensor<2x4x0x64xf32>'}}
+  // expected-error@+2 {{to tile operation}}
+  // expected-error@+1 {{failed to generate tiling loops}}
+  %0 = unisparse.pool %x by 8 : (tensor<2x4x0x64xf32>) -> tensor<2x4x0x64xf32>
+  return %0 : tensor<2x4x0x64xf32>
+}
+
+module attributes {transform.with_named_sequence} {
+  transform.named_sequence @__transform_main(%root: !transform.any_op {transform.readonly}) {
+    %pool = transform.structured.match ops{["unisparse.pool"]} in %root : (!transform.any_op) -> !transform.any_op
+    %tiled, %loops:3 = transform.structured.tile_using_for %pool tile_sizes [1, 1, 4] : (!transform.any_op) -> (!transform.any_op, !transform.any_op, !transform.any_op, !transform.any_op)
+    transform.yield
+  }
+}

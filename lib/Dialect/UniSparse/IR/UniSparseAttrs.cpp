@@ -91,6 +91,11 @@ bool RuleAttr::takesAll() const {
          getP().getValueAsDouble() >= 1.0 && !getMaxBlocks();
 }
 
+RuleAttr RuleAttr::forKeys(int64_t keys) const {
+  bool below = !ShapedType::isDynamic(keys) && keys <= getDenseBelow();
+  return takesAll() || below ? getAll(getContext()) : *this;
+}
+
 LogicalResult RuleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                RuleKind kind, FloatAttr p, int64_t k,
                                int64_t sink, int64_t local, int64_t minBlocks,

@@ -27,12 +27,12 @@ Lengths lengthsOf(OpBuilder &b, Location loc, Value q, Value k) {
 }
 } // namespace
 
-/// Block masses of an attention: pooled and scored, or a bare shape where the
-/// rule looks at none.
+/// Block masses of an attention: pooled and scored, or a bare shape where
+/// nothing is.
 static FailureOr<Value> estimate(AttentionOp op, OpBuilder &b) {
   Location loc = op.getLoc();
   PoolingAttr pooling = op.getPooling();
-  if (op.getRule().getKind() == RuleKind::All) {
+  if (!op.pools()) {
     ReifiedRankedShapedTypeDims shapes;
     if (failed(op.reifyResultShapes(b, shapes)))
       return failure();
@@ -64,10 +64,11 @@ FailureOr<SmallVector<Value>> AttentionOp::decomposeOperation(OpBuilder &b) {
   if (failed(mass))
     return failure();
   Lengths lengths = lengthsOf(b, loc, getQ(), getK());
+  bool dense = !pools();
+  RuleAttr rule = dense ? RuleAttr::getAll(getContext()) : getRule();
   auto select = BlockSelectOp::create(
       b, loc, *mass, getTopP(), lengths.dynamic, lengths.fixed, getCuSeqlensQ(),
-      getCuSeqlensK(), getBlock(), getRule(), getCausal());
-  bool dense = getRule().getKind() == RuleKind::All;
+      getCuSeqlensK(), getBlock(), rule, getCausal());
   auto attend = BlockSparseAttentionOp::create(
       b, loc, getQ(), getK(), getV(), dense ? Value() : select.getCounts(),
       dense ? Value() : select.getIndices(), getCuSeqlensQ(), getCuSeqlensK(),

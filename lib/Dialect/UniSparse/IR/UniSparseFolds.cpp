@@ -24,13 +24,11 @@ OpFoldResult PoolOp::fold(FoldAdaptor) {
 
 namespace {
 
-/// The rule `all` where `rule` cannot leave a candidate out: p >= 1 (L3), or
-/// no more keys than `dense_below`. A packed sequence has at most the keys of
-/// its batch. Null where nothing changes.
+/// The rule `all` where `rule` cannot leave a candidate out. A packed sequence
+/// has at most the keys of its batch. Null where nothing changes.
 RuleAttr denseRule(RuleAttr rule, int64_t lk) {
-  bool below = !ShapedType::isDynamic(lk) && lk <= rule.getDenseBelow();
-  RuleAttr all = RuleAttr::getAll(rule.getContext());
-  return (rule.takesAll() || below) && rule != all ? all : RuleAttr();
+  RuleAttr effective = rule.forKeys(lk);
+  return effective == rule ? RuleAttr() : effective;
 }
 
 /// LSE that nobody reads is not computed.

@@ -14,8 +14,26 @@ using namespace unisparse;
 namespace {
 using Dims = SmallVector<OpFoldResult>;
 
+bool isEmpty(Value v) {
+  return llvm::is_contained(cast<ShapedType>(v.getType()).getShape(), 0);
+}
+
+/// Slices of what holds nothing are out of its bounds to upstream's verifier,
+/// of operands and, where tiles are put together, of results.
+LogicalResult expectElements(Operation *op) {
+  for (Value result : op->getResults())
+    if (isEmpty(result))
+      return op->emitOpError("cannot be tiled: expected a result with "
+                             "elements, got ")
+             << result.getType();
+  return success();
+}
+
 Value slice(OpBuilder &b, Location loc, Value from, Dims offsets, Dims sizes,
             SmallVectorImpl<Operation *> &slices) {
+  if (isEmpty(from)) // A part of nothing.
+    return tensor::EmptyOp::create(
+        b, loc, sizes, cast<ShapedType>(from.getType()).getElementType());
   Dims strides(offsets.size(), b.getIndexAttr(1));
   auto op =
       tensor::ExtractSliceOp::create(b, loc, from, offsets, sizes, strides);
@@ -56,6 +74,8 @@ PoolOp::getTiledImplementation(OpBuilder &b, ArrayRef<OpFoldResult> offsets,
   if (getCuSeqlens())
     return emitOpError("cannot be tiled over packed sequences, whose slots do "
                        "not start at multiples of the pooling factor");
+  if (failed(expectElements(*this)))
+    return failure();
   Location loc = getLoc();
   Value x = getX();
   AffineExpr d0 = b.getAffineDimExpr(0), d1 = b.getAffineDimExpr(1),
@@ -142,6 +162,8 @@ FailureOr<TilingResult>
 BlockSparseAttentionOp::getTiledImplementation(OpBuilder &b,
                                                ArrayRef<OpFoldResult> offsets,
                                                ArrayRef<OpFoldResult> sizes) {
+  if (failed(expectElements(*this)))
+    return failure();
   Location loc = getLoc();
   SmallVector<Operation *> slices;
   auto take = [&](Value from) -> Value {

@@ -280,11 +280,17 @@ static LogicalResult verifyPooledHeads(AttentionOp op) {
   return success();
 }
 
+bool AttentionOp::pools() {
+  // Shares may name more heads than there are composites, which then count.
+  return getTopP() ||
+         getRule().forKeys(dim(getK(), 2)).getKind() != RuleKind::All;
+}
+
 LogicalResult AttentionOp::verify() {
   Operation *op = *this;
   if (failed(verifyQueryAndKey(op, getQ(), getK())) ||
       failed(verifyValueOperand(op, getQ(), getK(), getV())) ||
-      failed(verifyPooling(op, getBlock(), getPooling())) ||
+      (pools() && failed(verifyPooling(op, getBlock(), getPooling()))) ||
       failed(verifyPooledHeads(*this)) ||
       failed(verifyCausal(op, getCausal(), dim(getQ(), 2), dim(getK(), 2))) ||
       failed(verifyCuSeqlens(op, getQ(), getCuSeqlensQ(), getCuSeqlensK())) ||

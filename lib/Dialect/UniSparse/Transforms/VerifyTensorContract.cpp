@@ -25,21 +25,11 @@ LogicalResult expectStatic(Operation *op, StringRef what, Value v, int64_t i) {
   if (type.getDimSize(i) > 0)
     return success();
   if (!type.isDynamicDim(i))
-    return op->emitOpError()
-           << "expected a positive " << what << " to be lowered, got " << type;
+    return op->emitOpError() << "expected a positive " << what
+                             << " to be lowered, got " << type;
   return op->emitOpError() << "expected a static " << what
                            << " to be lowered, got " << type
                            << "; cast the operand to a type that names it";
-}
-
-/// A tile of a block has to fit memory many times over.
-LogicalResult expectBlock(Operation *op, BlockAttr block) {
-  constexpr int64_t most = 4096;
-  if (block.getQuery() <= most && block.getKey() <= most)
-    return success();
-  return op->emitOpError() << "expected blocks of at most " << most << 'x'
-                           << most << " to be lowered, got " << block.getQuery()
-                           << 'x' << block.getKey();
 }
 
 LogicalResult expectStaticHeadsAndDim(Operation *op, ValueRange tokens) {
@@ -53,28 +43,26 @@ LogicalResult expectStaticHeadsAndDim(Operation *op, ValueRange tokens) {
 } // namespace
 
 LogicalResult unisparse::verifyStaticTiles(Operation *op) {
+  if (failed(verifyBounds(op)))
+    return failure();
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([](AttentionOp op) {
         return op.emitOpError("expected to be decomposed before it is lowered; "
                               "run unisparse-decompose-attention");
       })
       .Case([](PoolOp op) { return expectStaticHeadsAndDim(op, {op.getX()}); })
-      .Case([](BlockScoreOp op) -> LogicalResult {
-        if (failed(expectBlock(op, op.getBlock())))
-          return failure();
+      .Case([](BlockScoreOp op) {
         return expectStaticHeadsAndDim(op, {op.getQ(), op.getK()});
       })
       .Case([](BlockSelectOp op) -> LogicalResult {
-        if (failed(expectBlock(op, op.getBlock())) ||
-            failed(expectStatic(op, "number of heads", op.getMass(), 1)))
+        if (failed(expectStatic(op, "number of heads", op.getMass(), 1)))
           return failure();
         return op.getTopP()
                    ? expectStatic(op, "number of shares", op.getTopP(), 0)
                    : success();
       })
       .Case([](BlockSparseAttentionOp op) -> LogicalResult {
-        if (failed(expectBlock(op, op.getBlock())) ||
-            failed(
+        if (failed(
                 expectStaticHeadsAndDim(op, {op.getQ(), op.getK(), op.getV()})))
           return failure();
         return op.getCounts()

@@ -75,6 +75,9 @@ def UniSparse_RuleAttr : UniSparse_Attr<"Rule", "rule"> {
     /// True where the rule takes every candidate of every row, whatever the
     /// masses are (L3: p >= 1 with no cap).
     bool takesAll() const;
+    /// `all` where the rule cannot leave out a candidate of a sequence of at
+    /// most `keys` keys (or any number, where dynamic), this rule elsewhere.
+    RuleAttr forKeys(int64_t keys) const;
   }];
 }
 

@@ -241,8 +241,9 @@ def UniSparse_AttentionOp : UniSparse_Op<"attention", [
     Constraints
     - I1: one element type; I2: equal `B` and `D`; I3: `Hkv` divides `Hq`;
       I4: k and v agree in `Hkv` and `Lk`.
-    - I5: `cq` divides `Bq`, `ck` divides `Bk`; I6: `ch` divides `Hq`, and one of
-      `ch` and `g = Hq / Hkv` divides the other.
+    - I5: `cq` divides `Bq`, `ck` divides `Bk`, unless the rule takes every
+      candidate and nothing is pooled; I6: `ch` divides `Hq`, and one of `ch` and
+      `g = Hq / Hkv` divides the other.
     - I7: causal needs `Lq <= Lk`; I8: both `cu_seqlens` or none, then `B` is 1.
     - S1, L2-L4: as for the ops that take these attributes.
     - L5: the operand `top_p` has `Hq` values, or `Hkv` under `share group`.
@@ -280,6 +281,9 @@ def UniSparse_AttentionOp : UniSparse_Op<"attention", [
   }];
   let hasCanonicalizer = 1;
   let extraClassDeclaration = [{
+    /// Whether anything is pooled and scored: not where the rule takes every
+    /// candidate whatever the masses are.
+    bool pools();
     /// AggregatedOpInterface: the four stages, one value per result.
     ::mlir::FailureOr<::llvm::SmallVector<::mlir::Value>>
     decomposeOperation(::mlir::OpBuilder &b);

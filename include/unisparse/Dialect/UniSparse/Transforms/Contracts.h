@@ -11,8 +11,11 @@
 
 namespace unisparse {
 
-/// Heads and head_dim of a stage are static, as its tiles are laid out for
-/// them, and no unisparse.attention is left whole. Other ops pass.
+/// What is static of a stage is not beyond all bounds. Other ops pass.
+mlir::LogicalResult verifyBounds(mlir::Operation *op);
+
+/// The same, and heads and head_dim of a stage are static, as its tiles are
+/// laid out for them, and no unisparse.attention is left whole.
 mlir::LogicalResult verifyStaticTiles(mlir::Operation *op);
 
 /// The same of every op under `root`, in which no module lies, with an index of

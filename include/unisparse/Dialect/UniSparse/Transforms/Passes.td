@@ -150,7 +150,9 @@ def UniSparseVerifyTensorContract : Pass<"unisparse-verify-tensor-contract"> {
       tiles and the pairing of query and KV heads are laid out for them;
     - no module lies in another, as passes on functions would not reach it;
     - an index has 64 bits, as sizes of buffers have for whoever calls;
-    - other ops on tensors can be bufferized.
+    - other ops on tensors can be bufferized;
+    - what is static is in bounds: blocks and head_dim of at most 4096, at most
+      65535 heads, lengths and sizes below 2^31, tensors below 2^63 bytes.
 
     Changes nothing.
   }];

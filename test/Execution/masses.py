@@ -1,0 +1,90 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# RUN: %python %s --tool=%unisparse_run --tmp=%t
+"""Masses from outside, whatever they hold (L3): NaN and what is below zero count as none, the infinite come first, and no row ends
+out of range or not at all."""
+
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+
+import harness
+import numpy as np
+from checks import O
+from harness import Case, Options
+
+HEADS, ROWS, COLUMNS = 2, 24, 40
+SHAPE = f"tensor<1x{HEADS}x{ROWS}x{COLUMNS}xf32>"
+KEYS = f"tensor<1x{HEADS}x{COLUMNS}x{COLUMNS}xf32>"
+# Blocks of one token: q, [1, H, R, J], is taken for masses as it is.
+PROGRAM = """func.func @select(%q: {shape}, %k: {keys}, %v: {keys}) -> (tensor<1x{h}x{r}xi32>, tensor<1x{h}x{r}x{j}xi32>) {{
+  %c, %i, %d = unisparse.block_select %q lengths [{r}, {j}] block <1x1> rule <{rule}> {causal}
+    : ({shape}) -> (tensor<1x{h}x{r}xi32>, tensor<1x{h}x{r}x{j}xi32>, tensor<1x{h}xf32>)
+  return %c, %i : tensor<1x{h}x{r}xi32>, tensor<1x{h}x{r}x{j}xi32>
+}}
+"""
+RULES = {
+    "top_p = 0.5": dict(p=0.5),
+    "top_p = 0.0": dict(p=0.0),
+    "top_p = 1.0": dict(p=1.0),
+    "top_p = 1.0, max_blocks = 3": dict(p=1.0, max_blocks=3),
+    "top_p = 0.9, sink = 0, local = 0, min_blocks = 5": dict(p=0.9, n_sink=0, n_local=0, min_blocks=5),
+    "top_k = 4": dict(top_k=4),
+    "top_k = 9, max_blocks = 2": dict(top_k=9, max_blocks=2),
+}
+NAN, INF = np.nan, np.inf
+
+
+def draw(seed):
+    """Masses, multiples of 1/64 so that every sum is exact; each row with other kinds of what is no mass."""
+    rng = np.random.default_rng(seed)
+    mass = rng.integers(0, 64, (HEADS, ROWS, COLUMNS)).astype(np.float32) / 64
+    kinds = [(NAN,), (INF,), (-INF,), (-1.0,), (-0.0,), (NAN, INF), (NAN, -INF, INF, -2.0), (np.float32(1e-45),)]
+    for h, r in np.ndindex(HEADS, ROWS):
+        kind = kinds[(h + r) % len(kinds)]
+        share = (0.1, 0.5, 1.0)[r % 3]
+        mass[h, r] = np.where(rng.random(COLUMNS) < share, rng.choice(kind, COLUMNS), mass[h, r])
+    return mass
+
+
+def expected(mass, causal, rule):
+    clean = np.where(mass > 0, mass, 0).astype(np.float64)
+    return np.stack([O.select(m, ROWS, COLUMNS, 1, 1, causal=causal, **rule) for m in clean])
+
+
+def got(tensors):
+    """The mask, or what is wrong with counts and indices (L6)."""
+    counts, indices = (tensors[n].data[0] for n in ("counts", "indices"))
+    mask = np.zeros(indices.shape, bool)
+    for h, r in np.ndindex(*counts.shape):
+        n, row = counts[h, r], indices[h, r]
+        if not 0 <= n <= COLUMNS or (row < 0).any() or (row >= COLUMNS).any() or (np.diff(row[:n]) <= 0).any() or row[n:].any():
+            return f"head {h}, row {r}: {n} blocks {row}"
+        mask[h, r, row[:n]] = True
+    return mask
+
+
+def cases(suite):
+    for number, (rule, options) in enumerate(RULES.items()):
+        for causal in (True, False):
+            mass, path = draw(number), os.path.join(suite.tmp, "program.mlir")
+            names = dict(shape=SHAPE, keys=KEYS, h=HEADS, r=ROWS, j=COLUMNS, rule=rule, causal="causal" if causal else "")
+            with open(path, "w") as file:
+                file.write(PROGRAM.format(**names))
+            keys = np.zeros((1, HEADS, COLUMNS, COLUMNS), np.float32)
+            case = Case(f"{rule} causal={causal}", mass[None], keys, keys, Options(), extra=(f"--program={path}",))
+            try:
+                tensors, _ = suite.run(case)
+            except harness.Failure as failure:
+                suite.expect(case.name, False, str(failure))
+                continue
+            mask, want = got(tensors), expected(mass, causal, options)
+            wrong = mask if isinstance(mask, str) else [f"head {h}, row {r}: expected {np.flatnonzero(want[h, r])}, got {np.flatnonzero(mask[h, r])} of {mass[h, r]}" for h, r in np.argwhere((mask != want).any(2))[:3]]
+            suite.expect(case.name, not wrong, str(wrong))
+            suite.rows += HEADS * ROWS
+
+
+harness.main(cases, __doc__)
