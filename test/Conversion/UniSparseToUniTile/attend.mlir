@@ -32,6 +32,12 @@
 // CHECK-NEXT:      unitile.barrier
 // CHECK-NEXT:      unitile.mma {{.*}} by_rows
 // CHECK-NEXT:      unitile.barrier
+// A row that saw nothing is 0, chosen: its O may be NaN (A2, A5).
+// CHECK:         unitile.map ins(
+// CHECK:           %[[MEAN:.*]] = arith.divf
+// CHECK:           %[[BLIND:.*]] = arith.cmpf oeq
+// CHECK:           %[[X:.*]] = arith.select %[[BLIND]], %{{.*}}, %[[MEAN]] : f32
+// CHECK:           arith.truncf %[[X]] : f32 to bf16
 // CHECK:         unitile.store {{.*}} : !unitile.fragment<128x64xbf16>
 // CHECK:         unitile.store {{.*}} : !unitile.rows<128xf32>
 

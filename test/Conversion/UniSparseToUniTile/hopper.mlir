@@ -64,6 +64,11 @@
 // CHECK:             unitile.load %[[Q]]
 // CHECK:             unitile.mma_start
 // CHECK:             unitile.mma_wait 0
+// A row that saw nothing is 0, chosen: its O may be NaN (A2, A5).
+// CHECK:               %[[MEAN:.*]] = arith.mulf %{{.*}}, %[[INVERSE:.*]] : f32
+// CHECK:               %[[BLIND:.*]] = arith.cmpf oeq, %[[INVERSE]], %cst{{.*}} : f32
+// CHECK:               %[[X:.*]] = arith.select %[[BLIND]], %cst{{.*}}, %[[MEAN]] : f32
+// CHECK:               arith.truncf %[[X]] : f32 to
 // CHECK:             unitile.write %{{.*}} to %[[Q]]
 // CHECK:             unitile.send %[[Q]][%{{.*}}] to %[[OM]][%{{.*}}, %{{.*}}, %{{.*}}]
 // CHECK:             unitile.send_wait

@@ -115,6 +115,10 @@ class Case:
         """The leading dimensions of a result: [B] or none."""
         return self.q.shape[:-3]
 
+    @property
+    def batches(self):
+        return int(np.prod(self.lead(), dtype=int))
+
     def tensors(self):
         """What the input file holds."""
         result = {name: Tensor(self.dtype, getattr(self, name)) for name in "qkv"}
@@ -125,7 +129,7 @@ class Case:
 
     def sequences(self):
         """Every sequence of every batch, in the order of the results."""
-        q, k, v = (x.reshape(-1, *x.shape[-3:]).astype(np.float64) for x in (self.q, self.k, self.v))
+        q, k, v = (x.reshape(self.batches, *x.shape[-3:]).astype(np.float64) for x in (self.q, self.k, self.v))
         cuq, cuk = self.cu if self.cu is not None else ([0, q.shape[2]], [0, k.shape[2]])
         bq, bk = self.options.block
         result = []
@@ -140,8 +144,9 @@ class Case:
 
     def selection_shape(self):
         """R and J of the results."""
-        sequences = self.sequences()
-        return max(s.rows.stop for s in sequences), max(s.columns for s in sequences)
+        cuq, cuk = self.cu if self.cu is not None else ([0, self.q.shape[-2]], [0, self.k.shape[-2]])
+        blocks = lambda ends, size: [-(-(y - x) // size) for x, y in zip(ends[:-1], ends[1:])]
+        return sum(blocks(cuq, self.options.block[0])), max(blocks(cuk, self.options.block[1]), default=0)
 
 
 def tokens(rng, heads, length, dim, topics, segment=48):

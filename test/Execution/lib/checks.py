@@ -44,8 +44,8 @@ def shapes(case, tensors):
 def masks(case, counts, indices):
     """L6 -> what is wrong, and the masks [Hq, R, J] of each sequence."""
     hq, _ = case.heads
-    counts = counts.reshape(-1, *counts.shape[-2:])
-    indices = indices.reshape(-1, *indices.shape[-3:])
+    counts = counts.reshape(case.batches, *counts.shape[-2:])
+    indices = indices.reshape(case.batches, *indices.shape[-3:])
     wrong, result = [], []
     for number, s in enumerate(case.sequences()):
         c, i = counts[s.batch, :, s.rows], indices[s.batch, :, s.rows]
@@ -139,19 +139,21 @@ def density(case, got, report):
     for key, want in (("selected_blocks", chosen), ("candidate_blocks", int(candidates.sum()))):
         if report.get(key) != want:
             wrong.append(f"--json: {key}: expected {want}, got {report.get(key)}")
-    want = chosen / max(1, candidates.sum())
+    share = lambda x, of: np.where(of > 0, x / np.maximum(1, of), 1.0)  # Of no candidates, all are selected.
+    want = share(chosen, candidates.sum())
     if not abs(report.get("density", np.nan) - want) <= 1e-5:
         wrong.append(f"--json: density: expected {want:.6f}, got {report.get('density')}")
     heads = np.asarray(report.get("density_per_head"), float)
-    if not (heads.ndim and heads.size % hq == 0 and np.allclose(heads.reshape(-1, hq).mean(0), per_head / np.maximum(1, candidates), atol=1e-5)):
-        wrong.append(f"--json: density_per_head: expected {per_head / np.maximum(1, candidates)}, got {report.get('density_per_head')}")
+    want = share(per_head, candidates)
+    if heads.size != hq * case.batches or heads.size and not np.allclose(heads.reshape(-1, hq).mean(0), want, atol=1e-5):
+        wrong.append(f"--json: density_per_head: expected {want}, got {report.get('density_per_head')}")
     return wrong
 
 
 def outputs(case, got, o, lse):
     """A1 to A3, on the selection `got`. Returns what is wrong and how many rows were compared."""
     hq, hkv = case.heads
-    o, lse = o.reshape(-1, *o.shape[-3:]), lse.reshape(-1, *lse.shape[-2:])
+    o, lse = o.reshape(case.batches, *o.shape[-3:]), lse.reshape(case.batches, *lse.shape[-2:])
     worst = {"o": _Worst(case.dtype), "lse": _Worst("F32")}
     wrong, rows = [], 0
     variants = (0, 1, 2) if case.q.shape[-2] * case.k.shape[-2] <= 1 << 20 else (2,)

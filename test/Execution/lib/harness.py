@@ -102,7 +102,7 @@ class Suite:
                 if not np.array_equal(given, got):
                     wrong.append(f"{name} [A4]: expected what was given, got something else")
         more, compared = checks.outputs(case, masks, tensors["o"].data, tensors["lse"].data)
-        if not rows or not compared:
+        if (not rows or not compared) and tensors["lse"].data.size:
             wrong.append("nothing was compared")
         self.rows += compared
         return wrong + more
