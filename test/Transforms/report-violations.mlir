@@ -24,7 +24,7 @@
 // CHECK-DAG:       %[[L:.*]] = arith.index_cast %[[LQ]] : index to i64
 // CHECK-DAG:       %[[R:.*]] = arith.index_cast %[[LK]] : index to i64
 // CHECK:           llvm.call @unisparse_violation(%[[TEXT]], %[[L]], %[[R]])
-// CHECK:           "llvm.intr.trap"
+// CHECK:           llvm.intr.trap
 // CHECK-NOT:     cf.assert
 func.func @rule(%lq: index, %lk: index) {
   %holds = arith.cmpi sle, %lq, %lk : index
