@@ -6,7 +6,7 @@
 
 // One line, the two numbers, and the end, unless the host has a function of
 // this name.
-// CHECK-DAG:   llvm.mlir.global internal constant @[[I7:.*]]("[I7] expected the length of q <= the length of k\00")
+// CHECK-DAG:   llvm.mlir.global internal constant @[[$I7:.*]]("[I7] expected the length of q <= the length of k\00")
 // CHECK-DAG:   llvm.mlir.global internal constant @[[LINE:.*]]("unisparse: %s, got %lld and %lld\0A\00")
 // CHECK:       llvm.func weak @unisparse_violation(%[[RULE:.*]]: !llvm.ptr, %[[LEFT:.*]]: i64, %[[RIGHT:.*]]: i64) {
 // CHECK:         %[[STDERR:.*]] = llvm.mlir.constant(2 : i32) : i32
@@ -20,7 +20,7 @@
 // CHECK:         %[[HOLDS:.*]] = arith.cmpi sle, %[[LQ]], %[[LK]]
 // CHECK:         %[[BROKEN:.*]] = arith.xori %[[HOLDS]], %true
 // CHECK:         scf.if %[[BROKEN]] {
-// CHECK-DAG:       %[[TEXT:.*]] = llvm.mlir.addressof @[[I7]]
+// CHECK-DAG:       %[[TEXT:.*]] = llvm.mlir.addressof @[[$I7]]
 // CHECK-DAG:       %[[L:.*]] = arith.index_cast %[[LQ]] : index to i64
 // CHECK-DAG:       %[[R:.*]] = arith.index_cast %[[LK]] : index to i64
 // CHECK:           llvm.call @unisparse_violation(%[[TEXT]], %[[L]], %[[R]])

@@ -57,7 +57,8 @@ func.func @score_select(%q: tensor<1x8x128x64xf32>, %k: tensor<1x2x128x64xf32>, 
 // Of ends without a number: the slots follow from their count, and a batch of
 // no sequences finds none.
 // CHECK-LABEL: func.func @attend_dynamic(
-// CHECK-DAG:     %[[L:.*]] = {{tensor|memref}}.dim %{{.*}}, %c2
+// CHECK-SAME:      %[[Q:[a-z0-9]+]]: tensor<1x8x?x64xf32>
+// CHECK-DAG:     %[[L:.*]] = {{tensor|memref}}.dim %[[Q]], %c2
 // CHECK-DAG:     %[[E:.*]] = {{tensor|memref}}.dim %{{.*}}, %c0
 // CHECK-DAG:     %[[UNITS:.*]] = arith.divui %[[L]], %c128
 // CHECK-DAG:     %[[S:.*]] = arith.subi %[[E]], %c1

@@ -19,7 +19,8 @@
 // CHECK:             arith.bitcast %{{.*}} : f32 to i32
 // CHECK:             arith.cmpi uge
 // CHECK-COUNT-10:  nvvm.shfl.sync bfly
-// CHECK:           arith.cmpf oge
+// A target that is no number (0 * infinity) is met.
+// CHECK:           arith.cmpf uge
 // Indices come out ascending (L6): the first ties, and each lane's place, are
 // counted in ballots.
 // CHECK:         nvvm.vote.sync ballot %[[ALL]]
