@@ -8,6 +8,8 @@
         needs unisparse-compile (PATH or UNISPARSE_COMPILE), no GPU
     gpu_speed.py run DIR --json OUT [--lengths 8192,32768,131072] [--rho 0.1,0.25] [--only TEXT] [--no-peers]
         needs torch and a GPU, this checkout, and DIR (or DIR.zip)
+    gpu_speed.py turns OLD NEW --json OUT [--chips ...] [--lengths ...] [--rho ...] [--only TEXT]
+        as run, for two folders that two compilers prepared: attend and dense of both in turns, in one process
 
 attend runs in several forms (programs.ATTENDS) on masks drawn at random, and torch's FlexAttention on each of these next to
 it; dense next to torch's own. TFLOP/s count 4 * 128 * 128 * D for a selected block and head, the diagonal whole. The stages
@@ -93,10 +95,24 @@ def run(arguments):
     sys.exit(1 if report.data["failures"] else 0)
 
 
+def turns(arguments):
+    with parcel.opened(arguments.folder) as old, parcel.opened(arguments.other) as new:
+        chip = parcel.chips(new, arguments.chips)[0]
+        os.environ.update(parcel.environment(new, chip))
+        import timing
+        import turns as both
+
+        report = timing.Report(arguments.json, chip)
+        both.run(report, (old / chip, new / chip), numbers(arguments.lengths, int), numbers(arguments.rho, float), arguments.only)
+        report.write()
+    sys.exit(1 if report.data["failures"] else 0)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["prepare", "run"])
+    parser.add_argument("action", choices=["prepare", "run", "turns"])
     parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("other", type=pathlib.Path, nargs="?", help="turns: the folder of the new compiler")
     parser.add_argument("--chips", default="sm_90a", help="prepare: all of them; run: the first that is there")
     parcel.options(parser)
     parser.add_argument("--lengths", default="8192,32768,131072")
@@ -104,7 +120,9 @@ def main():
     parser.add_argument("--only", default="", help="only parts whose name has this in it, such as 'd64' or 'dense 8192'")
     parser.add_argument("--no-peers", dest="peers", action="store_false")
     arguments = parser.parse_args()
-    {"prepare": prepare, "run": run}[arguments.action](arguments)
+    if (arguments.action == "turns") != (arguments.other is not None):
+        parser.error("expected two folders for turns, one for prepare and run")
+    {"prepare": prepare, "run": run, "turns": turns}[arguments.action](arguments)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
 #include "mlir/Transforms/Passes.h"
 #include "unisparse/Conversion/Passes.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
+#include "unisparse/Dialect/UniTile/Transforms/Passes.h"
 
 using namespace mlir;
 using namespace unisparse;
@@ -45,6 +46,11 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
       bufferization::LayoutMapOption::IdentityLayoutMap;
   bufferize.allowReturnAllocsFromLoops = true;
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  // Pages get their copies beside their arithmetic, as the schedule says; from
+  // here on kernels take addresses.
+  pm.addPass(createUniTilePipeline());
+  pm.addPass(createUniTileSpecialiseWarps());
+  pm.nest<gpu::GPUModuleOp>().addPass(createUniTileDecomposeSoftmax());
   // Length rules that hold for every length fold away once equal sizes are one
   // value.
   pm.addPass(createCanonicalizerPass());

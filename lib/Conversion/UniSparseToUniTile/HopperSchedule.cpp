@@ -4,7 +4,8 @@
 
 // The schedule of the Hopper attend kernel: what was asked for, or the best
 // that is known, within a multiprocessor's shared memory and registers.
-#include "HopperPage.h"
+#include "HopperSchedule.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace unisparse;
@@ -39,8 +40,9 @@ static int64_t sharedBytesOf(const AttendSpec &s, int64_t keys, int64_t cluster,
   // Two full and two empty barriers a stage, two of the queries, one of tiles
   // to clear, one of the cluster's other queries; the words.
   int64_t barriers = 4 * stages + 2 + s.packed + (cluster > 1);
-  return llvm::alignTo(bytes + 8 * barriers, 16) +
-         4 * RowInfo::placesOf(s.packed) * RowInfo::wordsOf(s.packed);
+  // An item's words: of a packed batch with its sequence's, in two places.
+  int64_t words = s.packed ? 2 * 9 : 5;
+  return llvm::alignTo(bytes + 8 * barriers, 16) + 4 * words;
 }
 
 int64_t HopperSchedule::sharedBytes(const AttendSpec &s) const {
@@ -125,24 +127,29 @@ static LogicalResult verifySpec(const AttendSpec &s, Reason &why) {
 }
 
 /// Registers of a thread of the producer and of one of the consumers: what the
-/// producer leaves is theirs, 240 at most.
+/// producer leaves is theirs, 240 at most. They share what a launch gives them,
+/// a multiple of 8 for each thread: a warpgroup that asks for more than is left
+/// of that waits for ever.
 static FailureOr<std::pair<int64_t, int64_t>>
 registersOf(const AttendSpec &s, ScheduleAttr asked, int64_t keys,
             int64_t blocks, Reason &why) {
   int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup,
           producer = asked.getProducerRegisters(),
           consumer = asked.getConsumerRegisters();
+  int64_t warpgroups = 1 + groups;
+  int64_t pool =
+      llvm::alignDown(kRegisters / 128 / blocks / warpgroups, 8) * warpgroups;
   bool ample = blocks == 1 && (groups == 1 || fragmentRegisters(s, keys) <=
                                                   kFragmentRegisters - 16);
   if (!producer)
     producer = ample ? kAmpleRegisters : kProducerRegisters;
   if (!consumer)
-    consumer = std::min<int64_t>(240, (kRegisters / 128 / blocks - producer) /
-                                          groups / 8 * 8);
-  int64_t all = (producer + groups * consumer) * 128 * blocks;
-  if (all > kRegisters)
-    return why << "expected registers that fit a multiprocessor's "
-               << kRegisters << ", got " << all;
+    consumer = std::min<int64_t>(240, (pool - producer) / groups / 8 * 8);
+  int64_t all = producer + groups * consumer;
+  if (all > pool)
+    return why << "expected registers of a producer and " << groups
+                 << " consumers that fit the " << pool
+                 << " of a launch's threads, got " << all;
   return std::pair{producer, consumer};
 }
 
@@ -194,4 +201,26 @@ FailureOr<HopperSchedule> unisparse::hopperScheduleOf(const AttendSpec &s,
       context, stages, keys, blocks, *cluster, registers->first,
       registers->second, asked.getReference(), asked.getOverlap(),
       asked.getTurns())};
+}
+
+AttendSpec unisparse::attendSpecOf(BlockSparseAttentionOp op) {
+  auto q = op.getQ().getType(), v = op.getV().getType();
+  AttendSpec s;
+  s.blockQ = op.getBlock().getQuery();
+  s.blockK = op.getBlock().getKey();
+  s.headDim = q.getDimSize(3);
+  s.valueDim = v.getDimSize(3);
+  s.heads = q.getDimSize(1);
+  s.group = s.heads / v.getDimSize(1);
+  s.hasSelection = static_cast<bool>(op.getCounts());
+  s.selectionGroup =
+      s.hasSelection
+          ? s.heads / cast<ShapedType>(op.getCounts().getType()).getDimSize(1)
+          : 1;
+  s.element = q.getElementType();
+  s.scale = op.getScale() ? op.getScale()->convertToDouble()
+                          : 1.0 / std::sqrt(static_cast<double>(s.headDim));
+  s.causal = op.getCausal();
+  s.packed = static_cast<bool>(op.getCuSeqlensQ());
+  return s;
 }

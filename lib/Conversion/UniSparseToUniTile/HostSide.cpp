@@ -43,7 +43,7 @@ static Value withoutCasts(Value tensor) {
 
 /// The contiguous buffer that a tensor stands for, as each of our own results
 /// does; null for other tensors.
-static Value contiguousBuffer(Value tensor) {
+static Value ownBuffer(Value tensor) {
   auto op = withoutCasts(tensor).getDefiningOp<bufferization::ToTensorOp>();
   auto type =
       op ? dyn_cast<MemRefType>(op.getBuffer().getType()) : MemRefType();
@@ -58,7 +58,7 @@ Value HostSide::dim(Value tensor, int64_t i) {
   if (auto empty = tensor.getDefiningOp<tensor::EmptyOp>())
     if (empty.getType().isDynamicDim(i))
       return empty.getDynamicSize(i);
-  if (Value memref = contiguousBuffer(tensor))
+  if (Value memref = ownBuffer(tensor))
     return b.createOrFold<memref::DimOp>(memref, i);
   return b.createOrFold<tensor::DimOp>(tensor, i);
 }
@@ -108,7 +108,7 @@ static FunctionOpInterface functionOf(Value tensor) {
 }
 
 Value HostSide::buffer(Value tensor, bool strided) {
-  if (Value memref = contiguousBuffer(tensor))
+  if (Value memref = ownBuffer(tensor))
     return memref;
   tensor = withoutCasts(tensor);
   Value origin = originOf(tensor);
@@ -130,6 +130,17 @@ Value HostSide::buffer(Value tensor, bool strided) {
   return bufferization::ToBufferOp::create(
       b, MemRefType::get(type.getShape(), type.getElementType(), layout),
       tensor, /*read_only=*/true);
+}
+
+Value HostSide::typedBuffer(Value tensor, bool strided) {
+  Value memref = buffer(tensor, strided);
+  auto is = cast<MemRefType>(memref.getType());
+  auto shape = cast<RankedTensorType>(tensor.getType()).getShape();
+  if (is.getShape() == shape)
+    return memref;
+  auto type = MemRefType::get(shape, is.getElementType(), is.getLayout(),
+                              is.getMemorySpace());
+  return memref::CastOp::create(b, type, memref);
 }
 
 Value HostSide::pointerOf(Value memref, Value offset, Type element) {
@@ -154,7 +165,7 @@ HostTokens HostSide::tokens(Value tensor) {
     return b.createOrFold<arith::IndexCastOp>(b.getI64Type(), index);
   };
   Value memref = buffer(tensor, /*strided=*/true);
-  if (contiguousBuffer(tensor)) {
+  if (ownBuffer(tensor)) {
     Value row = index(type.getDimSize(3));
     Value head = b.createOrFold<arith::MulIOp>(dim(tensor, 2), row);
     Value batch = b.createOrFold<arith::MulIOp>(dim(tensor, 1), head);

@@ -50,6 +50,10 @@ public:
   /// The address of a contiguous buffer of `tensor`.
   Value address(Value tensor);
   HostPacking packing(Value cuQ, Value cuK);
+  /// The buffers that a page takes: with rows of neighbours and any strides
+  /// (q, k, v), or contiguous.
+  Value stridedBuffer(Value tensor) { return typedBuffer(tensor, true); }
+  Value contiguousBuffer(Value tensor) { return typedBuffer(tensor, false); }
 
   /// A new device buffer as a tensor; `sizes` are its sizes where dynamic, null
   /// ones known to be static.
@@ -71,6 +75,8 @@ public:
 
 private:
   Value buffer(Value tensor, bool strided);
+  /// The same, of the tensor's own shape where a cast stands between.
+  Value typedBuffer(Value tensor, bool strided);
   Value pointerOf(Value memref, Value offset, Type element);
 };
 

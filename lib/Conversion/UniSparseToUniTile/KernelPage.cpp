@@ -10,12 +10,14 @@ using namespace unisparse::unitile;
 
 KernelPage::KernelPage(gpu::GPUModuleOp module, Location loc, StringRef name,
                        int64_t warps)
-    : b(loc, OpBuilder::atBlockEnd(module.getBody())), warpCount(warps) {
+    : PageBuilder(loc, OpBuilder::atBlockEnd(module.getBody())),
+      warpCount(warps) {
   function = gpu::GPUFuncOp::create(
       b, name, b.getFunctionType(TypeRange{}, TypeRange{}));
   function->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
-  function.setKnownBlockSize(
-      ArrayRef<int32_t>{static_cast<int32_t>(32 * warps), 1, 1});
+  if (warps)
+    function.setKnownBlockSize(
+        ArrayRef<int32_t>{static_cast<int32_t>(32 * warps), 1, 1});
   // A second kernel of the name gets another one.
   SymbolTable table(module);
   function->remove();
@@ -40,6 +42,12 @@ Value KernelPage::take(Value host) {
   return function.getBody().front().addArgument(host.getType(), b.getLoc());
 }
 
+Value KernelPage::take(StringRef name, Value host) {
+  Value argument = take(host);
+  argument.setLoc(NameLoc::get(b.getStringAttr(name), b.getLoc()));
+  return argument;
+}
+
 TokensArgument KernelPage::take(const HostTokens &host) {
   TokensArgument x;
   x.pointer = take(host.pointer);
@@ -57,75 +65,6 @@ void KernelPage::takeLengths(Value hostLq, Value hostLk, HostPacking packing) {
   cuQ = take(packing.cuQ);
   cuK = packing.cuK == packing.cuQ ? cuQ : take(packing.cuK);
   sequences = take(packing.sequences);
-}
-
-//===----------------------------------------------------------------------===//
-// Control flow
-//===----------------------------------------------------------------------===//
-
-Value KernelPage::blockId(gpu::Dimension dimension) {
-  return arith::IndexCastOp::create(b, b.getI32Type(),
-                                    gpu::BlockIdOp::create(b, dimension));
-}
-
-Value KernelPage::threadId() {
-  return arith::IndexCastOp::create(
-      b, b.getI32Type(), gpu::ThreadIdOp::create(b, gpu::Dimension::x));
-}
-
-void KernelPage::ifThen(Value condition, function_ref<void()> body) {
-  auto op = scf::IfOp::create(b, condition, /*withElseRegion=*/false);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(op.thenBlock());
-  body();
-}
-
-SmallVector<Value> KernelPage::ifElse(Value condition,
-                                      function_ref<SmallVector<Value>()> yes,
-                                      function_ref<SmallVector<Value>()> no) {
-  auto emit = [&](function_ref<SmallVector<Value>()> body) {
-    return [this, body](OpBuilder &inner, Location) {
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPoint(inner.getInsertionBlock(), inner.getInsertionPoint());
-      scf::YieldOp::create(b, body());
-    };
-  };
-  return scf::IfOp::create(b, condition, emit(yes), emit(no)).getResults();
-}
-
-SmallVector<Value>
-KernelPage::forEach(Value lo, Value hi, int64_t step, ValueRange inits,
-                    function_ref<SmallVector<Value>(Value, ValueRange)> body) {
-  return scf::ForOp::create(
-             b, lo, hi, i32(step), inits,
-             [&](OpBuilder &inner, Location, Value i, ValueRange carried) {
-               OpBuilder::InsertionGuard guard(b);
-               b.setInsertionPoint(inner.getInsertionBlock(),
-                                   inner.getInsertionPoint());
-               scf::YieldOp::create(b, body(i, carried));
-             })
-      .getResults();
-}
-
-SmallVector<Value>
-KernelPage::whileLoop(ValueRange inits,
-                      function_ref<Value(ValueRange)> condition,
-                      function_ref<SmallVector<Value>(ValueRange)> body) {
-  auto at = [&](OpBuilder &inner) {
-    b.setInsertionPoint(inner.getInsertionBlock(), inner.getInsertionPoint());
-  };
-  OpBuilder::InsertionGuard guard(b);
-  auto loop = scf::WhileOp::create(
-      b, inits.getTypes(), inits,
-      [&](OpBuilder &inner, Location, ValueRange carried) {
-        at(inner);
-        scf::ConditionOp::create(b, condition(carried), carried);
-      },
-      [&](OpBuilder &inner, Location, ValueRange carried) {
-        at(inner);
-        scf::YieldOp::create(b, body(carried));
-      });
-  return loop.getResults();
 }
 
 //===----------------------------------------------------------------------===//
@@ -148,39 +87,11 @@ Value KernelPage::flatRow(Value batchHead, Value slots, Value slot) {
       b, arith::MulIOp::create(b, i64(batchHead), i64(slots)), i64(slot));
 }
 
-FragmentType KernelPage::fragment(int64_t rows, int64_t columns, Type element) {
-  return FragmentType::get(b.getContext(), rows, columns, element);
-}
-
-RowsType KernelPage::rows(int64_t rows) {
-  return RowsType::get(b.getContext(), rows, b.getF32Type());
-}
-
 Value KernelPage::tile(int64_t rows, int64_t columns, Type element,
                        int64_t stages) {
   auto type = SharedType::get(b.getContext(), rows, columns, element, stages);
   shared += llvm::alignTo(type.getBytes(), 1024);
   return AllocOp::create(b, type, IntegerAttr());
-}
-
-Value KernelPage::map(Type type, ValueRange inputs,
-                      function_ref<Value(ValueRange)> body, bool indices) {
-  auto op = MapOp::create(b, type, inputs, indices);
-  Block &block = op.getBody().emplaceBlock();
-  if (indices)
-    block.addArgument(b.getI32Type(), b.getLoc());
-  if (indices && isa<FragmentType>(type))
-    block.addArgument(b.getI32Type(), b.getLoc());
-  for (Value input : inputs) {
-    Type element = b.getF32Type();
-    if (auto f = dyn_cast<FragmentType>(input.getType()))
-      element = f.getElementType();
-    block.addArgument(element, b.getLoc());
-  }
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(&block);
-  YieldOp::create(b, body(block.getArguments()));
-  return op;
 }
 
 //===----------------------------------------------------------------------===//

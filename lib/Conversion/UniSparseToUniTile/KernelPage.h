@@ -2,18 +2,13 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// Short words for writing a kernel as a page of tile code: i32 arithmetic,
-// addresses, tiles, and where a sequence's tokens lie.
+// A kernel under construction: its arguments, its tiles, and where a sequence's
+// tokens lie.
 #ifndef UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_KERNELPAGE_H
 #define UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_KERNELPAGE_H
 
 #include "HostSide.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/GPU/IR/GPUDialect.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
-#include "unisparse/Dialect/UniTile/IR/UniTile.h"
+#include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
 
 namespace unisparse {
 using namespace mlir;
@@ -35,11 +30,12 @@ struct TokensArgument {
 
 /// A kernel under construction. What it takes from the host is named once:
 /// every `take` adds an argument to the kernel and its value to the launch.
-class KernelPage {
+class KernelPage : public PageBuilder {
 public:
-  /// A kernel of `warps` warps in `module`, the builder inside it.
+  /// A kernel of `warps` warps in `module`, the builder inside it; 0 leaves
+  /// their number to a later pass.
   KernelPage(gpu::GPUModuleOp module, Location loc, StringRef name,
-             int64_t warps);
+             int64_t warps = 0);
 
   gpu::GPUFuncOp kernel() { return function; }
   ArrayRef<Value> launchOperands() const { return operands; }
@@ -50,86 +46,14 @@ public:
   /// Closes the kernel.
   void finish();
 
-  ImplicitLocOpBuilder b;
-
   // Arguments
   Value take(Value host);
+  /// The same, under a name for who prints them (--mlir-use-nameloc-as-prefix).
+  Value take(StringRef name, Value host);
   TokensArgument take(const HostTokens &host);
   /// The tokens' sequences: `cuQ` and `cuK` where the host has them.
   void takeLengths(Value lq, Value lk, HostPacking packing);
 
-  // i32 arithmetic. Divisors are constants; what is divided is not negative.
-  Value i32(int64_t v) { return arith::ConstantIntOp::create(b, v, 32); }
-  Value i64(Value v) { return arith::ExtSIOp::create(b, b.getI64Type(), v); }
-  Value i64(int64_t v) { return arith::ConstantIntOp::create(b, v, 64); }
-  Value add(Value x, Value y) { return b.createOrFold<arith::AddIOp>(x, y); }
-  Value add(Value x, int64_t y) { return y ? add(x, i32(y)) : x; }
-  Value sub(Value x, Value y) { return b.createOrFold<arith::SubIOp>(x, y); }
-  Value sub(Value x, int64_t y) { return sub(x, i32(y)); }
-  Value mul(Value x, int64_t y) {
-    return b.createOrFold<arith::MulIOp>(x, i32(y));
-  }
-  Value mul(Value x, Value y) { return b.createOrFold<arith::MulIOp>(x, y); }
-  Value div(Value x, int64_t y) {
-    return b.createOrFold<arith::DivUIOp>(x, i32(y));
-  }
-  Value rem(Value x, int64_t y) {
-    return b.createOrFold<arith::RemUIOp>(x, i32(y));
-  }
-  Value ceilDiv(Value x, int64_t y) { return div(add(x, y - 1), y); }
-  Value min(Value x, Value y) { return b.createOrFold<arith::MinSIOp>(x, y); }
-  Value max(Value x, Value y) { return b.createOrFold<arith::MaxSIOp>(x, y); }
-  Value compare(arith::CmpIPredicate p, Value x, Value y) {
-    return b.createOrFold<arith::CmpIOp>(p, x, y);
-  }
-  Value less(Value x, Value y) {
-    return compare(arith::CmpIPredicate::slt, x, y);
-  }
-  Value both(Value x, Value y) { return b.createOrFold<arith::AndIOp>(x, y); }
-  Value either(Value x, Value y) { return b.createOrFold<arith::OrIOp>(x, y); }
-  Value select(Value c, Value x, Value y) {
-    return b.createOrFold<arith::SelectOp>(c, x, y);
-  }
-  Value isTrue(bool v) { return arith::ConstantIntOp::create(b, v, 1); }
-
-  // Floats
-  Value f32(double v) {
-    return arith::ConstantOp::create(b, b.getF32FloatAttr(v));
-  }
-  Value toFloat(Value i32) {
-    return arith::SIToFPOp::create(b, b.getF32Type(), i32);
-  }
-
-  // Where this thread is. i32.
-  Value blockId(gpu::Dimension dimension);
-  Value threadId();
-
-  // Control flow. The callbacks emit at `b`.
-  void ifThen(Value condition, function_ref<void()> body);
-  SmallVector<Value> ifElse(Value condition,
-                            function_ref<SmallVector<Value>()> yes,
-                            function_ref<SmallVector<Value>()> no);
-  SmallVector<Value>
-  forEach(Value lo, Value hi, int64_t step, ValueRange inits,
-          function_ref<SmallVector<Value>(Value, ValueRange)> body);
-  SmallVector<Value>
-  whileLoop(ValueRange inits, function_ref<Value(ValueRange)> condition,
-            function_ref<SmallVector<Value>(ValueRange)> body);
-
-  // Global memory
-  Value at(Value pointer, Type element, Value index) {
-    return LLVM::GEPOp::create(b, pointer.getType(), element, pointer,
-                               ArrayRef<LLVM::GEPArg>{index});
-  }
-  Value load(Value pointer, Type element, Value index) {
-    return LLVM::LoadOp::create(b, element, at(pointer, element, index));
-  }
-  void store(Value x, Value pointer, Value index) {
-    LLVM::StoreOp::create(b, x, at(pointer, x.getType(), index));
-  }
-  Value loadI32(Value pointer, Value index) {
-    return load(pointer, b.getI32Type(), index);
-  }
   /// Row `row` of head `head`.
   Value row(const TokensArgument &x, Type element, Value batch, Value head,
             Value row);
@@ -137,16 +61,7 @@ public:
   Value flatRow(Value batchHead, Value slots, Value slot);
 
   // Tiles
-  unitile::FragmentType fragment(int64_t rows, int64_t columns, Type element);
-  unitile::RowsType rows(int64_t rows);
-  Value fill(double v, Type type) {
-    return unitile::FillOp::create(b, type, f32(v));
-  }
   Value tile(int64_t rows, int64_t columns, Type element, int64_t stages = 1);
-  /// An elementwise line: `body` on scalars, row and column first where asked.
-  Value map(Type type, ValueRange inputs, function_ref<Value(ValueRange)> body,
-            bool indices = false);
-
   // Sequences
   bool isPacked() const { return static_cast<bool>(cuQ); }
   /// The sequence that owns slot `slot` of units of `by` tokens of q (of k

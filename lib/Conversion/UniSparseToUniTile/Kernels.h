@@ -22,9 +22,14 @@ lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockScoreOp op,
               unitile::TilesAttr schedule);
 mlir::FailureOr<mlir::SmallVector<mlir::Value>>
 lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockSelectOp op);
-mlir::FailureOr<mlir::SmallVector<mlir::Value>>
-lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels,
-              BlockSparseAttentionOp op, unitile::TilesAttr schedule);
+
+/// Attention as a page with query tiles of `rows` and key tiles of `keys`, for
+/// `schedule` to be put into effect by unitile-pipeline or
+/// unitile-specialise-warps.
+mlir::SmallVector<mlir::Value>
+lowerToPage(HostSide &host, mlir::gpu::GPUModuleOp kernels,
+            BlockSparseAttentionOp op, int64_t rows, int64_t keys,
+            mlir::Attribute schedule);
 
 /// Rows of head_dim elements are copied in pieces of 16 bytes, and a row's
 /// fragments stay in registers.

@@ -3,7 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "Schedule.h"
-#include "HopperAttendKernel.h"
+#include "HopperSchedule.h"
 #include "mlir/IR/Remarks.h"
 
 using namespace mlir;

@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "HopperAttendKernel.h"
+#include "HopperSchedule.h"
 #include "Kernels.h"
 #include "Schedule.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -130,11 +130,16 @@ struct ConvertUniSparseToUniTile
     FailureOr<Attribute> schedule = scheduleOf(op, chip);
     if (failed(schedule))
       return failure();
-    if constexpr (std::is_same_v<OpTy, BlockSparseAttentionOp>)
+    auto tiles = dyn_cast<unitile::TilesAttr>(*schedule);
+    if constexpr (std::is_same_v<OpTy, BlockSparseAttentionOp>) {
       if (auto attr = dyn_cast<unitile::ScheduleAttr>(*schedule))
-        return lowerToHopperKernel(host, kernels, op, HopperSchedule{attr});
-    return lowerToKernel(host, kernels, op,
-                         cast<unitile::TilesAttr>(*schedule));
+        return lowerToPage(host, kernels, op, op.getBlock().getQuery(),
+                           attr.getKeys(), attr);
+      return lowerToPage(host, kernels, op, tiles.getRows(), tiles.getKeys(),
+                         tiles);
+    } else {
+      return lowerToKernel(host, kernels, op, tiles);
+    }
   }
 
   /// What types could not say of dynamic sizes (I2, I4, I7, I8, A4).

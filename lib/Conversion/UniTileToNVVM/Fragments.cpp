@@ -66,7 +66,7 @@ struct MapPattern : TilePattern<MapOp> {
     for (Operation &inner : block.without_terminator())
       b.clone(inner, mapping);
     return mapping.lookupOrDefault(
-        cast<YieldOp>(block.getTerminator()).getValue());
+        cast<YieldOp>(block.getTerminator()).getValues().front());
   }
 };
 

@@ -1,4 +1,4 @@
-// RUN: unisparse-opt %s -split-input-file --convert-unisparse-to-unitile --canonicalize --cse --canonicalize | FileCheck %s
+// RUN: unisparse-opt %s -split-input-file --convert-unisparse-to-unitile --unitile-pipeline --canonicalize --cse --canonicalize | FileCheck %s
 
 // What types left open is asserted in words in front of the launch, each rule
 // with its label.
@@ -27,19 +27,19 @@
 // CHECK:         cf.assert %{{.*}}, "A4: rows of counts == query blocks"
 // CHECK:         cf.assert %{{.*}}, "A4: rows of indices == query blocks"
 // CHECK:         cf.assert %{{.*}}, "A4: columns of indices == key blocks"
+// CHECK:         gpu.alloc (%[[BQ]], %[[LQ]]) : memref<?x4x?x32xbf16>
+// CHECK:         gpu.alloc (%[[BQ]], %[[LQ]]) : memref<?x4x?xf32>
 // The address of q is its buffer's, moved by its offset; strides are the
 // caller's.
-// CHECK:         %{{.*}}, %[[OFFSET:.*]], %{{.*}}:4, %[[STRIDES:.*]]:4 = memref.extract_strided_metadata %[[BUFFER:.*]] :
-// CHECK:         %[[BASE:.*]] = memref.extract_aligned_pointer_as_index %[[BUFFER]]
+// CHECK:         %[[BASE:.*]] = memref.extract_aligned_pointer_as_index %[[BUFFER:.*]] :
+// CHECK:         %{{.*}}, %[[OFFSET:.*]], %{{.*}}:4, %[[STRIDES:.*]]:4 = memref.extract_strided_metadata %[[BUFFER]] :
 // CHECK:         %[[BYTES:.*]] = arith.muli %[[OFFSET]], %[[C2]]
 // CHECK:         arith.addi %[[BASE]], %[[BYTES]]
 // CHECK:         %[[S0:.*]] = arith.index_cast %[[STRIDES]]#0 : index to i64
 // CHECK:         %[[S1:.*]] = arith.index_cast %[[STRIDES]]#1 : index to i64
 // CHECK:         %[[S2:.*]] = arith.index_cast %[[STRIDES]]#2 : index to i64
-// CHECK:         gpu.alloc (%[[BQ]], %[[LQ]]) : memref<?x4x?x32xbf16>
-// CHECK:         gpu.alloc (%[[BQ]], %[[LQ]]) : memref<?x4x?xf32>
 // CHECK:         gpu.launch_func @unisparse_kernels::@attend blocks in (%[[ROWS]], %c4, %[[BQ]])
-// CHECK-SAME:    args(%{{.*}} : !llvm.ptr<1>, %[[S0]] : i64, %[[S1]] : i64, %[[S2]] : i64, %{{.*}} : !llvm.ptr<1>
+// CHECK-SAME:    !llvm.ptr<1>, %[[S0]] : i64, %[[S1]] : i64, %[[S2]] : i64, %{{.*}} : !llvm.ptr<1>
 func.func @attend(%q: tensor<?x4x?x64xbf16>, %k: tensor<?x2x?x64xbf16>, %v: tensor<?x2x?x32xbf16>,
                   %c: tensor<?x4x?xi32>, %i: tensor<?x4x?x?xi32>) -> (tensor<?x4x?x32xbf16>, tensor<?x4x?xf32>) {
   %o, %lse = unisparse.block_sparse_attention %q, %k, %v selection(%c, %i) block <100x24> causal return_lse

@@ -104,8 +104,8 @@ LogicalResult SendOp::verify() {
 }
 
 /// U2 to U4 of a product.
-template <typename AType>
-static LogicalResult verifyProduct(Operation *op, AType a, SharedType b,
+template <typename AType, typename BType>
+static LogicalResult verifyProduct(Operation *op, AType a, BType b,
                                    FragmentType acc, bool byRows) {
   if (a.getElementType() != b.getElementType()) // [U2]
     return op->emitOpError("[U2] expected a with b's element type ")
@@ -154,6 +154,19 @@ LogicalResult MmaStartOp::verify() {
     return emitOpError("[U4] expected one stage of a, got ")
            << tile.getStages();
   return verify(tile);
+}
+
+LogicalResult DotOp::verify() { // [U22]
+  if (getAcc() && getAcc().getType() != getResult().getType())
+    return emitOpError("[U22] expected acc of the result's type ")
+           << getResult().getType() << ", got " << getAcc().getType();
+  auto verify = [&](auto a) {
+    return verifyProduct(*this, a, getB().getType(), getResult().getType(),
+                         getByRows());
+  };
+  if (auto tile = dyn_cast<TileType>(getA().getType()))
+    return verify(tile);
+  return verify(cast<FragmentType>(getA().getType()));
 }
 
 LogicalResult TensorMapOp::verify() { // [U17]
@@ -231,7 +244,8 @@ LogicalResult MapOp::verify() {
            << TypeRange(expected) << "), got (" << block.getArgumentTypes()
            << ")";
   auto yield = cast<YieldOp>(block.getTerminator());
-  if (!yield.getValue() || yield.getValue().getType() != elementOf(result))
+  if (yield.getNumOperands() != 1 ||
+      yield.getOperand(0).getType() != elementOf(result))
     return emitOpError("[U6] expected a body that yields ")
            << elementOf(result);
   for (Operation &op : block.without_terminator()) // [U6]

@@ -101,6 +101,31 @@ void SharedType::print(AsmPrinter &printer) const {
 }
 
 //===----------------------------------------------------------------------===//
+// TileType
+//===----------------------------------------------------------------------===//
+
+LogicalResult TileType::verify(function_ref<InFlightDiagnostic()> emitError,
+                               int64_t rows, int64_t columns, Type element) {
+  // What becomes a shared tile keeps its rules.
+  return SharedType::verify(emitError, rows, columns, element, /*stages=*/1);
+}
+
+Type TileType::parse(AsmParser &parser) {
+  SMLoc loc = parser.getCurrentLocation();
+  SmallVector<int64_t> sizes;
+  Type element;
+  if (parseShape(parser, 2, sizes, element) || parser.parseGreater())
+    return {};
+  return parser.getChecked<TileType>(loc, parser.getContext(), sizes[0],
+                                     sizes[1], element);
+}
+
+void TileType::print(AsmPrinter &printer) const {
+  printer << '<' << getRows() << 'x' << getColumns() << 'x' << getElementType()
+          << '>';
+}
+
+//===----------------------------------------------------------------------===//
 // FragmentType, RowsType
 //===----------------------------------------------------------------------===//
 

@@ -2,10 +2,9 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "SharedLayout.h"
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
 #include "unisparse/Dialect/UniTile/Transforms/Passes.h"
-#include "llvm/Support/MathExtras.h"
 
 namespace unisparse {
 #define GEN_PASS_DEF_UNITILEALLOCATESHARED
@@ -13,17 +12,9 @@ namespace unisparse {
 } // namespace unisparse
 
 using namespace mlir;
-using namespace unisparse::unitile;
+using namespace unisparse;
 
 namespace {
-/// An op that reserves shared memory.
-struct Piece {
-  Operation *op;
-  StringAttr name; ///< Of its offset.
-  std::optional<uint64_t> offset;
-  int64_t bytes, alignment;
-};
-
 struct AllocateShared
     : unisparse::impl::UniTileAllocateSharedBase<AllocateShared> {
   using Base::Base;
@@ -35,34 +26,13 @@ struct AllocateShared
   }
 
   LogicalResult allocate(gpu::GPUFuncOp kernel) {
-    SmallVector<Piece> pieces;
-    // Tiles first: what is small fills the end.
-    kernel.walk([&](AllocOp op) {
-      pieces.push_back({op, op.getOffsetAttrName(), op.getOffset(),
-                        op.getTile().getType().getBytes(), 1024});
-    });
-    kernel.walk([&](BarriersOp op) {
-      pieces.push_back({op, op.getOffsetAttrName(), op.getOffset(),
-                        op.getBarriers().getType().getBytes(), 8});
-    });
-    kernel.walk([&](WordsOp op) {
-      pieces.push_back({op, op.getOffsetAttrName(), op.getOffset(),
-                        4 * static_cast<int64_t>(op.getCount()), 16});
-    });
+    int64_t end = 0;
+    SmallVector<SharedPiece> pieces = layOutShared(kernel, end);
     if (pieces.empty())
       return success();
     Builder b(&getContext());
-    int64_t end = 0;
-    for (const Piece &piece : pieces)
-      if (piece.offset)
-        end = std::max<int64_t>(end, *piece.offset + piece.bytes);
-    for (const Piece &piece : pieces) {
-      if (piece.offset)
-        continue;
-      int64_t start = llvm::alignTo(end, piece.alignment);
-      piece.op->setAttr(piece.name, b.getI64IntegerAttr(start));
-      end = start + piece.bytes;
-    }
+    for (const SharedPiece &piece : pieces)
+      piece.op->setAttr(piece.name, b.getI64IntegerAttr(piece.offset));
     if (end > limit)
       return kernel.emitOpError("expected tiles of at most ")
              << static_cast<int64_t>(limit) << " bytes of shared memory, got "

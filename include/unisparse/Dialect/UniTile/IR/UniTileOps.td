@@ -286,8 +286,8 @@ def UniTile_MapOp : UniTile_Op<"map",
 }
 
 def UniTile_YieldOp : UniTile_Op<"yield",
-    [Pure, Terminator, ReturnLike, HasParent<"MapOp">]> {
-  let summary = "The element that unitile.map computes";
+    [Pure, Terminator, ReturnLike, ParentOneOf<["MapOp", "WalkOp"]>]> {
+  let summary = "The element of unitile.map, or what a region of unitile.walk gives";
   let description = [{
     ```mlir
     func.func @yield(%x: !unitile.rows<128xf32>) -> !unitile.rows<128xf32> {
@@ -299,8 +299,8 @@ def UniTile_YieldOp : UniTile_Op<"yield",
     }
     ```
   }];
-  let arguments = (ins Optional<AnyType>:$value);
-  let assemblyFormat = "($value^ `:` type($value))? attr-dict";
+  let arguments = (ins Variadic<AnyType>:$values);
+  let assemblyFormat = "($values^ `:` qualified(type($values)))? attr-dict";
   let builders = [OpBuilder<(ins), [{ }]>];
 }
 
@@ -439,5 +439,6 @@ def UniTile_StoreBlocksOp : UniTile_Op<"store_blocks",
 }
 
 include "unisparse/Dialect/UniTile/IR/UniTileAsyncOps.td"
+include "unisparse/Dialect/UniTile/IR/UniTilePageOps.td"
 
 #endif // UNISPARSE_DIALECT_UNITILE_IR_UNITILEOPS_TD

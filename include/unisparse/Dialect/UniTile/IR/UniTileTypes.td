@@ -62,6 +62,19 @@ def UniTile_RowsType : UniTile_Type<"Rows", "rows"> {
   let hasCustomAssemblyFormat = 1;
 }
 
+def UniTile_TileType : UniTile_Type<"Tile", "tile"> {
+  let summary = "Rows of a matrix, wherever a pass keeps them";
+  let description = [{
+    `!unitile.tile<128x64xbf16>`: what `unitile.fetch` gives. A page does not say
+    where it lies or when it arrives: `unitile-pipeline` and
+    `unitile-specialise-warps` put it into stages of shared memory. Rows are a
+    multiple of 8, columns of 16.
+  }];
+  let parameters = (ins "int64_t":$rows, "int64_t":$columns,
+                        "::mlir::Type":$elementType);
+  let hasCustomAssemblyFormat = 1;
+}
+
 def UniTile_BarriersType : UniTile_Type<"Barriers", "barriers"> {
   let summary = "Barriers in shared memory that copies and warps arrive at";
   let description = [{

@@ -7,6 +7,160 @@
 
 include "mlir/Pass/PassBase.td"
 
+def UniTilePipeline : Pass<"unitile-pipeline", "::mlir::ModuleOp"> {
+  let summary = "Put the copies of a page's tiles beside its arithmetic";
+  let description = [{
+    In every kernel with a `unitile.schedule` of `#unitile.tiles`, `unitile.walk`
+    becomes a loop over its tiles in ascending order: keys and values get a stage
+    of shared memory each, values arrive while scores are multiplied, the next
+    keys while the softmax runs. Sums stay by columns until the loop ends. The
+    kernel's memrefs become addresses and strides, here and in its launches,
+    which get their number of threads (a warp for 16 rows) and shared memory.
+
+    Precondition: what `unitile-specialise-warps` says of a walk; memrefs are
+    arguments of the kernel.
+
+    Before: the page that `unitile.walk` shows. After, its loop (addresses, masks
+    and the softmax left out):
+    ```mlir
+    func.func @loop(%k: !llvm.ptr<1>, %v: !llvm.ptr<1>, %lk: i32, %stride: i64, %count: i32, %q: !unitile.fragment<64x64xbf16>, %o0: !unitile.fragment<64x64xf32>) {
+      %c0 = arith.constant 0 : i32
+      %c1 = arith.constant 1 : i32
+      %c64 = arith.constant 64 : i32
+      %keys = unitile.alloc : !unitile.shared<64x64xbf16>
+      %values = unitile.alloc : !unitile.shared<64x64xbf16>
+      unitile.copy_async %k row %c0 limit %lk stride %stride width 64 to %keys[%c0] : !unitile.shared<64x64xbf16>
+      unitile.commit
+      unitile.wait 0
+      unitile.barrier
+      %end:2 = scf.for %n = %c0 to %count step %c1 iter_args(%o = %o0, %key = %c0) -> (!unitile.fragment<64x64xf32>, i32) : i32 {
+        unitile.copy_async %v row %key limit %lk stride %stride width 64 to %values[%c0] : !unitile.shared<64x64xbf16>
+        unitile.commit
+        unitile.wait 1
+        unitile.barrier
+        %s = unitile.mma %q, %keys[%c0], %o0 : !unitile.fragment<64x64xbf16>, !unitile.shared<64x64xbf16>, !unitile.fragment<64x64xf32>
+        unitile.barrier
+        %next = arith.addi %key, %c64 : i32
+        unitile.copy_async %k row %next limit %lk stride %stride width 64 to %keys[%c0] : !unitile.shared<64x64xbf16>
+        unitile.commit
+        %p = unitile.map ins(%s : !unitile.fragment<64x64xf32>) -> !unitile.fragment<64x64xbf16> {
+        ^bb0(%x: f32):
+          %r = arith.truncf %x : f32 to bf16
+          unitile.yield %r : bf16
+        }
+        unitile.wait 1
+        unitile.barrier
+        %sum = unitile.mma %p, %values[%c0], %o by_rows : !unitile.fragment<64x64xbf16>, !unitile.shared<64x64xbf16>, !unitile.fragment<64x64xf32>
+        unitile.barrier
+        scf.yield %sum, %next : !unitile.fragment<64x64xf32>, i32
+      }
+      unitile.wait 0
+      return
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::LLVM::LLVMDialect",
+                           "::unisparse::unitile::UniTileDialect"];
+}
+
+def UniTileSpecialiseWarps : Pass<"unitile-specialise-warps", "::mlir::ModuleOp"> {
+  let summary = "Give a page's copies to a producer, its products to consumers";
+  let description = [{
+    In every kernel with a `unitile.schedule` of `#unitile.schedule`, the page is
+    put into the two partitions of a `unitile.roles`. The regions of its walk are
+    copied there as they are; what this pass adds is when they run:
+
+    | from the page | to | |
+    |---|---|---|
+    | its front, `count`, `block` | producer | one thread walks work items, handed out by a counter, and their tiles |
+    | `unitile.fetch` of Q, K, V | producer | TMA loads into rings of stages, guarded by full and empty mbarriers |
+    | `score`, `mask`, `update` | consumers | the scores of a tile are started together with the output of the tile before (`overlap`), across items too; steps are peeled: an item's first tile, tiles with keys to hide, all others |
+    | `finish` | consumers | beside the first tile of the next item; O leaves by TMA |
+
+    Tiles with keys to hide go first, from the last down; every second wave of
+    items goes through all of its tiles from the last down (serpentine order).
+    What consumers need of an item crosses shared memory in words. With
+    `cluster = 2`, two CTAs take neighbouring heads and share every copy of K and
+    V. Nothing is found out here: this is a deliberate expansion of those
+    regions, by the numbers of the schedule.
+
+    The kernel's memrefs become tensor maps, addresses and strides, here and in
+    its launches; the page's grid (query tiles, heads, batch) becomes that of a
+    persistent kernel.
+
+    Precondition: one walk, whose score begins with a product of a tile fetched in
+    front of it with one fetched for the key tile, whose update is one softmax and
+    one product with a fetched tile, and whose tiles all end alike. Without
+    `unitile.locate`, the limits of fetches are the memory's ends.
+
+    Before: the page that `unitile.walk` shows, with a schedule. After, the frame:
+    ```mlir
+    gpu.module @m {
+      gpu.func @attend(%q: !llvm.ptr {unitile.tensor_map}, %k: !llvm.ptr {unitile.tensor_map}, %v: !llvm.ptr {unitile.tensor_map}, %o: !llvm.ptr {unitile.tensor_map})
+          kernel attributes {known_block_size = array<i32: 256, 1, 1>} {
+        %queries = unitile.alloc : !unitile.shared<64x64xbf16>
+        %keys = unitile.alloc : !unitile.shared<64x64xbf16, 3>
+        %values = unitile.alloc : !unitile.shared<64x64xbf16, 3>
+        %full_k = unitile.barriers arrivals 1 : !unitile.barriers<3>
+        %empty_k = unitile.barriers arrivals 4 : !unitile.barriers<3>
+        %item = unitile.words 5 : <3>
+        unitile.barrier
+        unitile.roles registers <48, 208> producer {
+          // Items from the counter; for each: words and Q, then K0 K1 V0 K2 V1 ...
+        } consumers {
+          // The stream: scores of this tile beside the output of the latest.
+        }
+        gpu.return
+      }
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::LLVM::LLVMDialect",
+                           "::mlir::NVVM::NVVMDialect", "::unisparse::unitile::UniTileDialect"];
+}
+
+def UniTileDecomposeSoftmax
+    : Pass<"unitile-decompose-softmax", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "Masks and softmax become maps, folds and reductions";
+  let description = [{
+    `unitile.mask`, `unitile.softmax`, `unitile.reference`, `unitile.exponentials`,
+    `unitile.inverse` and `unitile.lse` as `unitile.map`, `unitile.fold` and
+    `unitile.reduce`: the one place where their arithmetic is written, for every
+    chip and schedule. A `speculative` softmax tests its sums and has its
+    ordinary step behind a branch that is hardly ever taken.
+
+    Before:
+    ```mlir
+    gpu.module @m {
+      gpu.func @f(%s: !unitile.fragment<64x64xf32>, %key: i32, %end: i32) {
+        %m = unitile.mask %s keys %key to %end : !unitile.fragment<64x64xf32>
+        gpu.return
+      }
+    }
+    ```
+    After:
+    ```mlir
+    gpu.module @m {
+      gpu.func @f(%s: !unitile.fragment<64x64xf32>, %key: i32, %end: i32) {
+        %none = arith.constant 0xFF800000 : f32
+        %length = arith.subi %end, %key : i32
+        %m = unitile.map indices ins(%s : !unitile.fragment<64x64xf32>) -> !unitile.fragment<64x64xf32> {
+        ^bb0(%row: i32, %column: i32, %x: f32):
+          %seen = arith.cmpi slt, %column, %length : i32
+          %y = arith.select %seen, %x, %none : f32
+          unitile.yield %y : f32
+        }
+        gpu.return
+      }
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::LLVM::LLVMDialect"];
+}
+
 def UniTileAllocateShared
     : Pass<"unitile-allocate-shared", "::mlir::gpu::GPUModuleOp"> {
   let summary = "Place tiles in shared memory";

@@ -2,10 +2,10 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// The attend kernel for chips with wgmma and a copy engine: the same
-// arithmetic as AttendKernel's, on another schedule.
-#ifndef UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOPPERATTENDKERNEL_H
-#define UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOPPERATTENDKERNEL_H
+// The schedule of a warp-specialised attend kernel, for chips with wgmma and
+// TMA.
+#ifndef UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOPPERSCHEDULE_H
+#define UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOPPERSCHEDULE_H
 
 #include "HostSide.h"
 #include "Reason.h"
@@ -13,10 +13,6 @@
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
 
 namespace unisparse {
-
-/// Of H100 SXM and H200. Blocks beyond the rows of query blocks end at once,
-/// blocks beyond the multiprocessors come late and find nothing left.
-constexpr int64_t kMultiprocessors = 132;
 
 /// What the kernel is compiled for; the rest are its arguments.
 struct AttendSpec {
@@ -58,15 +54,6 @@ mlir::FailureOr<HopperSchedule> hopperScheduleOf(const AttendSpec &spec,
                                                  int64_t sharedBytes,
                                                  Reason &why);
 
-/// Builds the op's kernel, emits its launch in front of the op and returns its
-/// results. q, k, v and o are passed as tensor maps [head_dim, length, heads,
-/// batch]; rows of query blocks are handed out by a counter that the launch
-/// clears, to the schedule's `blocks` blocks of threads for each
-/// multiprocessor.
-mlir::SmallVector<mlir::Value>
-lowerToHopperKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels,
-                    BlockSparseAttentionOp op, const HopperSchedule &schedule);
-
 } // namespace unisparse
 
-#endif // UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOPPERATTENDKERNEL_H
+#endif // UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOPPERSCHEDULE_H

@@ -11,7 +11,7 @@ func.func @stages(%q: !q) -> !q {
 
 !q = tensor<1x8x1000x128xbf16>
 func.func @registers(%q: !q) -> !q {
-  // expected-error@+1 {{expected registers that fit a multiprocessor's 65536, got 66560}}
+  // expected-error@+1 {{expected registers of a producer and 2 consumers that fit the 504 of a launch's threads, got 520}}
   %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> {unitile.schedule = #unitile.schedule<consumer_registers = 240>} : (!q, !q, !q) -> !q
   return %o : !q
 }
@@ -120,5 +120,17 @@ func.func @cluster_packed(%q: !q, %k: !k, %cu: tensor<3xi32>) -> !q {
   // expected-error@+1 {{expected a cluster of 1 for a packed batch, whose tiles are cleared block by block, got 2}}
   %o = unisparse.block_sparse_attention %q, %k, %k cu_seqlens(%cu, %cu) block <128x128> {unitile.schedule = #unitile.schedule<cluster = 2>}
     : (!q, !k, !k, tensor<3xi32>, tensor<3xi32>) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x2x256x128xbf16>
+
+// All of a multiprocessor's registers, but more than 168 for each of the 384
+// threads, with which they begin: the second warpgroup would wait for ever.
+func.func @more_than_the_launch_has(%q: !q) -> !q {
+  // expected-error@+1 {{expected registers of a producer and 2 consumers that fit the 504 of a launch's threads, got 512}}
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> {unitile.schedule = #unitile.schedule<producer_registers = 48, consumer_registers = 232>} : (!q, !q, !q) -> !q
   return %o : !q
 }

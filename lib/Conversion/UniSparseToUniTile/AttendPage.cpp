@@ -1,0 +1,286 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// unisparse.block_sparse_attention as one page of tile code, the same for every
+// chip: a query tile walks its row's key blocks in FlashAttention's way, S = Q
+// K^T, online softmax, O += P V. When and where things happen is for
+// unitile-pipeline and unitile-specialise-warps to say.
+#include "KernelPage.h"
+#include "Kernels.h"
+#include "Schedule.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include <cmath>
+
+using namespace unisparse;
+using namespace unisparse::unitile;
+
+namespace {
+
+/// What the online softmax begins with: finite, so that -inf minus it is -inf.
+constexpr double kLowest = -1e30;
+
+struct AttendPage {
+  AttendPage(BlockSparseAttentionOp op, int64_t rows, int64_t keys,
+             KernelPage &page)
+      : op(op), p(page), b(page.b), element(op.getQ().getType().getElementType()),
+        bq(op.getBlock().getQuery()), bk(op.getBlock().getKey()), tq(rows),
+        tk(keys), tilesOfBlock(llvm::divideCeil(bk, tk)),
+        heads(op.getQ().getType().getDimSize(1)),
+        group(heads / op.getK().getType().getDimSize(1)),
+        depth(tileColumns(op.getQ().getType().getDimSize(3))),
+        width(tileColumns(op.getV().getType().getDimSize(3))),
+        scale(scaleInBase2(op.getScale(), 1.0,
+                           op.getQ().getType().getDimSize(3)) /
+              M_LOG2E) {}
+
+  // The kernel's arguments.
+  Value q, k, v, o, lse, counts, indices, slots;
+
+  void build();
+
+private:
+  void attend(Value count);
+  Span locate();
+  Value countTiles();
+  Value at(Value i) {
+    return arith::IndexCastOp::create(b, b.getIndexType(), i);
+  }
+  void writeBlock(Block &block);
+  void writeScore(Block &block);
+  void writeMask(Block &block);
+  void writeUpdate(Block &block);
+  void writeFinish(Block &block);
+  /// A maximum of S is one of scale * S only where the scale is above 0.
+  bool scalesFirst() const { return !(scale > 1e-6); }
+
+  BlockSparseAttentionOp op;
+  KernelPage &p;
+  ImplicitLocOpBuilder &b;
+  Type element;
+  int64_t bq, bk; ///< A block.
+  int64_t tq, tk; ///< A tile.
+  int64_t tilesOfBlock;
+  int64_t heads, group;
+  int64_t depth, width;
+  double scale;
+
+  // Of the query tile at hand.
+  Span span;
+  Value head, batch, slot, selection; ///< Head of the selection.
+  Value first, end;                   ///< Rows, in the sequence.
+  Value queries;
+};
+
+} // namespace
+
+/// Tile n: a part of the block that the selection names, or of block n.
+void AttendPage::writeBlock(Block &body) {
+  Value n = body.getArgument(0), block = p.div(n, tilesOfBlock);
+  if (indices)
+    block = memref::LoadOp::create(
+        b, indices,
+        ValueRange{at(batch), at(selection), at(slot), at(block)});
+  Value start = p.mul(block, bk), limit = span.kLength;
+  // Tiles of a block that they do not divide stop at its end.
+  if (bk % tk)
+    limit = p.min(limit, p.add(start, bk));
+  Value key = p.add(start, p.mul(p.rem(n, tilesOfBlock), tk));
+  YieldOp::create(b, ValueRange{key, limit});
+}
+
+void AttendPage::writeScore(Block &body) {
+  Value key = p.add(span.kStart, body.getArgument(0)),
+        limit = p.add(span.kStart, body.getArgument(1));
+  auto tile = TileType::get(b.getContext(), tk, depth, element);
+  Value keys =
+      FetchOp::create(b, tile, k, batch, p.div(head, group), key, limit);
+  auto type = p.fragment(tq, tk, b.getF32Type());
+  Value scores =
+      DotOp::create(b, type, queries, keys, Value(), /*by_rows=*/false);
+  if (scalesFirst())
+    scores = p.map(type, scores, [&](ValueRange e) -> Value {
+      return arith::MulFOp::create(b, e[0], p.f32(scale));
+    });
+  YieldOp::create(b, scores);
+}
+
+/// A key is behind the query's position (A1), its block's end or the sequence's
+/// (P3).
+void AttendPage::writeMask(Block &body) {
+  Value position;
+  if (op.getCausal())
+    position = p.add(first, p.delta(span));
+  Value scores = body.getArgument(0);
+  YieldOp::create(b, ValueRange{MaskOp::create(
+                         b, scores.getType(), scores, body.getArgument(1),
+                         body.getArgument(2), position, Value())});
+}
+
+void AttendPage::writeUpdate(Block &body) {
+  Value scores = body.getArgument(0), output = body.getArgument(3),
+        reference = body.getArgument(4), sum = body.getArgument(5);
+  Value key = p.add(span.kStart, body.getArgument(1)),
+        limit = p.add(span.kStart, body.getArgument(2));
+  auto step = SoftmaxOp::create(
+      b, TypeRange{p.fragment(tq, tk, element), reference.getType(),
+                   sum.getType(), output.getType()},
+      scores, b.getF64FloatAttr(scalesFirst() ? 1.0 : scale), reference, sum,
+      output, /*speculative=*/UnitAttr());
+  auto tile = TileType::get(b.getContext(), tk, width, element);
+  Value values =
+      FetchOp::create(b, tile, v, batch, p.div(head, group), key, limit);
+  Value sumOfProducts =
+      DotOp::create(b, output.getType(), step.getProbabilities(), values,
+                    step.getOutput(), /*by_rows=*/true);
+  YieldOp::create(
+      b, ValueRange{sumOfProducts, step.getReference(), step.getSum()});
+}
+
+/// o = O / sum, and LSE; 0 and -inf where nothing was seen (A2, A5).
+void AttendPage::writeFinish(Block &body) {
+  Value inverse = InverseOp::create(b, body.getArgument(2).getType(),
+                                    body.getArgument(2), element.isF32());
+  Value out = p.map(
+      p.fragment(tq, width, element), {body.getArgument(0), inverse},
+      [&](ValueRange e) -> Value {
+        Value x = arith::MulFOp::create(b, e[0], e[1]);
+        Value blind = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, e[1],
+                                            p.f32(0.0));
+        x = p.select(blind, p.f32(0.0), x);
+        if (element.isF32())
+          return x;
+        return arith::TruncFOp::create(b, element, x);
+      });
+  Value row = p.add(span.qStart, first), limit = p.add(span.qStart, this->end);
+  PutOp::create(b, out, o, batch, head, row, limit);
+  if (lse) {
+    Value logs = LseOp::create(b, p.rows(tq), body.getArgument(1),
+                               body.getArgument(2));
+    PutOp::create(b, logs, lse, batch, head, row, limit);
+  }
+  YieldOp::create(b);
+}
+
+void AttendPage::attend(Value count) {
+  auto tile = TileType::get(b.getContext(), tq, depth, element);
+  queries = FetchOp::create(b, tile, q, batch, head, p.add(span.qStart, first),
+                            p.add(span.qStart, end));
+  SmallVector<Value> state{p.fill(0.0, p.fragment(tq, width, b.getF32Type())),
+                           p.fill(kLowest, p.rows(tq)),
+                           p.fill(0.0, p.rows(tq))};
+  auto walk = WalkOp::create(b, count, state, group);
+  Type i32 = b.getI32Type(), scores = p.fragment(tq, tk, b.getF32Type());
+  SmallVector<Type> stateTypes(ValueRange(state).getTypes());
+  SmallVector<Type> update{scores, i32, i32};
+  llvm::append_range(update, stateTypes);
+  auto write = [&](Region &region, ArrayRef<Type> types,
+                   void (AttendPage::*body)(Block &)) {
+    OpBuilder::InsertionGuard guard(b);
+    Block &block = region.emplaceBlock();
+    block.addArguments(types, SmallVector<Location>(types.size(), b.getLoc()));
+    b.setInsertionPointToStart(&block);
+    (this->*body)(block);
+  };
+  write(walk.getBlock(), {i32}, &AttendPage::writeBlock);
+  write(walk.getScore(), {i32, i32}, &AttendPage::writeScore);
+  write(walk.getMask(), {scores, i32, i32}, &AttendPage::writeMask);
+  write(walk.getUpdate(), update, &AttendPage::writeUpdate);
+  write(walk.getFinish(), stateTypes, &AttendPage::writeFinish);
+}
+
+/// The sequence that owns the query block: all tokens, or one of a packed batch.
+Span AttendPage::locate() {
+  Value zero = p.i32(0);
+  if (!p.isPacked())
+    return {zero, p.lq, zero, p.lk, zero, slot};
+  auto found = LocateOp::create(b, slot, bq, p.cuQ, p.cuK, p.sequences);
+  return {found.getQStart(),  found.getQLength(), found.getKStart(),
+          found.getKLength(), Value(),            found.getBlock(),
+          /*isPacked=*/true};
+}
+
+/// How many key tiles the query tile walks: those of the blocks that were
+/// selected for it, or of its candidates (L1).
+Value AttendPage::countTiles() {
+  if (!counts)
+    return p.mul(p.candidates(span, bq, bk, op.getCausal()), tilesOfBlock);
+  int64_t selections = cast<ShapedType>(op.getCounts().getType()).getDimSize(1);
+  selection = p.div(head, heads / selections);
+  Value blocks = memref::LoadOp::create(
+      b, counts, ValueRange{at(batch), at(selection), at(slot)});
+  return p.mul(blocks, tilesOfBlock);
+}
+
+void AttendPage::build() {
+  int64_t tilesOfRows = llvm::divideCeil(bq, tq);
+  Value x = p.blockId(gpu::Dimension::x);
+  head = p.blockId(gpu::Dimension::y);
+  batch = p.blockId(gpu::Dimension::z);
+  slot = p.div(x, tilesOfRows);
+  // The last query blocks see the most keys: longest first.
+  if (op.getCausal())
+    slot = p.sub(p.sub(slots, 1), slot);
+  span = locate();
+  Value start = p.mul(span.unit, bq);
+  first = p.add(start, p.mul(p.rem(x, tilesOfRows), tq));
+  end = span.qLength;
+  if (bq % tq)
+    end = p.min(end, p.add(start, bq));
+  // Spare slots of a packed batch, and tiles behind a ragged end, have no rows.
+  if (p.isPacked() || tilesOfRows > 1)
+    p.ifThen(p.less(first, end), [&] { attend(countTiles()); });
+  else
+    attend(countTiles());
+}
+
+SmallVector<Value> unisparse::lowerToPage(HostSide &host,
+                                          gpu::GPUModuleOp kernels,
+                                          BlockSparseAttentionOp op,
+                                          int64_t rows, int64_t keys,
+                                          Attribute schedule) {
+  KernelPage page(kernels, op.getLoc(), "attend");
+  page.kernel()->setAttr(kScheduleAttr, schedule);
+  AttendPage attend(op, rows, keys, page);
+  Value lq = host.dim(op.getQ(), 2), lk = host.dim(op.getK(), 2);
+  Value batch = host.dim(op.getQ(), 0);
+  auto resultOf = [&](Type type) {
+    return host.result(type, {batch, {}, lq, {}});
+  };
+  SmallVector<Value> results{resultOf(op.getO().getType())};
+  if (op.getLse())
+    results.push_back(resultOf(op.getLse().getType()));
+  attend.q = page.take("q", host.stridedBuffer(op.getQ()));
+  attend.k = page.take("k", host.stridedBuffer(op.getK()));
+  attend.v = page.take("v", host.stridedBuffer(op.getV()));
+  attend.o = page.take("o", host.contiguousBuffer(results[0]));
+  if (op.getLse())
+    attend.lse = page.take("lse", host.contiguousBuffer(results[1]));
+  if (op.getCounts()) {
+    attend.counts = page.take("counts", host.contiguousBuffer(op.getCounts()));
+    attend.indices =
+        page.take("indices", host.contiguousBuffer(op.getIndices()));
+  }
+  page.lq = page.take("lq", host.i32(lq));
+  page.lk = page.take("lk", host.i32(lk));
+  if (Value cuQ = op.getCuSeqlensQ()) {
+    Value cuK = op.getCuSeqlensK();
+    page.cuQ = page.take("cu_q", host.contiguousBuffer(cuQ));
+    page.cuK = cuK == cuQ ? page.cuQ
+                          : page.take("cu_k", host.contiguousBuffer(cuK));
+    page.sequences = page.take(
+        "sequences", host.i32(host.sub(host.dim(cuQ, 0), host.index(1))));
+  }
+  Value slots =
+      host.slots(lq, op.getCuSeqlensQ(), op.getBlock().getQuery());
+  attend.slots = page.take("slots", host.i32(slots));
+  attend.build();
+  page.finish();
+  // What a launch takes beyond the grid is decided with the schedule.
+  int64_t tiles = llvm::divideCeil(op.getBlock().getQuery(), rows);
+  Value x = host.b.createOrFold<arith::MulIOp>(slots, host.index(tiles));
+  int64_t heads = op.getQ().getType().getDimSize(1);
+  host.launch(page.kernel(), {x, host.index(heads), batch}, /*threads=*/1,
+              /*sharedBytes=*/0, page.launchOperands());
+  return results;
+}

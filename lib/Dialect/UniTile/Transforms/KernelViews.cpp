@@ -1,0 +1,254 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "KernelViews.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+using namespace unisparse;
+using namespace unisparse::unitile;
+
+//===----------------------------------------------------------------------===//
+// On the host
+//===----------------------------------------------------------------------===//
+
+static Value index(PageBuilder &p, int64_t i) {
+  return arith::ConstantIndexOp::create(p.b, i);
+}
+
+Value KernelViews::hostAddress(PageBuilder &p, Value memref) {
+  auto type = cast<MemRefType>(memref.getType());
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(p.b, memref);
+  if (!type.getLayout().isIdentity()) {
+    auto metadata = memref::ExtractStridedMetadataOp::create(p.b, memref);
+    Value bytes = p.b.createOrFold<arith::MulIOp>(
+        metadata.getOffset(), index(p, type.getElementTypeBitWidth() / 8));
+    address = p.b.createOrFold<arith::AddIOp>(address, bytes);
+  }
+  address = arith::IndexCastOp::create(p.b, p.b.getI64Type(), address);
+  return LLVM::IntToPtrOp::create(
+      p.b, LLVM::LLVMPointerType::get(p.b.getContext(), 1), address);
+}
+
+Value KernelViews::hostStride(PageBuilder &p, Value memref, int64_t i) {
+  auto type = cast<MemRefType>(memref.getType());
+  if (!type.getLayout().isIdentity())
+    return memref::ExtractStridedMetadataOp::create(p.b, memref)
+        .getStrides()[i];
+  Value stride = index(p, 1);
+  for (int64_t j = type.getRank() - 1; j > i; --j)
+    stride = p.b.createOrFold<arith::MulIOp>(
+        p.b.createOrFold<memref::DimOp>(memref, j), stride);
+  return stride;
+}
+
+//===----------------------------------------------------------------------===//
+// Arguments
+//===----------------------------------------------------------------------===//
+
+Value KernelViews::take(
+    Type type, function_ref<Value(PageBuilder &, gpu::LaunchFuncOp, Value)> host,
+    Value argument) {
+  Block &entry = kernel.getBody().front();
+  Location loc = argument ? argument.getLoc() : kernel.getLoc();
+  Value taken = entry.addArgument(type, loc);
+  for (gpu::LaunchFuncOp launch : launches) {
+    PageBuilder p(launch.getLoc(), OpBuilder(launch));
+    Value passed = argument ? launch.getKernelOperand(
+                                  cast<BlockArgument>(argument).getArgNumber())
+                            : Value();
+    // Addresses and sizes are those of what was cast.
+    while (passed)
+      if (auto cast = passed.getDefiningOp<memref::CastOp>())
+        passed = cast.getSource();
+      else
+        break;
+    launch.getKernelOperandsMutable().append(host(p, launch, passed));
+  }
+  return taken;
+}
+
+const View &KernelViews::of(Value argument) {
+  auto found = views.find(argument);
+  if (found != views.end())
+    return found->second;
+  View view;
+  view.type = cast<MemRefType>(argument.getType());
+  MLIRContext *context = argument.getContext();
+  view.pointer = take(
+      LLVM::LLVMPointerType::get(context, 1),
+      [](PageBuilder &p, gpu::LaunchFuncOp, Value memref) {
+        return hostAddress(p, memref);
+      },
+      argument);
+  view.contiguous = view.type.getLayout().isIdentity();
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  (void)view.type.getStridesAndOffset(strides, offset);
+  // Statically known ones are constants, the others arguments.
+  auto number = [&](int64_t known, auto ofHost) -> Value {
+    if (ShapedType::isStatic(known)) {
+      PageBuilder p(kernel.getLoc(),
+                    OpBuilder::atBlockBegin(&kernel.getBody().front()));
+      return p.i64(known);
+    }
+    auto host = [&](PageBuilder &p, gpu::LaunchFuncOp, Value memref) {
+      return p.b.createOrFold<arith::IndexCastOp>(p.b.getI64Type(),
+                                                  ofHost(p, memref));
+    };
+    return take(IntegerType::get(context, 64), host, argument);
+  };
+  for (int64_t i = 0; i + 1 < view.type.getRank(); ++i)
+    if (view.contiguous)
+      view.sizes.push_back(number(
+          view.type.getDimSize(i + 1), [&](PageBuilder &p, Value memref) {
+            return p.b.createOrFold<memref::DimOp>(memref, i + 1);
+          }));
+    else
+      view.strides.push_back(
+          number(strides[i], [&](PageBuilder &p, Value memref) {
+            return hostStride(p, memref, i);
+          }));
+  return views.insert({argument, view}).first->second;
+}
+
+Value View::offset(PageBuilder &p, ValueRange indices) const {
+  auto times = [&](Value x, Value y) {
+    return p.b.createOrFold<arith::MulIOp>(x, y);
+  };
+  auto plus = [&](Value x, Value y) {
+    return p.b.createOrFold<arith::AddIOp>(x, y);
+  };
+  Value sum;
+  if (contiguous) {
+    sum = indices.front();
+    for (auto [i, size] : llvm::enumerate(sizes)) {
+      sum = times(sum, size);
+      if (i + 1 < indices.size())
+        sum = plus(sum, indices[i + 1]);
+    }
+    return sum;
+  }
+  for (auto [i, index] : llvm::enumerate(indices)) {
+    Value term = i < strides.size() ? times(index, strides[i]) : index;
+    sum = sum ? plus(sum, term) : term;
+  }
+  return sum;
+}
+
+Value KernelViews::matrix(PageBuilder &p, const View &view, Value batch,
+                          Value head) {
+  return p.at(view.pointer, view.type.getElementType(),
+              view.offset(p, {p.i64(batch), p.i64(head)}));
+}
+
+//===----------------------------------------------------------------------===//
+// What is left of a page
+//===----------------------------------------------------------------------===//
+
+/// The last sequence whose first slot is at or before `slot`, by bisection.
+static void lowerLocate(KernelViews &views, LocateOp op) {
+  PageBuilder p(op.getLoc(), OpBuilder(op));
+  Value cuQ = views.of(op.getCuQ()).pointer, cuK = views.of(op.getCuK()).pointer;
+  auto start = [&](Value n) {
+    return p.add(p.div(p.loadI32(cuQ, n), op.getBy()), n);
+  };
+  Value n = p.whileLoop(
+      {p.i32(0), p.sub(op.getSequences(), 1)},
+      [&](ValueRange range) { return p.less(range[0], range[1]); },
+      [&](ValueRange range) -> SmallVector<Value> {
+        Value middle = p.ceilDiv(p.add(range[0], range[1]), 2);
+        Value behind = p.less(op.getSlot(), start(middle));
+        return {p.select(behind, range[0], middle),
+                p.select(behind, p.sub(middle, 1), range[1])};
+      })[0];
+  Value next = p.add(n, 1);
+  Value qStart = p.loadI32(cuQ, n);
+  Value qLength = p.sub(p.loadI32(cuQ, next), qStart);
+  Value kStart = p.loadI32(cuK, n);
+  Value kLength = p.sub(p.loadI32(cuK, next), kStart);
+  Value block = p.sub(op.getSlot(), start(n));
+  op->replaceAllUsesWith(
+      ValueRange{block, qStart, qLength, kStart, kLength});
+  op->erase();
+}
+
+static void lowerLoad(KernelViews &views, memref::LoadOp op) {
+  PageBuilder p(op.getLoc(), OpBuilder(op));
+  const View &view = views.of(op.getMemRef());
+  SmallVector<Value> indices = llvm::map_to_vector(
+      op.getIndices(), [&](Value index) -> Value {
+        return arith::IndexCastOp::create(p.b, p.b.getI64Type(), index);
+      });
+  op.replaceAllUsesWith(
+      p.load(view.pointer, op.getType(), view.offset(p, indices)));
+  op->erase();
+}
+
+LogicalResult KernelViews::lowerReads() {
+  SmallVector<Operation *> reads;
+  kernel.walk([&](Operation *op) {
+    if (isa<memref::LoadOp, LocateOp>(op))
+      reads.push_back(op);
+  });
+  auto isArgument = [&](Value memref) {
+    auto argument = dyn_cast<BlockArgument>(memref);
+    return argument &&
+           argument.getOwner() == &kernel.getBody().front();
+  };
+  for (Operation *op : reads) {
+    for (Value operand : op->getOperands())
+      if (isa<MemRefType>(operand.getType()) && !isArgument(operand))
+        return op->emitOpError("expected a memref that is the kernel's "
+                               "argument, got ")
+               << operand.getType();
+    if (auto load = dyn_cast<memref::LoadOp>(op))
+      lowerLoad(*this, load);
+    else
+      lowerLocate(*this, cast<LocateOp>(op));
+  }
+  return success();
+}
+
+LogicalResult KernelViews::finish() {
+  Block &entry = kernel.getBody().front();
+  for (int64_t i = entry.getNumArguments() - 1; i >= 0; --i) {
+    BlockArgument argument = entry.getArgument(i);
+    if (!isa<MemRefType>(argument.getType()))
+      continue;
+    if (!argument.use_empty())
+      return (*argument.user_begin())
+          ->emitOpError("expected only reads and writes of a page's words of "
+                        "the kernel's argument #")
+             << i;
+    entry.eraseArgument(i);
+    for (gpu::LaunchFuncOp launch : launches)
+      launch.getKernelOperandsMutable().erase(i);
+  }
+  kernel.setFunctionType(FunctionType::get(
+      kernel.getContext(), entry.getArgumentTypes(), TypeRange{}));
+  return success();
+}
+
+SmallVector<KernelViews>
+unisparse::pagesScheduledBy(ModuleOp module,
+                            function_ref<bool(Attribute)> match) {
+  SmallVector<KernelViews> pages;
+  llvm::DenseMap<Operation *, SmallVector<gpu::LaunchFuncOp>> launches;
+  module.walk([&](gpu::LaunchFuncOp launch) {
+    if (Operation *kernel =
+            SymbolTable::lookupNearestSymbolFrom(launch, launch.getKernel()))
+      launches[kernel].push_back(launch);
+  });
+  module.walk([&](gpu::GPUFuncOp kernel) {
+    Attribute schedule = kernel->getAttr(kScheduleAttr);
+    if (!schedule || !match(schedule))
+      return;
+    bool walks = kernel
+                     .walk([](WalkOp) { return WalkResult::interrupt(); })
+                     .wasInterrupted();
+    if (walks)
+      pages.emplace_back(kernel, launches.lookup(kernel));
+  });
+  return pages;
+}

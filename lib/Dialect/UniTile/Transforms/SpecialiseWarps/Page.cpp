@@ -1,0 +1,177 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// What the partitions take from the page: its values for a work item, and what
+// a page may not do here.
+#include "SpecialisedKernel.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace unisparse;
+
+SpecialisedKernel::SpecialisedKernel(KernelViews &views, WalkParts &parts,
+                                     ScheduleAttr schedule)
+    : PageBuilder(parts.walk.getLoc(),
+                  OpBuilder::atBlockBegin(&views.kernel.getBody().front())),
+      views(views), parts(parts), schedule(schedule),
+      guard(dyn_cast<scf::IfOp>(parts.walk->getParentOp())),
+      blockQ(parts.rows()), keyRows(parts.keyRows()),
+      group(parts.walk.getGroup()) {
+  auto q = parts.queries.getSource().getType();
+  headDim = q.getDimSize(3);
+  heads = q.getDimSize(1);
+  valueDim = parts.values.getSource().getType().getDimSize(3);
+  element = q.getElementType();
+  views.kernel.walk([&](LocateOp op) { locate = op; });
+  parts.walk.getFinish().walk([&](PutOp op) {
+    if (op.getTarget().getType().getRank() == 4)
+      result = op;
+  });
+}
+
+/// Whether `value` is computed from `argument` by more than what is in `stop`.
+static bool dependsOn(Value value, Value argument, ArrayRef<Value> stop) {
+  if (value == argument)
+    return true;
+  Operation *op = value.getDefiningOp();
+  if (!op || llvm::is_contained(stop, value))
+    return false;
+  bool depends = false;
+  op->walk([&](Operation *inner) {
+    for (Value operand : inner->getOperands())
+      depends |= dependsOn(operand, argument, stop);
+  });
+  return depends;
+}
+
+LogicalResult SpecialisedKernel::verify() {
+  auto expected = [&](const char *what) {
+    return parts.walk.emitOpError("expected ")
+           << what << " for a warp-specialised kernel";
+  };
+  Region &update = parts.walk.getUpdate();
+  for (Operation &op : update.getOps())
+    if (op.getNumResults() && !isa<SoftmaxOp, DotOp>(op) &&
+        llvm::any_of(op.getResultTypes(),
+                     llvm::IsaPred<FragmentType, RowsType>))
+      return expected("an update of a softmax and a product alone");
+  if (!result)
+    return expected("a finish that writes a matrix");
+  Value n = parts.walk.getBlock().getArgument(0);
+  if (dependsOn(limit(), n, {}))
+    return expected("tiles that end alike: a block of whole key tiles");
+  Region &score = parts.walk.getScore(), &mask = parts.walk.getMask();
+  auto yielded = [](Region &region) {
+    return region.front().getTerminator()->getOperand(0);
+  };
+  SmallVector<Value> known{parts.scores.getResult()};
+  usesKeys = dependsOn(yielded(score), score.getArgument(0), known);
+  if (parts.mask) {
+    for (Value operand : {parts.mask.getLimit(), parts.mask.getPosition()})
+      if (operand && dependsOn(operand, mask.getArgument(1), {}))
+        return expected("a mask whose limit and position are those of all "
+                        "tiles");
+    if (parts.mask.getKey() != mask.getArgument(1))
+      return expected("a mask of the tile's keys");
+    known.push_back(parts.mask.getResult());
+  }
+  usesKeys |= dependsOn(yielded(mask), mask.getArgument(1), known);
+  if (guard && guard.elseBlock())
+    return expected("nothing to do for items without rows");
+  collectLeaves();
+  return success();
+}
+
+/// What consumers use of what the page reads from memory: the producer reads
+/// it, and passes it on.
+void SpecialisedKernel::collectLeaves() {
+  llvm::SetVector<Value> found;
+  llvm::DenseSet<Value> seen;
+  auto visit = [&](auto &self, Value value) -> void {
+    Operation *op = value.getDefiningOp();
+    if (!op || !seen.insert(value).second || op == parts.scores ||
+        op == parts.queries)
+      return;
+    if (op->getParentRegion() != &parts.walk.getBlock() && !isPure(op) &&
+        !isa<gpu::BlockIdOp>(op)) {
+      found.insert(value);
+      return;
+    }
+    op->walk([&](Operation *inner) {
+      for (Value operand : inner->getOperands())
+        self(self, operand);
+    });
+  };
+  for (Region *region : {&parts.walk.getBlock(), &parts.walk.getMask(),
+                         &parts.walk.getFinish()})
+    region->walk([&](Operation *op) {
+      for (Value operand : op->getOperands())
+        visit(visit, operand);
+    });
+  visit(visit, parts.walk.getScore().front().getTerminator()->getOperand(0));
+  leaves.assign(found.begin(), found.end());
+}
+
+//===----------------------------------------------------------------------===//
+// Values
+//===----------------------------------------------------------------------===//
+
+IRMapping SpecialisedKernel::pageAt(Value x, Value batchHead,
+                                    ValueRange given) {
+  IRMapping page;
+  Value head = rem(batchHead, heads), batch = div(batchHead, heads);
+  views.kernel.walk([&](gpu::BlockIdOp id) {
+    if (id->getParentRegion() != &front())
+      return;
+    Value of = id.getDimension() == gpu::Dimension::x   ? x
+               : id.getDimension() == gpu::Dimension::y ? head
+                                                        : batch;
+    if (!of || page.contains(id.getResult()))
+      return;
+    page.map(id.getResult(),
+             arith::IndexCastOp::create(b, b.getIndexType(), of));
+    for (Operation *user : id->getUsers())
+      if (auto cast = dyn_cast<arith::IndexCastOp>(user))
+        if (cast.getType().isInteger(32))
+          page.map(cast.getResult(), of);
+  });
+  if (!given.empty())
+    page.map(leaves, given);
+  return page;
+}
+
+Value SpecialisedKernel::from(const IRMapping &page, Value value) {
+  RegionCloner cloner(*this);
+  cloner.mapping = page;
+  return cloner.slice(value, front());
+}
+
+IRMapping SpecialisedKernel::inRegion(const Item &item, Region &region,
+                                      Value key, Value scores) {
+  IRMapping page = pageOf(item);
+  unsigned i = isa<FragmentType>(region.getArgument(0).getType()) ? 1 : 0;
+  if (scores)
+    page.map(region.getArgument(0), scores);
+  if (key)
+    page.map(region.getArgument(i), key);
+  page.map(region.getArgument(i + 1), limitOf(item));
+  return page;
+}
+
+Value SpecialisedKernel::rowOf(FetchOp fetch, const Item &item, Value key) {
+  Region &region = *fetch->getParentRegion();
+  return from(inRegion(item, region, key), fetch.getRow());
+}
+
+SmallVector<Value> SpecialisedKernel::matrixOf(FetchOp fetch, Value batchHead) {
+  IRMapping page = pageAt(Value(), batchHead);
+  return {from(page, fetch.getHead()), from(page, fetch.getBatch())};
+}
+
+Value SpecialisedKernel::keyOf(const Item &item, Value n) {
+  IRMapping page = pageOf(item);
+  Region &block = parts.walk.getBlock();
+  page.map(block.getArgument(0), n);
+  return from(page, block.front().getTerminator()->getOperand(0));
+}

@@ -1,0 +1,247 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// The pass, the kernel's frame and its launch.
+#include "../SharedLayout.h"
+#include "SpecialisedKernel.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "unisparse/Dialect/UniTile/Transforms/Passes.h"
+
+namespace unisparse {
+#define GEN_PASS_DEF_UNITILESPECIALISEWARPS
+#include "unisparse/Dialect/UniTile/Transforms/Passes.h.inc"
+} // namespace unisparse
+
+using namespace unisparse;
+
+//===----------------------------------------------------------------------===//
+// Arguments
+//===----------------------------------------------------------------------===//
+
+/// [head_dim, length, heads, batch] in boxes of 64 columns and `rows` rows, on
+/// the host.
+static Value tensorMap(PageBuilder &p, Value memref, int64_t rows) {
+  ImplicitLocOpBuilder &b = p.b;
+  auto type = cast<MemRefType>(memref.getType());
+  auto index = [&](int64_t i) -> Value {
+    return arith::ConstantIndexOp::create(b, i);
+  };
+  SmallVector<Value> sizes, strides;
+  // A map has no empty dimensions; what is behind the keys is masked.
+  for (int64_t i : {3, 2, 1, 0})
+    sizes.push_back(b.createOrFold<arith::MaxUIOp>(
+        b.createOrFold<memref::DimOp>(memref, i), index(1)));
+  int64_t bytes = type.getElementTypeBitWidth() / 8;
+  for (int64_t i : {2, 1, 0})
+    strides.push_back(b.createOrFold<arith::MulIOp>(
+        KernelViews::hostStride(p, memref, i), index(bytes)));
+  return TensorMapOp::create(b, LLVM::LLVMPointerType::get(b.getContext()),
+                             KernelViews::hostAddress(p, memref), sizes,
+                             strides, b.getDenseI64ArrayAttr({64, rows, 1, 1}),
+                             type.getElementType());
+}
+
+Value SpecialisedKernel::takeMap(Value memref, int64_t rows) {
+  return views.take(
+      LLVM::LLVMPointerType::get(b.getContext()),
+      [&](PageBuilder &p, gpu::LaunchFuncOp, Value passed) {
+        return tensorMap(p, passed, rows);
+      },
+      memref);
+}
+
+/// A word that is 0 when the kernel starts, on the host.
+static Value clearedWord(PageBuilder &p) {
+  ImplicitLocOpBuilder &b = p.b;
+  auto type = MemRefType::get({1}, b.getI32Type());
+  Value word = gpu::AllocOp::create(b, type, /*asyncToken=*/Type(),
+                                    ValueRange{}, ValueRange{}, ValueRange{})
+                   .getMemref();
+  gpu::MemsetOp::create(b, /*asyncToken=*/Type(), ValueRange{}, word, p.i32(0));
+  return KernelViews::hostAddress(p, word);
+}
+
+void SpecialisedKernel::takeArguments() {
+  Type i32Type = b.getI32Type();
+  mapQ = takeMap(parts.queries.getSource(), blockQ);
+  mapK = takeMap(parts.keys.getSource(), keyRows);
+  mapV = takeMap(parts.values.getSource(), keyRows);
+  mapO = takeMap(result.getTarget(), 64);
+  auto counterOf = [](PageBuilder &p, gpu::LaunchFuncOp, Value) {
+    return clearedWord(p);
+  };
+  counter = named("counter",
+                  views.take(LLVM::LLVMPointerType::get(b.getContext(), 1),
+                             counterOf));
+  auto i32Of = [](PageBuilder &p, Value index) {
+    return p.b.createOrFold<arith::IndexCastOp>(p.b.getI32Type(), index);
+  };
+  gridX = named("grid_x", views.take(i32Type, [&](PageBuilder &p,
+                                                  gpu::LaunchFuncOp launch,
+                                                  Value) {
+                  return i32Of(p, launch.getGridSizeX());
+                }));
+  bool oneDeep = llvm::all_of(views.launches, [](gpu::LaunchFuncOp launch) {
+    return matchPattern(launch.getGridSizeZ(), m_One());
+  });
+  if (!oneDeep)
+    gridZ = named("grid_z", views.take(i32Type, [&](PageBuilder &p,
+                                                    gpu::LaunchFuncOp launch,
+                                                    Value) {
+                    return i32Of(p, launch.getGridSizeZ());
+                  }));
+  allKeys = named(
+      "all_keys",
+      views.take(
+          i32Type,
+          [&](PageBuilder &p, gpu::LaunchFuncOp, Value memref) {
+            return i32Of(p, p.b.createOrFold<memref::DimOp>(memref, 2));
+          },
+          parts.keys.getSource()));
+}
+
+void SpecialisedKernel::reserveShared() {
+  MLIRContext *context = b.getContext();
+  auto tile = [&](StringRef name, int64_t rows, int64_t columns,
+                  int64_t stages) {
+    auto type = SharedType::get(context, rows, columns, element, stages);
+    return named(name, AllocOp::create(b, type, IntegerAttr()));
+  };
+  auto barriers = [&](StringRef name, int64_t count, int64_t arrivals) {
+    auto type = BarriersType::get(context, count);
+    return named(name, BarriersOp::create(b, type, IntegerAttr(), arrivals));
+  };
+  int64_t stages = schedule.getStages();
+  queries = tile("queries", blockQ, headDim, 1);
+  keys = tile("keys", keyRows, headDim, stages);
+  values = tile("values", keyRows, valueDim, stages);
+  outputs =
+      headDim >= valueDim ? queries : tile("outputs", blockQ, valueDim, 1);
+  // A full buffer is the copy's arrival, an empty one every consumer warp's, of
+  // all CTAs that it was copied to.
+  int64_t warps = blockQ / 16, copies = warps * schedule.getCluster();
+  fullK = barriers("full_k", stages, 1), fullV = barriers("full_v", stages, 1);
+  emptyK = barriers("empty_k", stages, copies);
+  emptyV = barriers("empty_v", stages, copies);
+  // Threads read Q and the item's words themselves.
+  fullQ = barriers("full_q", 1, 1), emptyQ = barriers("empty_q", 1, 32 * warps);
+  if (inCluster())
+    emptyOtherQ = barriers("empty_other_q", 1, 1);
+  if (isPacked())
+    fullTail = barriers("full_tail", 1, 1);
+  auto pointer = LLVM::LLVMPointerType::get(context, 3);
+  itemWords = named("item", WordsOp::create(b, pointer, IntegerAttr(),
+                                            places() * words()));
+  BarrierOp::create(b, inCluster());
+}
+
+void SpecialisedKernel::build() {
+  gpu::GPUFuncOp kernel = views.kernel;
+  kernel.setKnownBlockSize(
+      ArrayRef<int32_t>{static_cast<int32_t>(threads()), 1, 1});
+  // Registers move between roles only where the number at the start is known.
+  kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(schedule.getBlocks()));
+  if (inCluster())
+    kernel.setKnownClusterSize(
+        ArrayRef<int32_t>{static_cast<int32_t>(schedule.getCluster()), 1, 1});
+  takeArguments();
+  // Behind the page, which goes once all has been taken from it.
+  b.setInsertionPoint(front().front().getTerminator());
+  reserveShared();
+  auto roles =
+      RolesOp::create(b, b.getI32IntegerAttr(schedule.getProducerRegisters()),
+                      b.getI32IntegerAttr(schedule.getConsumerRegisters()));
+  {
+    OpBuilder::InsertionGuard inner(b);
+    b.setInsertionPointToStart(&roles.getProducer().emplaceBlock());
+    produce();
+    b.setInsertionPointToStart(&roles.getConsumers().emplaceBlock());
+    consume();
+  }
+  // The other CTA may still arrive at this one's barriers.
+  if (inCluster())
+    BarrierOp::create(b, true);
+}
+
+//===----------------------------------------------------------------------===//
+// The pass
+//===----------------------------------------------------------------------===//
+
+namespace {
+struct SpecialiseWarps
+    : unisparse::impl::UniTileSpecialiseWarpsBase<SpecialiseWarps> {
+  void runOnOperation() override {
+    auto pages = pagesScheduledBy(getOperation(), llvm::IsaPred<ScheduleAttr>);
+    for (KernelViews &page : pages)
+      if (failed(lower(page)))
+        return signalPassFailure();
+  }
+
+  LogicalResult lower(KernelViews &page) {
+    auto schedule = cast<ScheduleAttr>(page.kernel->getAttr(kScheduleAttr));
+    SmallVector<WalkOp> walks;
+    page.kernel.walk([&](WalkOp walk) { walks.push_back(walk); });
+    if (walks.size() != 1)
+      return page.kernel.emitOpError("expected one unitile.walk in a kernel "
+                                     "to be warp-specialised, got ")
+             << walks.size();
+    for (int64_t number :
+         {schedule.getStages(), schedule.getKeys(), schedule.getBlocks(),
+          schedule.getCluster(), schedule.getProducerRegisters(),
+          schedule.getConsumerRegisters()})
+      if (!number)
+        return page.kernel.emitOpError("expected a schedule whose numbers are "
+                                       "decided (unisparse-select-schedule), "
+                                       "got ")
+               << schedule;
+    FailureOr<WalkParts> parts = WalkParts::of(walks.front());
+    if (failed(parts))
+      return failure();
+    SpecialisedKernel kernel(page, *parts, schedule);
+    if (failed(kernel.verify()))
+      return failure();
+    Operation *front = &page.kernel.getBody().front().front();
+    SmallVector<Operation *> old;
+    for (Operation &op : page.kernel.getBody().front().without_terminator())
+      old.push_back(&op);
+    (void)front;
+    kernel.build();
+    for (Operation *op : llvm::reverse(old))
+      if (op->use_empty() || isa<WalkOp, scf::IfOp>(op))
+        op->erase();
+    if (failed(page.lowerReads()) || failed(page.finish()))
+      return failure();
+    for (Value map : kernel.maps())
+      page.kernel.setArgAttr(cast<BlockArgument>(map).getArgNumber(),
+                             kTensorMapAttr, UnitAttr::get(&getContext()));
+    for (gpu::LaunchFuncOp launch : page.launches)
+      setLaunch(launch, kernel, schedule, page.kernel);
+    return success();
+  }
+
+  /// No more CTAs than work items: none at all for none. Both numbers are whole
+  /// clusters, as heads are.
+  void setLaunch(gpu::LaunchFuncOp launch, SpecialisedKernel &kernel,
+                 ScheduleAttr schedule, gpu::GPUFuncOp function) {
+    PageBuilder p(launch.getLoc(), OpBuilder(launch));
+    auto index = [&](int64_t i) -> Value {
+      return arith::ConstantIndexOp::create(p.b, i);
+    };
+    auto times = [&](Value x, Value y) {
+      return p.b.createOrFold<arith::MulIOp>(x, y);
+    };
+    Value items = times(times(launch.getGridSizeX(), launch.getGridSizeZ()),
+                        launch.getGridSizeY());
+    Value ctas = p.b.createOrFold<arith::MinUIOp>(
+        items, index(kMultiprocessors * schedule.getBlocks()));
+    launch.getGridSizeXMutable().assign(ctas);
+    launch.getGridSizeYMutable().assign(index(1));
+    launch.getGridSizeZMutable().assign(index(1));
+    launch.getBlockSizeXMutable().assign(index(kernel.threads()));
+    launch.getDynamicSharedMemorySizeMutable().assign(
+        p.i32(sharedBytesOf(function)));
+  }
+};
+} // namespace

@@ -1,0 +1,109 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
+
+using namespace unisparse;
+using namespace unisparse::unitile;
+
+//===----------------------------------------------------------------------===//
+// Control flow
+//===----------------------------------------------------------------------===//
+
+Value PageBuilder::blockId(gpu::Dimension dimension) {
+  return arith::IndexCastOp::create(b, b.getI32Type(),
+                                    gpu::BlockIdOp::create(b, dimension));
+}
+
+Value PageBuilder::threadId() {
+  return arith::IndexCastOp::create(
+      b, b.getI32Type(), gpu::ThreadIdOp::create(b, gpu::Dimension::x));
+}
+
+void PageBuilder::ifThen(Value condition, function_ref<void()> body) {
+  auto op = scf::IfOp::create(b, condition, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(op.thenBlock());
+  body();
+}
+
+SmallVector<Value> PageBuilder::ifElse(Value condition,
+                                      function_ref<SmallVector<Value>()> yes,
+                                      function_ref<SmallVector<Value>()> no) {
+  auto emit = [&](function_ref<SmallVector<Value>()> body) {
+    return [this, body](OpBuilder &inner, Location) {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPoint(inner.getInsertionBlock(), inner.getInsertionPoint());
+      scf::YieldOp::create(b, body());
+    };
+  };
+  return scf::IfOp::create(b, condition, emit(yes), emit(no)).getResults();
+}
+
+SmallVector<Value>
+PageBuilder::forEach(Value lo, Value hi, int64_t step, ValueRange inits,
+                    function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  return scf::ForOp::create(
+             b, lo, hi, i32(step), inits,
+             [&](OpBuilder &inner, Location, Value i, ValueRange carried) {
+               OpBuilder::InsertionGuard guard(b);
+               b.setInsertionPoint(inner.getInsertionBlock(),
+                                   inner.getInsertionPoint());
+               scf::YieldOp::create(b, body(i, carried));
+             })
+      .getResults();
+}
+
+SmallVector<Value>
+PageBuilder::whileLoop(ValueRange inits,
+                      function_ref<Value(ValueRange)> condition,
+                      function_ref<SmallVector<Value>(ValueRange)> body) {
+  auto at = [&](OpBuilder &inner) {
+    b.setInsertionPoint(inner.getInsertionBlock(), inner.getInsertionPoint());
+  };
+  OpBuilder::InsertionGuard guard(b);
+  auto loop = scf::WhileOp::create(
+      b, inits.getTypes(), inits,
+      [&](OpBuilder &inner, Location, ValueRange carried) {
+        at(inner);
+        scf::ConditionOp::create(b, condition(carried), carried);
+      },
+      [&](OpBuilder &inner, Location, ValueRange carried) {
+        at(inner);
+        scf::YieldOp::create(b, body(carried));
+      });
+  return loop.getResults();
+}
+
+//===----------------------------------------------------------------------===//
+// Tiles
+//===----------------------------------------------------------------------===//
+
+FragmentType PageBuilder::fragment(int64_t rows, int64_t columns, Type element) {
+  return FragmentType::get(b.getContext(), rows, columns, element);
+}
+
+RowsType PageBuilder::rows(int64_t rows) {
+  return RowsType::get(b.getContext(), rows, b.getF32Type());
+}
+
+Value PageBuilder::map(Type type, ValueRange inputs,
+                      function_ref<Value(ValueRange)> body, bool indices) {
+  auto op = MapOp::create(b, type, inputs, indices);
+  Block &block = op.getBody().emplaceBlock();
+  if (indices)
+    block.addArgument(b.getI32Type(), b.getLoc());
+  if (indices && isa<FragmentType>(type))
+    block.addArgument(b.getI32Type(), b.getLoc());
+  for (Value input : inputs) {
+    Type element = b.getF32Type();
+    if (auto f = dyn_cast<FragmentType>(input.getType()))
+      element = f.getElementType();
+    block.addArgument(element, b.getLoc());
+  }
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(&block);
+  YieldOp::create(b, body(block.getArguments()));
+  return op;
+}
