@@ -91,5 +91,6 @@ void unisparse::registerPasses() {
   registerCPUPipeline();
   registerFromLinalgPipeline();
   registerGPUPipeline();
+  registerTileCPUPipeline();
   registerTilePipeline();
 }

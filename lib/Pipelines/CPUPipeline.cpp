@@ -3,7 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // The CPU pipeline, one sentence of why a pass. Four levels, each closed by a
-// contract: tensors, loops over tiles, vectors and threads, LLVM.
+// contract: tensors, loops over tiles, vectors and threads, LLVM. Pages of tile
+// code join behind the tensors.
 #include "ModulePipeline.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Affine/Transforms/Passes.h"
@@ -18,6 +19,7 @@
 #include "mlir/Transforms/Passes.h"
 #include "unisparse/Conversion/Passes.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
+#include "unisparse/Dialect/UniTile/Transforms/Passes.h"
 #include "unisparse/Pipelines/Pipelines.h"
 #include "unisparse/Transforms/Passes.h"
 
@@ -54,6 +56,36 @@ static void buildTensorLevel(OpPassManager &pm,
   // Stages must still be ops to be told apart.
   if (options.instrument)
     pm.addPass(createUniSparseInstrumentStages());
+}
+
+/// Attention becomes a page, as on GPUs.
+static void buildPages(OpPassManager &pm, const CPUPipelineOptions &options) {
+  // A page has tiles, and a chip decides about them.
+  UniSparseSelectScheduleOptions schedule;
+  schedule.chip = options.chip;
+  pm.addPass(createUniSparseSelectSchedule(schedule));
+  // Stages that are no pages have their own loops below.
+  ConvertUniSparseToUniTileOptions conversion;
+  conversion.pagesOnly = true;
+  pm.addPass(createConvertUniSparseToUniTile(conversion));
+}
+
+static void buildTileLevel(OpPassManager &pm, bool descending) {
+  OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
+  // Masks and softmax have one text, for GPUs and here.
+  kernels.addPass(createUniTileDecomposeSoftmax());
+  // A walk in one of the orders that it allows.
+  UniTileWalkToForOptions walk;
+  walk.descending = descending;
+  kernels.addPass(createUniTileWalkToFor(walk));
+  // One iteration for each CTA; device memory is the host's.
+  pm.addPass(createUniTileLaunchToParallel());
+  // Tiles are tensors, and what is computed with them is linalg.
+  pm.addPass(createConvertUniTileToLinalg());
+  // A line of maps is one pass over memory.
+  pm.addNestedPass<func::FuncOp>(createLinalgElementwiseOpFusionPass());
+  // O is rescaled where it is.
+  pm.addPass(bufferization::createEmptyTensorEliminationPass());
 }
 
 static void buildLoopLevel(OpPassManager &pm,
@@ -140,9 +172,30 @@ static void buildLLVMLevel(OpPassManager &pm) {
 void unisparse::buildCPUPipeline(OpPassManager &pm,
                                  const CPUPipelineOptions &options) {
   buildTensorLevel(pm, options);
+  if (options.pages) {
+    buildPages(pm, options);
+    buildTileLevel(pm, options.descending);
+  }
   buildLoopLevel(pm, options);
   buildVectorLevel(pm, options);
   buildLLVMLevel(pm);
+}
+
+void unisparse::buildTileCPUPipeline(OpPassManager &pm,
+                                     const TileCPUPipelineOptions &options) {
+  CPUPipelineOptions below;
+  below.vectorBits = options.vectorBits;
+  buildTileLevel(pm, options.descending);
+  buildLoopLevel(pm, below);
+  buildVectorLevel(pm, below);
+  buildLLVMLevel(pm);
+}
+
+void unisparse::registerTileCPUPipeline() {
+  registerModulePipeline<TileCPUPipelineOptions>(
+      "unitile-to-cpu-pipeline",
+      "lower pages of tile code and their launches to LLVM for CPUs",
+      buildTileCPUPipeline);
 }
 
 void unisparse::registerCPUPipeline() {

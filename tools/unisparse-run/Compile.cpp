@@ -113,6 +113,10 @@ llvm::Error runPipeline(ModuleOp module, const Options &o,
   CPUPipelineOptions options;
   options.vectorBits = hostVectors();
   options.instrument = true;
+  options.pages = o.pages;
+  options.descending = o.descending;
+  if (!o.chip.empty())
+    options.chip = o.chip;
   buildCPUPipeline(pm, options);
   if (failed(pm.run(module)))
     return said.orElse(llvm::createStringError("the CPU pipeline failed"));

@@ -23,7 +23,7 @@ struct CommandLine {
   Text program{"program", cl::value_desc("FILE.mlir"),
                cl::desc("Run this program instead of building one"),
                cl::cat(category)};
-  Text target{"target", cl::init("cpu"), cl::value_desc("cpu|cuda"),
+  Text target{"target", cl::init("cpu"), cl::value_desc("cpu|cuda|tile-cpu"),
               cl::desc("Where to run"), cl::cat(category)};
   Text selection{
       "selection", cl::value_desc("SEL.safetensors"),
@@ -52,8 +52,14 @@ struct CommandLine {
   Text device{"device", cl::init("0"), cl::value_desc("N"),
               cl::desc("The GPU to run on"), cl::cat(category)};
   Text chip{"chip", cl::value_desc("sm_NN"),
-            cl::desc("Compile for this chip (default: the device's)"),
+            cl::desc("Compile for this chip (default: the device's, or sm_80 "
+                     "for tile-cpu)"),
             cl::cat(category)};
+  cl::opt<bool> descending{
+      "descending",
+      cl::desc("Walk key tiles from the last down (for tests of tile-cpu: "
+               "results may change by rounding only)"),
+      cl::cat(category)};
   Text artifact{"artifact", cl::value_desc("FILE.usp"),
                 cl::desc("Run what unisparse-compile wrote"),
                 cl::cat(category)};
@@ -71,12 +77,18 @@ CommandLine &commandLine() {
 
 /// Where to run, and what only the one or the other place has.
 Error convertTarget(CommandLine &c, Options &o) {
-  if (c.target != "cpu" && c.target != "cuda")
-    return usage("--target", "cpu or cuda", c.target);
+  if (c.target != "cpu" && c.target != "cuda" && c.target != "tile-cpu")
+    return usage("--target", "cpu, cuda or tile-cpu", c.target);
   o.cuda = c.target == "cuda";
-  for (Text *option : {&c.device, &c.chip, &c.artifact})
+  o.pages = c.target == "tile-cpu";
+  for (Text *option : {&c.device, &c.artifact})
     if (option->getNumOccurrences() && !o.cuda)
       return usage("--" + option->ArgStr, "--target=cuda beside it", c.target);
+  if (c.chip.getNumOccurrences() && !o.cuda && !o.pages)
+    return usage("--chip", "--target=cuda or tile-cpu beside it", c.target);
+  if (c.descending && !o.pages)
+    return usage("--descending", "--target=tile-cpu beside it", c.target);
+  o.descending = c.descending;
   o.chip = c.chip;
   o.artifact = c.artifact;
   if (o.artifact.empty())

@@ -14,6 +14,8 @@ struct Options : tools::Computation {
   std::string input, program, selection, output, map, dumpIR;
   std::string artifact, chip;
   bool cuda = false;
+  /// Attention as a page of tile code, on the CPU; in which order it walks.
+  bool pages = false, descending = false;
   int64_t device = 0;
   std::optional<int64_t> threads;
   bool json = false, compareDense = false, poison = false;

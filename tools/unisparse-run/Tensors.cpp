@@ -360,7 +360,8 @@ Error SelectionReader::describe() {
                       ? packedSlots(in.lq(), in.cuQ.shape[0] - 1, o.blockQ)
                       : rows();
   int64_t columns =
-      o.cuda ? blocks : std::min(std::max<int64_t>(is[3], 1), blocks);
+      o.cuda || o.pages ? blocks
+                        : std::min(std::max<int64_t>(is[3], 1), blocks);
   in.counts = Tensor::describe(DType::I32, {in.batch(), in.heads(), slots});
   in.indices =
       Tensor::describe(DType::I32, {in.batch(), in.heads(), slots, columns});

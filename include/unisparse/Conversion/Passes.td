@@ -269,6 +269,11 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     }
     ```
   }];
+  let options = [
+    Option<"pagesOnly", "pages-only", "bool", "false",
+           "lower the stages alone that are synchronous pages: "
+           "block_sparse_attention">
+  ];
   let dependentDialects = ["::mlir::arith::ArithDialect",
     "::mlir::bufferization::BufferizationDialect", "::mlir::cf::ControlFlowDialect",
     "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect",
@@ -276,6 +281,75 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect",
     "::mlir::tensor::TensorDialect", "::mlir::vector::VectorDialect",
     "::unisparse::unitile::UniTileDialect"];
+}
+
+def ConvertUniTileToLinalg : Pass<"convert-unitile-to-linalg"> {
+  let summary = "Lower a synchronous page to linalg on tensors";
+  let description = [{
+    What a page means, without a GPU: tiles, fragments and rows become tensors of
+    their shapes, in functions of any dialect and across `scf`.
+
+    | word | becomes |
+    |---|---|
+    | `unitile.fill` | `linalg.fill` |
+    | `unitile.map` | `linalg.generic`; row and column are `linalg.index` |
+    | `unitile.reduce`, `fold`, `all_below` | reductions; a fold's columns are split by 8 (`tensor.expand_shape`); all rows count as one warp's |
+    | `unitile.dot` | `linalg.matmul`, narrow elements extended to f32; B transposed, or not `by_rows` |
+    | `unitile.fetch`, `put` | loops over the rows below the limit: no other row is touched (P3) |
+    | `unitile.locate` | a bisection with loads |
+    | the state of a loop | tensors that stay in one buffer (`bufferization.materialize_in_destination`) |
+
+    Precondition: `unitile-walk-to-for` and `unitile-decompose-softmax`; no word
+    about time or place (stages, barriers, threads), which is refused by name.
+
+    Before:
+    ```mlir
+    func.func @before(%q: !unitile.tile<16x32xbf16>, %k: memref<?x2x?x32xbf16>, %b: i32, %h: i32, %row: i32, %end: i32)
+        -> !unitile.fragment<16x16xf32> {
+      %t = unitile.fetch %k[%b, %h] rows %row to %end : memref<?x2x?x32xbf16> -> !unitile.tile<16x32xbf16>
+      %s = unitile.dot %q, %t : !unitile.tile<16x32xbf16>, !unitile.tile<16x32xbf16> -> !unitile.fragment<16x16xf32>
+      return %s : !unitile.fragment<16x16xf32>
+    }
+    ```
+    After:
+    ```mlir
+    func.func @after(%q: tensor<16x32xbf16>, %k: memref<?x2x?x32xbf16>, %b: i32, %h: i32, %row: i32, %end: i32)
+        -> tensor<16x16xf32> {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %c32 = arith.constant 32 : index
+      %c16 = arith.constant 16 : i32
+      %zero = arith.constant 0.0 : bf16
+      %none = arith.constant 0.0 : f32
+      %first = arith.index_cast %row : i32 to index
+      %batch = arith.index_cast %b : i32 to index
+      %head = arith.index_cast %h : i32 to index
+      %below = arith.subi %end, %row : i32
+      %rows = arith.minsi %below, %c16 : i32
+      %n = arith.index_cast %rows : i32 to index
+      %e = tensor.empty() : tensor<16x32xbf16>
+      %zeros = linalg.fill ins(%zero : bf16) outs(%e : tensor<16x32xbf16>) -> tensor<16x32xbf16>
+      %t = scf.for %r = %c0 to %n step %c1 iter_args(%t0 = %zeros) -> (tensor<16x32xbf16>) {
+        %at = arith.addi %first, %r : index
+        %t1 = scf.for %c = %c0 to %c32 step %c1 iter_args(%t2 = %t0) -> (tensor<16x32xbf16>) {
+          %x = memref.load %k[%batch, %head, %at, %c] : memref<?x2x?x32xbf16>
+          %t3 = tensor.insert %x into %t2[%r, %c] : tensor<16x32xbf16>
+          scf.yield %t3 : tensor<16x32xbf16>
+        }
+        scf.yield %t1 : tensor<16x32xbf16>
+      }
+      %s0 = tensor.empty() : tensor<16x16xf32>
+      %s1 = linalg.fill ins(%none : f32) outs(%s0 : tensor<16x16xf32>) -> tensor<16x16xf32>
+      %s = linalg.matmul
+          indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>]
+          ins(%q, %t : tensor<16x32xbf16>, tensor<16x32xbf16>) outs(%s1 : tensor<16x16xf32>) -> tensor<16x16xf32>
+      return %s : tensor<16x16xf32>
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::bufferization::BufferizationDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect"];
 }
 
 def ConvertUniTileToNVVM : Pass<"convert-unitile-to-nvvm", "::mlir::gpu::GPUModuleOp"> {

@@ -15,6 +15,27 @@ namespace unisparse {
 /// Width of a target's vector registers.
 enum class VectorBits { V128 = 128, V256 = 256, V512 = 512 };
 
+/// How tile code runs on a CPU.
+struct TileCPUPipelineOptions
+    : mlir::PassPipelineOptions<TileCPUPipelineOptions> {
+  Option<VectorBits> vectorBits{
+      *this, "vector-bits",
+      llvm::cl::desc("width of the target's vectors; any target runs any"),
+      llvm::cl::init(VectorBits::V256),
+      llvm::cl::values(clEnumValN(VectorBits::V128, "128", "SSE, NEON"),
+                       clEnumValN(VectorBits::V256, "256", "AVX2"),
+                       clEnumValN(VectorBits::V512, "512", "AVX-512"))};
+  Option<bool> descending{
+      *this, "descending",
+      llvm::cl::desc("walk from the last key tile down"),
+      llvm::cl::init(false)};
+};
+
+/// Pages of tile code and the host code that launches them to the LLVM dialect,
+/// OpenMP threads included: `unitile-to-cpu-pipeline`.
+void buildTileCPUPipeline(mlir::OpPassManager &pm,
+                          const TileCPUPipelineOptions &options);
+
 struct CPUPipelineOptions : mlir::PassPipelineOptions<CPUPipelineOptions> {
   Option<VectorBits> vectorBits{
       *this, "vector-bits",
@@ -27,6 +48,19 @@ struct CPUPipelineOptions : mlir::PassPipelineOptions<CPUPipelineOptions> {
   Option<bool> instrument{
       *this, "instrument-stages",
       llvm::cl::desc("call @unisparse_stage_begin and _end around each stage"),
+      llvm::cl::init(false)};
+  Option<bool> pages{
+      *this, "pages",
+      llvm::cl::desc("attend as the page of tile code that GPUs get, not by the "
+                     "CPU's own loops"),
+      llvm::cl::init(false)};
+  Option<std::string> chip{
+      *this, "chip",
+      llvm::cl::desc("with pages: the chip whose tiles they have"),
+      llvm::cl::init("sm_80")};
+  Option<bool> descending{
+      *this, "descending",
+      llvm::cl::desc("with pages: walk from the last key tile down"),
       llvm::cl::init(false)};
 };
 
@@ -89,6 +123,7 @@ buildGPUPipeline(mlir::OpPassManager &pm, const GPUPipelineOptions &options,
 void registerCPUPipeline();
 void registerFromLinalgPipeline();
 void registerGPUPipeline();
+void registerTileCPUPipeline();
 void registerTilePipeline();
 
 } // namespace unisparse

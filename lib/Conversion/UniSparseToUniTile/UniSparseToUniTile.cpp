@@ -69,10 +69,13 @@ namespace {
 struct ConvertUniSparseToUniTile
     : unisparse::impl::ConvertUniSparseToUniTileBase<
           ConvertUniSparseToUniTile> {
+  using Base::Base;
+
   void runOnOperation() override {
     SmallVector<Operation *> ops;
     getOperation().walk([&](Operation *op) {
-      if (isa<PoolOp, BlockScoreOp, BlockSelectOp, BlockSparseAttentionOp>(op))
+      if (isa<BlockSparseAttentionOp>(op) ||
+          (!pagesOnly && isa<PoolOp, BlockScoreOp, BlockSelectOp>(op)))
         ops.push_back(op);
     });
     // First of all, so that what is wrong is said once and by its op.

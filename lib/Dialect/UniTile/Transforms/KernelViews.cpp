@@ -4,6 +4,7 @@
 
 #include "KernelViews.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "unisparse/Dialect/UniTile/Utils/ExpandLocate.h"
 
 using namespace unisparse;
 using namespace unisparse::unitile;
@@ -146,33 +147,6 @@ Value KernelViews::matrix(PageBuilder &p, const View &view, Value batch,
 // What is left of a page
 //===----------------------------------------------------------------------===//
 
-/// The last sequence whose first slot is at or before `slot`, by bisection.
-static void lowerLocate(KernelViews &views, LocateOp op) {
-  PageBuilder p(op.getLoc(), OpBuilder(op));
-  Value cuQ = views.of(op.getCuQ()).pointer, cuK = views.of(op.getCuK()).pointer;
-  auto start = [&](Value n) {
-    return p.add(p.div(p.loadI32(cuQ, n), op.getBy()), n);
-  };
-  Value n = p.whileLoop(
-      {p.i32(0), p.sub(op.getSequences(), 1)},
-      [&](ValueRange range) { return p.less(range[0], range[1]); },
-      [&](ValueRange range) -> SmallVector<Value> {
-        Value middle = p.ceilDiv(p.add(range[0], range[1]), 2);
-        Value behind = p.less(op.getSlot(), start(middle));
-        return {p.select(behind, range[0], middle),
-                p.select(behind, p.sub(middle, 1), range[1])};
-      })[0];
-  Value next = p.add(n, 1);
-  Value qStart = p.loadI32(cuQ, n);
-  Value qLength = p.sub(p.loadI32(cuQ, next), qStart);
-  Value kStart = p.loadI32(cuK, n);
-  Value kLength = p.sub(p.loadI32(cuK, next), kStart);
-  Value block = p.sub(op.getSlot(), start(n));
-  op->replaceAllUsesWith(
-      ValueRange{block, qStart, qLength, kStart, kLength});
-  op->erase();
-}
-
 static void lowerLoad(KernelViews &views, memref::LoadOp op) {
   PageBuilder p(op.getLoc(), OpBuilder(op));
   const View &view = views.of(op.getMemRef());
@@ -186,26 +160,24 @@ static void lowerLoad(KernelViews &views, memref::LoadOp op) {
 }
 
 LogicalResult KernelViews::lowerReads() {
-  SmallVector<Operation *> reads;
-  kernel.walk([&](Operation *op) {
-    if (isa<memref::LoadOp, LocateOp>(op))
-      reads.push_back(op);
+  kernel.walk([](LocateOp op) {
+    PageBuilder p(op.getLoc(), OpBuilder(op));
+    op->replaceAllUsesWith(expandLocate(p, op));
+    op->erase();
   });
+  SmallVector<memref::LoadOp> loads;
+  kernel.walk([&](memref::LoadOp op) { loads.push_back(op); });
   auto isArgument = [&](Value memref) {
     auto argument = dyn_cast<BlockArgument>(memref);
     return argument &&
            argument.getOwner() == &kernel.getBody().front();
   };
-  for (Operation *op : reads) {
-    for (Value operand : op->getOperands())
-      if (isa<MemRefType>(operand.getType()) && !isArgument(operand))
-        return op->emitOpError("expected a memref that is the kernel's "
-                               "argument, got ")
-               << operand.getType();
-    if (auto load = dyn_cast<memref::LoadOp>(op))
-      lowerLoad(*this, load);
-    else
-      lowerLocate(*this, cast<LocateOp>(op));
+  for (memref::LoadOp load : loads) {
+    if (!isArgument(load.getMemRef()))
+      return load.emitOpError("expected a memref that is the kernel's "
+                              "argument, got ")
+             << load.getMemRefType();
+    lowerLoad(*this, load);
   }
   return success();
 }

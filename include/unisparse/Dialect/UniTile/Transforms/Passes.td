@@ -161,6 +161,112 @@ def UniTileDecomposeSoftmax
                            "::mlir::scf::SCFDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
+def UniTileWalkToFor : Pass<"unitile-walk-to-for"> {
+  let summary = "A walk as one loop over its tiles";
+  let description = [{
+    `unitile.walk` as an `scf.for` whose body is the regions block, score, mask
+    and update, one behind the other, and with finish behind the loop: what a
+    page says, in one order, with nothing beside anything. Tiles come in
+    ascending order, or `descending`: a page promises that its results do not
+    depend on it, up to rounding.
+
+    Before:
+    ```mlir
+    func.func @before(%count: i32, %end: i32, %s: !unitile.fragment<64x64xf32>, %zero: !unitile.rows<64xf32>,
+                      %o: memref<1x1x64xf32>) {
+      %c0 = arith.constant 0 : i32
+      unitile.walk to %count from(%zero : !unitile.rows<64xf32>) block {
+      ^bb0(%n: i32):
+        unitile.yield %n, %end : i32, i32
+      } score {
+      ^bb0(%key: i32, %limit: i32):
+        unitile.yield %s : !unitile.fragment<64x64xf32>
+      } mask {
+      ^bb0(%x: !unitile.fragment<64x64xf32>, %key: i32, %limit: i32):
+        unitile.yield %x : !unitile.fragment<64x64xf32>
+      } update {
+      ^bb0(%x: !unitile.fragment<64x64xf32>, %key: i32, %limit: i32, %sum: !unitile.rows<64xf32>):
+        %next = unitile.reduce add %x, %sum : !unitile.fragment<64x64xf32>, !unitile.rows<64xf32>
+        unitile.yield %next : !unitile.rows<64xf32>
+      } finish {
+      ^bb0(%sum: !unitile.rows<64xf32>):
+        unitile.put %sum to %o[%c0, %c0] rows %c0 to %end : !unitile.rows<64xf32>, memref<1x1x64xf32>
+      }
+      return
+    }
+    ```
+    After:
+    ```mlir
+    func.func @after(%count: i32, %end: i32, %s: !unitile.fragment<64x64xf32>, %zero: !unitile.rows<64xf32>,
+                     %o: memref<1x1x64xf32>) {
+      %c0 = arith.constant 0 : i32
+      %c1 = arith.constant 1 : i32
+      %total = scf.for %n = %c0 to %count step %c1 iter_args(%sum = %zero) -> (!unitile.rows<64xf32>) : i32 {
+        %next = unitile.reduce add %s, %sum : !unitile.fragment<64x64xf32>, !unitile.rows<64xf32>
+        scf.yield %next : !unitile.rows<64xf32>
+      }
+      unitile.put %total to %o[%c0, %c0] rows %c0 to %end : !unitile.rows<64xf32>, memref<1x1x64xf32>
+      return
+    }
+    ```
+  }];
+  let options = [
+    Option<"descending", "descending", "bool", "false",
+           "from the last tile down">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
+}
+
+def UniTileLaunchToParallel : Pass<"unitile-launch-to-parallel", "::mlir::ModuleOp"> {
+  let summary = "Launches of pages become parallel loops on the host";
+  let description = [{
+    A `gpu.launch_func` becomes an `scf.parallel` over its grid (z, y, x) with the
+    kernel's body, in which `gpu.block_id` is the loop's variable: a page of
+    unitile words says nothing about threads, so one iteration is one CTA. Device
+    buffers (`gpu.alloc`) become the host's, and no gpu.module is left.
+
+    Precondition: kernels are `gpu.func`s of one block that know their place in
+    the grid and nothing else of the gpu dialect; one that asks for a thread is
+    refused.
+
+    Before:
+    ```mlir
+    module attributes {gpu.container_module} {
+      gpu.module @kernels {
+        gpu.func @k(%x: memref<?xi32>) kernel {
+          %i = gpu.block_id x
+          %v = arith.index_cast %i : index to i32
+          memref.store %v, %x[%i] : memref<?xi32>
+          gpu.return
+        }
+      }
+      func.func @before(%n: index) -> memref<?xi32> {
+        %c1 = arith.constant 1 : index
+        %x = gpu.alloc(%n) : memref<?xi32>
+        gpu.launch_func @kernels::@k blocks in (%n, %c1, %c1) threads in (%c1, %c1, %c1) args(%x : memref<?xi32>)
+        return %x : memref<?xi32>
+      }
+    }
+    ```
+    After:
+    ```mlir
+    func.func @after(%n: index) -> memref<?xi32> {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %x = memref.alloc(%n) : memref<?xi32>
+      scf.parallel (%bz, %by, %bx) = (%c0, %c0, %c0) to (%c1, %c1, %n) step (%c1, %c1, %c1) {
+        %v = arith.index_cast %bx : index to i32
+        memref.store %v, %x[%bx] : memref<?xi32>
+        scf.reduce
+      }
+      return %x : memref<?xi32>
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect"];
+}
+
 def UniTileAllocateShared
     : Pass<"unitile-allocate-shared", "::mlir::gpu::GPUModuleOp"> {
   let summary = "Place tiles in shared memory";
