@@ -27,7 +27,10 @@ void registerModulePipeline(llvm::StringRef argument,
       [=](mlir::OpPassManager &pm, llvm::StringRef text,
           ErrorHandler fail) -> mlir::LogicalResult {
         llvm::StringRef on = pm.getOpAnchorName();
-        if (on != mlir::ModuleOp::getOperationName())
+        // A pass manager on any op, as PassManager(context) is, meets its op
+        // when it runs.
+        if (on != mlir::ModuleOp::getOperationName() &&
+            on != mlir::OpPassManager::getAnyOpAnchorName())
           return fail("expected " + argument + " on '" +
                       mlir::ModuleOp::getOperationName() + "', got '" + on +
                       "'");

@@ -13,6 +13,7 @@ namespace unisparse {
 
 using namespace mlir;
 using namespace unisparse;
+using namespace unisparse::unitile;
 
 namespace {
 struct AllocateShared
