@@ -45,10 +45,6 @@ static int64_t sharedBytesOf(const AttendSpec &s, int64_t keys, int64_t cluster,
   return llvm::alignTo(bytes + 8 * barriers, 16) + 4 * words;
 }
 
-int64_t HopperSchedule::sharedBytes(const AttendSpec &s) const {
-  return sharedBytesOf(s, attr.getKeys(), attr.getCluster(), attr.getStages());
-}
-
 /// The most stages of so many keys with which so many blocks share a
 /// multiprocessor.
 static int64_t stagesThatFit(const AttendSpec &s, int64_t keys, int64_t cluster,

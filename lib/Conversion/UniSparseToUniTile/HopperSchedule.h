@@ -37,9 +37,6 @@ struct HopperSchedule {
   /// Query rows of a warpgroup: wgmma's M. A block has blockQ / 64 of them.
   static constexpr int64_t rowsPerGroup = 64;
   unitile::ScheduleAttr attr;
-
-  /// What a launch asks for, as unitile-allocate-shared places it.
-  int64_t sharedBytes(const AttendSpec &spec) const;
   /// Threads of a block: the producer's warpgroup and the consumers'.
   static int64_t threads(const AttendSpec &spec) {
     return 128 * (1 + spec.blockQ / rowsPerGroup);

@@ -514,3 +514,11 @@ func.func @map_u6_reduce(%x: !unitile.rows<64xf32>, %f: !unitile.fragment<64x64x
   }
   return
 }
+
+// -----
+
+func.func @softmax_u23(%s: !unitile.fragment<64x64xf32>, %m: !unitile.rows<64xf32>, %o: !unitile.fragment<64x64xf32>) {
+  // expected-error@+1 {{[U23] expected a sum of 8 columns for a speculative reference, whose check is on them, got '!unitile.rows<64xf32>'}}
+  %p, %m1, %l1, %o1 = unitile.softmax speculative %s scale 0.125 from %m, %m, %o : !unitile.fragment<64x64xf32>, !unitile.rows<64xf32>, !unitile.rows<64xf32>, !unitile.fragment<64x64xf32> -> !unitile.fragment<64x64xbf16>
+  return
+}

@@ -59,6 +59,10 @@ LogicalResult SoftmaxOp::verify() { // [U23]
   if (p.getRows() != scores.getRows() || p.getColumns() != scores.getColumns())
     return emitOpError("[U23] expected probabilities of the shape of ")
            << scores << ", got " << p;
+  if (getSpeculative() && isa<RowsType>(getSum().getType()))
+    return emitOpError("[U23] expected a sum of 8 columns for a speculative "
+                       "reference, whose check is on them, got ")
+           << getSum().getType();
   auto rowsOf = [](Type type) {
     if (auto fragment = dyn_cast<FragmentType>(type))
       return fragment.getRows();

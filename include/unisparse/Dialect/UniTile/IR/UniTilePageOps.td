@@ -174,7 +174,7 @@ def UniTile_SoftmaxOp : UniTile_Op<"softmax",
     results divided by their sum are the same up to rounding.
 
     Constraint U23: rows agree; probabilities have the scores' shape; a scale
-    above 0.
+    above 0; under `speculative` a sum of 8 columns.
 
     ```mlir
     func.func @step(%s: !unitile.fragment<128x64xf32>, %m: !unitile.rows<128xf32>, %l: !unitile.rows<128xf32>, %o: !unitile.fragment<128x128xf32>)

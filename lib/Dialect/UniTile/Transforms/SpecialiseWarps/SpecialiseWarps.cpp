@@ -202,11 +202,9 @@ struct SpecialiseWarps
     SpecialisedKernel kernel(page, *parts, schedule);
     if (failed(kernel.verify()))
       return failure();
-    Operation *front = &page.kernel.getBody().front().front();
     SmallVector<Operation *> old;
     for (Operation &op : page.kernel.getBody().front().without_terminator())
       old.push_back(&op);
-    (void)front;
     kernel.build();
     for (Operation *op : llvm::reverse(old))
       if (op->use_empty() || isa<WalkOp, scf::IfOp>(op))
