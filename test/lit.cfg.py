@@ -21,7 +21,7 @@ lit's own (%s, %t, ...):
   %assemble_options                  --all with lit's `--param assemble=all`
   FileCheck, not, split-file, count  LLVM's
 
-Features: torch, mypy, ptxas, and ptxas-sm_90a and so on for what it assembles for.
+Features: torch, transformers, diffusers, mypy, ptxas, and ptxas-sm_90a and so on for what it assembles for.
 
 `UNISPARSE_TEST_FILTER=REGEX make check` runs only the tests whose name matches;
 with ninja or lit itself the variable is lit's own, LIT_FILTER.
@@ -61,7 +61,7 @@ llvm_config.with_system_environment(["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "C
 # Where the compilers of Install/ find their cache.
 llvm_config.with_system_environment(["HOME", "CCACHE_DIR", "CCACHE_BASEDIR", "CCACHE_NOHASHDIR"])
 # What tests of the Python package may use and do not need.
-for module in ("mypy", "torch"):
+for module in ("diffusers", "mypy", "torch", "transformers"):
     if not subprocess.run([config.python, "-c", f"import importlib.util as u, sys; sys.exit(not u.find_spec('{module}'))"]).returncode:
         config.available_features.add(module)
 # gpu-module-to-binary looks for ptxas in PATH; the toolkit's installer leaves it out of that.

@@ -1,0 +1,57 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What an integration did: how many calls were ours, how many went back to the library, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import threading
+from typing import Any, Dict, Mapping
+
+from .. import _config
+from .._attention import attention
+from .._errors import unexpected
+from .._sdpa import Selecting
+
+_lock = threading.Lock()
+
+
+@dataclasses.dataclass
+class Report:
+    """Calls of attention. `fallback`: reason -> how many calls the library's own attention served for it."""
+
+    sparse: int = 0
+    fallback: Dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def count(self, reason: str = "") -> None:
+        with _lock:
+            if reason:
+                self.fallback[reason] = self.fallback.get(reason, 0) + 1
+            else:
+                self.sparse += 1
+
+    def add(self, other: Report) -> None:
+        self.sparse += other.sparse
+        for reason, calls in other.fallback.items():
+            self.fallback[reason] = self.fallback.get(reason, 0) + calls
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{calls} {reason}" for reason, calls in sorted(self.fallback.items(), key=lambda x: -x[1]))
+        return f"{self.sparse} sparse, {sum(self.fallback.values())} fallback" + (f" ({reasons})" if reasons else "")
+
+
+def check_options(options: Mapping[str, Any]) -> Dict[str, Any]:
+    """Options of `attention` that choose blocks, checked as far as they can be before there are heads."""
+    for name in options:
+        if name not in Selecting.__annotations__:
+            raise unexpected(name, f"an option among {', '.join(Selecting.__annotations__)}", "none of them")
+    every = {name: x.default for name, x in inspect.signature(attention).parameters.items() if name in Selecting.__annotations__}
+    every.update(options)
+    p, pooling = every["p"], every["pooling"]
+    heads = len(p) if isinstance(p, (list, tuple)) and p else 1
+    if isinstance(pooling, (list, tuple)) and len(pooling) == 3 and heads == 1:
+        heads = _config.integer("pooling", pooling[2], 1)
+    _config.make(heads, heads, 1, 1, "f32", False, causal=True, scale=None, return_lse=False, **every)
+    return dict(options)

@@ -1,0 +1,289 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Transformers' prefill by block-sparse attention.
+
+    from unisparse.integrations.transformers import register, report
+    register(p=0.9)
+    model = AutoModelForCausalLM.from_pretrained(..., attn_implementation="unisparse")
+    ...
+    print(report())
+
+Prompts and chunks of prompts are sparse, in padded batches without the padding. All else goes to another attention of
+Transformers, the fallback, and report() counts it by its reason.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from .. import _config
+from .._attention import attention
+from .._errors import Error, unexpected
+from ._report import Report, check_options
+
+try:
+    import torch
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, bidirectional_mask_function, causal_mask_function
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+except ImportError as error:
+    raise Error(f"unisparse.integrations.transformers: expected Transformers 5 and torch, got {error}") from None
+
+_adapters: Dict[str, _Adapter] = {}
+
+
+def register(
+    name: str = "unisparse",
+    p: Any = 0.9,
+    min_length: int = 4096,
+    fallback: str = "sdpa",
+    min_queries: int = 64,
+    **options: Any,
+) -> None:
+    """Makes `attn_implementation=name` of Transformers our attention, with `p` and other options of `unisparse.attention`.
+
+    min_length   sequences of fewer keys are dense: alone by the fallback, in a batch with longer ones by ours
+    min_queries  so few new tokens are decoding, one by one or by speculation
+    fallback     the attn_implementation that serves what is not sparse. "sdpa" knows neither softcapping nor sinks: the
+                 model's eager attention serves these
+
+    A name that is registered again starts with new options and a new report.
+    """
+    for what, x in (("name", name), ("fallback", fallback)):
+        if not isinstance(x, str) or not x:
+            raise unexpected(what, "the name of an attn_implementation", repr(x))
+    if name == "eager" or (name not in _adapters and name in ALL_ATTENTION_FUNCTIONS.valid_keys()):
+        raise unexpected("name", "one that Transformers has no attention of", repr(name))
+    known = [one for one in ("eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()) if one not in _adapters and one != name]
+    if fallback not in known:
+        raise unexpected("fallback", f"an attn_implementation among {', '.join(sorted(known))}", repr(fallback))
+    adapter = _Adapter(
+        fallback,
+        _config.integer("min_length", min_length, 0),
+        _config.integer("min_queries", min_queries, 1),
+        check_options({"p": p, **options}),
+    )
+    AttentionInterface.register(name, adapter.attention)
+    AttentionMaskInterface.register(name, adapter.mask)
+    _adapters[name] = adapter
+
+
+def report(name: Optional[str] = None) -> Report:
+    """What was attended since `register`, by one name or by all. Calls that torch.compile traced are not counted."""
+    if name is not None and name not in _adapters:
+        raise unexpected("name", f"one that was registered: {', '.join(_adapters) or 'none was'}", repr(name))
+    total = Report()
+    for adapter in _adapters.values() if name is None else [_adapters[name]]:
+        total.add(adapter.report)
+    return total
+
+
+class Part(NamedTuple):
+    """Queries and keys of one sequence of a batch; the last query is aligned with the last key where causal."""
+
+    query: int
+    query_end: int
+    key: int
+    key_end: int
+
+
+class Mask:
+    """Which keys each query sees, where that is causality and padding: a span of keys for each sequence instead of one bit
+    for each pair. `dense` is the mask as the fallback has it, made when somebody needs it: a model that looks into its mask
+    finds that one."""
+
+    def __init__(self, causal: bool, spans: Sequence[Tuple[int, int]], offset: int, dense: Callable[[], Any]) -> None:
+        self.causal, self.spans, self.offset = causal, spans, offset
+        self._make, self._made, self._ends = dense, False, {}  # type: Callable[[], Any], bool, Dict[Any, Any]
+
+    def parts(self, queries: int) -> List[Part]:
+        if not self.causal:
+            return [Part(0, queries, first, end) for first, end in self.spans]
+        result = []
+        for first, end in self.spans:
+            begin = min(max(first - self.offset, 0), queries)
+            stop = min(max(end - self.offset, begin), queries)
+            result.append(Part(begin, stop, first, self.offset + stop) if begin < stop else Part(0, 0, 0, 0))
+        return result
+
+    def ends(self, parts: Sequence[Part], device: Any) -> Tuple[Any, Any]:
+        """cu_seqlens of the packed batch, made once for all layers."""
+        key = (device, tuple(parts))
+        if key not in self._ends:
+            queries, keys = [0], [0]
+            for part in parts:
+                queries.append(queries[-1] + part.query_end - part.query)
+                keys.append(keys[-1] + part.key_end - part.key)
+            self._ends[key] = tuple(torch.tensor(x, dtype=torch.int32, device=device) for x in (queries, keys))
+        return self._ends[key]  # type: ignore[no-any-return]
+
+    def dense(self) -> Any:
+        if not self._made:
+            self._dense, self._made = self._make(), True
+        return self._dense
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.dense(), name)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.dense()[index]
+
+
+def _spans(padding: Any, offset: int, keys: int) -> Optional[List[Tuple[int, int]]]:
+    """Of a mask [B, L] the keys that are there, from `offset` on; None where they have holes. Waits for the device once."""
+    there = padding[:, offset : offset + keys].bool()
+    places = torch.arange(there.shape[1], device=there.device)
+    first = torch.where(there, places, keys).amin(1) if there.shape[1] else there.sum(1)
+    end = torch.where(there, places + 1, 0).amax(1) if there.shape[1] else there.sum(1)
+    result = []
+    for begin, stop, count in torch.stack([first, end, there.sum(1)], 1).tolist():
+        if count != max(stop - begin, 0):
+            return None
+        result.append((begin, stop) if count else (0, 0))
+    return result
+
+
+class _Adapter:
+    def __init__(self, fallback: str, min_length: int, min_queries: int, options: Dict[str, Any]) -> None:
+        self.fallback, self.min_length, self.min_queries = fallback, min_length, min_queries
+        self.options = {"dense_below": max(min_length - 1, 0), **options}
+        self.report = Report()
+
+    # Transformers asks for one mask per forward pass and kind of layer, and gives it to every layer's attention.
+
+    def mask(
+        self,
+        batch_size: int,
+        q_length: int,
+        kv_length: int,
+        q_offset: Any = 0,
+        kv_offset: int = 0,
+        mask_function: Any = causal_mask_function,
+        attention_mask: Any = None,
+        local_size: Optional[int] = None,
+        allow_is_causal_skip: bool = True,
+        allow_is_bidirectional_skip: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        def dense(fallback: str = self.fallback) -> Any:
+            return ALL_MASK_ATTENTION_FUNCTIONS[fallback](
+                batch_size=batch_size,
+                q_length=q_length,
+                kv_length=kv_length,
+                q_offset=q_offset,
+                kv_offset=kv_offset,
+                mask_function=mask_function,
+                attention_mask=attention_mask,
+                local_size=local_size,
+                allow_is_causal_skip=allow_is_causal_skip,
+                allow_is_bidirectional_skip=allow_is_bidirectional_skip,
+                **kwargs,
+            )
+
+        # A mask that may be skipped is what its function's name says, and a window that no key is outside of is none.
+        local = local_size is not None and kv_length >= local_size
+        causal = allow_is_causal_skip and not local and (mask_function is causal_mask_function or local_size is not None)
+        plain = causal or (allow_is_bidirectional_skip and not local and mask_function is bidirectional_mask_function)
+        # What is traced has no values yet.
+        traced = torch.compiler.is_compiling() and (attention_mask is not None or isinstance(q_offset, torch.Tensor))
+        if not plain or traced or q_length < self.min_queries:
+            made = dense()
+            # None would say causal to our attention, whatever it says to the fallback's.
+            return made if made is not None or q_length < self.min_queries else Mask(causal, [], 0, dense)
+        spans: Optional[List[Tuple[int, int]]] = [(0, kv_length)] * batch_size
+        if attention_mask is not None:
+            spans = _spans(attention_mask, kv_offset, kv_length)
+        return Mask(causal, spans or [], int(q_offset) - kv_offset, dense)
+
+    def attention(self, module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **kwargs: Any) -> Tuple[Any, Any]:
+        causal, parts = self._parts(module, query, key, attention_mask, kwargs.get("is_causal"))
+        reason = self._reason(query, key, value, attention_mask, parts, kwargs)
+        if not torch.compiler.is_compiling():
+            self.report.count(reason)
+        if reason:
+            return self._fall_back(module, query, key, value, attention_mask, kwargs)  # type: ignore[no-any-return]
+        options = {**self.options, "causal": causal, "scale": kwargs.get("scaling")}
+        if all(part == parts[0] for part in parts):
+            part = parts[0]
+            o = attention(
+                query[:, :, part.query : part.query_end],
+                key[:, :, part.key : part.key_end],
+                value[:, :, part.key : part.key_end],
+                **options,
+            ).transpose(1, 2)
+            around = (0, 0, 0, 0, part.query, query.shape[2] - part.query_end)
+            return (torch.nn.functional.pad(o, around) if any(around) else o.contiguous()), None
+        return _attend_packed(query, key, value, parts, attention_mask, options), None
+
+    def _parts(self, module: Any, query: Any, key: Any, mask: Any, is_causal: Optional[bool]) -> Tuple[bool, List[Part]]:
+        """What of the batch is attended to; nothing where the mask does not say."""
+        queries, keys = query.shape[2], key.shape[2]
+        if isinstance(mask, Mask):
+            return mask.causal, mask.parts(queries) if len(mask.spans) == query.shape[0] else []
+        if mask is not None:
+            return False, []
+        # None is what it is to SDPA: a causal mask starts at the top left, so that later keys are seen by nobody. A static
+        # cache has these: its places that no token has filled.
+        causal = queries > 1 and (getattr(module, "is_causal", True) if is_causal is None else is_causal)
+        if causal and queries > keys:
+            return causal, []
+        return causal, [Part(0, queries, 0, queries if causal else keys)] * query.shape[0]
+
+    def _reason(self, query: Any, key: Any, value: Any, mask: Any, parts: List[Part], kwargs: Dict[str, Any]) -> str:
+        """Why this call is not ours; "" if it is."""
+        keys = max((part.key_end - part.key for part in parts), default=0)
+        window = kwargs.get("sliding_window")
+        for reason, holds in (
+            ("decoding", query.shape[2] < min(self.min_queries, key.shape[2])),
+            ("short prompt", key.shape[2] < self.min_length or query.shape[2] < self.min_queries),
+            ("softcap", kwargs.get("softcap") is not None),
+            ("sinks", any(kwargs.get(name) is not None for name in ("s_aux", "sinks"))),
+            ("position bias", kwargs.get("position_bias") is not None),
+            ("sliding window", window is not None and (keys or key.shape[2]) > window),
+            ("dropout", bool(kwargs.get("dropout"))),
+            ("gradient", torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))),
+            ("attention weights", bool(kwargs.get("output_attentions"))),
+            ("mask", not parts),
+            ("short prompt", keys < self.min_length or not keys),
+        ):
+            if holds:
+                return reason
+        return ""
+
+    def _fall_back(self, module: Any, query: Any, key: Any, value: Any, mask: Any, kwargs: Dict[str, Any]) -> Any:
+        dense = mask.dense() if isinstance(mask, Mask) else mask
+        beyond_sdpa = any(kwargs.get(name) is not None for name in ("softcap", "s_aux", "sinks"))
+        eager = getattr(sys.modules.get(type(module).__module__), "eager_attention_forward", None)
+        if self.fallback != "eager" and not (self.fallback == "sdpa" and beyond_sdpa):
+            return ALL_ATTENTION_FUNCTIONS[self.fallback](module, query, key, value, dense, **kwargs)
+        if eager is None:
+            raise unexpected("fallback", f"one that serves {type(module).__name__}, which has no eager attention", repr(self.fallback))
+        if self.fallback == "sdpa":
+            dense = _additive(dense, query, key, kwargs.get("is_causal", getattr(module, "is_causal", True)))
+        return eager(module, query, key, value, dense, **kwargs)
+
+
+def _additive(mask: Any, query: Any, key: Any, is_causal: Optional[bool]) -> Any:
+    """SDPA's mask as eager attention takes it: 0 where a key is seen, the type's least number elsewhere."""
+    if mask is None and query.shape[2] > 1 and is_causal is not False:
+        mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()[None, None]
+    if mask is None or mask.dtype != torch.bool:
+        return mask
+    return torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(~mask, torch.finfo(query.dtype).min)
+
+
+def _attend_packed(query: Any, key: Any, value: Any, parts: List[Part], mask: Mask, options: Dict[str, Any]) -> Any:
+    """Sequences behind one another, without padding; its queries, which see nothing that counts, get 0."""
+    q = torch.cat([query[n, :, part.query : part.query_end] for n, part in enumerate(parts)], 1)[None]
+    k, v = (torch.cat([x[n, :, part.key : part.key_end] for n, part in enumerate(parts)], 1)[None] for x in (key, value))
+    packed = attention(q, k, v, cu_seqlens=mask.ends(parts, query.device), **options)[0].transpose(0, 1)
+    o, begin = packed.new_zeros((query.shape[0], query.shape[2], *packed.shape[1:])), 0
+    for n, part in enumerate(parts):
+        rows = part.query_end - part.query
+        o[n, part.query : part.query_end] = packed[begin : begin + rows]
+        begin += rows
+    return o
