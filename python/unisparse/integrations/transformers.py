@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 from .. import _config
 from .._attention import attention
 from .._errors import Error, unexpected
-from ._report import Report, check_options
+from ._common import Report, autocast, check_options
 
 try:
     import torch
@@ -206,6 +206,7 @@ class _Adapter:
             self.report.count(reason)
         if reason:
             return self._fall_back(module, query, key, value, attention_mask, kwargs)  # type: ignore[no-any-return]
+        query, key, value = autocast(query, key, value)
         options = {**self.options, "causal": causal, "scale": kwargs.get("scaling")}
         if all(part == parts[0] for part in parts):
             part = parts[0]

@@ -1,19 +1,20 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""What an integration did: how many calls were ours, how many went back to the library, and why."""
+"""What integrations share: how many calls were ours, how many went back to the library, and why; their options."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import threading
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Tuple
 
 from .. import _config
 from .._attention import attention
 from .._errors import unexpected
 from .._sdpa import Selecting
+from .._torch import torch_of
 
 _lock = threading.Lock()
 
@@ -55,3 +56,12 @@ def check_options(options: Mapping[str, Any]) -> Dict[str, Any]:
         heads = _config.integer("pooling", pooling[2], 1)
     _config.make(heads, heads, 1, 1, "f32", False, causal=True, scale=None, return_lse=False, **every)
     return dict(options)
+
+
+def autocast(*tensors: Any) -> Tuple[Any, ...]:
+    """In the type that torch.autocast wants attention in, where it is on: it does so for SDPA."""
+    torch, device = torch_of(tensors[0]), tensors[0].device.type
+    if device not in ("cpu", "cuda") or not torch.is_autocast_enabled(device):
+        return tensors
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(x.to(dtype) if x.is_floating_point() and x.dtype != torch.float64 else x for x in tensors)
