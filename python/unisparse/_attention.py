@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Literal, Optional, Sequence, Tuple, TypedDict, TypeVar, Union, overload
 
-from . import _config, _cuda, _plan
-from ._checks import check_ends, check_selection, check_tensors, ends_of, shape
+from . import _config, _cuda, _layout, _plan
+from ._checks import check_ends, check_out, check_selection, check_tensors, ends_of, shape
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -27,6 +27,7 @@ class _Computation(TypedDict, total=False):
     block: Sequence[int]
     causal: bool
     scale: Optional[float]
+    layout: Literal["bhsd", "bshd"]
 
 
 class _Choosing(_Computation, total=False):
@@ -45,23 +46,23 @@ class _Choosing(_Computation, total=False):
 
 @overload
 def attention(
-    q: T, k: T, v: T, *, cu_seqlens: Ends[T] = None, return_lse: Literal[False] = False, return_selection: Literal[False] = False,
-    **options: Unpack[_Choosing],
+    q: T, k: T, v: T, *, cu_seqlens: Ends[T] = None, out: Optional[T] = None, return_lse: Literal[False] = False,
+    return_selection: Literal[False] = False, **options: Unpack[_Choosing],
 ) -> T: ...  # fmt: skip
 @overload
 def attention(
-    q: T, k: T, v: T, *, cu_seqlens: Ends[T] = None, return_lse: Literal[True], return_selection: bool = False,
-    **options: Unpack[_Choosing],
+    q: T, k: T, v: T, *, cu_seqlens: Ends[T] = None, out: Optional[T] = None, return_lse: Literal[True],
+    return_selection: bool = False, **options: Unpack[_Choosing],
 ) -> Tuple[T, ...]: ...  # fmt: skip
 @overload
 def attention(
-    q: T, k: T, v: T, *, cu_seqlens: Ends[T] = None, return_lse: bool = False, return_selection: Literal[True],
-    **options: Unpack[_Choosing],
+    q: T, k: T, v: T, *, cu_seqlens: Ends[T] = None, out: Optional[T] = None, return_lse: bool = False,
+    return_selection: Literal[True], **options: Unpack[_Choosing],
 ) -> Tuple[T, ...]: ...  # fmt: skip
 @overload
 def attention(
-    q: T, k: T, v: T, *, cu_seqlens: Ends[T] = None, return_lse: bool = False, return_selection: bool = False,
-    **options: Unpack[_Choosing],
+    q: T, k: T, v: T, *, cu_seqlens: Ends[T] = None, out: Optional[T] = None, return_lse: bool = False,
+    return_selection: bool = False, **options: Unpack[_Choosing],
 ) -> Union[T, Tuple[T, ...]]: ...  # fmt: skip
 def attention(
     q: Any,
@@ -83,6 +84,8 @@ def attention(
     max_blocks: Any = None,
     dense_below: Any = 0,
     cu_seqlens: Any = None,
+    layout: Any = "bhsd",
+    out: Any = None,
     return_lse: Any = False,
     return_selection: Any = False,
 ) -> Any:
@@ -99,45 +102,51 @@ def attention(
     sink, local, min_blocks, max_blocks    guards of the selection (L2, L3)
     dense_below  sequences of at most so many keys are dense
     cu_seqlens   ends of packed sequences (then B = 1): one int32 array for q and k, or a pair
+    layout       "bshd": q, k, v and o are [B, L, H, D], in a packed batch [tokens, H, D] too
+    out          where o goes: of its sizes and type, with any strides that leave each element memory of its own
 
     Returns o [B, Hq, Lq, Dv]; with return_lse or return_selection a tuple: o, then lse [B, Hq, Lq] in float32, then
     counts [B, H, R] and indices [B, H, R, J] in int32, H being the number of distinct selections. In a packed batch row
     r of sequence s stands at cu_seqlens[s] // Bq + s + r of R, and spare rows have count 0.
     """
-    if compiling():
-        return operators["attention"](
-            q, k, v, cu_seqlens, return_lse, return_selection, block=block, causal=causal, scale=scale, p=p, top_k=top_k,
-            pooling=pooling, agg=agg, share=share, alpha=alpha, sink=sink, local=local, min_blocks=min_blocks,
-            max_blocks=max_blocks, dense_below=dense_below,
-        )  # fmt: skip
-    ends = ends_of(cu_seqlens)
-    tensors = (q, k, v, *ends)
     choosing = (_frozen(p), top_k, _frozen(pooling), agg, share, alpha, sink, local, min_blocks, max_blocks, dense_below)
     computation = (_frozen(block), causal, scale, return_lse, return_selection)
+    if layout != "bhsd" or out is not None:
+        return _layout.placed(_attention, (q, k, v), cu_seqlens, layout, out, choosing, computation)
+    return _attention((q, k, v), cu_seqlens, None, choosing, computation)
+
+
+def _attention(given: Any, cu_seqlens: Any, out: Any, choosing: Any, computation: Any) -> Any:
+    if compiling():
+        options = dict(zip(_CHOOSING + _COMPUTATION, choosing + computation))
+        wanted = options.pop("return_lse"), options.pop("return_selection")
+        return _layout.into(out, operators["attention"](*given, cu_seqlens, *wanted, **options))
+    ends = ends_of(cu_seqlens)
+    tensors = (*given, *ends)
     name = _plan.key("attention", tensors, choosing + computation)
     if (planned := _plan.known(name)) is not None:
-        return planned(tensors)
-    named = {"q": q, "k": k, "v": v}
+        return planned(tensors) if out is None else _layout.into(out, planned(tensors, check_out(given[0], given[2], out)))
+    named = dict(zip("qkv", given))
     door, dtype = check_tensors(named)
-    named.update(check_ends(door, q, ends))
-    options: Dict[str, Any] = dict(zip(_COMPUTATION + _CHOOSING, computation + choosing))
+    named.update(check_ends(door, given[0], ends))
+    options = dict(zip(_COMPUTATION + _CHOOSING, computation + choosing))
     config = _config.make(*shape(named), dtype, bool(ends), **options)
-    return _run(door, config, named, name)
+    return _run(door, config, named, name, out)
 
 
 @overload
 def block_sparse_attention(
-    q: T, k: T, v: T, counts: T, indices: T, *, cu_seqlens: Ends[T] = None, return_lse: Literal[False] = False,
+    q: T, k: T, v: T, counts: T, indices: T, *, cu_seqlens: Ends[T] = None, out: Optional[T] = None, return_lse: Literal[False] = False,
     **options: Unpack[_Computation],
 ) -> T: ...  # fmt: skip
 @overload
 def block_sparse_attention(
-    q: T, k: T, v: T, counts: T, indices: T, *, cu_seqlens: Ends[T] = None, return_lse: Literal[True],
+    q: T, k: T, v: T, counts: T, indices: T, *, cu_seqlens: Ends[T] = None, out: Optional[T] = None, return_lse: Literal[True],
     **options: Unpack[_Computation],
 ) -> Tuple[T, T]: ...  # fmt: skip
 @overload
 def block_sparse_attention(
-    q: T, k: T, v: T, counts: T, indices: T, *, cu_seqlens: Ends[T] = None, return_lse: bool = False,
+    q: T, k: T, v: T, counts: T, indices: T, *, cu_seqlens: Ends[T] = None, out: Optional[T] = None, return_lse: bool = False,
     **options: Unpack[_Computation],
 ) -> Union[T, Tuple[T, T]]: ...  # fmt: skip
 def block_sparse_attention(
@@ -151,6 +160,8 @@ def block_sparse_attention(
     causal: Any = True,
     scale: Any = None,
     cu_seqlens: Any = None,
+    layout: Any = "bhsd",
+    out: Any = None,
     return_lse: Any = False,
 ) -> Any:
     """Exact attention over key blocks that the caller selected (A1 to A4).
@@ -159,22 +170,29 @@ def block_sparse_attention(
     [B, H, R, J] are laid out as `attention` returns them, H being Hq or Hkv. Nothing is pooled: a block may have any size
     that the target takes. Returns o, with return_lse (o, lse).
     """
-    if compiling():
-        by_operator = operators["block_sparse_attention"]
-        return by_operator(q, k, v, counts, indices, cu_seqlens, return_lse, block=block, causal=causal, scale=scale)
-    ends = ends_of(cu_seqlens)
-    tensors = (q, k, v, counts, indices, *ends)
     computation = (_frozen(block), causal, scale, return_lse)
+    if layout != "bhsd" or out is not None:
+        return _layout.placed(_block_sparse_attention, (q, k, v, counts, indices), cu_seqlens, layout, out, computation)
+    return _block_sparse_attention((q, k, v, counts, indices), cu_seqlens, None, computation)
+
+
+def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: Any) -> Any:
+    options = dict(zip(_COMPUTATION, computation))
+    if compiling():
+        return_lse = options.pop("return_lse")
+        return _layout.into(out, operators["block_sparse_attention"](*given, cu_seqlens, return_lse, **options))
+    ends = ends_of(cu_seqlens)
+    tensors = (*given, *ends)
     name = _plan.key("block_sparse_attention", tensors, computation)
     if (planned := _plan.known(name)) is not None:
-        return planned(tensors)
+        return planned(tensors) if out is None else _layout.into(out, planned(tensors, check_out(given[0], given[2], out)))
+    q, k, v, counts, indices = given
     named = {"q": q, "k": k, "v": v}
     door, dtype = check_tensors(named)
     selection = check_selection(door, q, k, counts, indices)
     ends_named = check_ends(door, q, ends)
-    options: Dict[str, Any] = dict(zip(_COMPUTATION, computation))
     config = _config.make(*shape(named), dtype, bool(ends), selections=counts.shape[1], **options)
-    return _run(door, config, {**named, **selection, **ends_named}, name)
+    return _run(door, config, {**named, **selection, **ends_named}, name, out)
 
 
 _CHOOSING = ("p", "top_k", "pooling", "agg", "share", "alpha", "sink", "local", "min_blocks", "max_blocks", "dense_below")
@@ -186,9 +204,11 @@ def _frozen(x: Any) -> Any:
     return tuple(x) if type(x) is list else x
 
 
-def _run(door: Any, config: _config.Config, tensors: Dict[str, Any], name: Optional[Hashable]) -> Any:
+def _run(door: Any, config: _config.Config, tensors: Dict[str, Any], name: Optional[Hashable], out: Any) -> Any:
+    if out is not None:
+        check_out(tensors["q"], tensors["v"], out)
     names = ["o"] + ["lse"] * config.return_lse + ["counts", "indices"] * config.return_selection
     if door is _cuda:
-        return _plan.remember(name, _cuda.Planned(config, tensors, names))(tuple(tensors.values()))
+        return _layout.into(out, _plan.remember(name, _cuda.Planned(config, tensors, names))(tuple(tensors.values()), out))
     results = door.run(config, tensors)
-    return results["o"] if len(names) == 1 else tuple(results[name] for name in names)
+    return _layout.into(out, results["o"] if len(names) == 1 else tuple(results[name] for name in names))

@@ -72,6 +72,28 @@ def check_tensors(tensors: Mapping[str, Any]) -> Tuple[Any, str]:
     return door, str(kind)
 
 
+def check_out(q: Any, v: Any, out: Any) -> Any:
+    """Memory for o, of inputs that are right. -> out"""
+    door = door_of("q", q)
+    if (door_of("out", out) is _numpy) != (door is _numpy):
+        raise unexpected("out", f"a {type(q).__name__}, as q is", type(out).__name__)
+    wanted = (*q.shape[:3], v.shape[3])
+    if tuple(out.shape) != wanted:
+        raise unexpected("out", f"the sizes of o as [B, H, L, D], {list(wanted)}", list(out.shape), Status.BAD_SHAPE)
+    door.expect({"q": q, "out": out})
+    if out.dtype != q.dtype:
+        raise unexpected("out", f"q's type {q.dtype}", out.dtype, Status.BAD_SHAPE)
+    if door is _numpy and not out.flags.writeable:
+        raise unexpected("out", "an array that may be written", "a read-only one")
+    strides = out.strides if door is _numpy else out.stride()
+    reach = 1 if door is not _numpy else out.itemsize
+    for stride, size in sorted((abs(stride), size) for stride, size in zip(strides, wanted) if size > 1):
+        if stride < reach:
+            raise unexpected("out", "memory of its own for every element", f"strides {list(strides)}", Status.OVERLAP)
+        reach += stride * (size - 1)
+    return out
+
+
 def check_selection(door: Any, q: Any, k: Any, counts: Any, indices: Any) -> Dict[str, Any]:
     """A4 as far as types and sizes tell. -> the two by name."""
     selection = {"counts": counts, "indices": indices}

@@ -36,16 +36,17 @@ class Planned:
         self._plan = program.plan([tensors[name] for name in inputs])
         self._torch = self._plan.torch
 
-    def every(self, tensors: Sequence[Any]) -> Sequence[Any]:
-        """All outputs in the program's order."""
+    def every(self, tensors: Sequence[Any], out: Any = None) -> Sequence[Any]:
+        """All outputs in the program's order; the first result is `out`, where it is given."""
         if self._torch.is_grad_enabled():
             for x in tensors:
                 if x.requires_grad:
                     _torch.expect_no_gradient(dict(zip(self._names, tensors)))
-        return self._plan(tensors if self._order is None else [tensors[n] for n in self._order])
+        return self._plan(tensors if self._order is None else [tensors[n] for n in self._order], out, self._pick[0] if self._pick else 0)
 
-    def __call__(self, tensors: Sequence[Any]) -> Any:
-        outputs, pick = self.every(tensors), self._pick
+    def __call__(self, tensors: Sequence[Any], out: Any = None) -> Any:
+        # What programs write is contiguous. Other memory is the caller's to copy to.
+        outputs, pick = self.every(tensors, out if out is not None and out.is_contiguous() else None), self._pick
         return outputs[pick[0]] if len(pick) == 1 else tuple([outputs[n] for n in pick])
 
 

@@ -53,10 +53,13 @@ class Plan:
         except IndexError:
             return _Frame(self._inputs, self._outputs)
 
-    def allocate(self) -> Tuple[List[Any], Any]:
-        """Outputs, and the workspace."""
+    def allocate(self, out: Any = None, place: int = 0) -> Tuple[List[Any], Any]:
+        """Outputs, `out` being the one at `place` where it is given, and the workspace."""
         torch, device, allocate = self.torch, self.device, _torch.allocate
-        outputs = [allocate(torch, shape, dtype, device) for shape, dtype in self._shapes]
+        if out is None:
+            outputs = [allocate(torch, shape, dtype, device) for shape, dtype in self._shapes]
+        else:
+            outputs = [out if n == place else allocate(torch, shape, dtype, device) for n, (shape, dtype) in enumerate(self._shapes)]
         return outputs, allocate(torch, (self.workspace_bytes,), torch.uint8, device)
 
     def fill(self, frame: _Frame, tensors: Sequence[Any], outputs: Sequence[Any]) -> None:
@@ -78,10 +81,10 @@ class Plan:
         if status:
             check(status)
 
-    def __call__(self, tensors: Sequence[Any]) -> List[Any]:
-        """Launches on the current stream into new outputs."""
+    def __call__(self, tensors: Sequence[Any], out: Any = None, place: int = 0) -> List[Any]:
+        """Launches on the current stream into new outputs, and `out` where it is given."""
         frame = self.frame()
-        outputs, workspace = self.allocate()
+        outputs, workspace = self.allocate(out, place)
         self.fill(frame, tensors, outputs)
         self.launch(frame, workspace, _torch.stream_of(self.torch, self.device))
         self._frames.append(frame)

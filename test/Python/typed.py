@@ -25,6 +25,7 @@ o, lse = unisparse.attention(a, a, a, return_lse=True)
 o, counts, indices = unisparse.attention(a, a, a, return_selection=True)
 o = unisparse.block_sparse_attention(a, a, a, a, a, block=(64, 64))
 o, lse = unisparse.block_sparse_attention(a, a, a, a, a, return_lse=True)
+o = unisparse.attention(a, a, a, layout="bshd", out=a)
 o = unisparse.sdpa(a, a, a, is_causal=True, top_k=3)
 status: int = unisparse.Error("").status
 """
@@ -32,6 +33,7 @@ MISUSE = {
     "unisparse.attention(a, a, a, top_k='3')": "top_k",
     "unisparse.attention(a, a, a, blocks=(1, 1))": "blocks",
     "unisparse.block_sparse_attention(a, a, a, a)": "block_sparse_attention",
+    "unisparse.attention(a, a, a, layout='sbhd')": "layout",
     "x: int = unisparse.sdpa(a, a, a)": "int",
 }
 

@@ -57,6 +57,24 @@ class WithTorch(unittest.TestCase):
         self.refused("[I8] to end with the length 70, got 69", Status.BAD_SHAPE, unisparse.attention, q, k, v,
                      cu_seqlens=torch.tensor([0, 69], dtype=torch.int32))  # fmt: skip
 
+    def test_layout(self):
+        """Views and memory of torch's; under torch.compile too."""
+        q, k, v = qkv()
+        wanted = unisparse.attention(q, k, v, p=0.5)
+        turned = [x.transpose(1, 2).contiguous() for x in (q, k, v)]
+        self.assertTrue(torch.equal(unisparse.attention(*turned, p=0.5, layout="bshd"), wanted.transpose(1, 2)))
+        out = torch.full((1, 70, 4, 8), torch.nan)
+        self.assertIs(unisparse.attention(*turned, p=0.5, layout="bshd", out=out), out)
+        self.assertTrue(torch.equal(out, wanted.transpose(1, 2)))
+        compiled = torch.compile(lambda q, k, v, out: unisparse.attention(q, k, v, p=0.5, layout="bshd", out=out) + 1, backend="aot_eager", fullgraph=True)
+        again = torch.zeros_like(out)
+        self.assertTrue(torch.equal(compiled(*turned, again), wanted.transpose(1, 2) + 1))
+        self.assertTrue(torch.equal(again, out))
+        self.refused("out: expected a tensor on cpu, got one on meta", Status.WRONG_DEVICE, unisparse.attention, q, k, v, out=wanted.to("meta"))
+        self.refused("out: expected a Tensor, as q is, got ndarray", Status.BAD_ARGUMENT, unisparse.attention, q, k, v, out=wanted.numpy())
+        self.refused("out: expected a tensor without gradient", Status.BAD_ARGUMENT, unisparse.attention, q, k, v,
+                     out=torch.zeros_like(wanted).requires_grad_())  # fmt: skip
+
     def test_odd_states(self):
         q, k, v = qkv()
         negative = torch.complex(torch.zeros_like(v), v).conj().imag
@@ -190,6 +208,19 @@ class WithTorch(unittest.TestCase):
             self.assertEqual(len([line for line in log if line.startswith("prepare")]), 3)
             self.assertEqual([line for line in log if line.startswith("stream")], ["stream 0x5"] * 2)
             self.assertIn(f"output {hex(o.data_ptr())} 2 [1/2240 4/560 70/8 8/1]", log)
+            # Contiguous memory of the caller's is written by the program, other by a copy.
+            out = torch.empty(o.shape, dtype=o.dtype)
+            turned = torch.empty(1, 70, 4, 8, dtype=o.dtype)
+            before = len(log)
+            for _ in range(2):
+                self.assertIs(unisparse.attention(q, k, v, out=out), out)
+                again = unisparse.attention(*(x.transpose(1, 2) for x in (q, k, v)), layout="bshd", out=turned)
+                self.assertIs(again, turned)
+            log = (TMP / "stub.log").read_text().splitlines()[before:]
+            self.assertEqual([line for line in log if line.startswith("prepare")], [])  # The views have the strides of before.
+            self.assertEqual(len([line for line in log if line.startswith(f"output {hex(out.data_ptr())} ")]), 2)
+            self.assertEqual([line for line in log if line.startswith(f"output {hex(turned.data_ptr())} ")], [])
+            self.refused("out: expected q's type torch.bfloat16, got torch.float32", Status.BAD_SHAPE, unisparse.attention, q, k, v, out=out.float())
             # What is like it in sizes and no more has a plan of its own, or is refused.
             self.assertIsNone(_plan.known(_plan.key("attention", (q.transpose(1, 2).contiguous().transpose(1, 2), k, v), ())))
             negative = torch.complex(torch.zeros_like(v.float()), v.float()).conj().imag

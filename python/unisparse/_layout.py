@@ -1,0 +1,51 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Tensors as callers keep them: [B, L, H, D], [tokens, H, D], outputs of their own. Below, all are [B, H, L, D]: views."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Tuple
+
+from . import _config, _numpy
+from ._checks import door_of
+from ._errors import Status, unexpected
+
+
+def _swapped(x: Any) -> Any:
+    return x.swapaxes(1, 2) if _numpy.is_array(x) else x.transpose(1, 2)
+
+
+def _viewed(name: str, x: Any, flat: bool) -> Any:
+    door_of(name, x)
+    if len(x.shape) != (3 if flat else 4):
+        wanted = "3 dimensions, as q, [tokens, heads, head_dim]" if flat else "4 dimensions, [batch, length, heads, head_dim]"
+        raise unexpected(name, wanted, f"{len(x.shape)}: {list(x.shape)}", Status.BAD_SHAPE)
+    return _swapped(x[None] if flat else x)
+
+
+def placed(attend: Callable[..., Any], given: Tuple[Any, ...], cu_seqlens: Any, layout: Any, out: Any, *options: Any) -> Any:
+    """`attend` on what is given, q, k and v first, in a layout, into `out` where there is one."""
+    if _config.choice("layout", layout, ("bhsd", "bshd")) == "bhsd":
+        return attend(given, cu_seqlens, out, *options)
+    flat = cu_seqlens is not None and len(getattr(given[0], "shape", ())) == 3
+    views = tuple(_viewed(name, x, flat) for name, x in zip("qkv", given))
+    result = attend((*views, *given[3:]), cu_seqlens, None if out is None else _viewed("out", out, flat), *options)
+    o, more = (result[0], result[1:]) if isinstance(result, tuple) else (result, ())
+    if out is not None:
+        o = out
+    else:
+        o = _swapped(o)[0] if flat else _swapped(o)
+    return (o, *more) if more else o
+
+
+def into(out: Any, result: Any) -> Any:
+    """Puts o, alone or the first of a tuple, where the caller wants it, if it is not there."""
+    o, more = (result[0], result[1:]) if isinstance(result, tuple) else (result, ())
+    if out is None or o is out:
+        return result
+    if _numpy.is_array(out):
+        out[...] = o
+    else:
+        out.copy_(o)
+    return (out, *more) if more else out
