@@ -39,7 +39,7 @@ def configuration(entry: Any) -> _config.Config:
     packed = _config.flag("packed", entry.pop("packed", False))
     selections = entry.pop("selection_heads", None)
     function: Any = attention if selections is None else block_sparse_attention
-    options = {name: value for name, value in function.__kwdefaults__.items() if name != "cu_seqlens"}
+    options = {name: value for name, value in function.__kwdefaults__.items() if name not in ("cu_seqlens", "layout", "out")}
     for name in entry:
         if name not in options:
             raise unexpected(name, f"an option of {function.__name__}: {', '.join(options)}", "none")
