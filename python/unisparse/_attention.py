@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Literal, Optional, Sequence, Tuple, TypedDict, TypeVar, Union, overload
 
 from . import _config, _cuda, _layout, _plan
-from ._checks import check_ends, check_out, check_selection, check_tensors, ends_of, shape
+from ._checks import check_ends, check_lengths, check_out, check_selection, check_tensors, ends_of, shape
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -205,6 +205,7 @@ def _frozen(x: Any) -> Any:
 
 
 def _run(door: Any, config: _config.Config, tensors: Dict[str, Any], name: Optional[Hashable], out: Any) -> Any:
+    check_lengths(config, tensors)
     if out is not None:
         check_out(tensors["q"], tensors["v"], out)
     names = ["o"] + ["lse"] * config.return_lse + ["counts", "indices"] * config.return_selection

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, Tuple
 
 from . import _cpu, _cuda, _numpy, _torch
+from ._config import Config
 from ._errors import Status, unexpected
 
 
@@ -108,6 +109,20 @@ def check_selection(door: Any, q: Any, k: Any, counts: Any, indices: Any) -> Dic
         wanted = f"[A4] sizes that start with those of counts, {list(counts.shape)}"
         raise unexpected("indices", wanted, list(indices.shape), Status.BAD_SHAPE)
     return selection
+
+
+def check_lengths(config: Config, named: Mapping[str, Any]) -> None:
+    """I7 and A4 where lengths tell; those of packed sequences are values."""
+    q, k = named["q"], named["k"]
+    if config.causal and not config.packed and q.shape[2] > k.shape[2]:
+        raise unexpected("q", f"[I7] no more queries than the {k.shape[2]} keys under causal", q.shape[2], Status.BAD_SHAPE)
+    if "counts" in named:
+        batch, _, rows = named["counts"].shape
+        if batch != q.shape[0]:
+            raise unexpected("counts", f"[A4] q's batch of {q.shape[0]}", batch, Status.BAD_SHAPE)
+        if not config.packed and rows != -(-q.shape[2] // config.block[0]):
+            wanted = f"[A4] {-(-q.shape[2] // config.block[0])} rows, of {q.shape[2]} queries in blocks of {config.block[0]}"
+            raise unexpected("counts", wanted, rows, Status.BAD_SHAPE)
 
 
 def ends_of(cu_seqlens: Any) -> Tuple[Any, ...]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Any, Mapping
 
 
 class Status(enum.IntEnum):
@@ -41,3 +41,9 @@ class Error(Exception):
 def unexpected(argument: str, expected: str, got: Any, status: Status = Status.BAD_ARGUMENT) -> Error:
     """The error of an argument that is not what it has to be."""
     return Error(f"{argument}: expected {expected}, got {got}", status)
+
+
+def renamed(error: Error, names: Mapping[str, str]) -> Error:
+    """The same of an argument that the caller knows by another name."""
+    name, colon, rest = str(error).partition(":")
+    return Error(names[name] + colon + rest, error.status) if name in names else error

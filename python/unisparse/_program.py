@@ -38,6 +38,8 @@ class Program:
     """
 
     def __init__(self, path: Union[str, os.PathLike[str]]) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise unexpected("path", "the path of an artifact", type(path).__name__)
         self.path = os.fspath(path)
         self._file = _identity(self.path)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence, TypeVar, TypedDict, U
 
 from . import _config
 from ._attention import attention
-from ._errors import Status, unexpected
+from ._checks import door_of
+from ._errors import Error, Status, renamed, unexpected
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -65,13 +66,20 @@ def sdpa(
         if name not in Selecting.__annotations__:
             raise unexpected(name, f"an option among {', '.join(Selecting.__annotations__)}", "none of them")
     for name, x in (("query", q), ("key", k), ("value", v)):
-        if len(getattr(x, "shape", ())) != 4:
-            raise unexpected(name, "4 dimensions: [batch, heads, length, head_dim]", list(getattr(x, "shape", ())), Status.BAD_SHAPE)
+        door_of(name, x)
+        if len(x.shape) != 4:
+            raise unexpected(name, "4 dimensions: [batch, heads, length, head_dim]", list(x.shape), Status.BAD_SHAPE)
     if not grouped and q.shape[1] != k.shape[1]:
         raise unexpected("key", f"query's {q.shape[1]} heads, or enable_gqa=True", k.shape[1], Status.BAD_SHAPE)
     if causal:
         if q.shape[2] > k.shape[2]:
             raise unexpected("query", f"no more queries than the {k.shape[2]} keys under is_causal", q.shape[2], Status.BAD_SHAPE)
         k, v = k[:, :, : q.shape[2]], v[:, :, : q.shape[2]]
-    result: T = attention(q, k, v, causal=causal, scale=scale, **options)
+    try:
+        result: T = attention(q, k, v, causal=causal, scale=scale, **options)
+    except Error as error:
+        raise renamed(error, _NAMES) from None
     return result
+
+
+_NAMES = {"q": "query", "k": "key", "v": "value"}

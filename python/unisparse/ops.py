@@ -16,7 +16,7 @@ from . import _attention as functions
 from ._attention import attention, block_sparse_attention
 from ._checks import ends_of
 from ._config import Rule
-from ._errors import Error, unexpected
+from ._errors import Error, Status, unexpected
 from ._torch import expect_no_gradient
 
 try:
@@ -102,7 +102,11 @@ def _nothing(q: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return q.new_empty((0,), dtype=dtype)
 
 
-def _outputs(q: torch.Tensor, v: torch.Tensor, return_lse: bool) -> List[torch.Tensor]:
+def _outputs(q: torch.Tensor, v: torch.Tensor, return_lse: bool, **others: Ends) -> List[torch.Tensor]:
+    """Of a fake call; torch takes it, too, for one tensor on the meta device among others that have memory."""
+    for name, x in {**others, "v": v}.items():
+        if x is not None and x.device != q.device:
+            raise unexpected(name, f"a tensor on {q.device}, as q", f"one on {x.device}", Status.WRONG_DEVICE)
     o = q.new_empty((*q.shape[:3], v.shape[3]))
     return [o, q.new_empty(q.shape[:3], dtype=torch.float32) if return_lse else _nothing(q, torch.float32)]
 
@@ -124,7 +128,7 @@ def _attention_fake(
     **options: Any,
 ) -> Tuple[torch.Tensor, ...]:
     _pair(cu_seqlens_q, cu_seqlens_k)
-    outputs = _outputs(q, v, return_lse)
+    outputs = _outputs(q, v, return_lse, k=k, cu_seqlens_q=cu_seqlens_q, cu_seqlens_k=cu_seqlens_k)
     if not return_selection:
         return (*outputs, _nothing(q, torch.int32), _nothing(q, torch.int32))
     heads, kv_heads = q.shape[1], k.shape[1]
@@ -139,7 +143,8 @@ def _block_sparse_attention_fake(
     cu_seqlens_q: Ends = None, cu_seqlens_k: Ends = None, return_lse: bool = False, **options: Any,
 ) -> Tuple[torch.Tensor, ...]:  # fmt: skip
     _pair(cu_seqlens_q, cu_seqlens_k)
-    return tuple(_outputs(q, v, return_lse))
+    others = dict(k=k, counts=counts, indices=indices, cu_seqlens_q=cu_seqlens_q, cu_seqlens_k=cu_seqlens_k)
+    return tuple(_outputs(q, v, return_lse, **others))
 
 
 def _without_gradient(name: str) -> Any:

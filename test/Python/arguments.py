@@ -102,6 +102,12 @@ class Arguments(unittest.TestCase):
             ((q, k, np.concatenate([v, v])), "v: expected [I2] q's batch of 1, got 2", Status.BAD_SHAPE),
             ((q, k, v[:, :1]), "v: expected [I4] k's number of heads 2, got 1", Status.BAD_SHAPE),
             ((q, k, v[:, :, :5]), "v: expected [I4] k's length 8, got 5", Status.BAD_SHAPE),
+            (tensors(lq=9), "q: expected [I7] no more queries than the 8 keys under causal, got 9", Status.BAD_SHAPE),
+            ((q, None, v), "k: expected a torch tensor or a NumPy array, got NoneType", Status.BAD_ARGUMENT),
+            ((q, k.astype(np.int32), v), "k: expected [I1] q's type float32, got int32", Status.BAD_SHAPE),
+            (tensors(dtype=np.int64), "q: expected [I1] float32, float16 or bfloat16, got int64", Status.BAD_SHAPE),
+            (tensors(dtype=bool), "q: expected [I1] float32, float16 or bfloat16, got bool", Status.BAD_SHAPE),
+            ((np.concatenate([q, q]), k, v), "k: expected [I2] q's batch of 2, got 1", Status.BAD_SHAPE),
             (tensors(hq=3), "k: expected [I3] heads that divide the 3 of q, got 2", Status.BAD_SHAPE),
             (tensors(hkv=0), "k: expected [I3] heads that divide the 4 of q, got 0", Status.BAD_SHAPE),
             (tensors(dv=0), "v: expected a head_dim of at least 1, got 0", Status.BAD_SHAPE),
@@ -164,10 +170,19 @@ class Arguments(unittest.TestCase):
                 "counts: expected [A4] as many heads as q, 8, or as k, 2 (repeat those that are shared), got 4",
             ),
             (counts, indices[:, :2], "indices: expected [A4] sizes that start with those of counts, [1, 8, 1], got [1, 2, 1, 1]"),
+            (counts.repeat(2, 0), indices.repeat(2, 0), "counts: expected [A4] q's batch of 1, got 2"),
+            (counts.repeat(2, 2), indices.repeat(2, 2), "counts: expected [A4] 1 rows, of 8 queries in blocks of 128, got 2"),
+            (None, indices, "counts: expected a NumPy array, as q is, got NoneType"),
             (counts, indices.tolist(), "indices: expected a NumPy array, as q is, got list"),
         ):
             with self.subTest(message):
                 self.refused(message, unisparse.block_sparse_attention, q, k, v, c, i)
+
+    def test_programs(self):
+        for path in (3, None, [b"x"]):
+            self.refused("path: expected the path of an artifact, got", unisparse.Program, path)
+        self.refused("inputs: expected at least one tensor, got 0", unisparse.Program("none.usp"))
+        self.refused("input 0: expected a torch tensor, as input 0 is, got str", unisparse.Program("none.usp"), "q")
 
     def test_torch_is_not_imported(self):
         self.assertNotIn("torch", sys.modules)

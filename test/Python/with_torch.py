@@ -175,6 +175,10 @@ class WithTorch(unittest.TestCase):
         no_backward = "q: expected a tensor without gradient, or torch.no_grad(): there is no backward pass, got requires_grad=True"
         self.refused(no_backward, Status.BAD_ARGUMENT, OPS.attention, wanting, k, v)
         counts = torch.zeros(1, 4, 1, dtype=torch.int32)
+        # torch would ask the fake, whose results hold nothing.
+        self.refused("k: expected a tensor on cpu, as q, got one on meta", Status.WRONG_DEVICE, OPS.attention, q, k.to("meta"), v)
+        self.refused("indices: expected a tensor on cpu, as q, got one on meta", Status.WRONG_DEVICE, OPS.block_sparse_attention, q, k, v,
+                     counts, counts[..., None].to("meta"))  # fmt: skip
         self.refused(no_backward, Status.BAD_ARGUMENT, OPS.block_sparse_attention, wanting, k, v, counts, counts[..., None])
         with torch.no_grad():
             self.assertTrue(torch.equal(OPS.attention(wanting, k, v)[0], unisparse.attention(q, k, v)))
