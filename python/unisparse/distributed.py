@@ -1,0 +1,267 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Attention of a sequence that several ranks hold parts of, over torch.distributed.
+
+    o = unisparse.distributed.attention(q, k, v, group=group, p=0.9)
+
+Every rank has its part of the tokens, q, k, v [B, H, L of the part, D], and gets its part of o.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from . import _attention, _config, _layout
+from ._checks import check_ends, check_out, check_tensors, ends_of, shape
+from ._errors import Error, Status, unexpected
+from ._shares import Choice, Heads, Piece, Segment, choose, head_shares, row_shares, segments
+
+try:
+    import torch
+
+    from ._ranks import Ranks
+except ImportError as error:
+    raise Error(f"unisparse.distributed: expected torch with torch.distributed, got {error}") from None
+
+_chosen: Optional[Choice] = None
+
+
+def chosen() -> Optional[Choice]:
+    """Mode and reason of this process's last call with mode="auto"."""
+    return _chosen
+
+
+def attention(
+    q: Any, k: Any, v: Any, *, group: Any = None, mode: str = "auto", parts: str = "contiguous", cu_seqlens: Any = None,
+    layout: str = "bhsd", out: Any = None, return_lse: bool = False, **options: Any,
+) -> Any:  # fmt: skip
+    """`unisparse.attention` of the whole sequence. A collective call: each rank of the group makes it, with the same options.
+
+    group    a process group or a DeviceMesh of one dimension; else all ranks
+    mode     "heads": all tokens of some heads come to each rank, and go back; the bits are those of one device
+             "rows": each rank has all keys and computes some rows of blocks, shared out by how many blocks they may see
+             "auto": one of them; `chosen` says which, and why
+    parts    "contiguous": rank after rank; "zigzag": of 2n chunks, rank r has chunks r and 2n - 1 - r
+    cu_seqlens    ends of packed sequences in the whole, the same on every rank
+
+    Parts may have any lengths, none too; those of a zigzag part's chunks differ by one at most, the first being longer.
+    Returns o of the part; with return_lse (o, lse). What fails on one rank is the error of all, which names it.
+    """
+    given: Dict[str, Any] = dict(return_lse=return_lse, layout=layout)
+    if layout != "bhsd":
+        return _layout.placed(_of_part, (q, k, v), cu_seqlens, layout, out, group, mode, parts, given, options)
+    return _of_part((q, k, v), cu_seqlens, out, group, mode, parts, given, options)
+
+
+def _of_part(tensors: Any, cu_seqlens: Any, out: Any, group: Any, mode: Any, parts: Any, given: Dict[str, Any], options: Dict[str, Any]) -> Any:
+    ranks = Ranks(group, tensors[0].device if isinstance(tensors[0], torch.Tensor) else torch.device("cpu"))
+    call: Optional[_Call] = None
+    try:
+        q, k, v = tensors
+        call = _Call(q, k, v, cu_seqlens, out, mode, parts, given["return_lse"], options)
+        said = call.summary()
+    except Error as error:
+        said = {"error": str(error), "status": int(error.status)}
+    heard = ranks.agree(said, "call attention")
+    assert call is not None  # Or its error was raised.
+    call.meet(ranks, heard)
+    results = call.by_heads() if call.mode == "heads" else call.by_rows()
+    return _layout.into(out, results)
+
+
+class _Call:
+    """One rank's side of a call."""
+
+    def __init__(
+        self, q: Any, k: Any, v: Any, cu_seqlens: Any, out: Any, mode: Any, parts: Any, return_lse: Any, options: Dict[str, Any]
+    ) -> None:
+        self.mode = _config.choice("mode", mode, ("heads", "rows", "auto"))
+        self.parts = _config.choice("parts", parts, ("contiguous", "zigzag"))
+        self.tensors = {"q": q, "k": k, "v": v}
+        door, self.dtype = check_tensors(self.tensors)
+        if not isinstance(q, torch.Tensor):
+            raise unexpected("q", "a torch tensor", type(q).__name__)
+        ends = check_ends(door, q, ends_of(cu_seqlens))
+        self.ends = tuple(ends.values())
+        known = {name: x.default for name, x in inspect.signature(_attention.attention).parameters.items() if name in _OPTIONS}
+        for name in options:
+            if name not in known:
+                raise unexpected(name, f"an option among {', '.join(known)}", "none of them")
+        self.options = {**known, **options}
+        heads = shape(self.tensors)
+        self.config = _config.make(*heads, self.dtype, bool(ends), return_lse=return_lse, **self.options)
+        if out is not None:
+            check_out(q, v, out)
+        if self.ends and q.shape[0] != 1:
+            raise unexpected("q", "[I8] batch 1 beside cu_seqlens", q.shape[0], Status.BAD_SHAPE)
+
+    def summary(self) -> Dict[str, Any]:
+        q, k = self.tensors["q"], self.tensors["k"]
+        same = [q.shape[0], *shape(self.tensors), self.dtype, q.device.type, self.mode, self.parts, self.config.digest()]
+        return dict(same=[*same, _digest([x.tolist() for x in self.ends])], queries=q.shape[2], keys=k.shape[2])
+
+    def meet(self, ranks: Ranks, heard: List[Dict[str, Any]]) -> None:
+        """What all said is one thing, and fits together."""
+        self.ranks = ranks
+        for name, one in zip(ranks.names, heard):
+            for what, mine, first in zip(_SAME, one["same"], heard[0]["same"]):
+                if mine != first:
+                    raise Error(f"{name}: expected {what} as on {ranks.names[0]}, {first}, got {mine}", Status.BAD_SHAPE)
+        self.queries, self.keys = ([one[what] for one in heard] for what in ("queries", "keys"))
+        self.query_segments, self.key_segments = (segments(x, self.parts) for x in (self.queries, self.keys))
+        lq, lk = sum(self.queries), sum(self.keys)
+        self.sequences = [(0, lq, 0, lk)]
+        if self.ends:
+            ends = [x.tolist() for x in self.ends]
+            for name, one, length in (("cu_seqlens_q", ends[0], lq), ("cu_seqlens_k", ends[1], lk)):
+                if not one or one[0] != 0 or one[-1] != length or any(x > y for x, y in zip(one, one[1:])):
+                    raise unexpected(name, f"[I8] never decreasing entries from 0 to the whole length {length}", one[:8], Status.BAD_SHAPE)
+            if len(ends[0]) != len(ends[1]):
+                raise unexpected("cu_seqlens_k", f"[I8] as many entries as cu_seqlens_q, {len(ends[0])}", len(ends[1]), Status.BAD_SHAPE)
+            self.sequences = list(zip(ends[0], ends[0][1:], ends[1], ends[1][1:]))
+        for query, query_end, key, key_end in self.sequences:
+            if self.config.causal and query_end - query > key_end - key:
+                wanted = f"[I7] no more queries than the {key_end - key} keys under causal"
+                raise unexpected("q", wanted, query_end - query, Status.BAD_SHAPE)
+        if self.mode == "auto":
+            global _chosen
+            _chosen = choose(self.config.heads, self.config.kv_heads, self.unit(), ranks.size, (lq, lk))
+            self.mode = _chosen.mode
+
+    def unit(self) -> int:
+        """So many query heads choose together (P4, S6)."""
+        rule = self.config.rule
+        assert rule is not None
+        return max(rule.pooling[2], self.config.heads // self.config.kv_heads if rule.share == "group" else 1)
+
+    def computed(self, compute: Callable[[], Any]) -> Any:
+        """The results of `compute`, when every rank has some."""
+        said: Dict[str, Any] = {}
+        results = None
+        try:
+            results = compute()
+        except Error as error:
+            said = {"error": str(error), "status": int(error.status)}
+        except Exception as error:  # Whatever it is, the others wait.
+            said = {"error": f"expected to attend, got {type(error).__name__}: {' '.join(str(error).split())}"[:2000]}
+        self.ranks.agree(said, "attend")
+        return results
+
+    # By heads: all tokens of some heads.
+
+    def by_heads(self) -> Any:
+        ranks, config = self.ranks, self.config
+        shares = head_shares(config.heads, config.kv_heads, self.unit(), ranks.size)
+        mine = shares[ranks.rank]
+        q, k, v = self.tensors.values()
+        sent = [[q[:, s.query : s.query_end], k[:, s.key : s.key_end], v[:, s.key : s.key_end]] for s in shares]
+        shapes = [
+            [(q.shape[0], n, length, x.shape[3]) for x, n, length in ((q, mine.queries, lq), (k, mine.keys, lk), (v, mine.keys, lk))]
+            for lq, lk in zip(self.queries, self.keys)
+        ]
+        came = ranks.exchange(sent, shapes, q.dtype, "send heads")
+
+        def compute() -> Tuple[Any, ...]:
+            if not mine.queries:
+                return q.new_empty((q.shape[0], 0, sum(self.queries), v.shape[3])), q.new_empty((q.shape[0], 0, sum(self.queries)), dtype=torch.float32)
+            whole = [_whole([one[n] for one in came], s) for n, s in enumerate((self.query_segments, self.key_segments, self.key_segments))]
+            options = {**self.options, "p": self.part_of_p(mine)}
+            return _results(_attention.attention(*whole, cu_seqlens=self.ends or None, return_lse=config.return_lse, **options))
+
+        results = self.computed(compute)
+        back = []
+        for n, x in enumerate(results[: 1 + config.return_lse]):
+            sent = [[x[:, :, s.begin : s.end] for s in _of(self.query_segments, rank)] for rank in range(ranks.size)]
+            own = _of(self.query_segments, ranks.rank)
+            shapes = [[(x.shape[0], share.queries, s.end - s.begin, *x.shape[3:]) for s in own] for share in shares]
+            back.append(torch.cat([torch.cat(one, 2) for one in ranks.exchange(sent, shapes, x.dtype, "send results")], 1))
+        return tuple(back) if config.return_lse else back[0]
+
+    def part_of_p(self, mine: Heads) -> Any:
+        rule = self.config.rule
+        assert rule is not None
+        if len(rule.p) == 1:
+            return rule.p[0]
+        return rule.p[mine.key : mine.key_end] if rule.share == "group" else rule.p[mine.query : mine.query_end]
+
+    # By rows: all keys, some rows of blocks.
+
+    def by_rows(self) -> Any:
+        ranks, config, rule = self.ranks, self.config, self.config.rule
+        assert rule is not None
+        shares = row_shares(self.sequences, config.block, rule.pooling[1], config.causal, ranks.size)
+        q, k, v = self.tensors.values()
+        # What every rank has of what every rank computes.
+        crossing = [[_crossing(pieces, _of(self.query_segments, rank)) for rank in range(ranks.size)] for pieces in shares]
+        sent = [[q[:, :, place : place + n] for _, place, n in crossing[rank][ranks.rank]] for rank in range(ranks.size)]
+        shapes = [[(*q.shape[:2], n, q.shape[3]) for _, _, n in crossing[ranks.rank][rank]] for rank in range(ranks.size)]
+        rows = ranks.exchange(sent, shapes, q.dtype, "send queries")
+        k, v = (_whole(ranks.gather(x, self.keys, "send keys and values"), self.key_segments) for x in (k, v))
+        pieces = shares[ranks.rank]
+
+        def compute() -> List[Tuple[Any, ...]]:
+            return [self.attend_piece(n, piece, rows, crossing[ranks.rank], k, v) for n, piece in enumerate(pieces)]
+
+        results = self.computed(compute)
+        back = []
+        for which in range(1 + config.return_lse):
+            kind, width = (q.dtype, (v.shape[3],)) if which == 0 else (torch.float32, ())
+            sent = [[results[at[0]][which][:, :, at[1] : at[1] + n] for at, _, n in crossing[ranks.rank][rank]] for rank in range(ranks.size)]
+            shapes = [[(*q.shape[:2], n, *width) for _, _, n in crossing[rank][ranks.rank]] for rank in range(ranks.size)]
+            came = ranks.exchange(sent, shapes, kind, "send results")
+            whole = q.new_empty((*q.shape[:3], *width), dtype=kind)
+            for rank, tensors in enumerate(came):
+                for x, (_, place, n) in zip(tensors, crossing[rank][ranks.rank]):
+                    whole[:, :, place : place + n] = x
+            back.append(whole)
+        return tuple(back) if config.return_lse else back[0]
+
+    def attend_piece(self, n: int, piece: Piece, rows: List[List[Any]], crossing: List[List[_Crossing]], k: Any, v: Any) -> Tuple[Any, ...]:
+        q = self.tensors["q"]
+        length = piece.query_end - piece.query
+        mine = q.new_zeros((*q.shape[:2], length + piece.spare, q.shape[3]))
+        for tensors, places in zip(rows, crossing):
+            for x, ((at, begin), _, size) in zip(tensors, places):
+                if at == n:
+                    mine[:, :, begin : begin + size] = x
+        # Whether the sequence is short, the whole of it says.
+        below = 0 if piece.keys > self.options["dense_below"] else piece.keys
+        options = {**self.options, "dense_below": below, "return_lse": self.config.return_lse}
+        found = _results(_attention.attention(mine, k[:, :, piece.key : piece.key_end], v[:, :, piece.key : piece.key_end], **options))
+        return tuple(x[:, :, :length] for x in found)
+
+
+_OPTIONS = ("p", "top_k", "block", "pooling", "agg", "share", "causal", "scale", "alpha", "sink", "local", "min_blocks", "max_blocks", "dense_below")
+_SAME = ("a batch", "query heads", "KV heads", "head_dim", "value_dim", "the type", "the kind of device", "mode", "parts", "options", "cu_seqlens")
+_Crossing = Tuple[Tuple[int, int], int, int]
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+
+
+def _results(found: Any) -> Tuple[Any, ...]:
+    return found if isinstance(found, tuple) else (found,)
+
+
+def _of(whole: List[Segment], rank: int) -> List[Segment]:
+    return sorted((s for s in whole if s.rank == rank), key=lambda s: s.place)
+
+
+def _whole(parts: List[Any], order: List[Segment]) -> Any:
+    """[B, H, L, D] of all ranks' parts."""
+    return torch.cat([parts[s.rank][:, :, s.place : s.place + s.end - s.begin] for s in order], 2)
+
+
+def _crossing(pieces: List[Piece], own: List[Segment]) -> List[_Crossing]:
+    """((piece, its row), the part's row, how many) of all rows that are in a piece and in a part."""
+    result = []
+    for n, piece in enumerate(pieces):
+        for s in own:
+            begin, end = max(piece.query, s.begin), min(piece.query_end, s.end)
+            if begin < end:
+                result.append(((n, begin - piece.query), s.place + begin - s.begin, end - begin))
+    return result

@@ -1,0 +1,200 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# REQUIRES: torch
+# RUN: rm -rf %t && env UNISPARSE_RUN=%unisparse_run %python %s %t
+"""Attention of a sequence in parts, by gloo in 2 and 4 processes: what one device gives, bit by bit by heads, and one
+error for all where a rank fails."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import unittest
+
+sys.dont_write_bytecode = True
+HERE = pathlib.Path(__file__).resolve().parent  # Out of the path: a test there is called cuda, as a module that torch imports.
+sys.path[:1] = [str(HERE.parent.parent / "python")]
+
+BASE = dict(p=0.5, block=(32, 32))
+# Heads, lengths of queries and keys (by rank, and so on in turn), options.
+CASES = [
+    ("ragged", (8, 2), (40, 71), None, dict(return_lse=True)),
+    ("an empty part", (8, 2), (0, 120), None, dict(pooling=(8, 8, 2), p=[0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])),
+    ("chunk behind a prefix", (4, 4), (30, 33), (70, 50), dict(parts="zigzag", agg="sum")),
+    ("group", (8, 4), (64, 50), None, dict(share="group", p=[0.3, 0.5, 0.7, 0.9], layout="bshd", out=True)),
+    ("not causal", (4, 2), (40, 20), (90, 31), dict(causal=False, top_k=2, parts="zigzag", return_lse=True)),
+    ("packed", (4, 2), (50, 60), (60, 70), dict(cu=((0, 20, 20, 81, -1), (0, 30, 35, 96, -1)), layout="bshd", return_lse=True)),
+    ("some short", (4, 2), (96, 32), None, dict(dense_below=100, top_k=1)),
+]
+
+
+def worker(rank, size, folder):
+    import torch
+    import torch.distributed as dist
+
+    import unisparse.distributed
+
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size)
+    mesh = dist.device_mesh.init_device_mesh("cpu", (size,))
+
+    def parts_of(x, lengths, parts):
+        from unisparse._shares import segments
+
+        mine = sorted((s for s in segments(lengths, parts) if s.rank == rank), key=lambda s: s.place)
+        return torch.cat([x[:, :, s.begin : s.end] for s in mine], 2)
+
+    failures = []
+    for name, (heads, kv_heads), lq, lk, options in CASES if size > 2 else CASES[2:6]:
+        options = {**BASE, **options}
+        layout, out, parts = options.pop("layout", "bhsd"), options.pop("out", False), options.pop("parts", "contiguous")
+        lq, lk = ([x[r % len(x)] for r in range(size)] for x in (lq, lk or lq))
+        generator = torch.Generator().manual_seed(11)
+        batch = 1 if "cu" in options else 2
+        q, k, v = (torch.randn(batch, h, sum(n), d, generator=generator) for h, n, d in ((heads, lq, 16), (kv_heads, lk, 16), (kv_heads, lk, 8)))
+        if cu := options.pop("cu", None):
+            options["cu_seqlens"] = tuple(torch.tensor([*one[:-1], sum(n)], dtype=torch.int32) for one, n in zip(cu, (lq, lk)))
+        wanted = None
+        if rank == 0:
+            wanted = unisparse.attention(q, k, v, **options)
+        box = [wanted]
+        dist.broadcast_object_list(box)
+        wanted = box[0] if isinstance(box[0], tuple) else box
+        for mode in ("heads", "rows"):
+            mine = [parts_of(x, n, parts) for x, n in ((q, lq), (k, lk), (v, lk))]
+            where = None
+            if layout == "bshd":
+                mine = [x.transpose(1, 2).contiguous() for x in mine]
+                mine = [x[0] for x in mine] if cu else mine
+                where = torch.full((*mine[0].shape[:-1], 8), torch.nan) if out else None
+            group = mesh if mode == "heads" else None
+            found = unisparse.distributed.attention(*mine, group=group, mode=mode, parts=parts, layout=layout, out=where, **options)
+            found = list(found) if isinstance(found, tuple) else [found]
+            if where is not None and found[0] is not where:
+                failures.append(f"{name}, {mode}: out is not what came back")
+            if layout == "bshd":
+                found[0] = found[0].transpose(0, 1)[None] if cu else found[0].transpose(1, 2)
+            for what, x, y in zip(("o", "lse"), found, wanted):
+                y = parts_of(y, lq, parts)
+                good = torch.equal(x, y) if mode == "heads" else x.shape == y.shape and torch.allclose(x, y, atol=1e-5)
+                if not good:
+                    failures.append(f"{name}, {mode}: {what} {tuple(x.shape)} of rank {rank}, expected {tuple(y.shape)}, off by "
+                                    f"{(x - y).abs().max().item() if x.shape == y.shape and x.numel() else 0}")  # fmt: skip
+    # Wrong calls are one error on all ranks, which goes on working.
+    q = torch.randn(1, 4, 32, 16)
+    for arguments, options, message in (
+        ((q.double() if rank == 1 else q, q, q), {}, "rank 1: q: expected [I1] float32, float16 or bfloat16, got torch.float64"),
+        ((q[:, : 4 - 2 * rank], *[q[:, :2]] * 2) if rank < 2 else (q, q[:, :2], q[:, :2]), {}, "rank 1: expected query heads as on rank 0, 4, got 2"),
+        ((q, q, q), dict(p=0.5 + 0.1 * rank), "rank 1: expected options as on rank 0, "),
+        ((q, q, q), dict(mode="rings"), "rank 0: mode: expected 'heads' or 'rows' or 'auto', got 'rings'"),
+        ((q, q, q), dict(return_selection=True), "rank 0: return_selection: expected an option among p, top_k, block"),
+        ((torch.cat([q, q], 2), q, q), {}, f"q: expected [I7] no more queries than the {32 * size} keys under causal, got {64 * size}"),
+        ((q, q, q), dict(cu_seqlens=torch.tensor([0, 5], dtype=torch.int32)), "cu_seqlens_q: expected [I8] never decreasing entries from 0"),
+    ):
+        try:
+            unisparse.distributed.attention(*arguments, **options)
+            failures.append(f"{message}: no error")
+        except unisparse.Error as error:
+            if message not in str(error):
+                failures.append(f"{message}: got {error}")
+    try:
+        unisparse.distributed.attention(*[q.to("meta")] * 3)
+        failures.append("meta: no error")
+    except unisparse.Error as error:
+        if "q: expected a tensor on a device of the group's backends, " not in str(error):
+            failures.append(f"meta: got {error}")
+    # What fails in the middle fails everywhere.
+    if rank == size - 1:
+        os.environ["UNISPARSE_RUN"] = "/none/unisparse-run"
+    try:
+        unisparse.distributed.attention(q, q, q, **BASE)
+        failures.append("no program: no error")
+    except unisparse.Error as error:
+        if f"rank {size - 1}: /none/unisparse-run: expected a program that starts" not in str(error):
+            failures.append(f"no program: got {error}")
+    if unisparse.distributed.chosen() is None:
+        failures.append("nothing was chosen")
+    print(json.dumps(failures))
+
+
+def lost(rank, size, folder, how):
+    """The last rank does not come, or dies in the middle."""
+    import datetime
+
+    import torch
+    import torch.distributed as dist
+
+    import unisparse.distributed
+
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size, timeout=datetime.timedelta(seconds=4))
+    q = torch.randn(1, 4, 32, 16)
+    dist.barrier()
+    if rank == size - 1:
+        if how == "dies":
+            os._exit(1)
+        time.sleep(9)
+        return
+    try:
+        unisparse.distributed.attention(q, q, q, **BASE)
+        print(json.dumps("no error"))
+    except unisparse.Error as error:
+        print(json.dumps(str(error)), flush=True)
+    os._exit(0)
+
+
+class Distributed(unittest.TestCase):
+    def ranks(self, size, *what):
+        """-> what each of `size` processes printed, as JSON."""
+        folder = TMP / "-".join([str(size), *what])
+        folder.mkdir(parents=True)
+        command = [sys.executable, __file__, "--", str(size), str(folder), *what]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        running = [subprocess.Popen([*command[:3], str(rank), *command[3:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+                   for rank in range(size)]  # fmt: skip
+        results = []
+        try:
+            for process in running:
+                out, err = process.communicate(timeout=300)
+                lines = out.strip().splitlines()
+                results.append((json.loads(lines[-1]) if lines else None, err[-2000:]))
+        finally:
+            for process in running:
+                process.kill()
+        return results
+
+    def check(self, size):
+        for failures, err in self.ranks(size, "works"):
+            self.assertEqual(failures, [], err)
+
+    def test_two(self):
+        self.check(2)
+
+    def test_four(self):
+        self.check(4)
+
+    def test_lost(self):
+        for how in ("dies", "sleeps"):
+            with self.subTest(how):
+                results = self.ranks(3, how)
+                for (said, err) in results[:2]:
+                    self.assertRegex(said or err, "^rank 2: expected to call attention, got ")
+
+    def test_refused(self):
+        import torch
+
+        import unisparse.distributed
+
+        with self.assertRaisesRegex(unisparse.Error, "^group: expected torch.distributed.init_process_group to have been called, got none$"):
+            unisparse.distributed.attention(*[torch.zeros(1, 1, 1, 1)] * 3)
+
+
+if __name__ == "__main__":
+    if "--" in sys.argv:
+        _, _, rank, size, folder, what = sys.argv
+        worker(int(rank), int(size), folder) if what == "works" else lost(int(rank), int(size), folder, what)
+    else:
+        TMP = pathlib.Path(sys.argv.pop())
+        unittest.main()
