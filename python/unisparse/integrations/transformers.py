@@ -25,13 +25,14 @@ from ._common import Report, autocast, check_options
 
 try:
     import torch
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, bidirectional_mask_function, causal_mask_function
+    from transformers import AttentionInterface, AttentionMaskInterface, masking_utils
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 except ImportError as error:
-    raise Error(f"unisparse.integrations.transformers: expected Transformers 5 and torch, got {error}") from None
+    raise Error(f"unisparse.integrations.transformers: expected Transformers 4.57 or newer and torch, got {error}") from None
 
 _adapters: Dict[str, _Adapter] = {}
+_bidirectional = getattr(masking_utils, "bidirectional_mask_function", None)
 
 
 def register(
@@ -157,44 +158,38 @@ class _Adapter:
 
     def mask(
         self,
-        batch_size: int,
-        q_length: int,
+        *,
         kv_length: int,
-        q_offset: Any = 0,
         kv_offset: int = 0,
         mask_function: Any = causal_mask_function,
         attention_mask: Any = None,
         local_size: Optional[int] = None,
         allow_is_causal_skip: bool = True,
         allow_is_bidirectional_skip: bool = False,
-        **kwargs: Any,
+        **given: Any,
     ) -> Any:
-        def dense(fallback: str = self.fallback) -> Any:
-            return ALL_MASK_ATTENTION_FUNCTIONS[fallback](
-                batch_size=batch_size,
-                q_length=q_length,
-                kv_length=kv_length,
-                q_offset=q_offset,
-                kv_offset=kv_offset,
-                mask_function=mask_function,
-                attention_mask=attention_mask,
-                local_size=local_size,
-                allow_is_causal_skip=allow_is_causal_skip,
-                allow_is_bidirectional_skip=allow_is_bidirectional_skip,
-                **kwargs,
-            )
+        given.update(kv_length=kv_length, kv_offset=kv_offset, mask_function=mask_function, attention_mask=attention_mask)
+        given.update(local_size=local_size, allow_is_causal_skip=allow_is_causal_skip, allow_is_bidirectional_skip=allow_is_bidirectional_skip)
 
+        def dense() -> Any:
+            return ALL_MASK_ATTENTION_FUNCTIONS[self.fallback](**given)
+
+        # Older releases tell queries by their positions.
+        positions = given.get("cache_position")
+        q_length, q_offset = (given["q_length"], given.get("q_offset", 0)) if positions is None else (len(positions), positions[:1])
         # A mask that may be skipped is what its function's name says, and a window that no key is outside of is none.
         local = local_size is not None and kv_length >= local_size
-        causal = allow_is_causal_skip and not local and (mask_function is causal_mask_function or local_size is not None)
-        plain = causal or (allow_is_bidirectional_skip and not local and mask_function is bidirectional_mask_function)
+        # In these a static cache forbids skipping, too; in newer ones, callers that do more with a mask than pass it on.
+        skip = allow_is_causal_skip or positions is not None
+        causal = not local and ((skip and mask_function is causal_mask_function) or (allow_is_causal_skip and local_size is not None))
+        plain = causal or (allow_is_bidirectional_skip and not local and mask_function is _bidirectional)
         # What is traced has no values yet.
         traced = torch.compiler.is_compiling() and (attention_mask is not None or isinstance(q_offset, torch.Tensor))
         if not plain or traced or q_length < self.min_queries:
             made = dense()
             # None would say causal to our attention, whatever it says to the fallback's.
             return made if made is not None or q_length < self.min_queries else Mask(causal, [], 0, dense)
-        spans: Optional[List[Tuple[int, int]]] = [(0, kv_length)] * batch_size
+        spans: Optional[List[Tuple[int, int]]] = [(0, kv_length)] * given["batch_size"]
         if attention_mask is not None:
             spans = _spans(attention_mask, kv_offset, kv_length)
         return Mask(causal, spans or [], int(q_offset) - kv_offset, dense)
