@@ -114,10 +114,40 @@ class WithDiffusers(unittest.TestCase):
             torch.testing.assert_close(layer(x, x, x, need_weights=False)[0], wanted)
         self.assertEqual(report.sparse, 1)
 
+    def test_padding(self):
+        """Keys that are there or not, as models with a text have them beside a video: without padding, and sparse."""
+        q, k, v = qkv()
+        same, other, holes = (torch.ones(2, 130, dtype=torch.bool) for _ in range(3))
+        same[:, 90:] = False
+        other[0, 70:], other[1, :20] = False, False
+        holes[:, 50:60] = False
+        for padding, sparse in ((same, 1), (other, 1), (other[:1], 1), (holes, 0)):
+            mask = padding[:, None, None]
+            wanted = sdpa(q, k, v, mask)
+            with sparse_attention(p=1.0, **OPTIONS) as report:
+                torch.testing.assert_close(sdpa(q, k, v, attn_mask=mask), wanted)
+            self.assertEqual((report.sparse, report.fallback), (sparse, {} if sparse else dict(mask=1)))
+        mask = torch.ones(1, 1, 1, 130, dtype=torch.bool)
+        with sparse_attention(p=1.0, **OPTIONS) as report:
+            for _ in range(2):
+                torch.testing.assert_close(sdpa(q, k, v, mask), sdpa(q, k, v))
+            mask[..., 100:] = False  # Another mask in the same tensor.
+            torch.testing.assert_close(sdpa(q, k, v, mask), sdpa(q, k[:, :, :100], v[:, :, :100]))
+            mask[..., 30:] = False
+            sdpa(q, k, v, mask)
+        self.assertEqual((report.sparse, report.fallback), (6, dict(short=1)))
+        with torch.inference_mode(), sparse_attention(p=1.0, **OPTIONS) as report:
+            for end in (100, 80):
+                mask = torch.ones(1, 1, 1, 130, dtype=torch.bool)
+                mask[..., end:] = False
+                torch.testing.assert_close(sdpa(q, k, v, mask), sdpa(q, k[:, :, :end], v[:, :, :end]))
+        self.assertEqual(report.sparse, 4)
+
     def test_left_as_it_is(self):
         q, k, v = qkv()
         for arguments, options, reason in (
             ((q, k, v, torch.ones(100, 130, dtype=torch.bool)), {}, "mask"),
+            ((q, k, v, torch.zeros(2, 1, 1, 130)), {}, "mask"),
             ((q, k, v), dict(dropout_p=0.5), "dropout"),
             ((k, q, q), dict(is_causal=True), "more queries than keys"),
             ((q[:, :, :10], k, v), {}, "few queries"),

@@ -20,13 +20,15 @@ import os
 import pathlib
 import sys
 import threading
-from typing import Any, Callable, Dict, Iterator, Optional, Union
+import weakref
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 from .. import _config, maps
 from .._attention import attention
 from .._errors import Error, Status
 from .._torch import element
 from ._common import Report, autocast, check_options
+from ._padding import Packing, Part, spans_of
 
 try:
     import torch
@@ -78,6 +80,7 @@ class _Attention:
     def __init__(self, min_length: int, min_queries: int, options: Dict[str, Any], pictures: Optional[_Maps]) -> None:
         self.min_length, self.min_queries, self.options, self.maps = min_length, min_queries, options, pictures
         self.report = Report()
+        self.paddings: Dict[int, _Padding] = {}
 
     def in_place_of_sdpa(self, sdpa: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(sdpa)
@@ -86,10 +89,11 @@ class _Attention:
             scale: Optional[float] = None, enable_gqa: bool = False,
         ) -> Any:  # fmt: skip
             query, key, value = autocast(query, key, value)
-            reason = self._reason(query, key, value, attn_mask, dropout_p, is_causal, enable_gqa)
+            padding = self._padding(key, attn_mask)
+            reason = self._reason(query, key, value, attn_mask, padding, dropout_p, is_causal, enable_gqa)
             self._count(reason)
             if not reason:
-                return self._attend(query, key, value, bool(is_causal), scale)
+                return self._attend(query, key, value, padding, bool(is_causal), scale)
             return sdpa(query, key, value, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa)
 
         return attend
@@ -103,11 +107,12 @@ class _Attention:
             known = ("attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
             mask, dropout, causal, scale, grouped = (kwargs.get(name) for name in known)
             more = [name for name, x in kwargs.items() if name not in known and x is not None and x is not False]
-            reason = f"{more[0].strip('_')}" if more else self._reason(q, k, v, mask, dropout, causal, grouped)
+            padding = self._padding(k, mask)
+            reason = more[0].strip("_") if more else self._reason(q, k, v, mask, padding, dropout, causal, grouped)
             self._count(reason)
             if reason:
                 return backend(query=query, key=key, value=value, **kwargs)
-            return self._attend(q, k, v, bool(causal), scale).transpose(1, 2)
+            return self._attend(q, k, v, padding, bool(causal), scale).transpose(1, 2)
 
         return attend
 
@@ -115,11 +120,30 @@ class _Attention:
         if not torch.compiler.is_compiling():
             self.report.count(reason)
 
-    def _reason(self, q: Any, k: Any, v: Any, mask: Any, dropout: Optional[float], causal: Optional[bool], grouped: Optional[bool]) -> str:
+    def _padding(self, k: Any, mask: Any) -> Optional[_Padding]:
+        """Which keys are there, where that is all that a mask says: [B, 1, 1, Lk] or [B, Lk]. Layers that share a mask wait
+        for the device once."""
+        if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool or mask.is_meta or torch.compiler.is_compiling() or k.dim() != 4:
+            return None
+        sizes = tuple(mask.shape)
+        if len(sizes) not in (2, 4) or sizes[-1] != k.shape[2] or (len(sizes) == 4 and sizes[1:3] != (1, 1)) or sizes[0] not in (1, k.shape[0]):
+            return None
+        if len(sizes) == 2 and sizes[0] != k.shape[0]:
+            return None
+        version = None if mask.is_inference() else mask._version  # Whether one of these was written since, nobody knows.
+        known = self.paddings.get(id(mask))
+        if known is None or version is None or known.mask() is not mask or known.version != version:
+            spans = spans_of(mask.reshape(sizes[0], -1).expand(k.shape[0], -1))
+            self.paddings = {name: x for name, x in self.paddings.items() if x.mask() is not None}
+            known = self.paddings[id(mask)] = _Padding(weakref.ref(mask), version, spans)
+        return known
+
+    def _reason(self, q: Any, k: Any, v: Any, mask: Any, padding: Optional[_Padding], dropout: Optional[float], causal: Optional[bool], grouped: Optional[bool]) -> str:  # fmt: skip
         """Why this call is left as it is; "" if it is ours."""
         if not q.dim() == k.dim() == v.dim() == 4:
             return "dimensions"
         heads, kv_heads = q.shape[1], k.shape[1]
+        there = [end - begin for begin, end in (padding.spans if padding is not None else None) or []]
         fit = q.shape[0] == k.shape[0] == v.shape[0] and k.shape[1:3] == v.shape[1:3] and q.shape[3] == k.shape[3]
         for reason, holds in (
             ("sizes", not fit or not kv_heads or heads % kv_heads or (heads != kv_heads and not grouped)),
@@ -127,7 +151,8 @@ class _Attention:
             ("device", not (q.device == k.device == v.device) or q.device.type not in ("cpu", "cuda")),
             ("short", k.shape[2] < max(self.min_length, 1)),
             ("few queries", q.shape[2] < max(self.min_queries, 1)),
-            ("mask", mask is not None),
+            ("mask", mask is not None and (bool(causal) or not min(there, default=0))),
+            ("short", mask is not None and max(there, default=0) < self.min_length),
             ("dropout", bool(dropout)),
             ("gradient", torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)),
             ("more queries than keys", causal and q.shape[2] > k.shape[2]),
@@ -136,7 +161,13 @@ class _Attention:
                 return reason
         return ""
 
-    def _attend(self, q: Any, k: Any, v: Any, causal: bool, scale: Optional[float]) -> Any:
+    def _attend(self, q: Any, k: Any, v: Any, padding: Optional[_Padding], causal: bool, scale: Optional[float]) -> Any:
+        if padding is not None and padding.spans:
+            (begin, end), *others = padding.spans
+            if any(one != (begin, end) for one in others):
+                parts = [Part(0, q.shape[2], *one) for one in padding.spans]
+                return padding.packing.attend(q, k, v, parts, {**self.options, "causal": False, "scale": scale}).transpose(1, 2)
+            k, v = k[:, :, begin:end], v[:, :, begin:end]
         if causal:  # From the top left: later keys are seen by nobody.
             k, v = k[:, :, : q.shape[2]], v[:, :, : q.shape[2]]
         options = {**self.options, "causal": causal, "scale": scale}
@@ -145,6 +176,13 @@ class _Attention:
         o, counts, indices = attention(q, k, v, **options, return_selection=True)
         maps.draw(path, counts, indices, queries=q.shape[2], keys=k.shape[2], block=options.get("block", (128, 128)), causal=causal)
         return o
+
+
+class _Padding:
+    """The keys that a mask leaves, and the mask they were read from."""
+
+    def __init__(self, mask: Any, version: Optional[int], spans: Optional[List[Tuple[int, int]]]) -> None:
+        self.mask, self.version, self.spans, self.packing = mask, version, spans, Packing()
 
 
 class _Maps:

@@ -16,12 +16,13 @@ Transformers, the fallback, and report() counts it by its reason.
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from .. import _config
 from .._attention import attention
 from .._errors import Error, unexpected
 from ._common import Report, autocast, check_options
+from ._padding import Packing, Part, spans_of
 
 try:
     import torch
@@ -81,15 +82,6 @@ def report(name: Optional[str] = None) -> Report:
     return total
 
 
-class Part(NamedTuple):
-    """Queries and keys of one sequence of a batch; the last query is aligned with the last key where causal."""
-
-    query: int
-    query_end: int
-    key: int
-    key_end: int
-
-
 class Mask:
     """Which keys each query sees, where that is causality and padding: a span of keys for each sequence instead of one bit
     for each pair. `dense` is the mask as the fallback has it, made when somebody needs it: a model that looks into its mask
@@ -97,7 +89,7 @@ class Mask:
 
     def __init__(self, causal: bool, spans: Sequence[Tuple[int, int]], offset: int, dense: Callable[[], Any]) -> None:
         self.causal, self.spans, self.offset = causal, spans, offset
-        self._make, self._made, self._ends = dense, False, {}  # type: Callable[[], Any], bool, Dict[Any, Any]
+        self._make, self._made, self.packing = dense, False, Packing()
 
     def parts(self, queries: int) -> List[Part]:
         if not self.causal:
@@ -108,17 +100,6 @@ class Mask:
             stop = min(max(end - self.offset, begin), queries)
             result.append(Part(begin, stop, first, self.offset + stop) if begin < stop else Part(0, 0, 0, 0))
         return result
-
-    def ends(self, parts: Sequence[Part], device: Any) -> Tuple[Any, Any]:
-        """cu_seqlens of the packed batch, made once for all layers."""
-        key = (device, tuple(parts))
-        if key not in self._ends:
-            queries, keys = [0], [0]
-            for part in parts:
-                queries.append(queries[-1] + part.query_end - part.query)
-                keys.append(keys[-1] + part.key_end - part.key)
-            self._ends[key] = tuple(torch.tensor(x, dtype=torch.int32, device=device) for x in (queries, keys))
-        return self._ends[key]  # type: ignore[no-any-return]
 
     def dense(self) -> Any:
         if not self._made:
@@ -132,20 +113,6 @@ class Mask:
 
     def __getitem__(self, index: Any) -> Any:
         return self.dense()[index]
-
-
-def _spans(padding: Any, offset: int, keys: int) -> Optional[List[Tuple[int, int]]]:
-    """Of a mask [B, L] the keys that are there, from `offset` on; None where they have holes. Waits for the device once."""
-    there = padding[:, offset : offset + keys].bool()
-    places = torch.arange(there.shape[1], device=there.device)
-    first = torch.where(there, places, keys).amin(1) if there.shape[1] else there.sum(1)
-    end = torch.where(there, places + 1, 0).amax(1) if there.shape[1] else there.sum(1)
-    result = []
-    for begin, stop, count in torch.stack([first, end, there.sum(1)], 1).tolist():
-        if count != max(stop - begin, 0):
-            return None
-        result.append((begin, stop) if count else (0, 0))
-    return result
 
 
 class _Adapter:
@@ -191,7 +158,7 @@ class _Adapter:
             return made if made is not None or q_length < self.min_queries else Mask(causal, [], 0, dense)
         spans: Optional[List[Tuple[int, int]]] = [(0, kv_length)] * given["batch_size"]
         if attention_mask is not None:
-            spans = _spans(attention_mask, kv_offset, kv_length)
+            spans = spans_of(attention_mask[:, kv_offset : kv_offset + kv_length])
         return Mask(causal, spans or [], int(q_offset) - kv_offset, dense)
 
     def attention(self, module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **kwargs: Any) -> Tuple[Any, Any]:
@@ -213,7 +180,7 @@ class _Adapter:
             ).transpose(1, 2)
             around = (0, 0, 0, 0, part.query, query.shape[2] - part.query_end)
             return (torch.nn.functional.pad(o, around) if any(around) else o.contiguous()), None
-        return _attend_packed(query, key, value, parts, attention_mask, options), None
+        return attention_mask.packing.attend(query, key, value, parts, options), None
 
     def _parts(self, module: Any, query: Any, key: Any, mask: Any, is_causal: Optional[bool]) -> Tuple[bool, List[Part]]:
         """What of the batch is attended to; nothing where the mask does not say."""
@@ -270,16 +237,3 @@ def _additive(mask: Any, query: Any, key: Any, is_causal: Optional[bool]) -> Any
     if mask is None or mask.dtype != torch.bool:
         return mask
     return torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(~mask, torch.finfo(query.dtype).min)
-
-
-def _attend_packed(query: Any, key: Any, value: Any, parts: List[Part], mask: Mask, options: Dict[str, Any]) -> Any:
-    """Sequences behind one another, without padding; its queries, which see nothing that counts, get 0."""
-    q = torch.cat([query[n, :, part.query : part.query_end] for n, part in enumerate(parts)], 1)[None]
-    k, v = (torch.cat([x[n, :, part.key : part.key_end] for n, part in enumerate(parts)], 1)[None] for x in (key, value))
-    packed = attention(q, k, v, cu_seqlens=mask.ends(parts, query.device), **options)[0].transpose(0, 1)
-    o, begin = packed.new_zeros((query.shape[0], query.shape[2], *packed.shape[1:])), 0
-    for n, part in enumerate(parts):
-        rows = part.query_end - part.query
-        o[n, part.query : part.query_end] = packed[begin : begin + rows]
-        begin += rows
-    return o
