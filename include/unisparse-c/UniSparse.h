@@ -46,7 +46,7 @@ MLIR_CAPI_EXPORTED MlirAttribute unisparseBlockAttrGet(MlirContext context,
 MLIR_CAPI_EXPORTED int64_t unisparseBlockAttrGetQuery(MlirAttribute attr);
 MLIR_CAPI_EXPORTED int64_t unisparseBlockAttrGetKey(MlirAttribute attr);
 
-/* #unisparse.pooling<QxK, heads = N> */
+/* #unisparse.pooling<QxK, heads = N>, and with representatives and spread */
 MLIR_CAPI_EXPORTED bool unisparseAttributeIsAPooling(MlirAttribute attr);
 MLIR_CAPI_EXPORTED MlirAttribute unisparsePoolingAttrGet(MlirContext context,
                                                          int64_t query,
@@ -55,23 +55,34 @@ MLIR_CAPI_EXPORTED MlirAttribute unisparsePoolingAttrGet(MlirContext context,
 MLIR_CAPI_EXPORTED int64_t unisparsePoolingAttrGetQuery(MlirAttribute attr);
 MLIR_CAPI_EXPORTED int64_t unisparsePoolingAttrGetKey(MlirAttribute attr);
 MLIR_CAPI_EXPORTED int64_t unisparsePoolingAttrGetHeads(MlirAttribute attr);
+MLIR_CAPI_EXPORTED MlirAttribute unisparsePoolingAttrGetRefined(
+    MlirContext context, int64_t query, int64_t key, int64_t heads,
+    int64_t representatives, int64_t spread);
+MLIR_CAPI_EXPORTED int64_t
+unisparsePoolingAttrGetRepresentatives(MlirAttribute attr);
+MLIR_CAPI_EXPORTED int64_t unisparsePoolingAttrGetSpread(MlirAttribute attr);
 
 typedef enum UnisparseRuleKind {
   UNISPARSE_RULE_TOP_P = 0,
   UNISPARSE_RULE_TOP_K = 1,
-  UNISPARSE_RULE_ALL = 2
+  UNISPARSE_RULE_ALL = 2,
+  UNISPARSE_RULE_THRESHOLD = 3,
+  UNISPARSE_RULE_RANDOM = 4
 } UnisparseRuleKind;
 
 /* #unisparse.rule<...> */
 typedef struct UnisparseRule {
   UnisparseRuleKind kind;
-  double p;          /* of top-p; negative: from the op's operand */
+  double p;          /* of top-p, where negative: from the op's operand; of
+                      * threshold and random */
   int64_t k;         /* of top-k */
   int64_t sink;      /* first blocks that are forced */
   int64_t local;     /* blocks up to the diagonal that are forced */
   int64_t minBlocks; /* least blocks, the forced ones counted */
   int64_t maxBlocks; /* most besides the forced ones; negative: any number */
   int64_t denseBelow;
+  int64_t last; /* last query blocks that take every candidate */
+  int64_t seed; /* of random */
 } UnisparseRule;
 
 /* Top-p 0.9 with the defaults of the rest. */

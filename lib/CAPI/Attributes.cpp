@@ -37,7 +37,14 @@ bool unisparseAttributeIsAPooling(MlirAttribute attr) {
 }
 MlirAttribute unisparsePoolingAttrGet(MlirContext context, int64_t query,
                                       int64_t key, int64_t heads) {
-  return checked<PoolingAttr>(context, query, key, heads);
+  return unisparsePoolingAttrGetRefined(context, query, key, heads, 0, 0);
+}
+MlirAttribute unisparsePoolingAttrGetRefined(MlirContext context, int64_t query,
+                                             int64_t key, int64_t heads,
+                                             int64_t representatives,
+                                             int64_t spread) {
+  return checked<PoolingAttr>(context, query, key, heads, representatives,
+                              spread);
 }
 int64_t unisparsePoolingAttrGetQuery(MlirAttribute attr) {
   return cast<PoolingAttr>(unwrap(attr)).getQuery();
@@ -47,6 +54,13 @@ int64_t unisparsePoolingAttrGetKey(MlirAttribute attr) {
 }
 int64_t unisparsePoolingAttrGetHeads(MlirAttribute attr) {
   return cast<PoolingAttr>(unwrap(attr)).getHeads();
+}
+
+int64_t unisparsePoolingAttrGetRepresentatives(MlirAttribute attr) {
+  return cast<PoolingAttr>(unwrap(attr)).getRepresentatives();
+}
+int64_t unisparsePoolingAttrGetSpread(MlirAttribute attr) {
+  return cast<PoolingAttr>(unwrap(attr)).getSpread();
 }
 
 UnisparseRule unisparseRuleDefault() {
@@ -63,8 +77,10 @@ bool unisparseAttributeIsARule(MlirAttribute attr) {
 MlirAttribute unisparseRuleAttrGet(MlirContext context,
                                    const UnisparseRule *rule) {
   FloatAttr p;
+  bool named = rule->kind == UNISPARSE_RULE_THRESHOLD ||
+               rule->kind == UNISPARSE_RULE_RANDOM;
   // A NaN is no share from an operand: the verifier says what it is.
-  if (rule->kind == UNISPARSE_RULE_TOP_P && !(rule->p < 0))
+  if (named || (rule->kind == UNISPARSE_RULE_TOP_P && !(rule->p < 0)))
     p = Builder(unwrap(context)).getF64FloatAttr(rule->p);
   std::optional<int64_t> maxBlocks;
   if (rule->maxBlocks >= 0)
@@ -72,12 +88,13 @@ MlirAttribute unisparseRuleAttrGet(MlirContext context,
   std::optional<RuleKind> kind = symbolizeRuleKind(uint32_t(rule->kind));
   if (!kind) {
     emitError(UnknownLoc::get(unwrap(context)))
-        << "expected a kind of rule from 0 to 2, got " << int(rule->kind);
+        << "expected a kind of rule from 0 to 4, got " << int(rule->kind);
     return {nullptr};
   }
   return checked<RuleAttr>(
       context, *kind, p, *kind == RuleKind::TopK ? rule->k : 0, rule->sink,
-      rule->local, rule->minBlocks, maxBlocks, rule->denseBelow);
+      rule->local, rule->minBlocks, maxBlocks, rule->denseBelow, rule->last,
+      rule->seed);
 }
 UnisparseRule unisparseRuleAttrRead(MlirAttribute attr) {
   auto rule = cast<RuleAttr>(unwrap(attr));
@@ -90,5 +107,7 @@ UnisparseRule unisparseRuleAttrRead(MlirAttribute attr) {
   read.minBlocks = rule.getMinBlocks();
   read.maxBlocks = rule.getMaxBlocks().value_or(-1);
   read.denseBelow = rule.getDenseBelow();
+  read.last = rule.getLast();
+  read.seed = rule.getSeed();
   return read;
 }

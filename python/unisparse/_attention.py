@@ -33,12 +33,18 @@ class _Computation(TypedDict, total=False):
 class _Choosing(_Computation, total=False):
     p: Union[float, Sequence[float]]
     top_k: Optional[int]
+    threshold: Optional[float]
+    random: Optional[float]
+    seed: int
     pooling: Sequence[int]
+    representatives: int
+    spread: int
     agg: str
     share: Optional[str]
     alpha: float
     sink: int
     local: int
+    last: int
     min_blocks: int
     max_blocks: Optional[int]
     dense_below: int
@@ -71,8 +77,13 @@ def attention(
     *,
     p: Any = 0.9,
     top_k: Any = None,
+    threshold: Any = None,
+    random: Any = None,
+    seed: Any = 0,
     block: Any = (128, 128),
     pooling: Any = (8, 8, 1),
+    representatives: Any = 0,
+    spread: Any = 0,
     agg: Any = "max",
     share: Any = None,
     causal: Any = True,
@@ -80,6 +91,7 @@ def attention(
     alpha: Any = 1.0,
     sink: Any = 1,
     local: Any = 1,
+    last: Any = 0,
     min_blocks: Any = 0,
     max_blocks: Any = None,
     dense_below: Any = 0,
@@ -93,13 +105,18 @@ def attention(
 
     p            share of the attention's mass to select, one or one per head (L3, L5)
     top_k        so many key blocks a row instead (L4)
+    threshold    blocks of at least this share of a row's largest mass instead (L9)
+    random, seed this share of the blocks instead, at random: the baseline of an ablation (L10)
     block        (queries, keys) of a block
     pooling      (queries, keys) or (queries, keys, query heads) of a composite token
+    representatives    rows of a query block that are scored by themselves, besides its means (P5)
+    spread       dims of a group whose keys' variance is scored too; 0: none (P6)
     agg          how composite rows make a block's mass: "max" or "sum" (S5)
     share        "group": the query heads of a KV head share a selection (S6)
     causal       query i sees the keys up to i + Lk - Lq: the last query sees the last key
     scale, alpha factor of all logits, D ** -0.5 unless given; further factor of the estimate's
     sink, local, min_blocks, max_blocks    guards of the selection (L2, L3)
+    last         so many last query blocks of a sequence take every candidate (L8)
     dense_below  sequences of at most so many keys are dense
     cu_seqlens   ends of packed sequences (then B = 1): one int32 array for q and k, or a pair
     layout       "bshd": q, k, v and o are [B, L, H, D], in a packed batch [tokens, H, D] too
@@ -109,7 +126,8 @@ def attention(
     counts [B, H, R] and indices [B, H, R, J] in int32, H being the number of distinct selections. In a packed batch row
     r of sequence s stands at cu_seqlens[s] // Bq + s + r of R, and spare rows have count 0.
     """
-    choosing = (_frozen(p), top_k, _frozen(pooling), agg, share, alpha, sink, local, min_blocks, max_blocks, dense_below)
+    rule = (_frozen(p), top_k, threshold, random, seed, _frozen(pooling), representatives, spread, agg, share, alpha)
+    choosing = (*rule, sink, local, last, min_blocks, max_blocks, dense_below)
     computation = (_frozen(block), causal, scale, return_lse, return_selection)
     if layout != "bhsd" or out is not None:
         return _layout.placed(_attention, (q, k, v), cu_seqlens, layout, out, choosing, computation)
@@ -195,7 +213,10 @@ def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: 
     return _run(door, config, {**named, **selection, **ends_named}, name, out)
 
 
-_CHOOSING = ("p", "top_k", "pooling", "agg", "share", "alpha", "sink", "local", "min_blocks", "max_blocks", "dense_below")
+_CHOOSING = (
+    "p", "top_k", "threshold", "random", "seed", "pooling", "representatives", "spread", "agg", "share", "alpha",
+    "sink", "local", "last", "min_blocks", "max_blocks", "dense_below",
+)  # fmt: skip
 _COMPUTATION = ("block", "causal", "scale", "return_lse", "return_selection")
 
 

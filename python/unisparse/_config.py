@@ -26,31 +26,47 @@ FORMAT_VERSION = 2
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """How blocks are scored and selected (S1 to L5)."""
+    """How blocks are scored and selected (P1 to L10)."""
 
     pooling: Tuple[int, int, int] = (8, 8, 1)
+    representatives: int = 0
+    spread: int = 0
     agg: str = "max"
     share: str = "none"
     p: Tuple[float, ...] = (0.9,)
     top_k: Optional[int] = None
+    threshold: Optional[float] = None
+    random: Optional[float] = None
+    seed: int = 0
     sink: int = 1
     local: int = 1
+    last: int = 0
     min_blocks: int = 0
     max_blocks: Optional[int] = None
     dense_below: int = 0
     alpha: float = 1.0
 
     def options(self) -> list[str]:
-        size = [f"--top-k={self.top_k}"] if self.top_k is not None else [f"--p={','.join(map(repr, self.p))}"]
+        if self.top_k is not None:
+            size = [f"--top-k={self.top_k}"]
+        elif self.threshold is not None:
+            size = [f"--threshold={self.threshold!r}"]
+        elif self.random is not None:
+            size = [f"--random={self.random!r}", f"--seed={self.seed}"]
+        else:
+            size = [f"--p={','.join(map(repr, self.p))}"]
         most = [f"--max-blocks={self.max_blocks}"] if self.max_blocks is not None else []
         return [
             "--pool={}x{}".format(*self.pooling),
             f"--head-pool={self.pooling[2]}",
+            f"--representatives={self.representatives}",
+            f"--spread={self.spread}",
             f"--agg={self.agg}",
             f"--share={self.share}",
             *size,
             f"--sink={self.sink}",
             f"--local={self.local}",
+            f"--last={self.last}",
             f"--min-blocks={self.min_blocks}",
             *most,
             f"--dense-below={self.dense_below}",
@@ -58,14 +74,27 @@ class Rule:
         ]
 
     def describe(self) -> str:
-        size = f"k{self.top_k}" if self.top_k is not None else f"p{self.p[0]:g}" if len(self.p) == 1 else "pheads"
-        return "c" + "x".join(map(str, self.pooling)) + f"-{self.agg}" + ("-group" if self.share == "group" else "") + f"-{size}"
+        size = f"p{self.p[0]:g}" if len(self.p) == 1 else "pheads"
+        if self.top_k is not None:
+            size = f"k{self.top_k}"
+        elif self.threshold is not None:
+            size = f"a{self.threshold:g}"
+        elif self.random is not None:
+            size = f"r{self.random:g}"
+        estimate = "c" + "x".join(map(str, self.pooling))
+        estimate += (f"t{self.representatives}" if self.representatives else "") + (f"s{self.spread}" if self.spread else "")
+        return estimate + f"-{self.agg}" + ("-group" if self.share == "group" else "") + f"-{size}"
+
+    @property
+    def by_share(self) -> bool:
+        """Whether p decides."""
+        return self.top_k is None and self.threshold is None and self.random is None
 
     def selections(self, heads: int, kv_heads: int) -> int:
         """How many distinct selections there are: the heads of counts and indices."""
         composites = heads // self.pooling[2]
         distinct = min(composites, kv_heads) if self.share == "group" else composites
-        return distinct if self.top_k is not None or len(self.p) == 1 else max(distinct, len(self.p))
+        return distinct if not self.by_share or len(self.p) == 1 else max(distinct, len(self.p))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,24 +222,59 @@ def shares(p: Any, heads: int, kv_heads: int, share: str) -> tuple[float, ...]:
     return result
 
 
+def one_share(argument: str, label: str, value: Any) -> Optional[float]:
+    """A share in [0, 1], or none."""
+    if value is None:
+        return None
+    result = number(argument, value)
+    if not 0 <= result <= 1:
+        raise unexpected(argument, f"{label} a share in [0, 1]", repr(result))
+    return result
+
+
+def check_together(rule: Rule) -> None:
+    """What goes with what: one rule, what it takes, the aggregation that representatives need."""
+    given = [name for name in ("top_k", "threshold", "random") if getattr(rule, name) is not None]
+    if len(given) > 1:
+        raise unexpected(given[1], f"one rule, and {given[0]} is one", repr(getattr(rule, given[1])))
+    if rule.random is None and rule.seed:
+        raise unexpected("seed", "[L10] random beside it", repr(rule.seed))
+    if rule.seed > 0xFFFFFFFF:
+        raise unexpected("seed", "[L10] a number below 2 ** 32", repr(rule.seed))
+    for name, label in (("threshold", "[L9]"), ("random", "[L10]")):
+        if getattr(rule, name) is not None and rule.min_blocks:
+            raise unexpected("min_blocks", f"{label} none beside {name}", rule.min_blocks)
+    if rule.threshold is not None and rule.max_blocks is not None:
+        raise unexpected("max_blocks", "[L9] none beside threshold", rule.max_blocks)
+    if rule.representatives and rule.agg != "max":
+        raise unexpected("agg", "[P5] 'max' beside representatives", repr(rule.agg))
+
+
 def make_rule(
     heads: int,
     kv_heads: int,
+    head_dim: int,
     block: tuple[int, int],
     *,
     p: Any,
     top_k: Any,
+    threshold: Any,
+    random: Any,
+    seed: Any,
     pooling: Any,
+    representatives: Any,
+    spread: Any,
     agg: Any,
     share: Any,
     alpha: Any,
     sink: Any,
     local: Any,
+    last: Any,
     min_blocks: Any,
     max_blocks: Any,
     dense_below: Any,
 ) -> Rule:
-    """The options of attention that choose blocks, checked; heads, kv_heads and block are."""
+    """The options of attention that choose blocks, checked; heads, kv_heads, head_dim and block are."""
     cq, ck, pooled = (*sizes("pooling", pooling, (2, 3), "(queries, keys) or (queries, keys, heads)"), 1)[:3]
     for what, factor, size in zip(("query", "key"), (cq, ck), block):
         if size % factor:
@@ -223,19 +287,30 @@ def make_rule(
             pooled,
         )
     share = choice("share", share, (None, "none", "group")) or "none"
-    return Rule(
+    spread = integer("spread", spread, 0)
+    if spread and head_dim % spread:
+        raise unexpected("spread", f"[P6] a number that divides head_dim {head_dim}", spread)
+    rule = Rule(
         pooling=(cq, ck, pooled),
+        representatives=integer("representatives", representatives, 0),
+        spread=spread,
         agg=choice("agg", agg, ("max", "sum")),
         share=share,
         p=shares(p, heads, kv_heads, share),
         top_k=None if top_k is None else integer("top_k", top_k, 1),
+        threshold=one_share("threshold", "[L9]", threshold),
+        random=one_share("random", "[L10]", random),
+        seed=integer("seed", seed, 0),
         sink=integer("sink", sink, 0),
         local=integer("local", local, 0),
+        last=integer("last", last, 0),
         min_blocks=integer("min_blocks", min_blocks, 0),
         max_blocks=None if max_blocks is None else integer("max_blocks", max_blocks, 0),
         dense_below=integer("dense_below", dense_below, 0),
         alpha=number("alpha", alpha),
     )
+    check_together(rule)
+    return rule
 
 
 def make(
@@ -256,7 +331,7 @@ def make(
 ) -> Config:
     """The configuration of a call: `choosing` holds the options that choose blocks, or nothing where the selection is given."""
     bq, bk = sizes("block", block, (2,), "(queries, keys)")
-    rule = make_rule(heads, kv_heads, (bq, bk), **choosing) if choosing else None
+    rule = make_rule(heads, kv_heads, head_dim, (bq, bk), **choosing) if choosing else None
     return Config(
         heads=heads,
         kv_heads=kv_heads,

@@ -24,12 +24,18 @@ class Selecting(TypedDict, total=False):
     block: Sequence[int]
     p: Union[float, Sequence[float]]
     top_k: Optional[int]
+    threshold: Optional[float]
+    random: Optional[float]
+    seed: int
     pooling: Sequence[int]
+    representatives: int
+    spread: int
     agg: str
     share: Optional[str]
     alpha: float
     sink: int
     local: int
+    last: int
     min_blocks: int
     max_blocks: Optional[int]
     dense_below: int

@@ -28,7 +28,8 @@ except ImportError:
 _COMPUTATION = "int[] block=[128, 128], bool causal=True, float? scale=None, bool return_lse=False"
 _CHOOSING = (
     "float[] p=[0.9], int? top_k=None, int[] pooling=[8, 8, 1], str agg='max', str? share=None, float alpha=1.0, int sink=1, "
-    "int local=1, int min_blocks=0, int? max_blocks=None, int dense_below=0, bool return_selection=False"
+    "int local=1, int min_blocks=0, int? max_blocks=None, int dense_below=0, bool return_selection=False, "
+    "float? threshold=None, float? random=None, int seed=0, int representatives=0, int spread=0, int last=0"
 )
 _ENDS = "Tensor? cu_seqlens_q=None, Tensor? cu_seqlens_k=None"
 
@@ -125,6 +126,8 @@ def _attention_fake(
     pooling: Sequence[int] = (8, 8, 1),
     share: Optional[str] = None,
     return_selection: bool = False,
+    threshold: Optional[float] = None,
+    random: Optional[float] = None,
     **options: Any,
 ) -> Tuple[torch.Tensor, ...]:
     _pair(cu_seqlens_q, cu_seqlens_k)
@@ -132,7 +135,8 @@ def _attention_fake(
     if not return_selection:
         return (*outputs, _nothing(q, torch.int32), _nothing(q, torch.int32))
     heads, kv_heads = q.shape[1], k.shape[1]
-    rule = Rule(pooling=(pooling[0], pooling[1], (*pooling, 1)[2]), share=share or "none", p=tuple(p), top_k=top_k)
+    pooled = (pooling[0], pooling[1], (*pooling, 1)[2])
+    rule = Rule(pooling=pooled, share=share or "none", p=tuple(p), top_k=top_k, threshold=threshold, random=random)
     rows = -(-q.shape[2] // block[0]) if cu_seqlens_q is None else q.shape[2] // block[0] + cu_seqlens_q.shape[0] - 1
     counts = q.new_empty((q.shape[0], rule.selections(heads, kv_heads), rows), dtype=torch.int32)
     return (*outputs, counts, counts.new_empty((*counts.shape, -(-k.shape[2] // block[1]))))

@@ -84,6 +84,7 @@ static MlirOperation sparse(MlirLocation location, const MlirValue inputs[3]) {
   attention.k = inputs[1];
   attention.v = inputs[2];
   attention.block = unisparseBlockAttrGet(mlirLocationGetContext(location), 64, 64);
+  attention.pooling = unisparsePoolingAttrGetRefined(mlirLocationGetContext(location), 8, 8, 1, 0, 0);
   attention.rule = unisparseRuleAttrGet(mlirLocationGetContext(location), &rule);
   attention.causal = true;
   MlirOperation op = unisparseAttentionCreate(location, &attention);
@@ -123,7 +124,17 @@ static MlirOperation bad(MlirLocation location, const MlirValue inputs[3]) {
   attention = (UnisparseAttention){0};
   if (!mlirOperationIsNull(unisparseAttentionCreate(location, &attention)))
     exit(1);
+  attention.pooling = unisparsePoolingAttrGetRefined(context, 8, 8, 1, 16, 4);
+  printf("representatives %ld, spread %ld\n", (long)unisparsePoolingAttrGetRepresentatives(attention.pooling),
+         (long)unisparsePoolingAttrGetSpread(attention.pooling));
   UnisparseRule rule = unisparseRuleDefault();
+  rule.kind = UNISPARSE_RULE_RANDOM;
+  rule.p = 0.5;
+  rule.seed = 7;
+  rule.last = 1;
+  rule = unisparseRuleAttrRead(unisparseRuleAttrGet(context, &rule));
+  printf("rule %d, %.2f, seed %ld, last %ld\n", rule.kind, rule.p, (long)rule.seed, (long)rule.last);
+  rule = unisparseRuleDefault();
   rule.p = 2;
   if (!mlirAttributeIsNull(unisparseRuleAttrGet(context, &rule)) ||
       !mlirAttributeIsNull(unisparseBlockAttrGet(context, 0, 64)))

@@ -12,7 +12,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 INPUTS = os.path.join(HERE, "Inputs")
-CURRENT = 1
+CURRENT = {"unisparse": 2, "unitile": 1}
 parser = argparse.ArgumentParser(description=__doc__)
 for option in ("opt", "mlir-opt", "plugin", "tmp"):
     parser.add_argument(f"--{option}", required=True)
@@ -41,9 +41,9 @@ def section(version):
     return bytes([7, 3, 2 * version + 1])
 
 
-# Every version that ever was, and files from before versions.
+# Every version of the dialect whose ops they hold that ever was, and files from before versions.
 stored = sorted(glob.glob(os.path.join(INPUTS, "*.mlirbc")))
-expect(len(stored) == CURRENT + 1, f"expected {CURRENT + 1} stored files, got {stored}")
+expect(len(stored) == CURRENT["unisparse"] + 1, f"expected {CURRENT['unisparse'] + 1} stored files, got {stored}")
 for path in stored:
     read(path, os.path.basename(path))
 
@@ -52,16 +52,17 @@ now = os.path.join(args.tmp, "now.mlirbc")
 run(args.opt, os.path.join(INPUTS, "stored.mlir"), "--strip-debuginfo", "--emit-bytecode", "-o", now)
 read(now, "written now")
 data = open(now, "rb").read()
-expect(data.count(section(CURRENT)) == 2, f"expected 2 versions, got {data.count(section(CURRENT))}")
+for dialect, version in CURRENT.items():
+    expect(data.count(section(version)) == list(CURRENT.values()).count(version), f"expected version {version} of {dialect}")
 
 # A later version of either, in a file of its ops.
 for dialect, source in (("unisparse", "stored.mlir"), ("unitile", "../UniTile/ops.mlir")):
     written = run(args.opt, os.path.join(INPUTS, source), "--emit-bytecode").stdout
     later = os.path.join(args.tmp, "later.mlirbc")
     with open(later, "wb") as file:
-        file.write(written.replace(section(CURRENT), section(CURRENT + 1)))
+        file.write(written.replace(section(CURRENT[dialect]), section(CURRENT[dialect] + 1)))
     done = run(args.opt, later)
-    wanted = f"expected version {CURRENT} or earlier of dialect {dialect}, got {CURRENT + 1}, which a later UniSparse wrote"
+    wanted = f"expected version {CURRENT[dialect]} or earlier of dialect {dialect}, got {CURRENT[dialect] + 1}, which a later UniSparse wrote"
     expect(done.returncode != 0 and wanted in done.stderr.decode(), f"a later {dialect}: {done.stderr.decode()}")
 
 # Without the dialect, and with it from the plugin.

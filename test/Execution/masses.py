@@ -34,6 +34,10 @@ RULES = {
     "top_p = 0.9, sink = 0, local = 0, min_blocks = 5": dict(p=0.9, n_sink=0, n_local=0, min_blocks=5),
     "top_k = 4": dict(top_k=4),
     "top_k = 9, max_blocks = 2": dict(top_k=9, max_blocks=2),
+    "top_k = 2, last = 3": dict(top_k=2, n_last=3),
+    "threshold = 0.5": dict(threshold=0.5),
+    "threshold = 1.0, sink = 0, local = 0": dict(threshold=1.0, n_sink=0, n_local=0),
+    "random = 0.3, seed = 9": dict(share_of=0.3),
 }
 NAN, INF = np.nan, np.inf
 
@@ -52,6 +56,8 @@ def draw(seed):
 
 def expected(mass, causal, rule):
     clean = np.where(mass > 0, mass, 0).astype(np.float64)
+    if "share_of" in rule:
+        clean = np.stack([O.random_mass(ROWS, COLUMNS, 9, h) for h in range(HEADS)])
     return np.stack([O.select(m, ROWS, COLUMNS, 1, 1, causal=causal, **rule) for m in clean])
 
 

@@ -14,7 +14,7 @@ import checks
 import harness
 import numpy as np
 from checks import O
-from harness import Case, Options, qkv
+from harness import Case, Options, ends, qkv
 
 # Small blocks: rows long enough for an order among many.
 SMALL = dict(block=(32, 32), pool=(8, 8))
@@ -56,6 +56,23 @@ VARIED = {
     "alpha=2": dict(alpha=2.0),
     "alpha=.25 scale=.2": dict(alpha=0.25, scale=0.2),
     "dense": dict(dense=True),
+    "last=1": dict(last=1),
+    "last=3 top-k=2": dict(last=3, top_k=2),
+    "last=2 max-blocks=1": dict(last=2, max_blocks=1),
+    "last=1000": dict(last=1000),
+    "threshold=.3": dict(threshold=0.3),
+    "threshold=.02 sink=2 local=4 last=2": dict(threshold=0.02, sink=2, local=4, last=2),
+    "threshold=0": dict(threshold=0.0),
+    "threshold=1 sink=0 local=0": dict(threshold=1.0, sink=0, local=0),
+    "threshold=.3 agg=sum share=group": dict(threshold=0.3, agg="sum", share="group"),
+    "random=.25": dict(random=0.25),
+    "random=.25 seed": dict(random=0.25, seed=4294967295),
+    "random=.1 sink=0 local=0 last=1": dict(random=0.1, sink=0, local=0, last=1),
+    "random=.5 head-pool=2": dict(random=0.5, head_pool=2, seed=1),
+    "random=.5 share=group max-blocks=3": dict(random=0.5, share="group", max_blocks=3),
+    "random=0": dict(random=0.0),
+    "random=1": dict(random=1.0),
+    "dense-below=480 random=.1": dict(dense_below=480, random=0.1),
 }
 
 
@@ -123,9 +140,12 @@ def cases(suite):
         if tensors and not case.options.dense and not case.options.dense_below:
             rejects_mutations(suite, case, tensors)
     suite.check(Case("dense-below=479", *data, Options(p=0.7, dense_below=479, **SMALL)))
-    for name in ("agg=sum", "share=group", "head-pool=2", "top-k=5", "min-blocks=6", "sink=3 p=.3"):
+    for name in ("agg=sum", "share=group", "head-pool=2", "top-k=5", "min-blocks=6", "sink=3 p=.3", "last=1", "threshold=.3", "random=.25 seed"):
         more = qkv(2, 8, 2, 200, 333, 64, batch=2)
         suite.check(Case(f"{name} causal=False B=2", *more, Options(**{"p": 0.5, **SMALL, "causal": False, **VARIED[name]})))
+    cu = ends([33, 0, 100, 67]), ends([40, 0, 200, 93])
+    for name in ("last=1", "threshold=.3", "random=.25 seed"):
+        suite.check(Case(f"{name} packed", *qkv(3, 8, 2, 200, 333, 64), Options(**{"p": 0.5, **SMALL, **VARIED[name]}), cu=cu))
 
 
 harness.main(cases, __doc__)

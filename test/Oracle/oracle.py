@@ -32,32 +32,66 @@ def pool_heads(q, k, ch):
     return q, k
 
 
-def block_mass(q, k, cq, ck, bq, bk, scale, causal=True, alpha=1.0, agg="max", store=exact):
-    """q [Lq, D], k [Lk, D] -> M [R, J] (S1-S5). `store` rounds composites to the type they are kept in (P2)."""
+def representatives(q, bq, t):
+    """P5: q [Lq, D] -> for each query block the rows (ascending) that lie farthest from the block's mean, t of them or all."""
+    rows = []
+    for r in range(0, len(q), bq):
+        far = np.linalg.norm(q[r : r + bq] - q[r : r + bq].mean(0), axis=1)
+        rows.append(np.sort(r + np.argsort(-far, kind="stable")[:t]))
+    return rows
+
+
+def groups(x, size):
+    """x [L, D] -> [L, D / size, size]"""
+    return x.reshape(len(x), -1, size)
+
+
+def spread_of(k, ck, group):
+    """P6: k [Lk, D] -> population variance of each composite's rows, averaged over groups of consecutive dims [ceil(Lk/ck), D / group]."""
+    v = np.stack([k[b : b + ck].var(0) for b in range(0, len(k), ck)])
+    return groups(v, group).mean(2)
+
+
+def block_mass(q, k, cq, ck, bq, bk, scale, causal=True, alpha=1.0, agg="max", store=exact, reps=0, spread=0):
+    """q [Lq, D], k [Lk, D] -> M [R, J] (S1-S5). `store` rounds composites to the type they are kept in (P2).
+    reps: representative rows of a query block (P5); spread: dims of a group (P6), 0 for none."""
     lq, lk = len(q), len(k)
-    r, j, mq, mk = -(-lq // bq), -(-lk // bk), bq // cq, bk // ck
+    r, j, mk = -(-lq // bq), -(-lk // bk), bk // ck
     if not r or not j:
         return np.zeros((r, j))
+    assert not reps or agg == "max"
     qt, nq = pool(q, cq)
     kt, nk = pool(k, ck)
-    s = alpha * scale * (store(qt) @ store(kt).T) + np.log(nk / ck)[None]
+    # Of each composite row: its last token, and its query block.
+    last, block = np.minimum((np.arange(len(nq)) + 1) * cq, lq) - 1, np.arange(len(nq)) // (bq // cq)
+    if reps:
+        single = np.concatenate(representatives(q, bq, reps))
+        qt, nq = np.concatenate([qt, q[single]]), np.concatenate([nq, np.ones(len(single), int)])
+        last, block = np.concatenate([last, single]), np.concatenate([block, single // bq])
+    qs, ks = store(qt), store(kt)
+    if spread:
+        qs = np.concatenate([qs, store(0.5 * alpha * scale * (groups(qs, spread) ** 2).sum(2))], 1)
+        ks = np.concatenate([ks, store(spread_of(k, ck, spread))], 1)
+    s = alpha * scale * (qs @ ks.T) + np.log(nk / ck)[None]
     if causal:
-        last = lk - lq + np.minimum((np.arange(len(nq)) + 1) * cq, lq) - 1
-        s = np.where(np.arange(len(nk))[None] * ck <= last[:, None], s, -np.inf)
+        s = np.where(np.arange(len(nk))[None] * ck <= (lk - lq + last)[:, None], s, -np.inf)
     p = np.exp(s - s.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
     w = np.stack([p[:, x * mk : (x + 1) * mk].sum(1) for x in range(j)], 1)
-    rows = [slice(x * mq, (x + 1) * mq) for x in range(r)]
+    rows = [block == x for x in range(r)]
     if agg == "max":
         return np.stack([w[a].max(0) for a in rows])
     return np.stack([(nq[a, None] * w[a]).sum(0) / nq[a].sum() for a in rows])
 
 
-def masses(q, k, cq, ck, ch, bq, bk, scale, causal=True, alpha=1.0, agg="max", share=None, store=exact):
+def masses(q, k, cq, ck, ch, bq, bk, scale, causal=True, alpha=1.0, agg="max", share=None, store=exact, reps=0, spread=0):
     """q [Hq, Lq, D], k [Hkv, Lk, D] -> M [Hq, R, J] (P1-S6), repeated over heads that share one."""
     hq, hkv = len(q), len(k)
     qh, kh = pool_heads(q, k, ch)
-    m = [block_mass(qh[h], kh[h * len(kh) // len(qh)], cq, ck, bq, bk, scale, causal, alpha, agg, store) for h in range(len(qh))]
+    m = [
+        block_mass(qh[h], kh[h * len(kh) // len(qh)], cq, ck, bq, bk, scale, causal, alpha, agg, store, reps, spread)
+        for h in range(len(qh))
+    ]
     m = np.repeat(np.stack(m), ch, 0)
     if share == "group":
         g = hq // hkv
@@ -88,17 +122,24 @@ def every_candidate(lq, lk, bq, bk, causal):
     return mask
 
 
-def select(m, lq, lk, bq, bk, p=0.9, causal=True, n_sink=1, n_local=1, min_blocks=0, max_blocks=None, top_k=None, dense_below=0):
-    """M [R, J] -> mask [R, J] (L1-L4)."""
+def select(m, lq, lk, bq, bk, p=0.9, causal=True, n_sink=1, n_local=1, min_blocks=0, max_blocks=None, top_k=None, dense_below=0,
+           n_last=0, threshold=None, share_of=None):
+    """M [R, J] -> mask [R, J] (L1-L4, L8, L9; with random_mass as M and share_of = d, L10)."""
     if lk <= dense_below:
         return every_candidate(lq, lk, bq, bk, causal)
     mask = np.zeros(m.shape, bool)
     for r in range(len(m)):
         f = forced(r, lq, lk, bq, bk, causal, n_sink, n_local)
         row, take = m[r, : len(f)], f.copy()
-        if top_k is None and p >= 1 and max_blocks is None:
+        by_p = top_k is None and threshold is None and share_of is None
+        if r >= len(m) - n_last or (by_p and p >= 1 and max_blocks is None):
             mask[r, : len(f)] = True
             continue
+        if threshold is not None:
+            mask[r, : len(f)] = f | (row >= threshold * row.max())
+            continue
+        if share_of is not None:
+            top_k = int(np.ceil(share_of * len(f)))
         mass, count, extra = row[f].sum(), int(f.sum()), 0
         for j in np.argsort(-row, kind="stable"):
             if take[j]:
@@ -114,6 +155,19 @@ def select(m, lq, lk, bq, bk, p=0.9, causal=True, n_sink=1, n_local=1, min_block
             mass, count, extra = mass + row[j], count + 1, extra + 1
         mask[r, : len(f)] = take
     return mask
+
+
+def random_mass(r, j, seed, unit=0):
+    """L10: pseudo-random masses [R, J] in [0, 1) of a (batch, head) unit, the same on every target."""
+
+    def mix(x):
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+            x = (x ^ x >> np.uint64(shift)) * np.uint64(factor) & np.uint64(0xFFFFFFFF)
+        return x
+
+    x = mix(np.uint64((seed + 0x9E3779B9 * (1 + unit)) & 0xFFFFFFFF))
+    x = mix(x ^ np.arange(r, dtype=np.uint64)[:, None])
+    return mix(x ^ (np.arange(j, dtype=np.uint64) * np.uint64(0x9E3779B9) & np.uint64(0xFFFFFFFF))[None]) / 2.0**32
 
 
 def visible(mask, lq, lk, bq, bk, causal=True):
@@ -153,12 +207,13 @@ def head_shares(p, hq, hkv, share=None):
     return np.repeat(p, hq // hkv) if share == "group" and np.size(p) == hkv else np.broadcast_to(p, (hq,))
 
 
-def attention(q, k, v, cq=8, ck=8, ch=1, bq=128, bk=128, p=0.9, causal=True, scale=None, alpha=1.0, agg="max", share=None, **sel):
+def attention(q, k, v, cq=8, ck=8, ch=1, bq=128, bk=128, p=0.9, causal=True, scale=None, alpha=1.0, agg="max", share=None,
+              reps=0, spread=0, **sel):
     """q [Hq, Lq, D], k [Hkv, Lk, D], v [Hkv, Lk, Dv] -> o, lse, mask [Hq, R, J]. `sel`: the options of select()."""
     q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
     hq, hkv, lq, lk = len(q), len(k), q.shape[1], k.shape[1]
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    m = masses(q, k, cq, ck, ch, bq, bk, scale, causal, alpha, agg, share)
+    m = masses(q, k, cq, ck, ch, bq, bk, scale, causal, alpha, agg, share, exact, reps, spread)
     p = head_shares(p, hq, hkv, share)
     mask = np.stack([select(m[h], lq, lk, bq, bk, p[h], causal, **sel) for h in range(hq)])
     g = hq // hkv
@@ -167,12 +222,13 @@ def attention(q, k, v, cq=8, ck=8, ch=1, bq=128, bk=128, p=0.9, causal=True, sca
 
 
 def selection_valid(mask, m64, lq, lk, bq, bk, p=0.9, causal=True, eps=0.02, n_sink=1, n_local=1,
-                    min_blocks=0, max_blocks=None, top_k=None, dense_below=0):
+                    min_blocks=0, max_blocks=None, top_k=None, dense_below=0, n_last=0, threshold=None, share_of=None):
     """L7: is a mask [R, J] made in low precision acceptable, given the oracle's M? '' or the first violation.
 
     L7 speaks of p alone. With the guards of L3 and with top-k the same idea holds: F is in S, S is in C, no left-out
     block beats a taken non-forced one by more than eps, and S is as large as some masses within eps of M64 would make
-    it. Where the rule fixes the size (top-k, p = 0, p >= 1, max_blocks reached) nothing is left to eps.
+    it. Where the rule fixes the size (top-k, p = 0, p >= 1, max_blocks reached) nothing is left to eps. A threshold
+    is met within eps of the row's mass (L9); random masses are exact, so that the checker of L10 leaves nothing to eps.
     """
     dense = lk <= dense_below
     for r in range(len(m64)):
@@ -180,12 +236,19 @@ def selection_valid(mask, m64, lq, lk, bq, bk, p=0.9, causal=True, eps=0.02, n_s
         s, row = np.asarray(mask[r, : len(f)], bool), m64[r, : len(f)]
         if mask[r, len(f) :].any():
             return f"row {r}: a block outside the {len(f)} candidates"
-        if dense:
+        if dense or r >= len(m64) - n_last:
             if not s.all():
-                return f"row {r}: {s.sum()} of {len(f)} blocks in a sequence that is dense by dense_below"
+                return f"row {r}: {s.sum()} of {len(f)} blocks in a {'sequence that is dense by dense_below' if dense else 'last row'}"
             continue
         if (f & ~s).any():
             return f"row {r}: forced block {int(np.argmax(f & ~s))} missing"
+        if threshold is not None:
+            wrong = _wrong_threshold(s, f, row, threshold, eps)
+            if wrong:
+                return f"row {r}: {wrong}"
+            continue
+        if share_of is not None:
+            top_k, eps = int(np.ceil(share_of * len(f))), 0
         wrong = _wrong_size(s, f, row, p, eps, min_blocks, max_blocks, top_k) or _wrong_order(s, f, row, eps)
         if wrong:
             return f"row {r}: {wrong}"
@@ -210,6 +273,16 @@ def _wrong_size(s, f, row, p, eps, min_blocks, max_blocks, top_k):
     free = s & ~f
     if free.any() and mass - row[free].min() >= (p + eps) * total and count > min_blocks:
         return "more blocks than p needs"
+    return ""
+
+
+def _wrong_threshold(s, f, row, threshold, eps):
+    """L9: is what is taken at least, and what is left out below, the share of the largest mass?"""
+    least, slack = threshold * row.max(), eps * row.sum()
+    if (s & ~f & (row < least - slack)).any():
+        return "a block below the threshold"
+    if (~s & (row >= least + slack)).any():
+        return "a block left out that reaches the threshold"
     return ""
 
 

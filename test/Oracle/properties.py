@@ -93,6 +93,83 @@ def group_share_of_equal_heads_changes_nothing():
     yield "p per KV head"
 
 
+def spread_is_the_second_cumulant():
+    """Keys that are Gaussian inside a composite: mean + half the variance is the logarithm of the mean exponential."""
+    r = np.random.default_rng(5)
+    centre, width = r.normal(size=(40, 8)), r.uniform(0.1, 0.6, size=(40, 8))
+    k = (centre[:, None] + width[:, None] * r.normal(size=(40, 4096, 8))).reshape(-1, 8)
+    q = r.normal(size=(4, 8))
+    kt = k.reshape(40, 4096, 8).mean(1)
+    exact = np.log(np.exp(8**-0.5 * (q @ k.T)).reshape(4, 40, 4096).mean(2))
+    plain = 8**-0.5 * (q @ kt.T)
+    second = plain + 0.5 / 8 * (q**2 @ O.spread_of(k, 4096, 1).T)
+    assert np.abs(second - exact).max() < 0.02 < np.abs(plain - exact).max()
+    yield "Gaussian keys"
+
+
+def spread_of_constant_composites_and_of_single_keys_changes_nothing():
+    q, k, _ = qkv(200, 333)
+    for ck, keys in ((1, k), (8, np.repeat(k[::8], 8, 0)[:333])):
+        a, b = (O.block_mass(q, keys, 8, ck, 32, 32, 32**-0.5, spread=g) for g in (0, 4))
+        assert np.allclose(a, b)
+        yield f"ck={ck}"
+
+
+def representatives_only_add_mass_and_all_of_them_are_single_rows():
+    q, k, _ = qkv(200, 333)
+    for causal in (True, False):
+        plain, more = (O.block_mass(q, k, 8, 8, 32, 32, 32**-0.5, causal, reps=t) for t in (0, 4))
+        assert (more >= plain - 1e-12).all() and (more > plain + 1e-3).any()
+        every = O.block_mass(q, k, 8, 8, 32, 32, 32**-0.5, causal, reps=32)
+        single = O.block_mass(q, k, 1, 8, 32, 32, 32**-0.5, causal)
+        assert np.allclose(every, np.maximum(plain, single))
+        yield f"causal={causal}"
+
+
+def a_lone_retrieving_row_is_found_by_its_representative():
+    """One row of a block asks for one far key: its mean hides it, the row itself does not."""
+    r = np.random.default_rng(9)
+    q, k = r.normal(size=(256, 32)) * 0.3, r.normal(size=(256, 32)) * 0.3
+    d = r.normal(size=32)
+    d *= 9 / np.linalg.norm(d)
+    q[200] += d * 2
+    k[70] += d * 2
+    without, with_ = (O.block_mass(q, k, 8, 8, 32, 32, 32**-0.5, reps=t)[6] for t in (0, 2))
+    assert with_[2] > 0.9 and without[2] < 0.5
+    yield "one row of 256"
+
+
+def last_blocks_take_every_candidate_and_others_are_as_before():
+    q, k, _ = qkv(200, 333)
+    m = O.block_mass(q, k, 8, 8, 32, 32, 32**-0.5)
+    for rule in (dict(p=0.5), dict(top_k=3), dict(threshold=0.9), dict(p=0.9, max_blocks=1)):
+        a, b = (O.select(m, 200, 333, 32, 32, n_last=n, **rule) for n in (0, 2))
+        assert (a[:-2] == b[:-2]).all() and b[-2].sum() == O.candidates(5, 200, 333, 32, 32, True) and b[-1].all()
+        assert O.selection_valid(b, m, 200, 333, 32, 32, eps=1e-9, n_last=2, **rule) == ""
+        assert O.selection_valid(a, m, 200, 333, 32, 32, eps=1e-9, n_last=2, **rule) != ""
+        yield str(rule)
+
+
+def threshold_takes_what_reaches_a_share_of_the_largest():
+    q, k, _ = qkv(200, 333)
+    m = O.block_mass(q, k, 8, 8, 32, 32, 32**-0.5)
+    s = O.select(m, 200, 333, 32, 32, threshold=0.4)
+    for r in range(len(m)):
+        f = O.forced(r, 200, 333, 32, 32, True)
+        assert (s[r, : len(f)] == (f | (m[r, : len(f)] >= 0.4 * m[r, : len(f)].max()))).all()
+        yield f"row {r}"
+
+
+def random_is_even_and_of_the_wanted_size():
+    m = O.random_mass(64, 64, seed=7, unit=3)
+    assert abs(m.mean() - 0.5) < 0.02 and len(np.unique(m)) > 4000 and not np.allclose(m, O.random_mass(64, 64, 7, 4))
+    s = O.select(m, 2048, 2048, 32, 32, share_of=0.25)
+    assert all(s[r].sum() == max(min(2, r + 1), int(np.ceil(0.25 * (r + 1)))) for r in range(64))
+    assert O.selection_valid(s, m, 2048, 2048, 32, 32, share_of=0.25) == ""
+    assert O.selection_valid(s, O.random_mass(64, 64, 8, 3), 2048, 2048, 32, 32, share_of=0.25) != ""
+    yield "64x64"
+
+
 def a_row_that_sees_nothing_is_zero():
     q, k, v = qkv(70, 100)
     mask = np.zeros((3, 4), bool)
@@ -143,13 +220,20 @@ def the_checker_accepts_nothing_but_the_rule():
         causal = bool(rng.integers(2))
         lq = int(rng.integers(1, min(lk, bq) + 1))
         guards = dict(n_sink=int(rng.integers(0, 3)), n_local=int(rng.integers(0, 3)))
-        if rng.integers(3) == 0:
+        kind = rng.integers(6)
+        if kind < 2:
             guards["top_k"] = int(rng.integers(1, 9))
+        elif kind == 2:
+            guards["threshold"] = float(rng.choice([0, 0.3, 0.8]))
+        elif kind == 3:
+            guards["share_of"] = float(rng.choice([0, 0.3, 0.5, 1]))
         else:
             guards["p"] = float(rng.choice([0, 0.3, 0.5, 0.9, 1]))
             guards["min_blocks"] = int(rng.choice([0, 0, 3]))
-        if rng.integers(3) == 0:
+        if rng.integers(3) == 0 and "threshold" not in guards:
             guards["max_blocks"] = int(rng.integers(0, 4))
+        if rng.integers(6) == 0:
+            guards["n_last"] = 1
         j = -(-lk // bk)
         m = rng.random((1, j)) + 0.05
         want = O.select(m, lq, lk, bq, bk, causal=causal, **guards)[0]
@@ -184,6 +268,13 @@ PROPERTIES = [
     gqa_equals_repeated_kv,
     head_pooling_of_equal_heads_changes_nothing,
     group_share_of_equal_heads_changes_nothing,
+    spread_is_the_second_cumulant,
+    spread_of_constant_composites_and_of_single_keys_changes_nothing,
+    representatives_only_add_mass_and_all_of_them_are_single_rows,
+    a_lone_retrieving_row_is_found_by_its_representative,
+    last_blocks_take_every_candidate_and_others_are_as_before,
+    threshold_takes_what_reaches_a_share_of_the_largest,
+    random_is_even_and_of_the_wanted_size,
     a_row_that_sees_nothing_is_zero,
     what_a_row_does_not_see_changes_nothing,
     dense_below_takes_every_candidate,

@@ -95,6 +95,11 @@ class Artifacts(unittest.TestCase):
                     share="group",
                     p=0.8,
                     top_k=3,
+                    threshold=0.5,
+                    random=0.5,
+                    representatives=4,
+                    spread=4,
+                    last=1,
                     sink=0,
                     local=2,
                     min_blocks=1,
@@ -108,7 +113,7 @@ class Artifacts(unittest.TestCase):
                     selection_heads=8,
                 ).items()
             ]
-            + [dict(p=[0.1] * 8), dict(p=[0.1] * 7 + [0.2]), dict(selection_heads=2), dict(pooling=(8, 8, 2))]
+            + [dict(random=0.5, seed=1), dict(p=[0.1] * 8), dict(p=[0.1] * 7 + [0.2]), dict(selection_heads=2), dict(pooling=(8, 8, 2))]
         )
         names = {config(**change).file_name() for change in changes}
         self.assertEqual(len(names), len(changes))

@@ -54,7 +54,8 @@ class Cpu(unittest.TestCase):
         )
         self.assertTrue(np.array_equal(again[0], o) and np.array_equal(again[1], lse))
         pooling = (*options.pop("pooling", (8, 8)), 1)[:3]
-        rule = {new: options.pop(old) for old, new in (("sink", "n_sink"), ("local", "n_local")) if old in options}
+        renamed = (("sink", "n_sink"), ("local", "n_local"), ("last", "n_last"), ("representatives", "reps"))
+        rule = {new: options.pop(old) for old, new in renamed if old in options}
         heads, distinct = q.shape[1], counts.shape[1]
         cuq, cuk = cu if cu is not None else ([0, q.shape[2]], [0, k.shape[2]])
         places = slots(np.asarray(cuq), block[0]) if cu is not None else [range(counts.shape[2])]
@@ -88,6 +89,9 @@ class Cpu(unittest.TestCase):
             dict(p=0.99, max_blocks=1),
             dict(scale=0.2, alpha=0.5),
             dict(dense_below=200, p=0.1),
+            dict(p=0.5, representatives=4, spread=4, last=1),
+            dict(p=0.5, representatives=4, pooling=(8, 8, 2)),
+            dict(threshold=0.3),
         ):
             with self.subTest(**options):
                 self.compare(*qkv(1, 4, 2, 150, 200, 32, 48, batch=2), **dict(options))

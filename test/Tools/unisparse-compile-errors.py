@@ -71,6 +71,8 @@ CASES = [
     ([*OPTIONS, CHIP, "--kv-heads=0"], 1, "--kv-heads: expected at least 1, got 0"),
     ([*OPTIONS, CHIP, "--kv-heads=3"], 1, "--kv-heads: [I3] expected a number that divides --heads 4, got 3"),
     (["--heads=4", "--head-dim=64", OUT, CHIP, "--pool=3x8"], 1, "--pool: [I5] expected a query factor that divides the query block 128, got 3"),
+    (["--heads=4", "--head-dim=64", OUT, CHIP, "--spread=5"], 1, "--spread: [P6] expected a number that divides --head-dim 64, got 5"),
+    (["--heads=4", "--head-dim=64", OUT, CHIP, "--representatives=4", "--agg=sum"], 1, "--agg: [P5] expected max beside --representatives, got sum"),
     ([*OPTIONS, CHIP, "--return-selection"], 1, "--return-selection: expected --stage=attention"),
     # The tile level has no kernel for it, and says so.
     ([*OPTIONS, CHIP, "--head-dim=36"], 1, "expected a head_dim that is a multiple of 8 up to 256 at the tile level, got 36"),

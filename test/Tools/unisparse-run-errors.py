@@ -251,6 +251,12 @@ def options(t):
         "share": ("everything", ""),
         "p": ("lots", "0.5,,0.5", "0.5x", ""),
         "top-k": ("few", "1.5"),
+        "threshold": ("x", ""),
+        "random": ("x", ""),
+        "seed": ("x", "1.5"),
+        "representatives": ("x",),
+        "spread": ("x",),
+        "last": ("x",),
         "sink": ("x",),
         "local": ("x",),
         "min-blocks": ("x",),
@@ -271,6 +277,12 @@ def options(t):
         "head-pool": ("0", "-1"),
         "p": ("-0.1", "1.1", "nan", "-nan", "inf", "0.5,0.5,0.5,1.5", "0.5,nan,0.5,0.5", "0.5,0.5,0.5", "0.5,0.5,0.5,0.5,0.5"),
         "top-k": ("0", "-1"),
+        "threshold": ("-0.1", "1.1", "nan", "inf"),
+        "random": ("-0.1", "1.1", "nan"),
+        "seed": ("-1", "4294967296"),
+        "representatives": ("-1",),
+        "spread": ("-1", "5"),
+        "last": ("-1",),
         "sink": ("-1",),
         "local": ("-1",),
         "min-blocks": ("-1",),
@@ -290,6 +302,16 @@ def options(t):
     t.fails("cq does not divide Bq", EITHER, [*SAYS, "pool", "5x8|\\b5\\b", "32"], ["--pool=5x8"])
     t.fails("ck does not divide Bk", EITHER, [*SAYS, "pool", "8x5|\\b5\\b", "32"], ["--pool=8x5"])
     t.fails("ch does not divide Hq", EITHER, [*SAYS, r"\b3\b", r"\b4\b"], ["--head-pool=3"])
+    for words in (["--threshold=.5", "--min-blocks=2"], ["--threshold=.5", "--max-blocks=2"], ["--random=.5", "--min-blocks=2"],
+                  ["--representatives=4", "--agg=sum"]):
+        t.fails(" ".join(words), INPUT, [rf"{words[1].split('=')[0]}: \[", *SAYS], words)
+    t.works("options of an estimate that is not made", good(), ["--spread=5", "--representatives=4", "--agg=sum"], sel=selection())
+    for name, bad in (("q", np.nan), ("k", np.inf), ("v", -np.inf)):
+        tensors = good()
+        tensors[name].data[0, 1, 2, 3] = bad
+        t.fails(f"--check-finite: {bad} in {name}", INPUT, [f"tensor '{name}': expected finite numbers beside --check-finite, got {bad} at ", re.escape("[0, 1, 2, 3]")], ["--check-finite"], tensors=tensors)
+        t.works(f"{bad} in {name} unasked", tensors)
+    t.works("--check-finite", good(), ["--check-finite"])
     six = good(q=of("F32", B, 12, LQ, D), k=of("F32", B, 3, LK, D), v=of("F32", B, 3, LK, DV))
     t.fails("neither of ch and g divides the other", EITHER, [*SAYS, r"\b6\b", r"\b4\b"], ["--head-pool=6"], tensors=six)
     program = [t.file("in.safetensors", good()), f"--program={t.path('absent.mlir')}", *out]

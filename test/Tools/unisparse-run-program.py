@@ -10,6 +10,9 @@ import sys
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "Execution", "lib"))
+sys.path.insert(0, os.path.join(HERE, "..", "Oracle"))
+import numpy as np  # noqa: E402
+import oracle  # noqa: E402
 import safetensors  # noqa: E402
 
 tool, folder = sys.argv[1:]
@@ -58,6 +61,21 @@ reference = output()
 expect(same(output(f"--program={EXAMPLES}/attention.mlir"), reference), "attention.mlir equals the command line")
 dense = output("--dense")
 expect(same(output(f"--program={EXAMPLES}/dense.mlir"), dense), "dense.mlir equals --dense")
+for name, words in (("representatives", ("--p=0.7", "--representatives=16", "--spread=1", "--last=1")),
+                    ("threshold", ("--pool=8x128", "--threshold=0.1", "--sink=2", "--local=4", "--last=8"))):
+    expect(same(output(f"--program={EXAMPLES}/{name}.mlir"), output(*words)), f"{name}.mlir equals {words}")
+
+# Sums of antidiagonals, as the products of longer rows that they are.
+sample = safetensors.read(SAMPLE)
+q, k = (sample[n].data.astype(np.float64) for n in "qk")
+antidiagonal = output(f"--program={EXAMPLES}/antidiagonal.mlir")
+for h in range(8) if antidiagonal else ():
+    long = q[h].reshape(320, 8, 128)[:, ::-1].reshape(320, 1024), k[h // 4].reshape(320, 1024)
+    mass, mask = oracle.block_mass(*long, 1, 1, 16, 16, 128**-0.5 / 8, agg="sum"), np.zeros((20, 20), bool)
+    for r, (n, row) in enumerate(zip(antidiagonal["counts"].data[h], antidiagonal["indices"].data[h])):
+        mask[r, row[:n]] = True
+    wrong = oracle.selection_valid(mask, mass, 2560, 2560, 128, 128, 0.9, eps=0.001)
+    expect(not wrong, f"antidiagonal.mlir, head {h}: {wrong}")
 
 # One value twice: freed once.
 twice = run(program("twice.mlir", [("%o", O), ("%o", O)], ATTEND))

@@ -35,8 +35,10 @@ Error ComputationOptions::expectNone(StringRef beside,
                                      ArrayRef<cl::Option *> others,
                                      bool blocksToo) {
   SmallVector<cl::Option *> options{
-      &pool,  &headPool,  &agg,       &share,      &p,     &topK,  &sink,
-      &local, &minBlocks, &maxBlocks, &denseBelow, &scale, &alpha, &dense};
+      &pool,   &headPool,  &representatives, &spread, &agg,
+      &share,  &p,         &topK,            &threshold, &random,
+      &seed,   &sink,      &local,           &last,   &minBlocks,
+      &maxBlocks, &denseBelow, &scale,       &alpha,  &dense};
   if (blocksToo)
     options.append({&block, &noCausal});
   append_range(options, others);
@@ -61,9 +63,19 @@ Error ComputationOptions::convert(Computation &c) {
   if (scale.getNumOccurrences())
     if (Error e = parseNumber("--scale", scale, c.scale.emplace()))
       return e;
+  for (auto [option, value] :
+       {std::pair{&threshold, &c.threshold}, {&random, &c.random}})
+    if (option->getNumOccurrences())
+      if (Error e = parseNumber("--" + option->ArgStr.str(), *option,
+                                value->emplace()))
+        return e;
   for (auto [option, value] : {std::pair{&headPool, &c.headPool},
+                               {&representatives, &c.representatives},
+                               {&spread, &c.spread},
+                               {&seed, &c.seed},
                                {&sink, &c.sink},
                                {&local, &c.local},
+                               {&last, &c.last},
                                {&minBlocks, &c.minBlocks},
                                {&denseBelow, &c.denseBelow}})
     if (Error e = parseInteger(*option, *value))
@@ -82,6 +94,31 @@ Error ComputationOptions::convert(Computation &c) {
     return e;
   c.causal = !noCausal;
   c.dense = dense;
+  return Error::success();
+}
+
+/// [L9], [L10]
+static Error checkOtherRules(const Computation &o) {
+  for (auto [option, label, share] :
+       {std::tuple{"--threshold", "[L9]", o.threshold.value_or(0.0)},
+        {"--random", "[L10]", o.random.value_or(0.0)}})
+    if (!(share >= 0.0 && share <= 1.0))
+      return failure(option, Twine(label) + " expected a share in [0, 1], got " +
+                                 number(share));
+  if (o.seed < 0 || o.seed > UINT32_MAX)
+    return failure("--seed", "[L10] expected a number in [0, 4294967295], got " +
+                                 Twine(o.seed));
+  bool threshold = o.rule() == RuleKind::Threshold,
+       random = o.rule() == RuleKind::Random;
+  if (o.minBlocks && (threshold || random))
+    return failure("--min-blocks",
+                   Twine(threshold ? "[L9] expected none beside --threshold"
+                                   : "[L10] expected none beside --random") +
+                       ", got " + Twine(o.minBlocks));
+  if (o.maxBlocks && threshold)
+    return failure("--max-blocks",
+                   "[L9] expected none beside --threshold, got " +
+                       Twine(*o.maxBlocks));
   return Error::success();
 }
 
@@ -106,6 +143,9 @@ Error tools::checkComputation(const Computation &o, bool pools) {
                                   Twine(o.blockQ) + "x" + Twine(o.blockK));
   for (auto [option, least, got] :
        {std::tuple{"--head-pool", int64_t(1), o.headPool},
+        {"--representatives", int64_t(0), o.representatives}, // [P5]
+        {"--spread", int64_t(0), o.spread},                   // [P6]
+        {"--last", int64_t(0), o.last},                       // [L8]
         {"--sink", int64_t(0), o.sink},
         {"--local", int64_t(0), o.local},
         {"--min-blocks", int64_t(0), o.minBlocks},
@@ -118,6 +158,11 @@ Error tools::checkComputation(const Computation &o, bool pools) {
     if (!(share >= 0.0 && share <= 1.0))
       return failure("--p",
                      "[L3] expected shares in [0, 1], got " + number(share));
+  if (Error e = checkOtherRules(o))
+    return e;
+  if (pools && o.representatives && o.agg != Agg::Max)
+    return failure("--agg", "[P5] expected max beside --representatives, got " +
+                                stringifyAgg(o.agg));
   // Logits are f32: a factor that is infinite there is none.
   double scale = o.scale.value_or(1.0);
   for (auto [option, factor] : {std::pair{"--scale", scale},

@@ -14,14 +14,27 @@ namespace unisparse::tools {
 
 struct Computation {
   int64_t blockQ = 128, blockK = 128, poolQ = 8, poolK = 8, headPool = 1;
+  int64_t representatives = 0, spread = 0;
   Agg agg = Agg::Max;
   Share share = Share::None;
   std::vector<double> p{0.9};
   std::optional<int64_t> topK, maxBlocks;
-  int64_t sink = 1, local = 1, minBlocks = 0, denseBelow = 0;
+  std::optional<double> threshold, random;
+  int64_t sink = 1, local = 1, last = 0, minBlocks = 0, denseBelow = 0,
+          seed = 0;
   bool causal = true, dense = false;
   std::optional<double> scale;
   double alpha = 1.0;
+
+  /// Which rule decides where several are given: the first of all, top-k,
+  /// threshold, random and top-p.
+  RuleKind rule() const {
+    return dense       ? RuleKind::All
+           : topK      ? RuleKind::TopK
+           : threshold ? RuleKind::Threshold
+           : random    ? RuleKind::Random
+                       : RuleKind::TopP;
+  }
 };
 
 /// What can be said against it without a look at tensors. Factors that divide
@@ -53,6 +66,14 @@ private:
   Text headPool{"head-pool", llvm::cl::init("1"), llvm::cl::value_desc("N"),
                 llvm::cl::desc("Query heads in a composite token"),
                 llvm::cl::cat(category)};
+  Text representatives{
+      "representatives", llvm::cl::init("0"), llvm::cl::value_desc("T"),
+      llvm::cl::desc("Rows of a query block that are scored by themselves"),
+      llvm::cl::cat(category)};
+  Text spread{"spread", llvm::cl::init("0"), llvm::cl::value_desc("S"),
+              llvm::cl::desc("Score the keys' variance in groups of S dims "
+                             "(0: not at all)"),
+              llvm::cl::cat(category)};
   Text agg{
       "agg", llvm::cl::init("max"), llvm::cl::value_desc("max|sum"),
       llvm::cl::desc("Block mass: the largest composite row's, or their mean"),
@@ -68,12 +89,26 @@ private:
   Text topK{"top-k", llvm::cl::value_desc("N"),
             llvm::cl::desc("Select this many blocks, whatever --p says"),
             llvm::cl::cat(category)};
+  Text threshold{
+      "threshold", llvm::cl::value_desc("A"),
+      llvm::cl::desc("Select blocks of at least A times a row's largest mass, "
+                     "whatever --p says"),
+      llvm::cl::cat(category)};
+  Text random{"random", llvm::cl::value_desc("D"),
+              llvm::cl::desc("Select a share D of the blocks at random, "
+                             "whatever --p says"),
+              llvm::cl::cat(category)};
+  Text seed{"seed", llvm::cl::init("0"), llvm::cl::value_desc("N"),
+            llvm::cl::desc("Which random blocks"), llvm::cl::cat(category)};
   Text sink{"sink", llvm::cl::init("1"), llvm::cl::value_desc("N"),
             llvm::cl::desc("First blocks always selected"),
             llvm::cl::cat(category)};
   Text local{"local", llvm::cl::init("1"), llvm::cl::value_desc("N"),
              llvm::cl::desc("Blocks up to the diagonal always selected"),
              llvm::cl::cat(category)};
+  Text last{"last", llvm::cl::init("0"), llvm::cl::value_desc("N"),
+            llvm::cl::desc("Last query blocks of a sequence that see all"),
+            llvm::cl::cat(category)};
   Text minBlocks{"min-blocks", llvm::cl::init("0"), llvm::cl::value_desc("N"),
                  llvm::cl::desc("Least blocks in a row"),
                  llvm::cl::cat(category)};
@@ -94,7 +129,7 @@ private:
              llvm::cl::cat(category)};
   llvm::cl::opt<bool> dense{
       "dense",
-      llvm::cl::desc("Select every block, whatever --p and --top-k say"),
+      llvm::cl::desc("Select every block, whatever other rule is given"),
       llvm::cl::cat(category)};
 };
 

@@ -39,16 +39,22 @@ struct FunctionBuilder {
     MLIRContext *context = b.getContext();
     if (c.dense)
       return RuleAttr::getAll(context);
-    FloatAttr share =
-        c.p.size() == 1 && !c.topK ? b.getF64FloatAttr(c.p[0]) : FloatAttr();
-    return RuleAttr::get(context, c.topK ? RuleKind::TopK : RuleKind::TopP,
-                         share, c.topK.value_or(0), c.sink, c.local,
-                         c.minBlocks, c.maxBlocks, c.denseBelow);
+    RuleKind kind = c.rule();
+    FloatAttr share;
+    if (kind == RuleKind::Threshold)
+      share = b.getF64FloatAttr(*c.threshold);
+    else if (kind == RuleKind::Random)
+      share = b.getF64FloatAttr(*c.random);
+    else if (kind == RuleKind::TopP && c.p.size() == 1)
+      share = b.getF64FloatAttr(c.p[0]);
+    return RuleAttr::get(context, kind, share, c.topK.value_or(0), c.sink,
+                         c.local, c.minBlocks, c.maxBlocks, c.denseBelow,
+                         c.last, kind == RuleKind::Random ? c.seed : 0);
   }
 
   AttentionOp attention(bool returnLse) {
     Value shares;
-    if (c.p.size() > 1 && !c.topK && !c.dense) {
+    if (c.p.size() > 1 && c.rule() == RuleKind::TopP) {
       SmallVector<float> values(c.p.begin(), c.p.end());
       auto type = RankedTensorType::get({static_cast<int64_t>(values.size())},
                                         b.getF32Type());
@@ -58,7 +64,8 @@ struct FunctionBuilder {
     // A dense rule pools nothing: the factors only have to be valid (I5, I6).
     auto pooling =
         c.dense ? PoolingAttr::get(b.getContext(), 1, 1, 1)
-                : PoolingAttr::get(b.getContext(), c.poolQ, c.poolK, c.headPool);
+                : PoolingAttr::get(b.getContext(), c.poolQ, c.poolK, c.headPool,
+                                   c.representatives, c.spread);
     return AttentionOp::create(
         b, q, k, v, shares, cuQ, cuK, block(), pooling, rule(),
         AggAttr::get(b.getContext(), c.agg),

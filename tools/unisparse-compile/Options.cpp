@@ -212,6 +212,10 @@ Error compile::checkOptions(const Options &o) {
     return failure("--kv-heads",
                    "[I3] expected a number that divides --heads " +
                        Twine(o.heads) + ", got " + Twine(o.kvHeads));
+  if (o.spread && o.headDim % o.spread)
+    return failure("--spread", "[P6] expected a number that divides --head-dim " +
+                                   Twine(o.headDim) + ", got " +
+                                   Twine(o.spread));
   if (o.stage == Stage::Selected && o.returnSelection)
     return failure("--return-selection",
                    "expected --stage=attention, which has a selection to "

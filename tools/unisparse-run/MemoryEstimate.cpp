@@ -116,7 +116,8 @@ private:
   void addResults(Type o, Type lse);
   void addSelection(Type counts, Type indices, BlockAttr block, bool kept);
   void addMasses(double rows, double columns, BlockAttr block,
-                 PoolingAttr pooling, int64_t headDim);
+                 PoolingAttr pooling, int64_t depth);
+  void addPoolTiles(int64_t rows, int64_t headDim);
   void addAttendTiles(BlockAttr block, int64_t headDim, int64_t valueDim);
 
   MemoryEstimate &estimate;
@@ -149,17 +150,23 @@ void Stages::addSelection(Type counts, Type indices, BlockAttr block,
 }
 
 void Stages::addMasses(double rows, double columns, BlockAttr block,
-                       PoolingAttr pooling, int64_t headDim) {
+                       PoolingAttr pooling, int64_t depth) {
   estimate.add("masses", blocks, 4 * rows * columns);
-  int64_t queries = llvm::divideCeil(block.getQuery() / pooling.getQuery(),
+  int64_t queries = llvm::divideCeil(pooling.rowsOfBlock(block.getQuery()),
                                      strip) *
                     strip,
-          keys = roundUp8(block.getKey() / pooling.getKey()),
-          depth = roundUp8(headDim);
+          keys = roundUp8(block.getKey() / pooling.getKey());
+  depth = roundUp8(depth);
   // A maximum and a sum for each lane and key block, a mass for each key block.
   double scratch = columns * 4 * (2.0 * queries + 1);
   tiles = std::max(tiles, scratch + 4.0 * (queries * depth +
                                            keys * (depth + 16) + keys * strip));
+}
+
+/// A query block's rows, their distances and mean, where some are
+/// representatives.
+void Stages::addPoolTiles(int64_t rows, int64_t headDim) {
+  tiles = std::max(tiles, 4.0 * (rows * (headDim + 1) + 16 + 2 * headDim));
 }
 
 void Stages::addAttendTiles(BlockAttr block, int64_t headDim,
@@ -180,31 +187,58 @@ void Stages::add(AttentionOp op) {
   if (o.cuda)
     return;
   addAttendTiles(op.getBlock(), q.getDimSize(3), v.getDimSize(3));
-  if (op.getRule().getKind() == RuleKind::All)
+  if (!op.pools())
     return;
-  PoolingAttr pooling = op.getPooling();
-  int64_t r = rows(op.getBlock()), j = columns(op.getBlock());
-  double of = bytesOf(q);
-  estimate.add(
-      "composites", results,
-      of * (elements(q, {in.batch(), in.heads(),
-                         units(in.lq(), pooling.getQuery()), in.headDim()}) /
-                (q.isDynamicDim(2) ? 1 : pooling.getQuery()) /
-                pooling.getHeads() +
-            elements(k, {in.batch(), in.kvHeads(),
-                         units(in.lk(), pooling.getKey()), in.headDim()}) /
-                (k.isDynamicDim(2) ? 1 : pooling.getKey())));
-  addMasses(elements(op.getCounts().getType(), {in.batch(), in.heads(), r}), j,
-            op.getBlock(), pooling, q.getDimSize(3));
+  PoolingAttr pooling = op.getPooling().simplified(op.getBlock().getQuery());
+  int64_t r = rows(op.getBlock()), j = columns(op.getBlock()),
+          t = pooling.getRepresentatives(),
+          headDim = q.isDynamicDim(3) ? in.headDim() : q.getDimSize(3),
+          depth = headDim;
+  if (pooling.getSpread()) // [P6]
+    depth += headDim / pooling.getSpread();
+  // Of one column, of all heads; a length that is known is what `elements`
+  // counts in the place of composites.
+  auto composites = [&](RankedTensorType type, int64_t heads, int64_t of,
+                        int64_t by) {
+    return elements(type, {in.batch(), heads, of, in.headDim()}) / headDim /
+           (type.isDynamicDim(2) ? 1 : by);
+  };
+  double queries = composites(q, in.heads(), units(in.lq(), pooling.getQuery()),
+                              pooling.getQuery()) /
+                   pooling.getHeads(),
+         selectionRows =
+             elements(op.getCounts().getType(), {in.batch(), in.heads(), r});
+  if (t) { // [P5] Composites by query blocks, rows beside them.
+    double blocksOfHeads = static_cast<double>(in.batch()) * in.heads() /
+                           pooling.getHeads() * static_cast<double>(r);
+    queries = blocksOfHeads * pooling.rowsOfBlock(op.getBlock().getQuery());
+    estimate.add("representatives", results, 4 * blocksOfHeads * t);
+    addPoolTiles(op.getBlock().getQuery(), headDim);
+  }
+  double keys = composites(k, in.kvHeads(), units(in.lk(), pooling.getKey()),
+                           pooling.getKey());
+  estimate.add("composites", results,
+               bytesOf(q) * static_cast<double>(depth) * (queries + keys));
+  addMasses(selectionRows, j, op.getBlock(), pooling, depth);
 }
 
 void Stages::add(PoolOp op) {
   auto type = op.getComposites().getType();
-  int64_t length = units(std::max(in.lq(), in.lk()), op.getBy());
-  if (!o.cuda)
-    estimate.add("composites", results,
-                 bytesOf(type) * elements(type, {in.batch(), in.heads(), length,
-                                                 in.headDim()}));
+  if (o.cuda)
+    return;
+  int64_t longest = std::max(in.lq(), in.lk()),
+          length = units(longest, op.getBy());
+  if (op.getRepresentatives()) {
+    int64_t r = units(longest, op.getBlock());
+    length = r * op.rowsOfBlock();
+    estimate.add("representatives", results,
+                 4 * elements(op.getRows().getType(),
+                              {in.batch(), in.heads(), r, 0}));
+    addPoolTiles(op.getBlock(), op.getX().getType().getDimSize(3));
+  }
+  estimate.add("composites", results,
+               bytesOf(type) * elements(type, {in.batch(), in.heads(), length,
+                                               in.headDim()}));
 }
 
 void Stages::add(BlockScoreOp op) {

@@ -49,6 +49,10 @@ struct CommandLine {
                        cl::desc("Put NaN around every input buffer (for tests: "
                                 "nothing may change)"),
                        cl::cat(category)};
+  cl::opt<bool> checkFinite{
+      "check-finite",
+      cl::desc("Refuse q, k and v that hold a NaN or an infinity"),
+      cl::cat(category)};
   Text device{"device", cl::init("0"), cl::value_desc("N"),
               cl::desc("The GPU to run on"), cl::cat(category)};
   Text chip{"chip", cl::value_desc("sm_NN"),
@@ -137,6 +141,7 @@ Error convert(CommandLine &c, Options &o) {
   o.json = c.json;
   o.compareDense = c.compare.getNumOccurrences() > 0;
   o.poison = c.poison;
+  o.checkFinite = c.checkFinite;
   return Error::success();
 }
 
@@ -178,11 +183,16 @@ std::string Options::describeRule() const {
     return "program " + program;
   if (!selection.empty())
     return "given selection";
-  if (dense)
+  switch (rule()) {
+  case RuleKind::All:
     return "dense";
-  if (topK)
+  case RuleKind::TopK:
     return formatv("top-k {0}", *topK).str();
-  if (p.size() > 1)
-    return "top-p per head";
-  return "top-p " + number(p[0]);
+  case RuleKind::Threshold:
+    return "threshold " + number(*threshold);
+  case RuleKind::Random:
+    return "random " + number(*random);
+  case RuleKind::TopP:
+    return p.size() > 1 ? "top-p per head" : "top-p " + number(p[0]);
+  }
 }

@@ -18,7 +18,8 @@ struct Options : tools::Computation {
   bool pages = false, descending = false;
   int64_t device = 0;
   std::optional<int64_t> threads;
-  bool json = false, compareDense = false, poison = false;
+  bool json = false, compareDense = false, poison = false,
+       checkFinite = false;
   int64_t repeat = 1;
 
   /// Whether the options' own attention pools: nothing does that is given its

@@ -150,6 +150,11 @@ Error Reader::checkHeads(const Inputs &in) {
                        " query heads and divides, or is a multiple of, the " +
                        Twine(group) + " query heads of a KV head, got " +
                        Twine(ch));
+  int64_t spread = options.pools() ? options.spread : 0;
+  if (spread && in.headDim() % spread) // [P6]
+    return failure("--spread", "[P6] expected a number that divides head_dim " +
+                                   Twine(in.headDim()) + ", got " +
+                                   Twine(spread));
   int64_t named = options.p.size(),
           wanted = options.share == Share::Group ? hkv : hq;
   if (named != 1 && named != wanted) // [L5]
@@ -453,6 +458,9 @@ Error run::describeInputs(const Options &options, InputFiles &files,
 Error run::loadInputs(const Options &options, InputFiles &files, Inputs &in) {
   Reader(options, *files.tensors).load(in);
   files.tensors.reset();
+  if (options.checkFinite)
+    if (Error e = checkFinite(options, in))
+      return e;
   if (!files.selection)
     return Error::success();
   if (Error e = SelectionReader(options, *files.selection, in).load())

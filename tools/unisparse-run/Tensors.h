@@ -108,6 +108,9 @@ llvm::Error describeInputs(const Options &options, InputFiles &files,
 /// Reads all else, checks the rows of a selection (L6), and closes the files.
 llvm::Error loadInputs(const Options &options, InputFiles &files, Inputs &in);
 
+/// --check-finite: no element of q, k and v is a NaN or infinite.
+llvm::Error checkFinite(const Options &options, const Inputs &in);
+
 } // namespace unisparse::run
 
 #endif // UNISPARSE_TOOLS_UNISPARSE_RUN_TENSORS_H

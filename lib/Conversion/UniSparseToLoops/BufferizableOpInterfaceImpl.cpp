@@ -21,10 +21,10 @@ using namespace unisparse;
 
 namespace {
 
-/// The mass of a rule that takes every candidate is never read.
+/// The mass of a rule that does not go by masses is never read.
 bool isShapeOnly(Operation *op, Value tensor) {
   auto select = dyn_cast<BlockSelectOp>(op);
-  return select && select.getRule().getKind() == RuleKind::All &&
+  return select && !select.getRule().readsMass() &&
          tensor == select.getMass();
 }
 

@@ -135,6 +135,34 @@ Value Emit::narrow(Value x, Type element) {
   return arith::TruncFOp::create(b, withElement(x, element), x);
 }
 
+Value Emit::narrowSaturating(Value x, Type element) {
+  bool lossy = false;
+  APFloat most =
+      APFloat::getLargest(cast<FloatType>(element).getFloatSemantics());
+  most.convert(APFloat::IEEEsingle(), APFloat::rmTowardZero, &lossy);
+  auto bound = [&](float value) -> Value {
+    Type type = withElement(x, b.getF32Type());
+    TypedAttr number = b.getF32FloatAttr(value);
+    if (auto vector = dyn_cast<VectorType>(type))
+      number = DenseElementsAttr::get(vector, value);
+    return arith::ConstantOp::create(b, number);
+  };
+  Value high = bound(most.convertToFloat()),
+        low = bound(-most.convertToFloat());
+  auto isBeyond = [&](arith::CmpFPredicate predicate, Value y) {
+    return arith::CmpFOp::create(b, predicate, x, y).getResult();
+  };
+  // A NaN is beyond nothing and stays.
+  Value above = isBeyond(arith::CmpFPredicate::OGT, high),
+        below = isBeyond(arith::CmpFPredicate::OLT, low);
+  return narrow(select(below, low, select(above, high, x)), element);
+}
+
+Value Emit::sumLanes(Value vector) {
+  return vector::ReductionOp::create(b, vector::CombiningKind::ADD, vector,
+                                     arith::FastMathFlags::reassoc);
+}
+
 //===----------------------------------------------------------------------===//
 // Buffers
 //===----------------------------------------------------------------------===//

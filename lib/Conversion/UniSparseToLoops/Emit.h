@@ -64,6 +64,11 @@ struct Emit {
   /// To f32, and to `element`; scalars and vectors alike.
   Value widen(Value x);
   Value narrow(Value x, Type element);
+  /// As narrow, with the largest finite number in the place of what is beyond
+  /// it.
+  Value narrowSaturating(Value x, Type element);
+  /// The sum of a vector's lanes, in the order that is fastest.
+  Value sumLanes(Value vector);
 
   // Buffers.
   Value buffer(ArrayRef<int64_t> shape, Type element,

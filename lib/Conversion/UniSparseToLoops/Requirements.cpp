@@ -125,9 +125,17 @@ void Requirements::of(BlockScoreOp score) {
   requireEqual("I2", size(q, "q", 0), size(k, "k", 0));
   sequences(score.getCausal(), score.getCuSeqlensQ(), score.getCuSeqlensK(), lq,
             lk);
+  PoolingAttr pooling = score.getPooling();
+  int64_t block = score.getBlock().getQuery();
+  Value composites = slotCount(e, packing, lq, pooling.getQuery());
+  if (Value rows = score.getRows()) { // Composites by query blocks.
+    Value blocks = slotCount(e, packing, lq, block);
+    composites = e.mul(blocks, pooling.rowsOfBlock(block));
+    requireEqual("P5", size(q, "q", 0), size(rows, "rows", 0));
+    requireEqual("P5", size(rows, "rows", 2), {blocks, "query blocks"});
+  }
   requireEqual("S4", size(q, "q", 2),
-               {slotCount(e, packing, lq, score.getPooling().getQuery()),
-                "the composites of its length"});
+               {composites, "the composites of its length"});
   requireEqual("S4", size(k, "k", 2),
                {slotCount(e, keys, lk, score.getPooling().getKey()),
                 "the composites of its length"});

@@ -10,7 +10,6 @@
 #include "Lowering.h"
 #include "Tiles.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
-#include <cmath>
 
 using namespace unisparse;
 using namespace unisparse::loops;
@@ -20,29 +19,37 @@ namespace {
 struct Score {
   Emit &e;
   BlockScoreOp op;
-  Value q, k;
+  Value q, k, rows;
   int64_t bq, cq, ck, group;
   int64_t rowsPerBlock, keysPerBlock; ///< Composites in a block.
   // Tiles and scratch, filled in before the first head.
   Strips queries = {};
   RowTile keys = {};
   Value logits = {};          ///< [roundUp8(keysPerBlock), strip]
+  Value ends = {}; ///< [strips, strip] i32, with representatives (P5)
   Value tops = {}, sums = {}; ///< [strips, J, strip]
 
   bool isMax() { return op.getAgg() == Agg::Max; }
 
+  bool hasRepresentatives() { return static_cast<bool>(op.getRows()); }
+
+  /// One past the last row of every composite of the block (P5), 0 where there
+  /// is none. `rows` [t] are the representatives'.
+  void readEnds(const Sequence &s, Value rows);
+  /// The same of a strip.
+  Value endsOf(const Sequence &s, Value strip);
   /// Composite rows of the query block: i32 lanes of local composite numbers.
   Value rowNumbers(const Sequence &s, Value strip);
   /// Composite keys, from the first on, that each row may see (S2).
-  Value visibleKeys(const Sequence &s, Value rows);
+  Value visibleKeys(const Sequence &s, Value strip);
   /// Rows in each composite of `rows`: 0 for lanes without one (P1).
   Value rowCounts(const Sequence &s, Value rows);
 
   void scoreKeyBlock(const Sequence &s, Value j, Value kc, Value firstKey);
   Value coefficients(const Sequence &s, Value strip, Value blocks,
                      Value &rowTop);
-  void addHead(const Sequence &s, Value batch, Value queryHead, Value massRow,
-               Value headMass, Value blocks);
+  void addHead(const Sequence &s, Value slot, Value batch, Value queryHead,
+               Value massRow, Value headMass, Value blocks);
 };
 
 Value Score::rowNumbers(const Sequence &s, Value strip) {
@@ -51,17 +58,44 @@ Value Score::rowNumbers(const Sequence &s, Value strip) {
                                e.iota(queries.width));
 }
 
+void Score::readEnds(const Sequence &s, Value rows) {
+  int64_t means = bq / cq, w = queries.width;
+  Value start = e.mul(s.unit, bq);
+  e.fill(ends, 0.0);
+  auto store = [&](Value a, Value end) {
+    e.store(end, ends, {e.floorDiv(a, w), e.rem(a, w)});
+  };
+  e.forEach(e.index(0), e.index(means), [&](Value a) {
+    Value end = e.add(start, e.mul(e.add(a, 1), cq));
+    store(a, e.toI32(e.min(end, s.qLength)));
+  });
+  e.forEach(e.index(0), e.dim(rows, 0), [&](Value n) {
+    Value one = arith::ConstantIntOp::create(e.b, 1, 32);
+    Value end = arith::AddIOp::create(e.b, e.load(rows, {n}), one);
+    store(e.add(n, means), end);
+  });
+}
+
+Value Score::endsOf(const Sequence &s, Value strip) {
+  int64_t w = queries.width;
+  if (hasRepresentatives())
+    return e.loadVector(ends, {strip, e.index(0)}, w);
+  auto splat = [&](Value index) { return e.splat(e.toI32(index), w); };
+  Value end = arith::MulIOp::create(
+      e.b,
+      arith::AddIOp::create(e.b, rowNumbers(s, strip), splat(e.index(1))),
+      splat(e.index(cq)));
+  return arith::MinSIOp::create(e.b, end, splat(s.qLength));
+}
+
 /// 32-bit lanes hold tokens: lengths stay below 2^31, as cu_seqlens demands.
-Value Score::visibleKeys(const Sequence &s, Value rows) {
+Value Score::visibleKeys(const Sequence &s, Value strip) {
   int64_t w = queries.width;
   auto splat = [&](Value index) { return e.splat(e.toI32(index), w); };
   Value all = splat(e.ceilDiv(s.kLength, ck));
   if (!op.getCausal())
     return all;
-  Value end = arith::MulIOp::create(
-      e.b, arith::AddIOp::create(e.b, rows, splat(e.index(1))),
-      splat(e.index(cq)));
-  end = arith::MinSIOp::create(e.b, end, splat(s.qLength));
+  Value end = endsOf(s, strip);
   // b * ck <= delta + end - 1
   Value position = arith::AddIOp::create(e.b, end, splat(s.delta(e)));
   Value seen = arith::DivSIOp::create(
@@ -78,6 +112,8 @@ Value Score::rowCounts(const Sequence &s, Value rows) {
       arith::MulIOp::create(e.b, rows, splat(e.index(cq))));
   Value n = arith::MinSIOp::create(e.b, left, splat(e.index(cq)));
   n = arith::MaxSIOp::create(e.b, n, splat(e.index(0)));
+  if (hasRepresentatives()) // Every block has as many; only a maximum is made.
+    n = splat(e.index(1));
   // Lanes behind the block belong to the next block, not to this one.
   Value end = splat(e.mul(e.add(s.unit, 1), rowsPerBlock));
   Value inBlock =
@@ -109,7 +145,7 @@ void Score::scoreKeyBlock(const Sequence &s, Value j, Value kc,
       e.storeVector(e.addF(x, e.splat(bias, queries.width)), logits,
                     {lastKey, zero});
     });
-    Value visible = visibleKeys(s, rowNumbers(s, strip));
+    Value visible = visibleKeys(s, strip);
     Value relative = arith::SubIOp::create(
         e.b, visible, e.splat(e.toI32(first), queries.width));
     // Columns of padding are masked as keys behind the block's end.
@@ -157,19 +193,22 @@ Value Score::coefficients(const Sequence &s, Value strip, Value blocks,
 }
 
 /// Adds the masses of one query head to `massRow`; `headMass` [J] is scratch.
-void Score::addHead(const Sequence &s, Value batch, Value queryHead,
-                    Value massRow, Value headMass, Value blocks) {
-  Value zero = e.index(0), rows = e.ceilDiv(s.qLength, cq);
+void Score::addHead(const Sequence &s, Value slot, Value batch,
+                    Value queryHead, Value massRow, Value headMass,
+                    Value blocks) {
+  Value zero = e.index(0), composites = e.ceilDiv(s.qLength, cq);
   Value first = e.mul(s.unit, rowsPerBlock);
-  Value count = e.min(e.index(rowsPerBlock), e.sub(rows, first));
+  Value count = e.min(e.index(rowsPerBlock), e.sub(composites, first));
+  first = e.add(s.firstQuerySlot(e, cq), first);
+  if (hasRepresentatives()) { // Composites by query blocks.
+    first = e.mul(slot, rowsPerBlock), count = e.index(rowsPerBlock);
+    if (op.getCausal())
+      readEnds(s, e.part(rows, {batch, queryHead, slot}));
+  }
   int64_t heads = op.getQ().getType().getDimSize(1),
           kvHeads = op.getK().getType().getDimSize(1);
-  double scale = op.getScale()
-                     ? op.getScale()->convertToDouble()
-                     : 1.0 / std::sqrt(op.getQ().getType().getDimSize(3));
-  packStrips(e, queries, e.part(q, {batch, queryHead}),
-             e.add(s.firstQuerySlot(e, cq), first), count,
-             scale * op.getAlpha().convertToDouble());
+  packStrips(e, queries, e.part(q, {batch, queryHead}), first, count,
+             op.getLogitScale() * op.getAlpha().convertToDouble());
   Value kc = e.part(k, {batch, e.floorDiv(queryHead, heads / kvHeads)});
   Value firstKey = s.firstKeySlot(e, ck);
   e.forEach(zero, blocks, [&](Value j) { scoreKeyBlock(s, j, kc, firstKey); });
@@ -200,14 +239,15 @@ void Score::addHead(const Sequence &s, Value batch, Value queryHead,
 SmallVector<Value> loops::lowerBlockScore(OpBuilder &builder, BlockScoreOp op,
                                           ValueRange buffers, int64_t strip) {
   Emit e(builder, op.getLoc());
-  Value q = buffers[0], k = buffers[1];
+  Value q = buffers[0], k = buffers[1], rows = buffers[4];
   Packing packing{buffers[2], buffers[3]};
   std::pair<Value, Value> lengths = lengthsOf(e, op);
   Value lq = lengths.first, lk = lengths.second;
   int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey(),
           cq = op.getPooling().getQuery(), ck = op.getPooling().getKey();
   auto type = op.getMass().getType();
-  int64_t headDim = op.getQ().getType().getDimSize(3);
+  int64_t columns = op.getQ().getType().getDimSize(3),
+          rowsPerBlock = op.getPooling().rowsOfBlock(bq);
   int64_t massHeads = type.getDimSize(1);
   int64_t group = op.getQ().getType().getDimSize(1) / massHeads;
   Value slots = slotCount(e, packing, lq, bq);
@@ -230,11 +270,13 @@ SmallVector<Value> loops::lowerBlockScore(OpBuilder &builder, BlockScoreOp op,
     e.forEach(e.index(0), keyBlocks,
               [&](Value j) { e.store(e.f32(0.0), massRow, {j}); });
     withSequence(e, packing, lq, lk, at[2], bq, [&](Sequence s) {
-      Score score{e, op, q, k, bq, cq, ck, group, bq / cq, bk / ck};
-      score.queries = stripsFor(e, bq / cq, headDim, strip);
-      score.keys = rowTileFor(e, bk / ck, headDim);
+      Score score{e, op, q, k, rows, bq, cq, ck, group, rowsPerBlock, bk / ck};
+      score.queries = stripsFor(e, rowsPerBlock, columns, strip);
+      score.keys = rowTileFor(e, bk / ck, columns);
       score.logits = e.buffer({roundUp8(bk / ck), strip}, e.b.getF32Type());
       int64_t dynamic = ShapedType::kDynamic, strips = score.queries.count;
+      if (rows)
+        score.ends = e.buffer({strips, strip}, e.b.getI32Type());
       Value headMass = e.buffer({dynamic}, e.b.getF32Type(), keyBlocks);
       score.tops =
           e.buffer({strips, dynamic, strip}, e.b.getF32Type(), keyBlocks);
@@ -243,7 +285,7 @@ SmallVector<Value> loops::lowerBlockScore(OpBuilder &builder, BlockScoreOp op,
       Value blocks = candidateBlocks(e, s, bq, bk, op.getCausal());
       Value first = e.mul(at[1], group);
       e.forEach(first, e.add(first, group), [&](Value head) {
-        score.addHead(s, at[0], head, massRow, headMass, blocks);
+        score.addHead(s, at[2], at[0], head, massRow, headMass, blocks);
       });
     });
   });

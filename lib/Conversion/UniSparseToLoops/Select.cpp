@@ -2,12 +2,14 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// unisparse.block_select: the smallest set of blocks that holds p (L1-L6).
+// unisparse.block_select: the smallest set of blocks that holds p (L1-L6), or
+// what another rule takes (L8-L10).
 //
 // The next largest mass is looked for again and again, in SPEC's order, a
 // vector of masses at a time: no sort. A taken block's mass is -1 from then on,
 // below every mass there is.
 #include "Lowering.h"
+#include "RandomMass.h"
 #include "Tiles.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 
@@ -31,10 +33,20 @@ struct Select {
       {}; ///< [J, rounded up to lanes] masses not yet taken, kTaken else
   Value share = {}; ///< f32 p, null unless the rule is top_p
   Value candidates = {};
+  Value randomRow = {}; ///< i32, what makes the masses of rule random
 
+  RuleKind kind() { return op.getRule().getKind(); }
+  /// Of masses: those of rule random have 32 bits.
+  Type element() {
+    return kind() == RuleKind::Random ? Type(e.b.getF64Type())
+                                      : e.b.getF32Type();
+  }
+  Value number(double value) {
+    return arith::ConstantOp::create(e.b, e.b.getFloatAttr(element(), value));
+  }
   Value isTaken(Value j) {
     return arith::CmpFOp::create(e.b, arith::CmpFPredicate::OLT,
-                                 e.load(left, {j}), e.f32(0.0));
+                                 e.load(left, {j}), number(0.0));
   }
   Value vectors() { return e.ceilDiv(candidates, kLanes); }
 
@@ -42,8 +54,9 @@ struct Select {
   Value isForced(const Sequence &s, Value j);
   Value isDense(const Sequence &s);
   std::array<Value, 3> takeForced(const Sequence &s, Value dense);
-  std::array<Value, 2> largest();
+  Value randomBlocks();
   void takeByMass(Value dense, std::array<Value, 3> forced);
+  void takeByThreshold();
   Value writeRow(Value indicesRow, Value keyBlocks);
 };
 
@@ -60,7 +73,8 @@ Value Select::isForced(const Sequence &s, Value j) {
   return arith::OrIOp::create(e.b, sink, local);
 }
 
-/// Every candidate is taken: p >= 1 without a cap (L3), or a short sequence.
+/// Every candidate is taken: p >= 1 without a cap (L3), a short sequence, or one
+/// of the last query blocks (L8).
 Value Select::isDense(const Sequence &s) {
   RuleAttr rule = op.getRule();
   if (rule.takesAll())
@@ -71,13 +85,20 @@ Value Select::isDense(const Sequence &s) {
                                         e.f32(1.0));
     dense = arith::OrIOp::create(e.b, dense, whole);
   }
+  if (rule.getLast()) {
+    Value blocks = e.ceilDiv(s.qLength, op.getBlock().getQuery());
+    Value isLast = e.less(blocks, e.add(s.unit, clamped(rule.getLast()) + 1));
+    dense = arith::OrIOp::create(e.b, dense, isLast);
+  }
   return dense;
 }
 
 /// A candidate's mass. NaN, and what is below zero, count as none.
 Value Select::mass(Value j) {
-  if (op.getRule().getKind() == RuleKind::All)
+  if (kind() == RuleKind::All)
     return e.f32(0.0); // Not a mass, only a shape.
+  if (kind() == RuleKind::Random)
+    return randomMass(e, randomRow, j);
   Value m = e.load(massRow, {j});
   return e.maxF(m, e.f32(0.0));
 }
@@ -86,57 +107,62 @@ Value Select::mass(Value j) {
 /// and the mass of all candidates.
 std::array<Value, 3> Select::takeForced(const Sequence &s, Value dense) {
   SmallVector<Value> r = e.fold(
-      e.index(0), candidates, {e.index(0), e.f32(0.0), e.f32(0.0)},
+      e.index(0), candidates, {e.index(0), number(0.0), number(0.0)},
       [&](Value j, ValueRange c) -> SmallVector<Value> {
         Value take = arith::OrIOp::create(e.b, dense, isForced(s, j));
         Value m = mass(j);
-        e.store(e.select(take, e.f32(kTaken), m), left, {j});
+        e.store(e.select(take, number(kTaken), m), left, {j});
         return {e.add(c[0], e.select(take, e.index(1), e.index(0))),
-                e.addF(c[1], e.select(take, m, e.f32(0.0))), e.addF(c[2], m)};
+                e.addF(c[1], e.select(take, m, number(0.0))), e.addF(c[2], m)};
       });
   e.forEach(candidates, e.mul(vectors(), kLanes),
-            [&](Value j) { e.store(e.f32(kTaken), left, {j}); });
+            [&](Value j) { e.store(number(kTaken), left, {j}); });
   return {r[0], r[1], r[2]};
 }
 
-/// The block of the largest mass not yet taken, ties to the smaller index, and
-/// its mass. There must be one.
-std::array<Value, 2> Select::largest() {
-  Value zero = e.index(0);
-  auto load = [&](Value v) {
-    return e.loadVector(left, {e.mul(v, kLanes)}, kLanes);
-  };
-  Value tops = e.fold(zero, vectors(), e.splat(kTaken, kLanes),
-                      [&](Value v, ValueRange top) -> SmallVector<Value> {
-                        return {e.maxF(load(v), top[0])};
-                      })[0];
-  Value top =
-      vector::ReductionOp::create(e.b, vector::CombiningKind::MAXNUMF, tops);
-  Value none = arith::ConstantIntOp::create(e.b, INT32_MAX, 32);
-  Value firsts = e.fold(
-      zero, vectors(), e.splat(none, kLanes),
-      [&](Value v, ValueRange first) -> SmallVector<Value> {
-        Value isTop = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ,
-                                            load(v), e.splat(top, kLanes));
-        Value j = arith::AddIOp::create(
-            e.b, e.splat(e.toI32(e.mul(v, kLanes)), kLanes), e.iota(kLanes));
-        Value here = e.select(isTop, j, e.splat(none, kLanes));
-        return {arith::MinSIOp::create(e.b, here, first[0])};
-      })[0];
-  Value first =
-      vector::ReductionOp::create(e.b, vector::CombiningKind::MINSI, firsts);
-  return {e.fromI32(first), top};
+/// L10: ceil(d * |C|) in f64, as every target has it.
+Value Select::randomBlocks() {
+  Type i64 = e.b.getI64Type(), f64 = e.b.getF64Type();
+  Value n = arith::IndexCastOp::create(e.b, i64, candidates);
+  Value wanted =
+      e.mulF(number(op.getRule().getValue()),
+             arith::SIToFPOp::create(e.b, f64, n).getResult());
+  Value whole = arith::FPToSIOp::create(e.b, i64, wanted);
+  Value isBelow =
+      arith::CmpFOp::create(e.b, arith::CmpFPredicate::OLT,
+                            arith::SIToFPOp::create(e.b, f64, whole), wanted);
+  whole = arith::AddIOp::create(
+      e.b, whole, arith::ExtUIOp::create(e.b, i64, isBelow));
+  return arith::IndexCastOp::create(e.b, e.b.getIndexType(), whole);
 }
 
-/// L3, L4: takes blocks in order of mass until the rule is met.
+/// L9: besides the forced ones, what has a share of the row's largest mass.
+void Select::takeByThreshold() {
+  Value least = e.fold(e.index(0), candidates, number(0.0),
+                       [&](Value j, ValueRange top) -> SmallVector<Value> {
+                         return {e.maxF(mass(j), top[0])};
+                       })[0];
+  least = e.mulF(least, number(op.getRule().getValue()));
+  e.forEach(e.index(0), candidates, [&](Value j) {
+    Value m = e.load(left, {j});
+    Value take =
+        arith::CmpFOp::create(e.b, arith::CmpFPredicate::OGE, m, least);
+    e.store(e.select(take, number(kTaken), m), left, {j});
+  });
+}
+
+/// L3, L4, L10: takes blocks in order of mass until the rule is met.
 void Select::takeByMass(Value dense, std::array<Value, 3> forced) {
   RuleAttr rule = op.getRule();
   Value count = forced[0], mass = forced[1], total = forced[2];
   Value limit = e.sub(candidates, count);
   if (rule.getMaxBlocks())
     limit = e.min(limit, e.index(*rule.getMaxBlocks()));
-  if (rule.getKind() == RuleKind::TopK)
-    limit = e.min(limit, e.max(e.sub(e.index(rule.getK()), count), e.index(0)));
+  if (kind() == RuleKind::TopK || kind() == RuleKind::Random) {
+    Value wanted =
+        kind() == RuleKind::TopK ? e.index(rule.getK()) : randomBlocks();
+    limit = e.min(limit, e.max(e.sub(wanted, count), e.index(0)));
+  }
   limit = e.select(dense, e.index(0), limit);
   scf::WhileOp::create(
       e.b, TypeRange{limit.getType(), mass.getType()},
@@ -157,8 +183,9 @@ void Select::takeByMass(Value dense, std::array<Value, 3> forced) {
         scf::ConditionOp::create(e.b, go, c);
       },
       [&](OpBuilder &, Location, ValueRange c) {
-        auto [j, m] = largest();
-        e.store(e.f32(kTaken), left, {j});
+        auto [j, m] = largestOf(e, left, e.index(0), vectors(), kLanes,
+                                number(kTaken));
+        e.store(number(kTaken), left, {j});
         scf::YieldOp::create(e.b, ValueRange{e.add(c[0], 1), e.addF(c[1], m)});
       });
 }
@@ -214,18 +241,24 @@ SmallVector<Value> loops::lowerBlockSelect(OpBuilder &builder, BlockSelectOp op,
   auto selectRow = [&](Value b, Value h, Value slot, Sequence s) {
     Select select{e, op};
     select.massRow = e.part(mass, {b, e.floorDiv(h, heads / massHeads), slot});
-    select.left = e.buffer({ShapedType::kDynamic}, e.b.getF32Type(),
+    select.left = e.buffer({ShapedType::kDynamic}, select.element(),
                            e.mul(e.ceilDiv(keyBlocks, kLanes), kLanes));
     select.candidates = candidateBlocks(e, s, bq, bk, op.getCausal());
     if (topP) { // L5
       int64_t shares = op.getTopP().getType().getDimSize(0);
       select.share = e.load(topP, {e.floorDiv(h, heads / shares)});
-    } else if (op.getRule().getP()) {
+    } else if (select.kind() == RuleKind::TopP) {
       select.share = e.f32(op.getRule().getP().getValueAsDouble());
     }
+    if (select.kind() == RuleKind::Random)
+      select.randomRow =
+          randomRow(e, op.getRule().getSeed(), e.add(e.mul(b, heads), h),
+                    s.unit);
     Value dense = select.isDense(s);
     std::array<Value, 3> forced = select.takeForced(s, dense);
-    if (!op.getRule().takesAll())
+    if (select.kind() == RuleKind::Threshold)
+      select.takeByThreshold();
+    else if (!op.getRule().takesAll())
       select.takeByMass(dense, forced);
     Value count = select.writeRow(e.part(indices, {b, h, slot}), keyBlocks);
     e.store(e.toI32(count), counts, {b, h, slot});

@@ -212,3 +212,31 @@ Value unisparse::loops::exponentiate(Emit &e, Value logits, Value top) {
                   return {e.addF(sum[0], p)};
                 })[0];
 }
+
+std::pair<Value, Value>
+unisparse::loops::largestOf(Emit &e, Value row, Value first, Value vectors,
+                            int64_t lanes, Value least) {
+  auto load = [&](Value v) {
+    return e.loadVector(row, {e.mul(v, lanes)}, lanes);
+  };
+  Value tops = e.fold(first, vectors, e.splat(least, lanes),
+                      [&](Value v, ValueRange top) -> SmallVector<Value> {
+                        return {e.maxF(load(v), top[0])};
+                      })[0];
+  Value top =
+      vector::ReductionOp::create(e.b, vector::CombiningKind::MAXNUMF, tops);
+  Value none = arith::ConstantIntOp::create(e.b, INT32_MAX, 32);
+  Value firsts = e.fold(
+      first, vectors, e.splat(none, lanes),
+      [&](Value v, ValueRange best) -> SmallVector<Value> {
+        Value isTop = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ,
+                                            load(v), e.splat(top, lanes));
+        Value j = arith::AddIOp::create(
+            e.b, e.splat(e.toI32(e.mul(v, lanes)), lanes), e.iota(lanes));
+        Value here = e.select(isTop, j, e.splat(none, lanes));
+        return {arith::MinSIOp::create(e.b, here, best[0])};
+      })[0];
+  Value place =
+      vector::ReductionOp::create(e.b, vector::CombiningKind::MINSI, firsts);
+  return {e.fromI32(place), top};
+}

@@ -89,6 +89,12 @@ Value columnMax(Emit &e, Value logits, Value init);
 /// logits = exp(logits - top), and their column sums.
 Value exponentiate(Emit &e, Value logits, Value top);
 
+/// The first place of the largest number of `vectors` vectors of `row` from
+/// vector `first` on, and the number. `least` is below every one that may be
+/// asked for, of which there must be one.
+std::pair<Value, Value> largestOf(Emit &e, Value row, Value first,
+                                  Value vectors, int64_t lanes, Value least);
+
 /// The lowest finite f32: a maximum that starts here never makes
 /// exp(-inf - maximum) a NaN.
 double lowestLogit();

@@ -65,7 +65,7 @@ SmallVector<Value> unisparse::tensorOperandSlots(Operation *op) {
       })
       .Case([](BlockScoreOp op) {
         return SmallVector<Value>{op.getQ(), op.getK(), op.getCuSeqlensQ(),
-                                  op.getCuSeqlensK()};
+                                  op.getCuSeqlensK(), op.getRows()};
       })
       .Case([](BlockSelectOp op) {
         return SmallVector<Value>{op.getMass(), op.getTopP(),

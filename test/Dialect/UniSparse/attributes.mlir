@@ -16,6 +16,13 @@ func.func private @block() attributes {a = #unisparse.block<128x64>}
 func.func private @pooling() attributes {
   a = #unisparse.pooling<8x4, heads = 1>, b = #unisparse.pooling<8x4, heads = 2>, c = #unisparse.pooling<1x1>}
 
+// P5, P6
+// CHECK-LABEL: func.func private @pooling_estimate
+// CHECK-SAME:    a = #unisparse.pooling<8x8, heads = 2, representatives = 16, spread = 4>, b = #unisparse.pooling<8x8, spread = 1>, c = #unisparse.pooling<8x8>
+func.func private @pooling_estimate() attributes {
+  a = #unisparse.pooling<8x8, spread = 4, representatives = 16, heads = 2>, b = #unisparse.pooling<8x8, spread = 1>,
+  c = #unisparse.pooling<8x8, representatives = 0, spread = 0>}
+
 // CHECK-LABEL: func.func private @rule_kinds
 // CHECK-SAME:    a = #unisparse.rule<top_p>, b = #unisparse.rule<top_p = 0.25>, c = #unisparse.rule<top_k = 32>, d = #unisparse.rule<all>
 func.func private @rule_kinds() attributes {
@@ -37,6 +44,14 @@ func.func private @rule_shares() attributes {
 func.func private @rule_options() attributes {
   a = #unisparse.rule<all, dense_below = 0, min_blocks = 0, local = 1, sink = 1>,
   b = #unisparse.rule<top_p, dense_below = 7, max_blocks = 0, min_blocks = 3, local = 0, sink = 0>}
+
+// L8-L10
+// CHECK-LABEL: func.func private @rule_others
+// CHECK-SAME:    a = #unisparse.rule<threshold = 0.1, sink = 2, local = 4, last = 8>, b = #unisparse.rule<random = 0.25>
+// CHECK-SAME:    c = #unisparse.rule<random = 1.0, max_blocks = 3, seed = 4294967295>, d = #unisparse.rule<top_p = 0.7, last = 1>
+func.func private @rule_others() attributes {
+  a = #unisparse.rule<threshold = 0.1, sink = 2, last = 8, local = 4>, b = #unisparse.rule<random = 0.25, seed = 0>,
+  c = #unisparse.rule<random = 1, seed = 4294967295, max_blocks = 3>, d = #unisparse.rule<top_p = 0.7, last = 1>}
 
 // CHECK-LABEL: func.func private @enums
 // CHECK-SAME:    a = #unisparse<agg max>, b = #unisparse<agg sum>, c = #unisparse<share none>, d = #unisparse<share group>
@@ -85,7 +100,7 @@ func.func private @pooling_p4() attributes {a = #unisparse.pooling<8x8, heads = 
 
 // -----
 
-// expected-error@+1 {{expected 'heads'}}
+// expected-error@+1 {{expected heads, representatives or spread, got head}}
 func.func private @pooling_unknown_option() attributes {a = #unisparse.pooling<8x8, head = 2>}
 
 // -----
@@ -145,7 +160,7 @@ func.func private @rule_dense_below() attributes {a = #unisparse.rule<all, dense
 
 // -----
 
-// expected-error@+1 {{expected top_p, top_k or all, got best}}
+// expected-error@+1 {{expected top_p, top_k, all, threshold or random, got best}}
 func.func private @rule_kind() attributes {a = #unisparse.rule<best>}
 
 // -----
@@ -155,7 +170,7 @@ func.func private @rule_top_k_without_number() attributes {a = #unisparse.rule<t
 
 // -----
 
-// expected-error@+1 {{expected sink, local, min_blocks, max_blocks or dense_below, got sinks}}
+// expected-error@+1 {{expected sink, local, last, min_blocks, max_blocks, dense_below or seed, got sinks}}
 func.func private @rule_unknown_option() attributes {a = #unisparse.rule<all, sinks = 2>}
 
 // -----
@@ -179,3 +194,63 @@ func.func private @share_unknown() attributes {a = #unisparse<share all>}
 
 // expected-error@+1 {{unknown attribute `blocks` in dialect `unisparse`}}
 func.func private @unknown_attribute() attributes {a = #unisparse.blocks<128x128>}
+
+// -----
+
+// expected-error@+1 {{[P5] expected representatives >= 0, got -1}}
+func.func private @pooling_p5() attributes {a = #unisparse.pooling<8x8, representatives = -1>}
+
+// -----
+
+// expected-error@+1 {{[P6] expected spread >= 0, got -1}}
+func.func private @pooling_p6() attributes {a = #unisparse.pooling<8x8, spread = -1>}
+
+// -----
+
+// expected-error@+1 {{[L8] expected last >= 0, got -1}}
+func.func private @rule_l8() attributes {a = #unisparse.rule<all, last = -1>}
+
+// -----
+
+// expected-error@+1 {{[L9] expected threshold in [0, 1], got 1.5}}
+func.func private @rule_l9() attributes {a = #unisparse.rule<threshold = 1.5>}
+
+// -----
+
+// expected-error@+1 {{[L9] expected threshold in [0, 1], got nan}}
+func.func private @rule_l9_nan() attributes {a = #unisparse.rule<threshold = 0x7FF8000000000000 : f64>}
+
+// -----
+
+// expected-error@+1 {{[L9] expected no min_blocks beside threshold, got 2}}
+func.func private @rule_l9_min() attributes {a = #unisparse.rule<threshold = 0.5, min_blocks = 2>}
+
+// -----
+
+// expected-error@+1 {{[L9] expected no max_blocks beside threshold, got 2}}
+func.func private @rule_l9_max() attributes {a = #unisparse.rule<threshold = 0.5, max_blocks = 2>}
+
+// -----
+
+// expected-error@+1 {{expected '='}}
+func.func private @rule_l9_bare() attributes {a = #unisparse.rule<threshold>}
+
+// -----
+
+// expected-error@+1 {{[L10] expected random in [0, 1], got -5}}
+func.func private @rule_l10() attributes {a = #unisparse.rule<random = -0.5>}
+
+// -----
+
+// expected-error@+1 {{[L10] expected no min_blocks beside random, got 2}}
+func.func private @rule_l10_min() attributes {a = #unisparse.rule<random = 0.5, min_blocks = 2>}
+
+// -----
+
+// expected-error@+1 {{[L10] expected seed in [0, 4294967295], got 4294967296}}
+func.func private @rule_l10_seed() attributes {a = #unisparse.rule<random = 0.5, seed = 4294967296>}
+
+// -----
+
+// expected-error@+1 {{[L10] expected seed beside random only, got 1}}
+func.func private @rule_l10_other() attributes {a = #unisparse.rule<top_k = 2, seed = 1>}

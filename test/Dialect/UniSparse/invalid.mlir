@@ -218,7 +218,7 @@ func.func @block_score_i8_sizes(%q: tensor<1x8x66x64xf32>, %k: tensor<1x2x67x64x
 
 func.func @block_score_i8_alone(%q: tensor<1x8x66x64xf32>, %k: tensor<1x2x66x64xf32>, %cu: tensor<3xi32>) {
   // expected-error@+1 {{'unisparse.block_score' op [I8] expected both cu_seqlens or none, got cu_seqlens_q alone}}
-  %0 = "unisparse.block_score"(%q, %k, %cu) <{alpha = 1.0, block = #unisparse.block<128x128>, pooling = #unisparse.pooling<8x8>, operandSegmentSizes = array<i32: 1, 1, 0, 1, 0>, static_lengths = array<i64: 512, 512>}>
+  %0 = "unisparse.block_score"(%q, %k, %cu) <{alpha = 1.0, block = #unisparse.block<128x128>, pooling = #unisparse.pooling<8x8>, operandSegmentSizes = array<i32: 1, 1, 0, 1, 0, 0>, static_lengths = array<i64: 512, 512>}>
     : (tensor<1x8x66x64xf32>, tensor<1x2x66x64xf32>, tensor<3xi32>) -> tensor<1x8x6x4xf32>
   return
 }
@@ -301,7 +301,7 @@ func.func @block_score_lengths_three(%q: tensor<1x8x64x64xf32>, %k: tensor<1x2x6
 // A length that is neither in the attribute nor an operand.
 func.func @block_score_lengths_missing(%q: tensor<1x8x64x64xf32>, %k: tensor<1x2x64x64xf32>) {
   // expected-error@+1 {{'unisparse.block_score' op expected 1 dynamic lengths, got 0}}
-  %0 = "unisparse.block_score"(%q, %k) <{alpha = 1.0, block = #unisparse.block<128x128>, pooling = #unisparse.pooling<8x8>, operandSegmentSizes = array<i32: 1, 1, 0, 0, 0>, static_lengths = array<i64: 512, -9223372036854775808>}>
+  %0 = "unisparse.block_score"(%q, %k) <{alpha = 1.0, block = #unisparse.block<128x128>, pooling = #unisparse.pooling<8x8>, operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0>, static_lengths = array<i64: 512, -9223372036854775808>}>
     : (tensor<1x8x64x64xf32>, tensor<1x2x64x64xf32>) -> tensor<1x8x4x?xf32>
   return
 }
@@ -1099,5 +1099,164 @@ func.func @attention_i5_dense_below(%q: tensor<1x8x512x64xf32>) {
   %o, %c, %i, %d = unisparse.attention %q, %q, %q block <100x100> pooling <8x8> rule <top_p = 0.5, dense_below = 511>
     : (tensor<1x8x512x64xf32>, tensor<1x8x512x64xf32>, tensor<1x8x512x64xf32>)
       -> (tensor<1x8x512x64xf32>, tensor<1x8x6xi32>, tensor<1x8x6x6xi32>, tensor<1x8xf32>)
+  return
+}
+
+// -----
+
+func.func @pool_p5_block(%x: tensor<1x8x512x64xf32>) {
+  // expected-error@+2 {{failed to infer returned types}}
+  // expected-error@+1 {{[P5] expected representatives of a block that is a multiple of the factor 8, got 100}}
+  %0, %1 = unisparse.pool %x by 8 representatives 16 of 100 : (tensor<1x8x512x64xf32>) -> (tensor<1x8x128x64xf32>, tensor<1x8x4x16xi32>)
+  return
+}
+
+// -----
+
+func.func @pool_p5_negative(%x: tensor<1x8x512x64xf32>) {
+  // expected-error@+2 {{failed to infer returned types}}
+  // expected-error@+1 {{[P5] expected representatives >= 0, got -1}}
+  %0, %1 = unisparse.pool %x by 8 representatives -1 of 128 : (tensor<1x8x512x64xf32>) -> (tensor<1x8x128x64xf32>, tensor<1x8x4x16xi32>)
+  return
+}
+
+// -----
+
+func.func @pool_p5_most(%x: tensor<1x8x512x64xf32>) {
+  // expected-error@+1 {{'unisparse.pool' op [P5] expected at most the 128 rows of a block as representatives, got 129}}
+  %0, %1 = unisparse.pool %x by 8 representatives 129 of 128 : (tensor<1x8x512x64xf32>) -> (tensor<1x8x580x64xf32>, tensor<1x8x4x129xi32>)
+  return
+}
+
+// -----
+
+func.func @pool_p6_spread(%x: tensor<1x8x512x64xf32>) {
+  // expected-error@+1 {{'unisparse.pool' op [P6] expected spread to divide the 64 columns of x, got 5}}
+  %0 = unisparse.pool %x by 8 spread 5 : (tensor<1x8x512x64xf32>) -> tensor<1x8x64x76xf32>
+  return
+}
+
+// -----
+
+func.func @pool_p6_norms(%x: tensor<1x8x512x64xf32>) {
+  // expected-error@+1 {{'unisparse.pool' op [P6] expected norms to divide the 64 columns of x, got 5}}
+  %0 = unisparse.pool %x by 8 norms 5 times 1.0 : (tensor<1x8x512x64xf32>) -> tensor<1x8x64x76xf32>
+  return
+}
+
+// -----
+
+func.func @pool_p6_negative(%x: tensor<1x8x512x64xf32>) {
+  // expected-error@+2 {{failed to infer returned types}}
+  // expected-error@+1 {{[P6] expected spread >= 0, got -2}}
+  %0 = unisparse.pool %x by 8 spread -2 : (tensor<1x8x512x64xf32>) -> tensor<1x8x64x76xf32>
+  return
+}
+
+// -----
+
+func.func @pool_p6_both(%x: tensor<1x8x512x64xf32>) {
+  // expected-error@+1 {{'unisparse.pool' op [P6] expected spread or norms, got both}}
+  %0 = unisparse.pool %x by 8 spread 4 norms 4 times 1.0 : (tensor<1x8x512x64xf32>) -> tensor<1x8x64x80xf32>
+  return
+}
+
+// -----
+
+func.func @pool_p6_factor(%x: tensor<1x8x512x64xf32>) {
+  // expected-error@+1 {{'unisparse.pool' op [P6] expected a finite factor, got INF}}
+  %0 = unisparse.pool %x by 8 norms 4 times 0x7FF0000000000000 : (tensor<1x8x512x64xf32>) -> tensor<1x8x64x80xf32>
+  return
+}
+
+// -----
+
+func.func @block_score_p5_no_rows(%q: tensor<1x8x128x64xf32>, %k: tensor<1x2x64x64xf32>) {
+  // expected-error@+1 {{'unisparse.block_score' op [P5] expected the operand rows beside representatives and only there, got no rows}}
+  %0 = unisparse.block_score %q, %k lengths [512, 512] block <128x128> pooling <8x8, representatives = 16>
+    : (tensor<1x8x128x64xf32>, tensor<1x2x64x64xf32>) -> tensor<1x8x4x4xf32>
+  return
+}
+
+// -----
+
+func.func @block_score_p5_rows_alone(%q: tensor<1x8x64x64xf32>, %k: tensor<1x2x64x64xf32>, %r: tensor<1x8x4x16xi32>) {
+  // expected-error@+1 {{'unisparse.block_score' op [P5] expected the operand rows beside representatives and only there, got no representatives}}
+  %0 = unisparse.block_score %q, %k rows(%r) lengths [512, 512] block <128x128> pooling <8x8>
+    : (tensor<1x8x64x64xf32>, tensor<1x2x64x64xf32>, tensor<1x8x4x16xi32>) -> tensor<1x8x4x4xf32>
+  return
+}
+
+// -----
+
+func.func @block_score_p5_agg(%q: tensor<1x8x128x64xf32>, %k: tensor<1x2x64x64xf32>, %r: tensor<1x8x4x16xi32>) {
+  // expected-error@+1 {{'unisparse.block_score' op [P5] expected agg max beside representatives, got sum}}
+  %0 = unisparse.block_score %q, %k rows(%r) lengths [512, 512] block <128x128> pooling <8x8, representatives = 16> agg sum
+    : (tensor<1x8x128x64xf32>, tensor<1x2x64x64xf32>, tensor<1x8x4x16xi32>) -> tensor<1x8x4x4xf32>
+  return
+}
+
+// -----
+
+func.func @block_score_p5_rows_heads(%q: tensor<1x8x128x64xf32>, %k: tensor<1x2x64x64xf32>, %r: tensor<1x2x4x16xi32>) {
+  // expected-error@+1 {{'unisparse.block_score' op [P5] expected rows with q's number of heads 8, got 2}}
+  %0 = unisparse.block_score %q, %k rows(%r) lengths [512, 512] block <128x128> pooling <8x8, representatives = 16>
+    : (tensor<1x8x128x64xf32>, tensor<1x2x64x64xf32>, tensor<1x2x4x16xi32>) -> tensor<1x8x4x4xf32>
+  return
+}
+
+// -----
+
+func.func @block_score_p5_rows_blocks(%q: tensor<1x8x128x64xf32>, %k: tensor<1x2x64x64xf32>, %r: tensor<1x8x5x16xi32>) {
+  // expected-error@+1 {{'unisparse.block_score' op [P5] expected rows of query blocks 4, got 5}}
+  %0 = unisparse.block_score %q, %k rows(%r) lengths [512, 512] block <128x128> pooling <8x8, representatives = 16>
+    : (tensor<1x8x128x64xf32>, tensor<1x2x64x64xf32>, tensor<1x8x5x16xi32>) -> tensor<1x8x4x4xf32>
+  return
+}
+
+// -----
+
+func.func @block_score_p5_rows_count(%q: tensor<1x8x128x64xf32>, %k: tensor<1x2x64x64xf32>, %r: tensor<1x8x4x8xi32>) {
+  // expected-error@+1 {{'unisparse.block_score' op [P5] expected rows with representatives 16, got 8}}
+  %0 = unisparse.block_score %q, %k rows(%r) lengths [512, 512] block <128x128> pooling <8x8, representatives = 16>
+    : (tensor<1x8x128x64xf32>, tensor<1x2x64x64xf32>, tensor<1x8x4x8xi32>) -> tensor<1x8x4x4xf32>
+  return
+}
+
+// -----
+
+func.func @block_score_s4_representatives(%q: tensor<1x8x64x64xf32>, %k: tensor<1x2x64x64xf32>, %r: tensor<1x8x4x16xi32>) {
+  // expected-error@+1 {{'unisparse.block_score' op [S4] expected the composites of q to number 128, got 64}}
+  %0 = unisparse.block_score %q, %k rows(%r) lengths [512, 512] block <128x128> pooling <8x8, representatives = 16>
+    : (tensor<1x8x64x64xf32>, tensor<1x2x64x64xf32>, tensor<1x8x4x16xi32>) -> tensor<1x8x4x4xf32>
+  return
+}
+
+// -----
+
+func.func @block_score_p6(%q: tensor<1x8x64x64xf32>, %k: tensor<1x2x64x64xf32>) {
+  // expected-error@+1 {{'unisparse.block_score' op [P6] expected composites of D + D / 4 columns, got 64}}
+  %0 = unisparse.block_score %q, %k lengths [512, 512] block <128x128> pooling <8x8, spread = 4>
+    : (tensor<1x8x64x64xf32>, tensor<1x2x64x64xf32>) -> tensor<1x8x4x4xf32>
+  return
+}
+
+// -----
+
+func.func @attention_p5_agg(%q: tensor<1x8x512x64xf32>) {
+  // expected-error@+1 {{'unisparse.attention' op [P5] expected agg max beside representatives, got sum}}
+  %o, %c, %i, %d = unisparse.attention %q, %q, %q block <128x128> pooling <8x8, representatives = 16> rule <top_p = 0.5> agg sum
+    : (tensor<1x8x512x64xf32>, tensor<1x8x512x64xf32>, tensor<1x8x512x64xf32>)
+      -> (tensor<1x8x512x64xf32>, tensor<1x8x4xi32>, tensor<1x8x4x4xi32>, tensor<1x8xf32>)
+  return
+}
+
+// -----
+
+func.func @attention_p6(%q: tensor<1x8x512x64xf32>) {
+  // expected-error@+1 {{'unisparse.attention' op [P6] expected spread to divide the 64 columns of q, got 5}}
+  %o, %c, %i, %d = unisparse.attention %q, %q, %q block <128x128> pooling <8x8, spread = 5> rule <top_p = 0.5>
+    : (tensor<1x8x512x64xf32>, tensor<1x8x512x64xf32>, tensor<1x8x512x64xf32>)
+      -> (tensor<1x8x512x64xf32>, tensor<1x8x4xi32>, tensor<1x8x4x4xi32>, tensor<1x8xf32>)
   return
 }

@@ -17,7 +17,7 @@
 // CHECK-LABEL: func.func @pool(
 // CHECK-SAME:    %[[X:.*]]: tensor<2x8x1001x64xf16>
 // CHECK:         %composites = unisparse.pool %[[X]] by 8 : (tensor<2x8x1001x64xf16>) -> tensor<2x8x126x64xf16>
-// GENERIC:       "unisparse.pool"(%{{.*}}) <{by = 8 : i64, heads = 1 : i64}>
+// GENERIC:       "unisparse.pool"(%{{.*}}) <{block = 0 : i64, by = 8 : i64, heads = 1 : i64, norms = 0 : i64, representatives = 0 : i64, spread = 0 : i64}>
 func.func @pool(%x: tensor<2x8x1001x64xf16>) -> tensor<2x8x126x64xf16> {
   %0 = unisparse.pool %x by 8 : (tensor<2x8x1001x64xf16>) -> tensor<2x8x126x64xf16>
   return %0 : tensor<2x8x126x64xf16>

@@ -11,7 +11,7 @@
 // RUN: not unisparse-opt %s --unisparse-sparsify-attention=min-length=-1 2>&1 | FileCheck %s --check-prefix=LENGTH
 // RUN: not unisparse-opt %s --unisparse-from-linalg='rule=foo' 2>&1 | FileCheck %s --check-prefix=RULE
 
-// RULE: unisparse-sparsify-attention: rule: expected top_p, top_k or all, got foo, in 'foo'
+// RULE: unisparse-sparsify-attention: rule: expected top_p, top_k, all, threshold or random, got foo, in 'foo'
 // SHARE: unisparse-sparsify-attention: rule: expected a share behind top_p, as in top_p = 0.9, got none
 // RANGE: unisparse-sparsify-attention: rule: [L3] expected top_p in [0, 1], got 3
 // BLOCK: unisparse-sparsify-attention: block: {{.*}}, in '64'

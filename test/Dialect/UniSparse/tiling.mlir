@@ -130,6 +130,45 @@ module attributes {transform.with_named_sequence} {
 
 // -----
 
+func.func @pool_representatives(%x: tensor<1x8x1024x64xf32>) -> tensor<1x8x160x64xf32> {
+  // expected-error@+3 {{'unisparse.pool' op cannot be tiled with representatives, whose composites come by query blocks}}
+  // expected-error@+2 {{to tile operation}}
+  // expected-error@+1 {{failed to generate tiling loops}}
+  %0, %rows = unisparse.pool %x by 8 representatives 4 of 128 : (tensor<1x8x1024x64xf32>) -> (tensor<1x8x160x64xf32>, tensor<1x8x8x4xi32>)
+  return %0 : tensor<1x8x160x64xf32>
+}
+
+module attributes {transform.with_named_sequence} {
+  transform.named_sequence @__transform_main(%root: !transform.any_op {transform.readonly}) {
+    %pool = transform.structured.match ops{["unisparse.pool"]} in %root : (!transform.any_op) -> !transform.any_op
+    %tiled, %loop = transform.structured.tile_using_for %pool tile_sizes [0, 0, 20] : (!transform.any_op) -> (!transform.any_op, !transform.any_op)
+    transform.yield
+  }
+}
+
+// -----
+
+// Columns of the spread go with their composites (P6).
+// CHECK-LABEL: func.func @pool_spread(
+// CHECK:         scf.for
+// CHECK:           %[[POOLED:.*]] = unisparse.pool %{{.*}} by 8 spread 4 : (tensor<1x8x?x64xf32>) -> tensor<1x8x?x80xf32>
+// CHECK:           %[[TILE:.*]] = tensor.cast %[[POOLED]] : tensor<1x8x?x80xf32> to tensor<1x8x32x80xf32>
+// CHECK:           tensor.insert_slice %[[TILE]] into %{{.*}}[0, 0, %{{.*}}, 0] [1, 8, 32, 80]
+func.func @pool_spread(%x: tensor<1x8x1024x64xf32>) -> tensor<1x8x128x80xf32> {
+  %0 = unisparse.pool %x by 8 spread 4 : (tensor<1x8x1024x64xf32>) -> tensor<1x8x128x80xf32>
+  return %0 : tensor<1x8x128x80xf32>
+}
+
+module attributes {transform.with_named_sequence} {
+  transform.named_sequence @__transform_main(%root: !transform.any_op {transform.readonly}) {
+    %pool = transform.structured.match ops{["unisparse.pool"]} in %root : (!transform.any_op) -> !transform.any_op
+    %tiled, %loop = transform.structured.tile_using_for %pool tile_sizes [0, 0, 32] : (!transform.any_op) -> (!transform.any_op, !transform.any_op)
+    transform.yield
+  }
+}
+
+// -----
+
 func.func @pool_packed(%x: tensor<1x8x1024x64xf32>, %cu: tensor<3xi32>) -> tensor<1x8x130x64xf32> {
   // expected-error@+3 {{'unisparse.pool' op cannot be tiled over packed sequences, whose slots do not start at multiples of the pooling factor}}
   // expected-error@+2 {{to tile operation}}

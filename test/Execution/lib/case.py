@@ -17,12 +17,18 @@ class Options:
     block: Tuple[int, int] = (128, 128)
     pool: Tuple[int, int] = (8, 8)
     head_pool: int = 1
+    representatives: int = 0
+    spread: int = 0
     agg: str = "max"
     share: str = "none"
     p: Union[float, Tuple[float, ...]] = 0.9
     top_k: Optional[int] = None
+    threshold: Optional[float] = None
+    random: Optional[float] = None
+    seed: int = 0
     sink: int = 1
     local: int = 1
+    last: int = 0
     min_blocks: int = 0
     max_blocks: Optional[int] = None
     dense_below: int = 0
@@ -36,7 +42,8 @@ class Options:
         result = []
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value == field.default or field.name == "p" and (self.top_k is not None or self.dense):
+            ruled = self.dense or any(x is not None for x in (self.top_k, self.threshold, self.random))
+            if value == field.default or field.name == "p" and ruled:
                 continue
             if field.name == "causal":
                 result.append("--no-causal")
@@ -58,6 +65,9 @@ class Options:
             max_blocks=self.max_blocks,
             top_k=self.top_k,
             dense_below=self.dense_below,
+            n_last=self.last,
+            threshold=self.threshold,
+            share_of=self.random,
         )
 
 

@@ -81,12 +81,29 @@ def selection(case, got):
     return wrong, rows
 
 
+LARGEST = {"F32": float(np.finfo(np.float32).max), "F16": 65504.0, "BF16": float.fromhex("0x1.fep127")}
+
+
 def oracle_masses(case, s):
-    """M64 [Hq, R, J] of a sequence, with composites rounded to the type that holds them (P2)."""
-    o = case.options
+    """M64 [Hq, R, J] of a sequence, with composites rounded to the type that holds them (P2, P6); or the random ones (L10)."""
+    o, most = case.options, LARGEST[case.dtype]
     share = None if o.share == "none" else o.share
-    store = lambda x: round_to(x, case.dtype)
-    return O.masses(s.q, s.k, *o.pool, o.head_pool, *o.block, case.scale, o.causal, o.alpha, o.agg, share, store)
+    if o.random is not None:
+        return _random_masses(case, s)
+    store = lambda x: round_to(np.clip(x, -most, most), case.dtype)
+    rest = (o.alpha, o.agg, share, store, o.representatives, o.spread)
+    return O.masses(s.q, s.k, *o.pool, o.head_pool, *o.block, case.scale, o.causal, *rest)
+
+
+def _random_masses(case, s):
+    """L10: a head's masses follow from the number of its selection among those of the batch."""
+    o, (hq, hkv) = case.options, case.heads
+    selections = hq // o.head_pool
+    if o.share == "group":
+        selections = min(selections, hkv)
+    rows, columns = -(-s.lq // o.block[0]), -(-s.lk // o.block[1])
+    units = s.batch * selections + np.arange(hq) * selections // hq
+    return np.stack([O.random_mass(rows, columns, o.seed, int(unit)) for unit in units])
 
 
 def _sequence_selection(case, s, mask):

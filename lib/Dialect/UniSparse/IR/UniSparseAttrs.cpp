@@ -5,6 +5,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
@@ -37,6 +38,37 @@ static void printPair(AsmPrinter &printer, int64_t first, int64_t second) {
   printer << first << 'x' << second;
 }
 
+using Option = std::pair<StringRef, int64_t *>;
+using OptionSet = llvm::SmallDenseSet<StringRef>;
+
+/// `, name = number` as often as it comes, in any order, each name once; which
+/// ones came.
+static FailureOr<OptionSet> parseOptions(AsmParser &parser,
+                                         ArrayRef<Option> known) {
+  OptionSet seen;
+  while (succeeded(parser.parseOptionalComma())) {
+    SMLoc loc = parser.getCurrentLocation();
+    StringRef keyword;
+    int64_t value;
+    if (parser.parseKeyword(&keyword) || parser.parseEqual() ||
+        parser.parseInteger(value))
+      return failure();
+    const Option *option = llvm::find_if(
+        known, [&](const Option &o) { return o.first == keyword; });
+    if (option == known.end()) {
+      InFlightDiagnostic error = parser.emitError(loc) << "expected ";
+      for (auto [i, o] : llvm::enumerate(known))
+        error << (i == 0 ? "" : i + 1 == known.size() ? " or " : ", ")
+              << o.first;
+      return error << ", got " << keyword;
+    }
+    if (!seen.insert(option->first).second)
+      return parser.emitError(loc) << "option " << keyword << " given twice";
+    *option->second = value;
+  }
+  return seen;
+}
+
 #include "unisparse/Dialect/UniSparse/IR/UniSparseEnums.cpp.inc"
 #define GET_ATTRDEF_CLASSES
 #include "unisparse/Dialect/UniSparse/IR/UniSparseAttrs.cpp.inc"
@@ -61,53 +93,140 @@ LogicalResult BlockAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   return success();
 }
 
-// [P1], [P4]
+// [P1], [P4], [P5], [P6]
 LogicalResult PoolingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                  int64_t query, int64_t key, int64_t heads) {
+                                  int64_t query, int64_t key, int64_t heads,
+                                  int64_t representatives, int64_t spread) {
   if (query < 1 || key < 1)
     return emitError() << "[P1] expected positive pooling factors, got "
                        << query << 'x' << key;
   if (heads < 1)
     return emitError()
            << "[P4] expected a positive number of pooled heads, got " << heads;
+  if (representatives < 0)
+    return emitError() << "[P5] expected representatives >= 0, got "
+                       << representatives;
+  if (spread < 0)
+    return emitError() << "[P6] expected spread >= 0, got " << spread;
   return success();
+}
+
+Attribute PoolingAttr::parse(AsmParser &parser, Type) {
+  SMLoc loc = parser.getCurrentLocation();
+  int64_t query, key, heads = 1, representatives = 0, spread = 0;
+  if (parser.parseLess() || parsePair(parser, query, key) ||
+      failed(parseOptions(parser, {{"heads", &heads},
+                                   {"representatives", &representatives},
+                                   {"spread", &spread}})) ||
+      parser.parseGreater())
+    return {};
+  return parser.getChecked<PoolingAttr>(loc, parser.getContext(), query, key,
+                                        heads, representatives, spread);
+}
+
+void PoolingAttr::print(AsmPrinter &printer) const {
+  printer << '<';
+  printPair(printer, getQuery(), getKey());
+  if (getHeads() != 1)
+    printer << ", heads = " << getHeads();
+  if (getRepresentatives())
+    printer << ", representatives = " << getRepresentatives();
+  if (getSpread())
+    printer << ", spread = " << getSpread();
+  printer << '>';
+}
+
+PoolingAttr PoolingAttr::simplified(int64_t rows) const {
+  int64_t representatives =
+      getQuery() == 1 ? 0 : std::min(getRepresentatives(), rows);
+  return get(getContext(), getQuery(), getKey(), getHeads(), representatives,
+             getKey() == 1 ? 0 : getSpread());
 }
 
 //===----------------------------------------------------------------------===//
 // RuleAttr
 //===----------------------------------------------------------------------===//
 
-static constexpr int64_t kSink = 1, kLocal = 1, kMinBlocks = 0, kDenseBelow = 0;
+static constexpr int64_t kSink = 1, kLocal = 1, kMinBlocks = 0, kDenseBelow = 0,
+                         kLast = 0, kSeed = 0;
 
 RuleAttr RuleAttr::getAll(MLIRContext *context) {
   return get(context, RuleKind::All, FloatAttr(), /*k=*/0, kSink, kLocal,
-             kMinBlocks, std::nullopt, kDenseBelow);
+             kMinBlocks, std::nullopt, kDenseBelow, kLast, kSeed);
 }
 
 bool RuleAttr::takesAll() const {
-  if (getKind() == RuleKind::All)
+  switch (getKind()) {
+  case RuleKind::All:
     return true;
-  return getKind() == RuleKind::TopP && getP() &&
-         getP().getValueAsDouble() >= 1.0 && !getMaxBlocks();
+  case RuleKind::TopK:
+    return false;
+  case RuleKind::Threshold: // No mass is below zero.
+    return getValue() <= 0.0;
+  case RuleKind::TopP:
+  case RuleKind::Random:
+    return getP() && getValue() >= 1.0 && !getMaxBlocks();
+  }
 }
 
-RuleAttr RuleAttr::forKeys(int64_t keys) const {
+RuleAttr RuleAttr::forLengths(int64_t queries, int64_t keys,
+                              int64_t rows) const {
   bool below = !ShapedType::isDynamic(keys) && keys <= getDenseBelow();
-  return takesAll() || below ? getAll(getContext()) : *this;
+  bool allLast =
+      !ShapedType::isDynamic(queries) && ceilUnits(queries, rows) <= getLast();
+  return takesAll() || below || allLast ? getAll(getContext()) : *this;
+}
+
+RuleAttr RuleAttr::withDenseBelow(int64_t keys) const {
+  return get(getContext(), getKind(), getP(), getK(), getSink(), getLocal(),
+             getMinBlocks(), getMaxBlocks(), keys, getLast(), getSeed());
+}
+
+/// A rule's number has to lie in [0, 1]; NaN fails both comparisons.
+static bool isShare(FloatAttr p) {
+  return p && p.getValueAsDouble() >= 0.0 && p.getValueAsDouble() <= 1.0;
+}
+
+/// What `threshold` and `random` take besides their numbers.
+static LogicalResult
+verifyThresholdOrRandom(function_ref<InFlightDiagnostic()> emitError,
+                      RuleKind kind, FloatAttr p, int64_t minBlocks,
+                      std::optional<int64_t> maxBlocks, int64_t seed) {
+  bool threshold = kind == RuleKind::Threshold,
+       random = kind == RuleKind::Random;
+  StringRef label = threshold ? "[L9]" : "[L10]", name = stringifyRuleKind(kind);
+  if ((threshold || random) && !isShare(p)) {
+    InFlightDiagnostic error = emitError();
+    error << label << " expected " << name << " in [0, 1], got ";
+    return p ? error << p.getValueAsDouble() : error << "none";
+  }
+  if ((threshold || random) && minBlocks != kMinBlocks)
+    return emitError() << label << " expected no min_blocks beside " << name
+                       << ", got " << minBlocks;
+  if (threshold && maxBlocks)
+    return emitError() << "[L9] expected no max_blocks beside threshold, got "
+                       << *maxBlocks;
+  if (!random && seed != kSeed)
+    return emitError() << "[L10] expected seed beside random only, got " << seed;
+  if (seed < 0 || seed > UINT32_MAX)
+    return emitError() << "[L10] expected seed in [0, 4294967295], got "
+                       << seed;
+  return success();
 }
 
 LogicalResult RuleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                RuleKind kind, FloatAttr p, int64_t k,
                                int64_t sink, int64_t local, int64_t minBlocks,
                                std::optional<int64_t> maxBlocks,
-                               int64_t denseBelow) {
-  // [L3] NaN fails both comparisons, so it fails here.
-  if (kind == RuleKind::TopP && p &&
-      !(p.getValueAsDouble() >= 0.0 && p.getValueAsDouble() <= 1.0))
+                               int64_t denseBelow, int64_t last, int64_t seed) {
+  if (kind == RuleKind::TopP && p && !isShare(p)) // [L3]
     return emitError() << "[L3] expected top_p in [0, 1], got "
                        << p.getValueAsDouble();
   if (kind == RuleKind::TopK && k < 1)
     return emitError() << "[L4] expected top_k >= 1, got " << k;
+  if (failed(verifyThresholdOrRandom(emitError, kind, p, minBlocks, maxBlocks,
+                                   seed)))
+    return failure();
   auto atLeastZero = [&](StringRef label, StringRef name,
                          int64_t value) -> LogicalResult {
     if (value >= 0)
@@ -118,7 +237,8 @@ LogicalResult RuleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   if (failed(atLeastZero("[L2]", "sink", sink)) ||
       failed(atLeastZero("[L2]", "local", local)) ||
       failed(atLeastZero("[L3]", "min_blocks", minBlocks)) ||
-      failed(atLeastZero("[L3]", "max_blocks", maxBlocks.value_or(0))))
+      failed(atLeastZero("[L3]", "max_blocks", maxBlocks.value_or(0))) ||
+      failed(atLeastZero("[L8]", "last", last)))
     return failure();
   return atLeastZero("[L3]", "dense_below", denseBelow);
 }
@@ -146,52 +266,39 @@ Attribute RuleAttr::parse(AsmParser &parser, Type) {
     return {};
   std::optional<RuleKind> kind = symbolizeRuleKind(keyword);
   if (!kind) {
-    parser.emitError(loc) << "expected top_p, top_k or all, got " << keyword;
+    parser.emitError(loc)
+        << "expected top_p, top_k, all, threshold or random, got " << keyword;
     return {};
   }
   FloatAttr p;
-  int64_t k = 0, sink = kSink, local = kLocal, minBlocks = kMinBlocks,
-          denseBelow = kDenseBelow;
+  int64_t k = 0;
+  // The op may have the shares of top_p as an operand.
+  bool hasNumber = *kind == RuleKind::TopP
+                       ? succeeded(parser.parseOptionalEqual())
+                       : *kind != RuleKind::All;
+  if (hasNumber && *kind != RuleKind::TopP && parser.parseEqual())
+    return {};
+  if (hasNumber && (*kind == RuleKind::TopK ? parser.parseInteger(k)
+                                            : parseShare(parser, p)))
+    return {};
   std::optional<int64_t> maxBlocks;
-  if (*kind == RuleKind::TopK &&
-      (parser.parseEqual() || parser.parseInteger(k)))
+  int64_t sink = kSink, local = kLocal, last = kLast, minBlocks = kMinBlocks,
+          denseBelow = kDenseBelow, seed = kSeed, cap = 0;
+  const Option options[] = {
+      {"sink", &sink},           {"local", &local},
+      {"last", &last},           {"min_blocks", &minBlocks},
+      {"max_blocks", &cap},      {"dense_below", &denseBelow},
+      {"seed", &seed}};
+  FailureOr<OptionSet> given = parseOptions(parser, options);
+  if (failed(given))
     return {};
-  if (*kind == RuleKind::TopP && succeeded(parser.parseOptionalEqual()) &&
-      parseShare(parser, p))
-    return {};
-  llvm::SmallDenseSet<StringRef> seen;
-  while (succeeded(parser.parseOptionalComma())) {
-    SMLoc optionLoc = parser.getCurrentLocation();
-    int64_t value;
-    if (parser.parseKeyword(&keyword) || parser.parseEqual() ||
-        parser.parseInteger(value))
-      return {};
-    if (!seen.insert(keyword).second) {
-      parser.emitError(optionLoc) << "option " << keyword << " given twice";
-      return {};
-    }
-    if (keyword == "sink")
-      sink = value;
-    else if (keyword == "local")
-      local = value;
-    else if (keyword == "min_blocks")
-      minBlocks = value;
-    else if (keyword == "max_blocks")
-      maxBlocks = value;
-    else if (keyword == "dense_below")
-      denseBelow = value;
-    else {
-      parser.emitError(optionLoc) << "expected sink, local, min_blocks, "
-                                     "max_blocks or dense_below, got "
-                                  << keyword;
-      return {};
-    }
-  }
+  if (given->contains("max_blocks"))
+    maxBlocks = cap;
   if (parser.parseGreater())
     return {};
   return parser.getChecked<RuleAttr>(loc, parser.getContext(), *kind, p, k,
                                      sink, local, minBlocks, maxBlocks,
-                                     denseBelow);
+                                     denseBelow, last, seed);
 }
 
 /// The shortest text that reads back as the same number: 0.9, where all digits
@@ -221,9 +328,11 @@ void RuleAttr::print(AsmPrinter &printer) const {
   };
   option("sink", getSink(), kSink);
   option("local", getLocal(), kLocal);
+  option("last", getLast(), kLast);
   option("min_blocks", getMinBlocks(), kMinBlocks);
   if (getMaxBlocks())
     printer << ", max_blocks = " << *getMaxBlocks();
   option("dense_below", getDenseBelow(), kDenseBelow);
+  option("seed", getSeed(), kSeed);
   printer << '>';
 }

@@ -8,6 +8,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace unisparse;
@@ -26,6 +27,31 @@ Lengths lengthsOf(OpBuilder &b, Location loc, Value q, Value k) {
   return lengths;
 }
 } // namespace
+
+/// Composites of the queries, with their representatives [P5] and, in front of
+/// the keys' spread, half of alpha * scale times their norms [P6, S1].
+static FailureOr<PoolOp> poolQueries(AttentionOp op, OpBuilder &b,
+                                     PoolingAttr pooling) {
+  int64_t representatives = pooling.getRepresentatives(),
+          spread = pooling.getSpread(),
+          headDim = op.getQ().getType().getDimSize(3);
+  FloatAttr factor;
+  if (spread) {
+    if (!op.getScale() && ShapedType::isDynamic(headDim))
+      return op.emitOpError("[P6] expected a static head_dim or a scale beside "
+                            "spread, got ")
+             << op.getQ().getType();
+    double scale = op.getScale() ? op.getScale()->convertToDouble()
+                                 : 1.0 / std::sqrt(static_cast<double>(headDim));
+    factor =
+        b.getF64FloatAttr(0.5 * op.getAlpha().convertToDouble() * scale);
+  }
+  return PoolOp::create(b, op.getLoc(), op.getQ(), op.getCuSeqlensQ(),
+                        pooling.getQuery(), pooling.getHeads(),
+                        representatives,
+                        representatives ? op.getBlock().getQuery() : 0,
+                        /*spread=*/0, /*norms=*/spread, factor);
+}
 
 /// Block masses of an attention: pooled and scored, or a bare shape where
 /// nothing is.
@@ -47,15 +73,20 @@ static FailureOr<Value> estimate(AttentionOp op, OpBuilder &b) {
            << op.getQ().getType() << " and " << op.getK().getType();
   // P4: heads of a KV group share a KV head; more than a group pools KV heads.
   int64_t kvHeads = ch > 1 ? std::max<int64_t>(1, ch / (hq / hkv)) : 1;
-  Value q = PoolOp::create(b, loc, op.getQ(), op.getCuSeqlensQ(),
-                           pooling.getQuery(), ch);
-  Value k = PoolOp::create(b, loc, op.getK(), op.getCuSeqlensK(),
-                           pooling.getKey(), kvHeads);
+  pooling = pooling.simplified(op.getBlock().getQuery());
+  FailureOr<PoolOp> q = poolQueries(op, b, pooling);
+  if (failed(q))
+    return failure();
+  auto k = PoolOp::create(b, loc, op.getK(), op.getCuSeqlensK(),
+                          pooling.getKey(), kvHeads, /*representatives=*/0,
+                          /*block=*/0, pooling.getSpread(), /*norms=*/0,
+                          /*factor=*/FloatAttr());
   Lengths lengths = lengthsOf(b, loc, op.getQ(), op.getK());
   return Value(BlockScoreOp::create(
-      b, loc, q, k, lengths.dynamic, lengths.fixed, op.getCuSeqlensQ(),
-      op.getCuSeqlensK(), op.getBlock(), pooling, op.getAgg(), op.getShare(),
-      op.getCausal(), op.getScaleAttr(), op.getAlpha()));
+      b, loc, q->getComposites(), k.getComposites(), lengths.dynamic,
+      lengths.fixed, op.getCuSeqlensQ(), op.getCuSeqlensK(), op.getBlock(),
+      pooling, op.getAgg(), op.getShare(), op.getCausal(), op.getScaleAttr(),
+      op.getAlpha(), q->getRows()));
 }
 
 FailureOr<SmallVector<Value>> AttentionOp::decomposeOperation(OpBuilder &b) {
@@ -64,8 +95,8 @@ FailureOr<SmallVector<Value>> AttentionOp::decomposeOperation(OpBuilder &b) {
   if (failed(mass))
     return failure();
   Lengths lengths = lengthsOf(b, loc, getQ(), getK());
-  bool dense = !pools();
-  RuleAttr rule = dense ? RuleAttr::getAll(getContext()) : getRule();
+  RuleAttr rule = getTopP() ? getRule() : effectiveRule();
+  bool dense = rule.getKind() == RuleKind::All;
   auto select = BlockSelectOp::create(
       b, loc, *mass, getTopP(), lengths.dynamic, lengths.fixed, getCuSeqlensQ(),
       getCuSeqlensK(), getBlock(), rule, getCausal());

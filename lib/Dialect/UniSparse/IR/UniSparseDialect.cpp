@@ -15,7 +15,10 @@ using namespace unisparse;
 
 /// Of the dialect's form in bytecode: one more with every change after which a
 /// file would be read as something else or not at all, and an `upgrade` for it.
-static constexpr uint64_t kUniSparseVersion = 1;
+/// - 2: `representatives`, `block`, `spread`, `norms` and `factor` of
+///   unisparse.pool, `rows` of unisparse.block_score. Their absence is what
+///   version 1 meant, so that nothing is left to upgrade.
+static constexpr uint64_t kUniSparseVersion = 2;
 
 namespace {
 /// Ops are functions of their operands: they may stand anywhere.

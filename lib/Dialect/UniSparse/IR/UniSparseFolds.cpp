@@ -16,18 +16,21 @@ using namespace unisparse;
 
 /// Composites of one token and one head are the tokens (P1). Slots of a packed
 /// batch are not its tokens.
-OpFoldResult PoolOp::fold(FoldAdaptor) {
-  if (getBy() == 1 && getHeads() == 1 && !getCuSeqlens())
-    return getX();
-  return {};
+LogicalResult PoolOp::fold(FoldAdaptor, SmallVectorImpl<OpFoldResult> &results) {
+  if (getBy() == 1 && getHeads() == 1 && !getCuSeqlens() &&
+      !getRepresentatives() && !groupDims()) {
+    results.push_back(getX());
+    return success();
+  }
+  return failure();
 }
 
 namespace {
 
 /// The rule `all` where `rule` cannot leave a candidate out. A packed sequence
-/// has at most the keys of its batch. Null where nothing changes.
-RuleAttr denseRule(RuleAttr rule, int64_t lk) {
-  RuleAttr effective = rule.forKeys(lk);
+/// has at most the queries and keys of its batch. Null where nothing changes.
+RuleAttr denseRule(RuleAttr rule, int64_t lq, int64_t lk, BlockAttr block) {
+  RuleAttr effective = rule.forLengths(lq, lk, block.getQuery());
   return effective == rule ? RuleAttr() : effective;
 }
 
@@ -58,8 +61,9 @@ struct DenseAttention : OpRewritePattern<AttentionOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(AttentionOp op,
                                 PatternRewriter &rewriter) const override {
-    RuleAttr all = denseRule(
-        op.getRule(), cast<ShapedType>(op.getK().getType()).getDimSize(2));
+    RuleAttr all =
+        denseRule(op.getRule(), op.getQ().getType().getDimSize(2),
+                  op.getK().getType().getDimSize(2), op.getBlock());
     if (!all)
       return rewriter.notifyMatchFailure(op, "the rule may leave blocks out");
     // Shares of more heads than there are composites name the selection's
@@ -97,21 +101,37 @@ SmallVector<OpFoldResult> sizesWithout(OpBuilder &b, Location loc, Value mass) {
   return sizes;
 }
 
+/// attention pooling <8x1, spread = 4> -> attention pooling <8x1>: what changes
+/// no composite is not asked for.
+struct SimplifyPooling : OpRewritePattern<AttentionOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(AttentionOp op,
+                                PatternRewriter &rewriter) const override {
+    PoolingAttr simple = op.getPooling().simplified(op.getBlock().getQuery());
+    if (simple == op.getPooling())
+      return rewriter.notifyMatchFailure(op, "every option counts");
+    rewriter.modifyOpInPlace(op, [&] { op.setPoolingAttr(simple); });
+    return success();
+  }
+};
+
 /// block_select with a rule that takes all -> rule <all>, whose mass is only a
-/// shape: nothing is pooled or scored for it.
-struct DenseSelect : OpRewritePattern<BlockSelectOp> {
+/// shape, as is that of rule <random>: nothing is pooled or scored for it.
+struct UnreadMass : OpRewritePattern<BlockSelectOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(BlockSelectOp op,
                                 PatternRewriter &rewriter) const override {
     // Shares may name more heads than the mass has: the types need them.
     if (op.getTopP())
       return rewriter.notifyMatchFailure(op, "top_p names the heads");
-    RuleAttr all = denseRule(op.getRule(), op.getStaticLengths()[1]);
+    ArrayRef<int64_t> lengths = op.getStaticLengths();
+    RuleAttr all =
+        denseRule(op.getRule(), lengths[0], lengths[1], op.getBlock());
     bool shape = isShape(op.getMass());
-    bool dense = all || op.getRule().getKind() == RuleKind::All;
-    if (!dense || (shape && !all))
-      return rewriter.notifyMatchFailure(op, "blocks may be left out, or the "
-                                             "mass is a shape already");
+    bool unread = all || !op.getRule().readsMass();
+    if (!unread || (shape && !all))
+      return rewriter.notifyMatchFailure(op, "the mass counts, or is a shape "
+                                             "already");
     if (op.getMass().getType().getEncoding())
       return rewriter.notifyMatchFailure(op, "the mass has an encoding");
     Value mass = op.getMass();
@@ -178,9 +198,20 @@ struct DropFullSelection : OpRewritePattern<BlockSparseAttentionOp> {
 /// stays dynamic, for the op to fail where it runs.
 bool lengthsFit(BlockScoreOp op, ArrayRef<int64_t> lengths) {
   PoolingAttr pooling = op.getPooling();
-  return mayEqual(
-             unitsOrSlots(lengths[0], op.getCuSeqlensQ(), pooling.getQuery()),
-             op.getQ().getType().getDimSize(2)) &&
+  int64_t block = op.getBlock().getQuery();
+  if (op.getRows()) { // [P5] composites come by query blocks.
+    int64_t blocks = unitsOrSlots(lengths[0], op.getCuSeqlensQ(), block);
+    if (!mayEqual(blocks, op.getRows().getType().getDimSize(2)) ||
+        (!ShapedType::isDynamic(blocks) &&
+         !mayEqual(blocks * pooling.rowsOfBlock(block),
+                   op.getQ().getType().getDimSize(2))))
+      return false;
+  } else if (!mayEqual(unitsOrSlots(lengths[0], op.getCuSeqlensQ(),
+                                    pooling.getQuery()),
+                       op.getQ().getType().getDimSize(2))) {
+    return false;
+  }
+  return
          mayEqual(
              unitsOrSlots(lengths[1], op.getCuSeqlensK(), pooling.getKey()),
              op.getK().getType().getDimSize(2));
@@ -245,7 +276,7 @@ void BlockScoreOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
 
 void BlockSelectOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
                                                 MLIRContext *context) {
-  patterns.add<StaticLengths<BlockSelectOp>, DenseSelect>(context);
+  patterns.add<StaticLengths<BlockSelectOp>, UnreadMass>(context);
 }
 
 void BlockSparseAttentionOp::getCanonicalizationPatterns(
@@ -256,5 +287,6 @@ void BlockSparseAttentionOp::getCanonicalizationPatterns(
 
 void AttentionOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
                                               MLIRContext *context) {
-  patterns.add<DropUnusedLse<AttentionOp>, DenseAttention>(context);
+  patterns.add<DropUnusedLse<AttentionOp>, DenseAttention, SimplifyPooling>(
+      context);
 }

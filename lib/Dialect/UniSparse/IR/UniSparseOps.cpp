@@ -9,6 +9,8 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "unisparse/Dialect/Versioning.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace unisparse;
@@ -77,24 +79,69 @@ Speculation::Speculatability speculatability(ArrayRef<Value> promises,
 // PoolOp
 //===----------------------------------------------------------------------===//
 
+void PoolOp::build(OpBuilder &builder, OperationState &state, Value x,
+                   Value cuSeqlens, int64_t by, int64_t heads) {
+  build(builder, state, x, cuSeqlens, by, heads, /*representatives=*/0,
+        /*block=*/0, /*spread=*/0, /*norms=*/0, /*factor=*/FloatAttr());
+}
+
+/// What the arithmetic of shapes relies on, and the verifier comes too late to
+/// say.
+static LogicalResult expectFactors(std::optional<Location> loc,
+                                   PoolOp::Adaptor op) {
+  auto signedOf = [](uint64_t value) { return static_cast<int64_t>(value); };
+  int64_t by = signedOf(op.getBy()), heads = signedOf(op.getHeads()),
+          representatives = signedOf(op.getRepresentatives()),
+          block = signedOf(op.getBlock());
+  if (by < 1) // [P1]
+    return emitOptionalError(loc, "[P1] expected by >= 1, got ", by);
+  if (heads < 1) // [P4]
+    return emitOptionalError(loc, "[P4] expected heads >= 1, got ", heads);
+  if (representatives < 0) // [P5]
+    return emitOptionalError(loc, "[P5] expected representatives >= 0, got ",
+                             representatives);
+  if (representatives > 0 && (block < 1 || block % by != 0)) // [P5]
+    return emitOptionalError(loc,
+                             "[P5] expected representatives of a block that is "
+                             "a multiple of the factor ",
+                             by, ", got ", block);
+  for (auto [name, dims] : {std::pair("spread", signedOf(op.getSpread())),
+                            {"norms", signedOf(op.getNorms())}})
+    if (dims < 0) // [P6]
+      return emitOptionalError(loc, "[P6] expected ", name, " >= 0, got ",
+                               dims);
+  return success();
+}
+
 LogicalResult
 PoolOp::inferReturnTypes(MLIRContext *context, std::optional<Location> loc,
                          ValueRange operands, DictionaryAttr attributes,
                          OpaqueProperties properties, RegionRange regions,
                          ResultTypes &types) {
   PoolOp::Adaptor op(operands, attributes, properties, regions);
-  if (failed(expectRanks(loc, {op.getX()}, {4})))
+  if (failed(expectRanks(loc, {op.getX()}, {4})) ||
+      failed(expectFactors(loc, op)))
     return failure();
-  int64_t by = op.getBy(), heads = op.getHeads();
-  if (by < 1) // [P1]
-    return emitOptionalError(loc, "[P1] expected by >= 1, got ", by);
-  if (heads < 1) // [P4]
-    return emitOptionalError(loc, "[P4] expected heads >= 1, got ", heads);
+  int64_t by = op.getBy(), heads = op.getHeads(),
+          representatives = op.getRepresentatives(), block = op.getBlock(),
+          dims = op.getSpread() ? op.getSpread() : op.getNorms();
   Value x = op.getX();
-  types.push_back(RankedTensorType::get(
-      {dim(x, 0), divide(dim(x, 1), heads),
-       unitsOrSlots(dim(x, 2), op.getCuSeqlens(), by), dim(x, 3)},
-      cast<ShapedType>(x.getType()).getElementType()));
+  int64_t composites = unitsOrSlots(dim(x, 2), op.getCuSeqlens(), by),
+          rows = 0, columns = dim(x, 3);
+  if (representatives) { // [P5]
+    rows = unitsOrSlots(dim(x, 2), op.getCuSeqlens(), block);
+    composites = ShapedType::isDynamic(rows)
+                     ? rows
+                     : rows * (block / by + representatives);
+  }
+  if (dims && !ShapedType::isDynamic(columns)) // [P6]
+    columns += columns / dims;
+  int64_t batch = dim(x, 0), outHeads = divide(dim(x, 1), heads);
+  types.push_back(
+      RankedTensorType::get({batch, outHeads, composites, columns},
+                            cast<ShapedType>(x.getType()).getElementType()));
+  if (representatives)
+    types.push_back(i32Tensor(context, {batch, outHeads, rows, representatives}));
   return success();
 }
 
@@ -102,11 +149,53 @@ LogicalResult PoolOp::reifyResultShapes(OpBuilder &b,
                                         ReifiedRankedShapedTypeDims &shapes) {
   Location loc = getLoc();
   Value x = getX();
-  shapes.push_back(
-      {dim(b, loc, x, 0), divide(b, loc, dim(b, loc, x, 1), getHeads()),
-       unitsOrSlots(b, loc, dim(b, loc, x, 2), getCuSeqlens(), getBy()),
-       dim(b, loc, x, 3)});
+  auto apply = [&](AffineExpr e, OpFoldResult of) {
+    return affine::makeComposedFoldedAffineApply(b, loc, e, {of});
+  };
+  AffineExpr d0 = b.getAffineDimExpr(0);
+  OpFoldResult batch = dim(b, loc, x, 0), length = dim(b, loc, x, 2),
+               columns = dim(b, loc, x, 3),
+               heads = divide(b, loc, dim(b, loc, x, 1), getHeads());
+  OpFoldResult composites =
+      unitsOrSlots(b, loc, length, getCuSeqlens(), getBy());
+  OpFoldResult rows;
+  if (getRepresentatives()) {
+    rows = unitsOrSlots(b, loc, length, getCuSeqlens(), getBlock());
+    composites = apply(d0 * rowsOfBlock(), rows);
+  }
+  if (groupDims())
+    columns = apply(d0 + d0.floorDiv(groupDims()), columns);
+  shapes.push_back({batch, heads, composites, columns});
+  if (getRepresentatives())
+    shapes.push_back(
+        {batch, heads, rows, b.getIndexAttr(getRepresentatives())});
   return success();
+}
+
+LogicalResult PoolOp::readProperties(DialectBytecodeReader &reader,
+                                     OperationState &state) {
+  auto &p = state.getOrAddProperties<Properties>();
+  if (failed(reader.readAttribute(p.by)) ||
+      failed(reader.readOptionalAttribute(p.heads)))
+    return failure();
+  FailureOr<const DialectVersion *> version =
+      reader.getDialectVersion<UniSparseDialect>();
+  if (failed(version) ||
+      static_cast<const NumberedVersion *>(*version)->number < 2)
+    return success();
+  for (IntegerAttr *attr : {&p.representatives, &p.block, &p.spread, &p.norms})
+    if (failed(reader.readOptionalAttribute(*attr)))
+      return failure();
+  return reader.readOptionalAttribute(p.factor);
+}
+
+void PoolOp::writeProperties(DialectBytecodeWriter &writer) {
+  auto &p = getProperties();
+  writer.writeAttribute(p.by);
+  writer.writeOptionalAttribute(p.heads);
+  for (IntegerAttr attr : {p.representatives, p.block, p.spread, p.norms})
+    writer.writeOptionalAttribute(attr);
+  writer.writeOptionalAttribute(p.factor);
 }
 
 Speculation::Speculatability PoolOp::getSpeculatability() {
@@ -115,6 +204,8 @@ Speculation::Speculatability PoolOp::getSpeculatability() {
 
 void PoolOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
   setName(getComposites(), "composites");
+  if (getRows())
+    setName(getRows(), "rows");
 }
 
 //===----------------------------------------------------------------------===//
@@ -158,6 +249,18 @@ BlockScoreOp::reifyResultShapes(OpBuilder &b,
 Speculation::Speculatability BlockScoreOp::getSpeculatability() {
   return speculatability({getCuSeqlensQ(), getCuSeqlensK()},
                          getStaticLengths()[0], getStaticLengths()[1]);
+}
+
+int64_t BlockScoreOp::getHeadDim() {
+  int64_t columns = dim(getQ(), 3), spread = getPooling().getSpread();
+  return !spread || ShapedType::isDynamic(columns)
+             ? columns
+             : columns / (spread + 1) * spread;
+}
+
+double BlockScoreOp::getLogitScale() {
+  return getScale() ? getScale()->convertToDouble()
+                    : 1.0 / std::sqrt(static_cast<double>(getHeadDim()));
 }
 
 void BlockScoreOp::getAsmResultNames(OpAsmSetValueNameFn setName) {

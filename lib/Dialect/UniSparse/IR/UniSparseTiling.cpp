@@ -74,6 +74,9 @@ PoolOp::getTiledImplementation(OpBuilder &b, ArrayRef<OpFoldResult> offsets,
   if (getCuSeqlens())
     return emitOpError("cannot be tiled over packed sequences, whose slots do "
                        "not start at multiples of the pooling factor");
+  if (getRepresentatives())
+    return emitOpError("cannot be tiled with representatives, whose "
+                       "composites come by query blocks");
   if (failed(expectElements(*this)))
     return failure();
   Location loc = getLoc();
@@ -94,7 +97,9 @@ PoolOp::getTiledImplementation(OpBuilder &b, ArrayRef<OpFoldResult> offsets,
                      {sizes[0], apply(b, loc, d0 * heads, {sizes[1]}), rows,
                       tensor::getMixedSize(b, loc, x, 3)},
                      slices);
-  auto tile = PoolOp::create(b, loc, part, Value(), by, heads);
+  auto tile = PoolOp::create(b, loc, part, Value(), by, heads,
+                             /*representatives=*/0, /*block=*/0, getSpread(),
+                             getNorms(), getFactorAttr());
   // The rows of the slice are a minimum, dynamic to the type system; the tile
   // has the composites that were asked for.
   Value composites = tile.getComposites();
@@ -115,7 +120,11 @@ LogicalResult PoolOp::getResultTilePosition(OpBuilder &b, unsigned resultNumber,
   resultOffsets.assign(offsets.begin(), offsets.end());
   resultSizes.assign(sizes.begin(), sizes.end());
   resultOffsets.push_back(b.getIndexAttr(0));
-  resultSizes.push_back(tensor::getMixedSize(b, getLoc(), getX(), 3));
+  OpFoldResult columns = tensor::getMixedSize(b, getLoc(), getX(), 3);
+  AffineExpr d0 = b.getAffineDimExpr(0);
+  if (groupDims()) // [P6]
+    columns = apply(b, getLoc(), d0 + d0.floorDiv(groupDims()), {columns});
+  resultSizes.push_back(columns);
   return success();
 }
 
@@ -125,7 +134,7 @@ PoolOp::generateResultTileValue(OpBuilder &b, unsigned resultNumber,
                                 ArrayRef<OpFoldResult> sizes) {
   // A row is pooled whole: part of head_dim is no tile.
   if (!isConstantIntValue(offsets[3], 0) ||
-      getConstantIntValue(sizes[3]) != getX().getType().getDimSize(3))
+      getConstantIntValue(sizes[3]) != getComposites().getType().getDimSize(3))
     return failure();
   return getTiledImplementation(b, offsets.take_front(3), sizes.take_front(3));
 }

@@ -161,10 +161,41 @@ LogicalResult verifyShares(Operation *op, Value topP, RuleAttr rule) {
 
 } // namespace
 
+/// [P5] no more representatives than rows; a block only beside them.
+static LogicalResult verifyRepresentatives(PoolOp op) {
+  int64_t representatives = op.getRepresentatives(), block = op.getBlock();
+  if (!representatives && block)
+    return op.emitOpError()
+           << "[P5] expected a block beside representatives only, got " << block;
+  if (representatives > block)
+    return op.emitOpError() << "[P5] expected at most the " << block
+                            << " rows of a block as representatives, got "
+                            << representatives;
+  return success();
+}
+
+/// [P6] groups of whole dims, of keys or of queries.
+static LogicalResult verifyGroups(PoolOp op) {
+  if (op.getSpread() && op.getNorms())
+    return op.emitOpError("[P6] expected spread or norms, got both");
+  if (static_cast<bool>(op.getNorms()) != op.getFactor().has_value())
+    return op.emitOpError()
+           << "[P6] expected a factor beside norms and only there, got "
+           << (op.getNorms() ? "none" : "one");
+  if (op.groupDims() && failsToDivide(op.groupDims(), dim(op.getX(), 3)))
+    return op.emitOpError()
+           << "[P6] expected " << (op.getSpread() ? "spread" : "norms")
+           << " to divide the " << dim(op.getX(), 3) << " columns of x, got "
+           << op.groupDims();
+  return verifyFinite(op, "[P6]", "factor", op.getFactor());
+}
+
 LogicalResult PoolOp::verify() {
   if (failsToDivide(getHeads(), dim(getX(), 1))) // [P4]
     return emitOpError() << "[P4] expected heads to divide the "
                          << dim(getX(), 1) << " heads of x, got " << getHeads();
+  if (failed(verifyRepresentatives(*this)) || failed(verifyGroups(*this)))
+    return failure();
   if (!getCuSeqlens())
     return success();
   if (dim(getCuSeqlens(), 0) == 0) // [I8]
@@ -172,6 +203,58 @@ LogicalResult PoolOp::verify() {
            << "[I8] expected at least one entry in cu_seqlens, got 0";
   return expectEqualDims(*this, "[I8]", "a packed batch with batch", 1,
                          dim(getX(), 0));
+}
+
+/// [P5] a mean over rows would count some twice.
+static LogicalResult verifyAgg(Operation *op, PoolingAttr pooling, Agg agg) {
+  if (!pooling.getRepresentatives() || agg == Agg::Max)
+    return success();
+  return op->emitOpError("[P5] expected agg max beside representatives, got ")
+         << stringifyAgg(agg);
+}
+
+/// [P5] the rows that q's last composites of each block are.
+static LogicalResult verifyRows(BlockScoreOp op) {
+  int64_t representatives = op.getPooling().getRepresentatives();
+  Value rows = op.getRows();
+  if (static_cast<bool>(rows) != (representatives > 0))
+    return op.emitOpError()
+           << "[P5] expected the operand rows beside representatives and only "
+              "there, got "
+           << (rows ? "no representatives" : "no rows");
+  if (!rows)
+    return success();
+  int64_t blocks = unitsOrSlots(op.getStaticLengths()[0], op.getCuSeqlensQ(),
+                                op.getBlock().getQuery());
+  for (auto [what, expected, got] :
+       {std::tuple("rows with q's batch", dim(op.getQ(), 0), dim(rows, 0)),
+        {"rows with q's number of heads", dim(op.getQ(), 1), dim(rows, 1)},
+        {"rows of query blocks", blocks, dim(rows, 2)},
+        {"rows with representatives", representatives, dim(rows, 3)}})
+    if (failed(expectEqualDims(op, "[P5]", what, expected, got)))
+      return failure();
+  return success();
+}
+
+/// [P6] D columns and one for each group of dims.
+static LogicalResult verifySpreadColumns(BlockScoreOp op) {
+  int64_t spread = op.getPooling().getSpread(), columns = dim(op.getQ(), 3);
+  if (!spread || !failsToDivide(spread + 1, columns))
+    return success();
+  return op.emitOpError() << "[P6] expected composites of D + D / " << spread
+                          << " columns, got " << columns;
+}
+
+/// [S4] q's composites: those of its length, or of whole query blocks where
+/// these have representatives [P5].
+static int64_t queryComposites(BlockScoreOp op) {
+  PoolingAttr pooling = op.getPooling();
+  int64_t length = op.getStaticLengths()[0], block = op.getBlock().getQuery();
+  if (!pooling.getRepresentatives())
+    return unitsOrSlots(length, op.getCuSeqlensQ(), pooling.getQuery());
+  int64_t blocks = unitsOrSlots(length, op.getCuSeqlensQ(), block);
+  return ShapedType::isDynamic(blocks) ? blocks
+                                       : blocks * pooling.rowsOfBlock(block);
 }
 
 LogicalResult BlockScoreOp::verify() {
@@ -183,13 +266,13 @@ LogicalResult BlockScoreOp::verify() {
       failed(verifyCuSeqlens(op, getQ(), getCuSeqlensQ(), getCuSeqlensK())) ||
       failed(verifyFinite(op, "[S1]", "scale", getScale())) ||
       failed(verifyFinite(op, "[S1]", "alpha", getAlpha())) ||
-      failed(verifyEstimateFactor(*this)))
+      failed(verifyEstimateFactor(*this)) ||
+      failed(verifyAgg(op, getPooling(), getAgg())) ||
+      failed(verifyRows(*this)) || failed(verifySpreadColumns(*this)))
     return failure();
   // [S4]
-  if (failed(expectEqualDims(
-          op, "[S4]", "the composites of q to number",
-          unitsOrSlots(lengths[0], getCuSeqlensQ(), getPooling().getQuery()),
-          dim(getQ(), 2))))
+  if (failed(expectEqualDims(op, "[S4]", "the composites of q to number",
+                             queryComposites(*this), dim(getQ(), 2))))
     return failure();
   return expectEqualDims(
       op, "[S4]", "the composites of k to number",
@@ -280,17 +363,32 @@ static LogicalResult verifyPooledHeads(AttentionOp op) {
   return success();
 }
 
+/// [P6]
+static LogicalResult verifySpread(AttentionOp op) {
+  int64_t spread = op.getPooling().getSpread(), columns = dim(op.getQ(), 3);
+  if (!spread || !failsToDivide(spread, columns))
+    return success();
+  return op.emitOpError() << "[P6] expected spread to divide the " << columns
+                          << " columns of q, got " << spread;
+}
+
+RuleAttr AttentionOp::effectiveRule() {
+  return getRule().forLengths(dim(getQ(), 2), dim(getK(), 2),
+                              getBlock().getQuery());
+}
+
 bool AttentionOp::pools() {
   // Shares may name more heads than there are composites, which then count.
-  return getTopP() ||
-         getRule().forKeys(dim(getK(), 2)).getKind() != RuleKind::All;
+  return getTopP() || effectiveRule().readsMass();
 }
 
 LogicalResult AttentionOp::verify() {
   Operation *op = *this;
   if (failed(verifyQueryAndKey(op, getQ(), getK())) ||
       failed(verifyValueOperand(op, getQ(), getK(), getV())) ||
-      (pools() && failed(verifyPooling(op, getBlock(), getPooling()))) ||
+      (pools() && (failed(verifyPooling(op, getBlock(), getPooling())) ||
+                   failed(verifyAgg(op, getPooling(), getAgg())) ||
+                   failed(verifySpread(*this)))) ||
       failed(verifyPooledHeads(*this)) ||
       failed(verifyCausal(op, getCausal(), dim(getQ(), 2), dim(getK(), 2))) ||
       failed(verifyCuSeqlens(op, getQ(), getCuSeqlensQ(), getCuSeqlensK())) ||

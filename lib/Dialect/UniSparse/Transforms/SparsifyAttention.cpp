@@ -88,10 +88,7 @@ private:
     int64_t length = op.getK().getType().getDimSize(2),
             least = *policy->minLength;
     if (op.getCuSeqlensK() || ShapedType::isDynamic(length)) {
-      rule = RuleAttr::get(op.getContext(), rule.getKind(), rule.getP(),
-                           rule.getK(), rule.getSink(), rule.getLocal(),
-                           rule.getMinBlocks(), rule.getMaxBlocks(),
-                           std::max(rule.getDenseBelow(), least - 1));
+      rule = rule.withDenseBelow(std::max(rule.getDenseBelow(), least - 1));
     } else if (length < least) {
       emitRemark(op.getLoc()) << "attention stays dense: expected at least "
                               << least << " keys, got " << length;

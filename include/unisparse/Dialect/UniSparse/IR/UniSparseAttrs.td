@@ -30,17 +30,40 @@ def UniSparse_PoolingAttr : UniSparse_Attr<"Pooling", "pooling"> {
   let description = [{
     `#unisparse.pooling<8x4, heads = 2>`: composites average 8 queries (cq),
     4 keys (ck) [P1] and 2 consecutive query heads (ch, default 1) [P4].
+
+    `#unisparse.pooling<8x8, representatives = 16, spread = 1>`: a query block
+    gives, besides its means, the 16 rows that lie farthest from its mean [P5];
+    a key composite also gives the variance of its keys, averaged over groups of
+    1 consecutive dim [P6]. Both are 0, none, unless asked for.
   }];
   let parameters = (ins "int64_t":$query, "int64_t":$key,
-                        DefaultValuedParameter<"int64_t", "1">:$heads);
-  let assemblyFormat =
-      "`<` custom<Pair>($query, $key) (`,` `heads` `=` $heads^)? `>`";
+                        DefaultValuedParameter<"int64_t", "1">:$heads,
+                        DefaultValuedParameter<"int64_t", "0">:$representatives,
+                        DefaultValuedParameter<"int64_t", "0">:$spread);
+  let builders = [AttrBuilder<(ins "int64_t":$query, "int64_t":$key,
+                                   CArg<"int64_t", "1">:$heads), [{
+    return $_get($_ctxt, query, key, heads, 0, 0);
+  }]>];
+  let hasCustomAssemblyFormat = 1;
+  let extraClassDeclaration = [{
+    /// Composite rows of one query block of `rows` rows: its means, then its
+    /// representatives.
+    int64_t rowsOfBlock(int64_t rows) const {
+      return rows / getQuery() + getRepresentatives();
+    }
+    /// Without what changes nothing for blocks of `rows` queries: rows that are
+    /// composites already, or more representatives than rows [P5]; the spread
+    /// of single keys, which is 0 [P6].
+    PoolingAttr simplified(int64_t rows) const;
+  }];
 }
 
 def UniSparse_RuleKind : I32EnumAttr<"RuleKind", "what ends a row's selection", [
     I32EnumAttrCase<"TopP", 0, "top_p">,
     I32EnumAttrCase<"TopK", 1, "top_k">,
-    I32EnumAttrCase<"All", 2, "all">]> {
+    I32EnumAttrCase<"All", 2, "all">,
+    I32EnumAttrCase<"Threshold", 3, "threshold">,
+    I32EnumAttrCase<"Random", 4, "random">]> {
   let cppNamespace = "::unisparse";
   let genSpecializedAttr = 0;
 }
@@ -53,31 +76,48 @@ def UniSparse_RuleAttr : UniSparse_Attr<"Rule", "rule"> {
       the candidates' mass [L3]; `top_p` without a value takes the share of
       each head from the op's `top_p` operand [L5];
     - `#unisparse.rule<top_k = 32>`: 32 blocks, the forced ones counted [L4];
-    - `#unisparse.rule<all>`: every candidate [L1].
+    - `#unisparse.rule<all>`: every candidate [L1];
+    - `#unisparse.rule<threshold = 0.1>`: the blocks whose mass is at least 0.1
+      times the row's largest [L9];
+    - `#unisparse.rule<random = 0.25, seed = 7>`: a quarter of the candidates by
+      pseudo-random masses, the same on every target; no mass is read [L10].
 
     Options, shown only where they differ from their defaults:
     - `sink = 1`: the first blocks of a sequence are forced [L2];
     - `local = 1`: the blocks on the diagonal and `local - 1` before them are
       forced, causal only [L2];
+    - `last = 0`: so many last query blocks of a sequence take every candidate,
+      whatever the rule [L8];
     - `min_blocks = 0`: take at least so many, the forced ones counted [L3];
     - `max_blocks`: take at most so many besides the forced ones [L3];
     - `dense_below = 0`: a sequence of at most so many keys takes every
-      candidate (SPEC, Defaults).
+      candidate (SPEC, Defaults);
+    - `seed = 0`: of `random`, 32 bits.
   }];
   let parameters = (ins "::unisparse::RuleKind":$kind,
       OptionalParameter<"::mlir::FloatAttr">:$p,
       "int64_t":$k, "int64_t":$sink, "int64_t":$local, "int64_t":$minBlocks,
-      OptionalParameter<"std::optional<int64_t>">:$maxBlocks, "int64_t":$denseBelow);
+      OptionalParameter<"std::optional<int64_t>">:$maxBlocks,
+      "int64_t":$denseBelow, "int64_t":$last, "int64_t":$seed);
   let hasCustomAssemblyFormat = 1;
   let extraClassDeclaration = [{
     /// The default guards around every candidate.
     static RuleAttr getAll(::mlir::MLIRContext *context);
+    /// The number behind the rule's name, of top_p, threshold and random.
+    double getValue() const { return getP().getValueAsDouble(); }
     /// True where the rule takes every candidate of every row, whatever the
     /// masses are (L3: p >= 1 with no cap).
     bool takesAll() const;
+    /// Whether which blocks are taken depends on their masses.
+    bool readsMass() const {
+      return getKind() != RuleKind::All && getKind() != RuleKind::Random;
+    }
     /// `all` where the rule cannot leave out a candidate of a sequence of at
-    /// most `keys` keys (or any number, where dynamic), this rule elsewhere.
-    RuleAttr forKeys(int64_t keys) const;
+    /// most `queries` queries, in blocks of `rows`, and `keys` keys (or any
+    /// number, where dynamic), this rule elsewhere.
+    RuleAttr forLengths(int64_t queries, int64_t keys, int64_t rows) const;
+    /// This rule with another `dense_below`.
+    RuleAttr withDenseBelow(int64_t keys) const;
   }];
 }
 

@@ -41,9 +41,29 @@ def UniSparse_PoolOp : UniSparse_Op<"pool", [
     `S` sequences has `floor(L / by) + S` composite slots (see the dialect).
     Slots that hold no composite have unspecified contents.
 
+    `representatives t of Bq` [P5]: composites come by query blocks of `Bq` rows,
+    each `Bq / by` means and then, by ascending row, the `t` rows of the block
+    that lie farthest from its mean: `[B, H / heads, R * (Bq / by + t), D]` with
+    `R = ceil(L / Bq)` query blocks, or slots of a packed batch. The second
+    result names these rows, `[B, H / heads, R, t]`, counted from the first of
+    their sequence. A block that ends early repeats its last mean in the place
+    of means that it has not, and its last representative likewise: a maximum
+    over its composites is the same, and every block has as many.
+
+    `spread s` [P6], of keys, appends a column for each group of `s` consecutive
+    dims: the mean over the group of the variance of the composite's rows.
+    `norms s times f`, of queries, appends `f` times the squared norm of the
+    composite, as it is stored, restricted to the group. With `f = alpha * scale / 2` the dot
+    product of both is S1's. They are rounded to the element type, to its
+    largest finite number where they are beyond it. Under either the composites
+    have `D + D / s` columns.
+
     Constraints
     - P1: `by >= 1`.
     - P4: `heads >= 1` and divides `H`.
+    - P5: `by` divides `Bq`; `1 <= t <= Bq`.
+    - P6: `s` divides `D`; not both `spread` and `norms`; `f` is finite and given
+      with `norms` only.
     - I8: with `cu_seqlens`, `B` is 1 and `cu_seqlens` has at least one entry.
 
     ```mlir
@@ -51,17 +71,42 @@ def UniSparse_PoolOp : UniSparse_Op<"pool", [
       %0 = unisparse.pool %q by 8 heads 2 : (tensor<1x8x1000x64xf16>) -> tensor<1x4x125x64xf16>
       return %0 : tensor<1x4x125x64xf16>
     }
+    func.func @pool_for_estimate(%q: tensor<1x8x1000x64xf16>, %k: tensor<1x8x1000x64xf16>)
+        -> (tensor<1x8x256x128xf16>, tensor<1x8x8x16xi32>, tensor<1x8x125x128xf16>) {
+      %0, %rows = unisparse.pool %q by 8 representatives 16 of 128 norms 1 times 0.0625
+        : (tensor<1x8x1000x64xf16>) -> (tensor<1x8x256x128xf16>, tensor<1x8x8x16xi32>)
+      %1 = unisparse.pool %k by 8 spread 1 : (tensor<1x8x1000x64xf16>) -> tensor<1x8x125x128xf16>
+      return %0, %rows, %1 : tensor<1x8x256x128xf16>, tensor<1x8x8x16xi32>, tensor<1x8x125x128xf16>
+    }
     ```
   }];
   let arguments = (ins UniSparse_Tokens:$x,
                        Optional<UniSparse_CuSeqlens>:$cu_seqlens,
-                       I64Attr:$by, DefaultValuedAttr<I64Attr, "1">:$heads);
-  let results = (outs UniSparse_Tokens:$composites);
+                       I64Attr:$by, DefaultValuedAttr<I64Attr, "1">:$heads,
+                       DefaultValuedAttr<I64Attr, "0">:$representatives,
+                       DefaultValuedAttr<I64Attr, "0">:$block,
+                       DefaultValuedAttr<I64Attr, "0">:$spread,
+                       DefaultValuedAttr<I64Attr, "0">:$norms,
+                       OptionalAttr<F64Attr>:$factor);
+  let results = (outs UniSparse_Tokens:$composites,
+                      Optional<UniSparse_Rows>:$rows);
+  let builders = [OpBuilder<(ins "::mlir::Value":$x, "::mlir::Value":$cuSeqlens,
+                                 "int64_t":$by, "int64_t":$heads)>];
   let assemblyFormat = [{
-    $x (`cu_seqlens` `(` $cu_seqlens^ `)`)? `by` $by (`heads` $heads^)? attr-dict
+    $x (`cu_seqlens` `(` $cu_seqlens^ `)`)? `by` $by (`heads` $heads^)?
+    (`representatives` $representatives^ `of` $block)? (`spread` $spread^)?
+    (`norms` $norms^ `times` $factor)? attr-dict
     `:` functional-type(operands, results)
   }];
   let hasFolder = 1;
+  // Files of version 1 know of `by` and `heads` only.
+  let useCustomPropertiesEncoding = 1;
+  let extraClassDeclaration = [{
+    /// Dims of a group that adds a column, of keys or of queries; 0 for none.
+    int64_t groupDims() { return getSpread() ? getSpread() : getNorms(); }
+    /// Composite rows of a query block, where it has representatives.
+    int64_t rowsOfBlock() { return getBlock() / getBy() + getRepresentatives(); }
+  }];
 }
 
 /// What the ops that know both sequences take: their lengths, mixed static and
@@ -82,11 +127,18 @@ def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [AttrSizedOperandSegmen
     `share group` masses are averaged over the query heads of a KV head [S6].
     Logits never exist outside a tile.
 
+    Under `pooling <.., representatives = t>` q's composites come by query blocks,
+    as `unisparse.pool .. representatives t of Bq` gives them, and `rows` names
+    the representatives: the row of one, not the last of a mean's, decides what
+    it sees [P5, S2]. Under `spread = s` both have `D / s` columns more, q's
+    `norms` and k's `spread`; the product runs over all of them [P6, S1].
+
     Shapes: composites `[B, Hq, A, D]` and `[B, Hkv, C, D]`, f32 mass
     `[B, H, R, J]` with `H = Hq`, or `Hkv` under `share group`; `R = ceil(Lq / Bq)`
     and `J = ceil(Lk / Bk)` (a packed batch: `floor(Lq / Bq) + S` and
     `ceil(Lk / Bk)`). `lengths [Lq, Lk]` are the lengths in tokens. Blocks that
-    are no candidates [L1] have mass 0.
+    are no candidates [L1] have mass 0. With representatives
+    `A = R * (Bq / cq + t)` and `rows` is `[B, Hq, R, t]`.
 
     Constraints
     - I1: one element type; I2: equal `B` and `D`; I3: `Hkv` divides `Hq`.
@@ -95,6 +147,9 @@ def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [AttrSizedOperandSegmen
     - I8: both `cu_seqlens` or none; then `B` is 1 and both have one size.
     - S1: `scale` and `alpha` are finite; `scale` defaults to `D ** -0.5`.
     - S4: `A` and `C` are the composites of `lengths`.
+    - P5: `rows` beside representatives and only then, with q's batch and heads,
+      `R` and `t`; `agg max` with them.
+    - P6: composites of `D + D / s` columns.
 
     ```mlir
     func.func @score(%q: tensor<1x8x512x64xf16>, %k: tensor<1x2x512x64xf16>) -> tensor<1x8x32x32xf32> {
@@ -112,14 +167,23 @@ def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [AttrSizedOperandSegmen
                             DefaultValuedAttr<UniSparse_ShareAttr, "::unisparse::Share::None">:$share,
                             UnitAttr:$causal,
                             OptionalAttr<F64Attr>:$scale,
-                            DefaultValuedAttr<F64Attr, "1.0">:$alpha));
+                            DefaultValuedAttr<F64Attr, "1.0">:$alpha,
+                            // The last operand: files of version 1 have none.
+                            Optional<UniSparse_Rows>:$rows));
   let results = (outs UniSparse_Mass:$mass);
   let assemblyFormat = [{
-    $q `,` $k `lengths` custom<DynamicIndexList>($lengths, $static_lengths)
+    $q `,` $k (`rows` `(` $rows^ `)`)?
+    `lengths` custom<DynamicIndexList>($lengths, $static_lengths)
     (`cu_seqlens` `(` $cu_seqlens_q^ `,` $cu_seqlens_k `)`)?
     `block` $block `pooling` $pooling (`agg` `` $agg^)? (`share` `` $share^)?
     (`causal` $causal^)? (`scale` $scale^)? (`alpha` $alpha^)?
     attr-dict `:` functional-type(operands, results)
+  }];
+  let extraClassDeclaration = [{
+    /// D: what the composites have without the columns of their spread [P6].
+    int64_t getHeadDim();
+    /// The factor of the logits [S1] without alpha: `scale`, or its default.
+    double getLogitScale();
   }];
   let hasCanonicalizer = 1;
 }
@@ -129,20 +193,24 @@ def UniSparse_BlockSelectOp : UniSparse_Op<"block_select", [AttrSizedOperandSegm
   let description = [{
     Candidates are the key blocks that any row of a query block may see [L1].
     The forced ones [L2] are taken, then the others in order of mass, ties by
-    the smaller index, until the `rule` is met [L3, L4]. A mass that is NaN or
-    below zero counts as none.
+    the smaller index, until the `rule` is met [L3, L4, L9, L10]. The last blocks
+    of a sequence may take all [L8]. A mass that is NaN or below zero counts as
+    none.
 
     Shapes: f32 mass `[B, Hm, R, J]` gives `counts` i32 `[B, H, R]`, `indices`
     i32 `[B, H, R, J]`, ascending within a row and 0 behind `counts` [L6], and
     `density` f32 `[B, H]`, selected over candidate blocks of all rows. `H` is
     `Hm`, or `Hp` where the operand `top_p` [Hp] names more heads [L5]. Under
-    `rule <all>` only the shape of `mass` matters; canonicalisation then puts a
-    `tensor.empty` in its place, so that nothing computes it.
+    `rule <all>` and `rule <random>` only the shape of `mass` matters;
+    canonicalisation then puts a `tensor.empty` in its place, so that nothing
+    computes it.
 
     Constraints
     - I7, I8 as for `unisparse.block_score`.
     - L2: `sink >= 0`, `local >= 0`; L3: `0 <= p <= 1`, `min_blocks >= 0`,
-      `max_blocks >= 0`; L4: `top_k >= 1`.
+      `max_blocks >= 0`; L4: `top_k >= 1`; L8: `last >= 0`; L9: `threshold` in
+      [0, 1], beside neither `min_blocks` nor `max_blocks`; L10: `random` in
+      [0, 1], without `min_blocks`, `seed` of 32 bits and only there.
     - L5: the operand `top_p` comes with `rule <top_p>` and only with it; one of
       `Hp` and `Hm` divides the other.
     - L6: `R` and `J` are the blocks of `lengths`.
@@ -245,7 +313,8 @@ def UniSparse_AttentionOp : UniSparse_Op<"attention", [
       candidate and nothing is pooled; I6: `ch` divides `Hq`, and one of `ch` and
       `g = Hq / Hkv` divides the other.
     - I7: causal needs `Lq <= Lk`; I8: both `cu_seqlens` or none, then `B` is 1.
-    - S1, L2-L4: as for the ops that take these attributes.
+    - S1, L2-L4, L8-L10: as for the ops that take these attributes.
+    - P5: `agg max` beside representatives; P6: `spread` divides `D`.
     - L5: the operand `top_p` has `Hq` values, or `Hkv` under `share group`.
 
     ```mlir
@@ -281,8 +350,10 @@ def UniSparse_AttentionOp : UniSparse_Op<"attention", [
   }];
   let hasCanonicalizer = 1;
   let extraClassDeclaration = [{
-    /// Whether anything is pooled and scored: not where the rule takes every
-    /// candidate whatever the masses are.
+    /// The rule, or `all` where the lengths make it that.
+    RuleAttr effectiveRule();
+    /// Whether anything is pooled and scored: not where the rule takes what it
+    /// takes whatever the masses are.
     bool pools();
     /// AggregatedOpInterface: the four stages, one value per result.
     ::mlir::FailureOr<::llvm::SmallVector<::mlir::Value>>

@@ -20,6 +20,8 @@ def UniSparse_Counts : TensorRankOf<[I32], [3]>;
 def UniSparse_Indices : TensorRankOf<[I32], [4]>;
 /// Ends of packed sequences: [S + 1], first 0, ascending, last the length.
 def UniSparse_CuSeqlens : TensorRankOf<[I32], [1]>;
+/// [batch, heads, R, t] rows of a sequence
+def UniSparse_Rows : TensorRankOf<[I32], [4]>;
 /// [heads]
 def UniSparse_Share_P : TensorRankOf<[F32], [1]>;
 
