@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import bisect
-import math
 from typing import List, NamedTuple, Sequence, Tuple
 
 
@@ -121,15 +120,35 @@ class Choice(NamedTuple):
 MOST_UNEVEN = 1.25
 
 
-def choose(heads: int, kv_heads: int, unit: int, ranks: int, sizes: Tuple[int, int]) -> Choice:
-    """Fewer bytes over the links, where heads can be shared out evenly. sizes: queries and keys of the whole."""
-    shares = head_shares(heads, kv_heads, unit, ranks)
+def choose(heads: int, kv_heads: int, unit: int, queries: Sequence[int], keys: Sequence[int], crossing: int) -> Choice:
+    """Fewer bytes over the links, where heads can be shared out evenly. queries, keys: what each rank has; crossing: queries
+    that another rank than theirs computes by rows."""
+    ranks, shares = len(queries), head_shares(heads, kv_heads, unit, len(queries))
     uneven = max(share.queries for share in shares) * ranks / heads
     if uneven > MOST_UNEVEN:
         return Choice("rows", f"of {heads} query heads on {ranks} ranks one has {uneven:.2f} times its share")
-    queries, keys = sizes
-    # Of one head's tokens, by the most that a rank gets and gives: q, o, k, v there; k, v, and most of q and o here.
-    by_heads = max(2 * queries * s.queries + 2 * keys * s.keys for s in shares)
-    by_rows = 2 * keys * kv_heads + math.ceil(2 * queries * heads / ranks)
+    # Tokens of a head: q there and o back, k and v.
+    by_heads = sum(2 * s.queries * (sum(queries) - q) + 2 * s.keys * (sum(keys) - k) for s, q, k in zip(shares, queries, keys))
+    by_rows = 2 * heads * crossing + 2 * kv_heads * sum(keys) * (ranks - 1)
     mode = "heads" if by_heads <= by_rows else "rows"
-    return Choice(mode, f"a rank moves {by_heads} tokens of a head by heads, {by_rows} by rows")
+    return Choice(mode, f"{by_heads} tokens of a head move by heads, {by_rows} by rows")
+
+
+def crossings(pieces: Sequence[Piece], own: Sequence[Segment]) -> List[Crossing]:
+    """The rows that are in a piece and in a part."""
+    result = []
+    for n, piece in enumerate(pieces):
+        for s in own:
+            begin, end = max(piece.query, s.begin), min(piece.query_end, s.end)
+            if begin < end:
+                result.append(Crossing(n, begin - piece.query, s.place + begin - s.begin, end - begin))
+    return result
+
+
+class Crossing(NamedTuple):
+    """`size` rows, from `row` of piece number `piece` and from `place` of a rank's part on."""
+
+    piece: int
+    row: int
+    place: int
+    size: int

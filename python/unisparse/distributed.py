@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from . import _attention, _config, _layout
 from ._checks import check_ends, check_out, check_tensors, ends_of, shape
 from ._errors import Error, Status, unexpected
-from ._shares import Choice, Heads, Piece, Segment, choose, head_shares, row_shares, segments
+from ._shares import Choice, Crossing, Heads, Piece, Segment, choose, crossings, head_shares, row_shares, segments
 
 try:
     import torch
@@ -128,8 +128,18 @@ class _Call:
                 raise unexpected("q", wanted, query_end - query, Status.BAD_SHAPE)
         if self.mode == "auto":
             global _chosen
-            _chosen = choose(self.config.heads, self.config.kv_heads, self.unit(), ranks.size, (lq, lk))
+            moving = sum(x.size for d, one in enumerate(self.crossing()) for s, places in enumerate(one) if s != d for x in places)
+            _chosen = choose(self.config.heads, self.config.kv_heads, self.unit(), self.queries, self.keys, moving)
             self.mode = _chosen.mode
+
+    def row_shares(self) -> List[List[Piece]]:
+        rule = self.config.rule
+        assert rule is not None
+        return row_shares(self.sequences, self.config.block, rule.pooling[1], self.config.causal, self.ranks.size)
+
+    def crossing(self) -> List[List[List[Crossing]]]:
+        """By the rank that computes and the rank that has: what of the one's rows is the other's."""
+        return [[crossings(pieces, _of(self.query_segments, rank)) for rank in range(self.ranks.size)] for pieces in self.row_shares()]
 
     def unit(self) -> int:
         """So many query heads choose together (P4, S6)."""
@@ -190,17 +200,13 @@ class _Call:
     # By rows: all keys, some rows of blocks.
 
     def by_rows(self) -> Any:
-        ranks, config, rule = self.ranks, self.config, self.config.rule
-        assert rule is not None
-        shares = row_shares(self.sequences, config.block, rule.pooling[1], config.causal, ranks.size)
+        ranks, config, crossing = self.ranks, self.config, self.crossing()
         q, k, v = self.tensors.values()
-        # What every rank has of what every rank computes.
-        crossing = [[_crossing(pieces, _of(self.query_segments, rank)) for rank in range(ranks.size)] for pieces in shares]
-        sent = [[q[:, :, place : place + n] for _, place, n in crossing[rank][ranks.rank]] for rank in range(ranks.size)]
-        shapes = [[(*q.shape[:2], n, q.shape[3]) for _, _, n in crossing[ranks.rank][rank]] for rank in range(ranks.size)]
+        sent = [[q[:, :, x.place : x.place + x.size] for x in crossing[rank][ranks.rank]] for rank in range(ranks.size)]
+        shapes = [[(*q.shape[:2], x.size, q.shape[3]) for x in crossing[ranks.rank][rank]] for rank in range(ranks.size)]
         rows = ranks.exchange(sent, shapes, q.dtype, "send queries")
         k, v = (_whole(ranks.gather(x, self.keys, "send keys and values"), self.key_segments) for x in (k, v))
-        pieces = shares[ranks.rank]
+        pieces = self.row_shares()[ranks.rank]
 
         def compute() -> List[Tuple[Any, ...]]:
             return [self.attend_piece(n, piece, rows, crossing[ranks.rank], k, v) for n, piece in enumerate(pieces)]
@@ -209,24 +215,24 @@ class _Call:
         back = []
         for which in range(1 + config.return_lse):
             kind, width = (q.dtype, (v.shape[3],)) if which == 0 else (torch.float32, ())
-            sent = [[results[at[0]][which][:, :, at[1] : at[1] + n] for at, _, n in crossing[ranks.rank][rank]] for rank in range(ranks.size)]
-            shapes = [[(*q.shape[:2], n, *width) for _, _, n in crossing[rank][ranks.rank]] for rank in range(ranks.size)]
+            sent = [[results[x.piece][which][:, :, x.row : x.row + x.size] for x in crossing[ranks.rank][rank]] for rank in range(ranks.size)]
+            shapes = [[(*q.shape[:2], x.size, *width) for x in crossing[rank][ranks.rank]] for rank in range(ranks.size)]
             came = ranks.exchange(sent, shapes, kind, "send results")
             whole = q.new_empty((*q.shape[:3], *width), dtype=kind)
             for rank, tensors in enumerate(came):
-                for x, (_, place, n) in zip(tensors, crossing[rank][ranks.rank]):
-                    whole[:, :, place : place + n] = x
+                for rows_of_o, x in zip(tensors, crossing[rank][ranks.rank]):
+                    whole[:, :, x.place : x.place + x.size] = rows_of_o
             back.append(whole)
         return tuple(back) if config.return_lse else back[0]
 
-    def attend_piece(self, n: int, piece: Piece, rows: List[List[Any]], crossing: List[List[_Crossing]], k: Any, v: Any) -> Tuple[Any, ...]:
+    def attend_piece(self, n: int, piece: Piece, rows: List[List[Any]], crossing: List[List[Crossing]], k: Any, v: Any) -> Tuple[Any, ...]:
         q = self.tensors["q"]
         length = piece.query_end - piece.query
         mine = q.new_zeros((*q.shape[:2], length + piece.spare, q.shape[3]))
         for tensors, places in zip(rows, crossing):
-            for x, ((at, begin), _, size) in zip(tensors, places):
-                if at == n:
-                    mine[:, :, begin : begin + size] = x
+            for rows_of_q, x in zip(tensors, places):
+                if x.piece == n:
+                    mine[:, :, x.row : x.row + x.size] = rows_of_q
         # Whether the sequence is short, the whole of it says.
         below = 0 if piece.keys > self.options["dense_below"] else piece.keys
         options = {**self.options, "dense_below": below, "return_lse": self.config.return_lse}
@@ -236,7 +242,6 @@ class _Call:
 
 _OPTIONS = ("p", "top_k", "block", "pooling", "agg", "share", "causal", "scale", "alpha", "sink", "local", "min_blocks", "max_blocks", "dense_below")
 _SAME = ("a batch", "query heads", "KV heads", "head_dim", "value_dim", "the type", "the kind of device", "mode", "parts", "options", "cu_seqlens")
-_Crossing = Tuple[Tuple[int, int], int, int]
 
 
 def _digest(values: Any) -> str:
@@ -254,14 +259,3 @@ def _of(whole: List[Segment], rank: int) -> List[Segment]:
 def _whole(parts: List[Any], order: List[Segment]) -> Any:
     """[B, H, L, D] of all ranks' parts."""
     return torch.cat([parts[s.rank][:, :, s.place : s.place + s.end - s.begin] for s in order], 2)
-
-
-def _crossing(pieces: List[Piece], own: List[Segment]) -> List[_Crossing]:
-    """((piece, its row), the part's row, how many) of all rows that are in a piece and in a part."""
-    result = []
-    for n, piece in enumerate(pieces):
-        for s in own:
-            begin, end = max(piece.query, s.begin), min(piece.query_end, s.end)
-            if begin < end:
-                result.append(((n, begin - piece.query), s.place + begin - s.begin, end - begin))
-    return result

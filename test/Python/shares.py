@@ -12,7 +12,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python"))
 
-from unisparse._shares import Choice, Segment, choose, head_shares, row_shares, segments
+from unisparse._shares import Choice, Crossing, Piece, Segment, choose, crossings, head_shares, row_shares, segments
 
 
 class Shares(unittest.TestCase):
@@ -68,11 +68,17 @@ class Shares(unittest.TestCase):
         costs = [sum(1 + r for x in one for r in range(x.query // 128 + 1, x.query_end // 128 + 1)) for one in shares]
         self.assertLess(max(costs) / (sum(costs) / 4), 1.02)
 
+    def test_crossings(self):
+        pieces = [Piece(0, 5, 0, 5, 9, 0), Piece(5, 9, 0, 9, 9, 0)]
+        own = [Segment(1, 0, 3, 7), Segment(1, 4, 8, 12)]
+        self.assertEqual(crossings(pieces, own), [Crossing(0, 3, 0, 2), Crossing(1, 0, 2, 2), Crossing(1, 3, 4, 1)])
+
     def test_choice(self):
-        self.assertEqual(choose(32, 8, 1, 4, (1 << 17, 1 << 17)).mode, "heads")
-        self.assertEqual(choose(8, 2, 4, 4, (1000, 1000)), Choice("rows", "of 8 query heads on 4 ranks one has 2.00 times its share"))
-        # Few new tokens: what moves is keys and values, to one rank of each group or to all.
-        self.assertEqual(choose(32, 8, 1, 4, (128, 1 << 17)).mode, "heads")
+        """8 query heads of 2 KV heads, 100 tokens on each of two ranks."""
+        even = [100, 100]
+        self.assertEqual(choose(8, 2, 1, even, even, 60), Choice("rows", "2000 tokens of a head move by heads, 1760 by rows"))
+        self.assertEqual(choose(8, 2, 1, even, even, 80).mode, "heads")
+        self.assertEqual(choose(8, 2, 4, [10] * 4, [10] * 4, 0), Choice("rows", "of 8 query heads on 4 ranks one has 2.00 times its share"))
 
 
 if __name__ == "__main__":
