@@ -72,7 +72,8 @@ def head_shares(heads: int, kv_heads: int, unit: int, ranks: int) -> List[Heads]
 
 class Piece(NamedTuple):
     """Rows of one sequence, which has `keys` keys: queries `query` to `query_end`, keys `key` to `key_end`. The last `spare`
-    keys, and as many queries that nobody asked for, make the last composite key whole."""
+    keys, and as many queries that nobody asked for, make the last composite key whole. `last`: all of its rows are among the
+    sequence's last ones, which take every candidate (L8); else none is."""
 
     query: int
     query_end: int
@@ -80,10 +81,11 @@ class Piece(NamedTuple):
     key_end: int
     keys: int
     spare: int
+    last: bool
 
 
 def row_shares(
-    sequences: Sequence[Tuple[int, int, int, int]], block: Tuple[int, int], composite: int, causal: bool, ranks: int
+    sequences: Sequence[Tuple[int, int, int, int]], block: Tuple[int, int], composite: int, causal: bool, last: int, ranks: int
 ) -> List[List[Piece]]:
     """Rows of blocks, each as costly as it has candidates, in `ranks` even ranges. sequences: (query, query_end, key,
     key_end). A piece's blocks and composites are those of the whole sequence, so that it selects what the whole would."""
@@ -100,14 +102,16 @@ def row_shares(
     for query, query_end, key, key_end in sequences:
         length, keys = query_end - query, key_end - key
         rows = -(-length // block[0])
+        dense = max(rows - last, 0)  # From this row on.
         for rank in range(ranks):
-            begin, end = (min(max(cut - first, 0), rows) * block[0] for cut in (cuts[rank], cuts[rank + 1]))
-            end = min(end, length)
-            if begin < end:
-                seen = keys - length + end
-                spare = min(-seen % composite, length - end) if causal else 0
-                stop = seen + spare if causal else keys
-                result[rank].append(Piece(query + begin, query + end, key, key + stop, keys, spare))
+            begin, end = (min(max(cut - first, 0), rows) for cut in (cuts[rank], cuts[rank + 1]))
+            for one, other, is_last in ((begin, min(end, dense), False), (max(begin, dense), end, True)):
+                if one < other:
+                    stop = min(other * block[0], length)
+                    seen = keys - length + stop
+                    spare = min(-seen % composite, length - stop) if causal else 0
+                    key_stop = key + (seen + spare if causal else keys)
+                    result[rank].append(Piece(query + one * block[0], query + stop, key, key_stop, keys, spare, is_last))
         first += rows
     return result
 

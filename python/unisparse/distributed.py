@@ -86,13 +86,17 @@ class _Call:
             raise unexpected("q", "a torch tensor", type(q).__name__)
         ends = check_ends(door, q, ends_of(cu_seqlens))
         self.ends = tuple(ends.values())
-        known = {name: x.default for name, x in inspect.signature(_attention.attention).parameters.items() if name in _OPTIONS}
+        known = {name: x.default for name, x in inspect.signature(_attention.attention).parameters.items() if x.default is not x.empty}
+        for name in _NO_OPTIONS:
+            known.pop(name)
         for name in options:
             if name not in known:
                 raise unexpected(name, f"an option among {', '.join(known)}", "none of them")
         self.options = {**known, **options}
         heads = shape(self.tensors)
         self.config = _config.make(*heads, self.dtype, bool(ends), return_lse=return_lse, **self.options)
+        if self.config.rule is not None and self.config.rule.random is not None:
+            raise unexpected("random", "[L10] None, as a part knows no numbers of the whole's heads and rows", self.config.rule.random)
         if out is not None:
             check_out(q, v, out)
         if self.ends and q.shape[0] != 1:
@@ -135,7 +139,7 @@ class _Call:
     def row_shares(self) -> List[List[Piece]]:
         rule = self.config.rule
         assert rule is not None
-        return row_shares(self.sequences, self.config.block, rule.pooling[1], self.config.causal, self.ranks.size)
+        return row_shares(self.sequences, self.config.block, rule.pooling[1], self.config.causal, rule.last, self.ranks.size)
 
     def crossing(self) -> List[List[List[Crossing]]]:
         """By the rank that computes and the rank that has: what of the one's rows is the other's."""
@@ -235,12 +239,14 @@ class _Call:
                     mine[:, :, x.row : x.row + x.size] = rows_of_q
         # Whether the sequence is short, the whole of it says.
         below = 0 if piece.keys > self.options["dense_below"] else piece.keys
-        options = {**self.options, "dense_below": below, "return_lse": self.config.return_lse}
+        # A piece with rows to spare has one row of blocks more, behind the last.
+        last = self.options["last"] + 1 if piece.last else 0
+        options = {**self.options, "dense_below": below, "last": last, "return_lse": self.config.return_lse}
         found = _results(_attention.attention(mine, k[:, :, piece.key : piece.key_end], v[:, :, piece.key : piece.key_end], **options))
         return tuple(x[:, :, :length] for x in found)
 
 
-_OPTIONS = ("p", "top_k", "block", "pooling", "agg", "share", "causal", "scale", "alpha", "sink", "local", "min_blocks", "max_blocks", "dense_below")
+_NO_OPTIONS = ("cu_seqlens", "layout", "out", "return_lse", "return_selection")
 _SAME = ("a batch", "query heads", "KV heads", "head_dim", "value_dim", "the type", "the kind of device", "mode", "parts", "options", "cu_seqlens")
 
 

@@ -27,7 +27,8 @@ CASES = [
     ("group", (8, 4), (64, 50), None, dict(share="group", p=[0.3, 0.5, 0.7, 0.9], layout="bshd", out=True)),
     ("not causal", (4, 2), (40, 20), (90, 31), dict(causal=False, top_k=2, parts="zigzag", return_lse=True)),
     ("packed", (4, 2), (50, 60), (60, 70), dict(cu=((0, 20, 20, 81, -1), (0, 30, 35, 96, -1)), layout="bshd", return_lse=True)),
-    ("some short", (4, 2), (96, 32), None, dict(dense_below=100, top_k=1)),
+    ("some short", (4, 2), (96, 32), None, dict(dense_below=100, top_k=1, last=2)),
+    ("outlying rows", (4, 2), (75, 50), None, dict(representatives=4, spread=4, threshold=0.3)),
 ]
 
 
@@ -90,7 +91,8 @@ def worker(rank, size, folder):
         ((q[:, : 4 - 2 * rank], *[q[:, :2]] * 2) if rank < 2 else (q, q[:, :2], q[:, :2]), {}, "rank 1: expected query heads as on rank 0, 4, got 2"),
         ((q, q, q), dict(p=0.5 + 0.1 * rank), "rank 1: expected options as on rank 0, "),
         ((q, q, q), dict(mode="rings"), "rank 0: mode: expected 'heads' or 'rows' or 'auto', got 'rings'"),
-        ((q, q, q), dict(return_selection=True), "rank 0: return_selection: expected an option among p, top_k, block"),
+        ((q, q, q), dict(random=0.5), "rank 0: random: expected [L10] None, as a part knows no numbers of the whole's heads and rows, got 0.5"),
+        ((q, q, q), dict(return_selection=True), "rank 0: return_selection: expected an option among p, top_k, threshold"),
         ((torch.cat([q, q], 2), q, q), {}, f"q: expected [I7] no more queries than the {32 * size} keys under causal, got {64 * size}"),
         ((q, q, q), dict(cu_seqlens=torch.tensor([0, 5], dtype=torch.int32)), "cu_seqlens_q: expected [I8] never decreasing entries from 0"),
     ):

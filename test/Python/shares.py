@@ -43,6 +43,7 @@ class Shares(unittest.TestCase):
     def test_rows(self):
         rng = random.Random(3)
         for _ in range(200):
+            dense = rng.choice((0, 0, 1, 3))
             block, composite, causal, ranks = (rng.choice((16, 32)), rng.choice((16, 32))), rng.choice((1, 4, 8)), rng.random() < 0.7, rng.randint(1, 5)
             sequences, query, key = [], 0, 0
             for _ in range(rng.randint(1, 4)):
@@ -50,13 +51,15 @@ class Shares(unittest.TestCase):
                 lk = lq + rng.choice((0, 0, 3, 57))
                 sequences.append((query, query + lq, key, key + lk))
                 query, key = query + lq, key + lk
-            shares = row_shares(sequences, block, composite, causal, ranks)
+            shares = row_shares(sequences, block, composite, causal, dense, ranks)
             pieces = [piece for one in shares for piece in one]
             self.assertEqual([n for x in pieces for n in range(x.query, x.query_end)], list(range(query)))
             for x in pieces:
                 begin, end, first, last = next(s for s in sequences if s[0] <= x.query < s[1])
                 self.assertEqual(((x.query - begin) % block[0], x.key, x.keys), (0, first, last - first))
                 self.assertTrue(x.query_end == end or (x.query_end - begin) % block[0] == 0)
+                rows = range((x.query - begin) // block[0], -(-(x.query_end - begin) // block[0]))
+                self.assertEqual({row >= -(-(end - begin) // block[0]) - dense for row in rows}, {x.last})
                 # Aligned at the bottom right as the whole is, and no composite is torn.
                 delta = (last - first) - (end - begin)
                 self.assertEqual(x.key_end - first, (x.query_end - begin + delta + x.spare) if causal else last - first)
@@ -64,12 +67,12 @@ class Shares(unittest.TestCase):
                 self.assertTrue(0 <= x.spare < composite and x.key_end <= last)
 
     def test_rows_are_even(self):
-        shares = row_shares([(0, 128 * 512, 0, 128 * 512)], (128, 128), 8, True, 4)
+        shares = row_shares([(0, 128 * 512, 0, 128 * 512)], (128, 128), 8, True, 0, 4)
         costs = [sum(1 + r for x in one for r in range(x.query // 128 + 1, x.query_end // 128 + 1)) for one in shares]
         self.assertLess(max(costs) / (sum(costs) / 4), 1.02)
 
     def test_crossings(self):
-        pieces = [Piece(0, 5, 0, 5, 9, 0), Piece(5, 9, 0, 9, 9, 0)]
+        pieces = [Piece(0, 5, 0, 5, 9, 0, False), Piece(5, 9, 0, 9, 9, 0, True)]
         own = [Segment(1, 0, 3, 7), Segment(1, 4, 8, 12)]
         self.assertEqual(crossings(pieces, own), [Crossing(0, 3, 0, 2), Crossing(1, 0, 2, 2), Crossing(1, 3, 4, 1)])
 
