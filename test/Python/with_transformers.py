@@ -245,6 +245,24 @@ class WithTransformers(unittest.TestCase):
         compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
         torch.testing.assert_close(compiled(ids, cache=DynamicCache()).logits, wanted)
 
+    def test_compiled_decoding(self):
+        """A static cache's steps, whose lengths are tensors."""
+        net, ids = model(), tokens(101)
+        net.set_attn_implementation("eager")
+        wanted = net(ids).logits[:, -1]
+        net.set_attn_implementation("unisparse")
+        cache = StaticCache(config=net.config, max_cache_len=128)
+        net(ids[:, :100], cache=cache)
+        step = torch.compile(net, backend="aot_eager", fullgraph=True)(ids[:, 100:], cache=cache)
+        torch.testing.assert_close(step.logits[:, -1], wanted, atol=2e-4, rtol=1e-3)
+
+    def test_mask_is_a_mask_to_others(self):
+        """Who looks into it finds the fallback's; who moves it to a device still has its spans."""
+        made = transformers.AttentionMaskInterface()["unisparse"](batch_size=1, q_length=100, kv_length=110, q_offset=10, device="cpu")
+        self.assertEqual((made.shape, made.dtype), ((1, 1, 100, 110), torch.bool))
+        self.assertTrue(torch.equal(made[0, 0], torch.ones(100, 110, dtype=torch.bool).tril(10)))
+        self.assertIs(made.to("cpu"), made)
+
     def test_refused(self):
         for arguments, options, message in (
             ((), dict(fallback="spda"), "fallback: expected an attn_implementation among eager, flash_attention_2,"),

@@ -106,6 +106,10 @@ class Mask:
             self._dense, self._made = self._make(), True
         return self._dense
 
+    def to(self, *arguments: Any, **options: Any) -> Mask:
+        """Layers on several devices move what they are given: spans are the host's."""
+        return self
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
@@ -219,6 +223,8 @@ class _Adapter:
 
     def _fall_back(self, module: Any, query: Any, key: Any, value: Any, mask: Any, kwargs: Dict[str, Any]) -> Any:
         dense = mask.dense() if isinstance(mask, Mask) else mask
+        if isinstance(dense, torch.Tensor):
+            dense = dense.to(query.device)
         beyond_sdpa = any(kwargs.get(name) is not None for name in ("softcap", "s_aux", "sinks"))
         eager = getattr(sys.modules.get(type(module).__module__), "eager_attention_forward", None)
         if self.fallback != "eager" and not (self.fallback == "sdpa" and beyond_sdpa):
