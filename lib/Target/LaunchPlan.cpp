@@ -7,6 +7,7 @@
 #include "PlanBuilder.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include "unisparse/Version.h"
 #include "llvm/Config/llvm-config.h"
 
 using namespace mlir;
@@ -32,7 +33,8 @@ FailureOr<Artifact> PlanBuilder::build() {
     return function.emitOpError(
                "expected straight-line code in one block, got ")
            << function.getBody().getBlocks().size() << " blocks";
-  plan.producer = "UniSparse with LLVM " LLVM_VERSION_STRING;
+  plan.producer =
+      "UniSparse " UNISPARSE_VERSION " with LLVM " LLVM_VERSION_STRING;
   plan.entry = function.getName().str();
   if (failed(addInputs()) || failed(findOutputs()) || failed(addImage()))
     return failure();

@@ -12,9 +12,9 @@ from ._attention import attention, block_sparse_attention
 from ._errors import Error, Status
 from ._program import Program
 from ._sdpa import sdpa
+from ._version import __version__ as __version__
 
 __all__ = ["attention", "block_sparse_attention", "sdpa", "Error", "Program", "Status"]
-__version__ = "0.1.0"
 
 if "torch" in _sys.modules:
     try:

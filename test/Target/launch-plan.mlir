@@ -7,7 +7,7 @@
 !q = memref<?x32x?x128xbf16, strided<[?, ?, ?, ?], offset: ?>>
 !cu = memref<?xi32, strided<[?], offset: ?>>
 
-// CHECK:      @main, written by UniSparse with LLVM {{[0-9]+}}
+// CHECK:      @main, written by UniSparse {{[0-9.]+}} with LLVM {{[0-9]+}}
 // Strides that somebody reads are the caller's; where nobody does, the kernels
 // take the tensor for contiguous.
 // CHECK-NEXT: input   q: bf16 [q.size(0), 32, q.size(2), 128], contiguous rows
