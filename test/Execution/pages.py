@@ -26,15 +26,30 @@ def selections(suite):
     suite.check(page("dense, causal=False", 11, qkv(11, 4, 2, 130, 130, 32), Options(block=(32, 32), dense=True, causal=False), given=False))
     # The other stages are loops of the CPU's own, on the same arguments.
     suite.check(page("selects", 12, qkv(12, 4, 2, 200, 200, 64), Options(block=(32, 32), p=0.6), given=False))
-    # As many columns as a row has blocks; a page has all.
-    case = page("one block a row", 15, qkv(15, 2, 1, 100, 100, 32))
-    case.selection[0][:], case.selection[1][:] = 1, 0
-    wide, narrow = suite.check(case), dataclasses.replace(case, name="one column", selection=(case.selection[0], case.selection[1][..., :1]))
-    narrow = results(suite, narrow)
-    if wide and narrow:
-        suite.expect("one column: o, lse", all(wide[x].data.tobytes() == narrow[x].data.tobytes() for x in ("o", "lse")), "expected the same bits")
     suite.check(page("one KV head for all", 13, qkv(13, 8, 1, 100, 100, 32)))
     suite.check(page("no groups", 14, qkv(14, 3, 3, 100, 100, 32)))
+
+
+def columns(suite):
+    """Rows of indices are as long as the largest count, or longer: the same results from less memory."""
+    cu = ends([50, 0, 1, 65, 0]), ends([75, 40, 1, 65, 0])
+    for seed, (name, data, more) in enumerate([("alone", qkv(15, 4, 2, 130, 170, 32), {}), ("packed", qkv(16, 4, 2, 116, 181, 32), dict(cu=cu))]):
+        case = page(f"{name}: all columns", 35 + seed, data, **more)
+        counts, indices = case.selection
+        np.minimum(counts, 2, out=counts)
+        indices[..., 2:] = 0
+        wide = suite.check(case)
+        for n in (1, 2, indices.shape[-1] + 3):
+            given = np.minimum(counts, n), np.zeros((*counts.shape, n), np.int32)
+            most = min(2, n)
+            given[1][..., :most] = np.where(np.arange(most) < given[0][..., None], indices[..., :most], 0)
+            got = results(suite, dataclasses.replace(case, name=f"{name}: {n} columns", selection=given))
+            if not (wide and got):
+                continue
+            suite.expect(f"{name}: {n} columns: they stay", got["indices"].data.shape[-1] == min(n, indices.shape[-1]), f"got {got['indices'].data.shape}")
+            if n >= 2:
+                same = all(wide[x].data.tobytes() == got[x].data.tobytes() for x in ("o", "lse"))
+                suite.expect(f"{name}: {n} columns: o, lse", same, "expected the same bits as with all columns")
 
 
 def lengths(suite):
@@ -75,6 +90,7 @@ def unseen(suite):
 
 def cases(suite):
     selections(suite)
+    columns(suite)
     lengths(suite)
     unseen(suite)
 

@@ -49,10 +49,7 @@ TensorTypes typesOf(MLIRContext *context, const Options &o, const Inputs &in) {
       return RankedTensorType();
     SmallVector<int64_t, 4> shape(t.shape);
     if (!o.cuda) {
-      // Fewer columns than key blocks are no type's business (A4), and code for
-      // a static size of 0 would have places out of its bounds.
-      if (&t == &in.indices && shape[3] != ceilUnits(in.lk(), o.blockK))
-        shape[3] = ShapedType::kDynamic;
+      // Code for a static size of 0 would have places out of its bounds.
       llvm::replace(shape, int64_t(0), ShapedType::kDynamic);
       return RankedTensorType::get(shape, elementType(context, t.dtype));
     }

@@ -61,7 +61,7 @@ void run::addInputs(MemoryEstimate &estimate, const Options &o,
                bytes(in.q) + bytes(in.k) + bytes(in.v) + bytes(in.cuQ) +
                    bytes(in.cuK));
   if (in.counts)
-    estimate.add("the selection", o.cuda || o.pages ? "--block" : o.selection,
+    estimate.add("the selection", o.selection,
                  bytes(in.counts) + bytes(in.indices));
 }
 

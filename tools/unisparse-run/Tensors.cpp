@@ -364,9 +364,7 @@ Error SelectionReader::describe() {
   int64_t slots = in.packed()
                       ? packedSlots(in.lq(), in.cuQ.shape[0] - 1, o.blockQ)
                       : rows();
-  int64_t columns =
-      o.cuda || o.pages ? blocks
-                        : std::min(std::max<int64_t>(is[3], 1), blocks);
+  int64_t columns = std::min(std::max<int64_t>(is[3], 1), blocks);
   in.counts = Tensor::describe(DType::I32, {in.batch(), in.heads(), slots});
   in.indices =
       Tensor::describe(DType::I32, {in.batch(), in.heads(), slots, columns});

@@ -54,7 +54,10 @@ LogicalResult unisparse::checkHeadDims(BlockSparseAttentionOp op) {
   if (failed(checkHeadDim(op, "head_dim", op.getQ().getType(), 256)) ||
       failed(checkHeadDim(op, "head_dim", op.getK().getType(), 256)))
     return failure();
-  return checkHeadDim(op, "head_dim of v", op.getV().getType(), 256);
+  // f32 is split as it is multiplied: a wider output leaves no registers.
+  bool split = op.getV().getType().getElementType().isF32();
+  return checkHeadDim(op, "head_dim of v", op.getV().getType(),
+                      split ? 128 : 256);
 }
 
 double unisparse::scaleInBase2(std::optional<APFloat> scale, double alpha,
@@ -201,7 +204,7 @@ struct ConvertUniSparseToUniTile
       if (cuQ)
         checkSame(host, "I8", cuQ, "cu_seqlens_q", 0, cuK, "cu_seqlens_k", 0);
       if (attend.getCounts())
-        checkSelection(host, attend, lq, lk);
+        checkSelection(host, attend, lq);
     }
   }
 
@@ -239,18 +242,15 @@ struct ConvertUniSparseToUniTile
   }
 
   static void checkSelection(HostSide &host, BlockSparseAttentionOp op,
-                             Value lq, Value lk) {
+                             Value lq) {
     Value counts = op.getCounts(), indices = op.getIndices();
     checkSame(host, "A4", op.getQ(), "q", 0, counts, "counts", 0);
     checkSame(host, "A4", counts, "counts", 0, indices, "indices", 0);
     Value rows = host.slots(lq, op.getCuSeqlensQ(), op.getBlock().getQuery());
-    Value keyBlocks = host.ceilDiv(lk, op.getBlock().getKey());
     host.require("A4", host.dim(counts, 2), "rows of counts", "==", rows,
                  "query blocks");
     host.require("A4", host.dim(indices, 2), "rows of indices", "==", rows,
                  "query blocks");
-    host.require("A4", host.dim(indices, 3), "columns of indices",
-                 "==", keyBlocks, "key blocks");
   }
 
   static void checkCausal(HostSide &host, bool causal, Value cuSeqlens,

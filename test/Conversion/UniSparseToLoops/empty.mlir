@@ -100,3 +100,15 @@ func.func @whole(%q: tensor<0x4x16x64xf16>, %k: tensor<0x2x16x64xf16>) -> (tenso
     : (tensor<0x4x16x64xf16>, tensor<0x2x16x64xf16>, tensor<0x2x16x64xf16>, tensor<0x4x1xi32>, tensor<0x4x1x1xi32>) -> tensor<0x4x16x64xf16>
   return %o, %i : tensor<0x4x16x64xf16>, tensor<0x4x1x1xi32>
 }
+
+// -----
+
+// A selection without columns, whose counts can only be 0.
+// CHECK-LABEL: func.func @no_columns(
+// CHECK-NOT:     scf.parallel
+// CHECK:         return
+func.func @no_columns(%q: tensor<1x4x16x64xf16>, %k: tensor<1x2x16x64xf16>, %c: tensor<1x4x1xi32>, %i: tensor<1x4x1x0xi32>) -> tensor<1x4x16x64xf16> {
+  %o = unisparse.block_sparse_attention %q, %k, %k selection(%c, %i) block <64x64> causal
+    : (tensor<1x4x16x64xf16>, tensor<1x2x16x64xf16>, tensor<1x2x16x64xf16>, tensor<1x4x1xi32>, tensor<1x4x1x0xi32>) -> tensor<1x4x16x64xf16>
+  return %o : tensor<1x4x16x64xf16>
+}

@@ -748,15 +748,6 @@ func.func @block_sparse_attention_a4_rows(%q: tensor<1x8x512x64xf32>, %k: tensor
 
 // -----
 
-func.func @block_sparse_attention_a4_keys(%q: tensor<1x8x512x64xf32>, %k: tensor<1x2x512x64xf32>, %v: tensor<1x2x512x64xf32>, %c: tensor<1x8x4xi32>, %i: tensor<1x8x4x5xi32>) {
-  // expected-error@+1 {{'unisparse.block_sparse_attention' op [A4] expected a selection with key blocks 4, got 5}}
-  %o = unisparse.block_sparse_attention %q, %k, %v selection(%c, %i) block <128x128>
-    : (tensor<1x8x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x8x4xi32>, tensor<1x8x4x5xi32>) -> tensor<1x8x512x64xf32>
-  return
-}
-
-// -----
-
 // Slots of a packed batch: floor(512 / 128) + 2.
 func.func @block_sparse_attention_a4_packed(%q: tensor<1x8x512x64xf32>, %k: tensor<1x2x512x64xf32>, %v: tensor<1x2x512x64xf32>, %c: tensor<1x8x4xi32>, %i: tensor<1x8x4x4xi32>, %cq: tensor<3xi32>, %ck: tensor<3xi32>) {
   // expected-error@+1 {{'unisparse.block_sparse_attention' op [A4] expected a selection with query blocks 6, got 4}}

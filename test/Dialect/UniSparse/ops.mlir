@@ -177,6 +177,19 @@ func.func @attend_options(%q: tensor<1x8x90x64xf16>, %k: tensor<1x2x90x64xf16>, 
   return %o, %lse : tensor<1x8x90x16xf16>, tensor<1x8x90xf32>
 }
 
+// Rows of indices are as long as the largest count needs, or longer (A4).
+// CHECK-LABEL: func.func @attend_columns(
+// CHECK-COUNT-3: selection(
+func.func @attend_columns(%q: tensor<1x8x90x64xf16>, %k: tensor<1x2x90x64xf16>, %c: tensor<1x2x2xi32>, %none: tensor<1x2x2x0xi32>, %one: tensor<1x2x2x1xi32>, %four: tensor<1x2x2x4xi32>) {
+  %0 = unisparse.block_sparse_attention %q, %k, %k selection(%c, %none) block <64x32>
+    : (tensor<1x8x90x64xf16>, tensor<1x2x90x64xf16>, tensor<1x2x90x64xf16>, tensor<1x2x2xi32>, tensor<1x2x2x0xi32>) -> tensor<1x8x90x64xf16>
+  %1 = unisparse.block_sparse_attention %q, %k, %k selection(%c, %one) block <64x32>
+    : (tensor<1x8x90x64xf16>, tensor<1x2x90x64xf16>, tensor<1x2x90x64xf16>, tensor<1x2x2xi32>, tensor<1x2x2x1xi32>) -> tensor<1x8x90x64xf16>
+  %4 = unisparse.block_sparse_attention %q, %k, %k selection(%c, %four) block <64x32>
+    : (tensor<1x8x90x64xf16>, tensor<1x2x90x64xf16>, tensor<1x2x90x64xf16>, tensor<1x2x2xi32>, tensor<1x2x2x4xi32>) -> tensor<1x8x90x64xf16>
+  return
+}
+
 // CHECK-LABEL: func.func @attend_packed_dynamic(
 // CHECK:         selection(%{{.*}}, %{{.*}}) cu_seqlens(%{{.*}}, %{{.*}}) block <64x32> :
 func.func @attend_packed_dynamic(%q: tensor<1x8x?x64xbf16>, %k: tensor<1x2x?x64xbf16>, %c: tensor<1x8x?xi32>, %i: tensor<1x8x?x?xi32>, %cq: tensor<?xi32>, %ck: tensor<?xi32>) -> tensor<1x8x?x64xbf16> {

@@ -263,8 +263,9 @@ def UniSparse_BlockSparseAttentionOp : UniSparse_Op<"block_sparse_attention", [
       I4: k and v agree in `Hkv` and `Lk`.
     - I7, I8 as for `unisparse.block_score`.
     - A1: `scale` is finite; it defaults to `D ** -0.5`.
-    - A4: counts and indices together or not at all; `H` divides `Hq`; `R` and
-      `J` are the blocks of the lengths. What they hold is the caller's promise.
+    - A4: counts and indices together or not at all; `H` divides `Hq`; `R` is
+      the blocks of the queries, `J` any number that no count exceeds. What they
+      hold is the caller's promise.
 
     ```mlir
     func.func @attend(%q: tensor<1x8x4096x64xf16>, %k: tensor<1x2x4096x64xf16>, %v: tensor<1x2x4096x64xf16>,
