@@ -19,6 +19,7 @@ lit's own (%s, %t, ...):
   %cmake, %cmake_compilers           CMake, and options for it: this build's compilers
   %mlir_dir, %libdir, %cc            MLIR's package, where libraries go, the C compiler
   %assemble_options                  --all with lit's `--param assemble=all`
+  unisparse-opt                      another one with `--param unisparse_opt=PATH`
   FileCheck, not, split-file, count  LLVM's
 
 Features: torch, transformers, diffusers, mypy, ptxas, and ptxas-sm_90a and so on for what it assembles for.
@@ -55,6 +56,9 @@ elif lit_config.maxIndividualTestTimeIsSupported[0]:
 else:
     lit_config.warning("tests run without a time limit: install python3-psutil")
 
+# `--param unisparse_opt=` (make check-assert): the programs of these tests on a build with assertions.
+unisparse_opt = lit_config.params.get("unisparse_opt", os.path.join(config.unisparse_tools_dir, "unisparse-opt"))
+
 llvm_config.with_environment("PATH", config.llvm_tools_dir, append_path=True)
 # OpenBLAS's are for NumPy: some processors need them for correct results.
 llvm_config.with_system_environment(["OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "CUDA_VISIBLE_DEVICES"])
@@ -78,7 +82,7 @@ config.environment["OMP_NUM_THREADS"] = "2"
 config.environment["OPENBLAS_NUM_THREADS"] = "1"
 
 config.substitutions += [
-    ("%unisparse_opt", os.path.join(config.unisparse_tools_dir, "unisparse-opt")),
+    ("%unisparse_opt", unisparse_opt),
     ("%unisparse_run", os.path.join(config.unisparse_tools_dir, "unisparse-run")),
     ("%plugin", config.unisparse_plugin),
     ("%fake_driver", config.fake_driver),
@@ -97,7 +101,7 @@ config.substitutions += [
 ]
 llvm_config.add_tool_substitutions(
     [
-        ToolSubst("unisparse-opt", unresolved="fatal"),
+        ToolSubst("unisparse-opt", command=unisparse_opt, unresolved="fatal"),
         ToolSubst("unisparse-run", unresolved="fatal"),
         ToolSubst("unisparse-compile", unresolved="fatal"),
         ToolSubst("unisparse-lsp-server", unresolved="fatal"),
