@@ -8,6 +8,7 @@
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "mlir/Interfaces/ValueBoundsOpInterface.h"
 #include <cmath>
@@ -212,11 +213,24 @@ Value unisparse::raise::convertElements(OpBuilder &b, Location loc,
   return generic->getResult(0);
 }
 
-Value unisparse::raise::createDenseAttention(OpBuilder &b, Location loc,
-                                             Value q, Value k, Value v,
-                                             bool causal,
-                                             std::optional<double> scale,
-                                             Type element) {
+/// What the op's verifier says against it.
+static LogicalResult verifyQuietly(Operation *op, std::string &why) {
+  ScopedDiagnosticHandler handler(op->getContext(), [&](Diagnostic &d) {
+    if (why.empty())
+      why = d.str();
+    return success();
+  });
+  if (succeeded(verify(op)))
+    return success();
+  StringRef text = why;
+  text.consume_front("'" + op->getName().getStringRef().str() + "' op ");
+  why = text.str();
+  return failure();
+}
+
+FailureOr<Value> unisparse::raise::createDenseAttention(
+    OpBuilder &b, Location loc, Value q, Value k, Value v, bool causal,
+    std::optional<double> scale, Type element, std::string &why) {
   int64_t dim = cast<RankedTensorType>(q.getType()).getDimSize(3);
   // The default is not written; a square root twice is it but for rounding.
   if (scale && std::abs(*scale * std::sqrt(double(dim)) - 1) < 1e-6)
@@ -225,6 +239,13 @@ Value unisparse::raise::createDenseAttention(OpBuilder &b, Location loc,
       b, loc, q, k, v, /*counts=*/{}, /*indices=*/{}, /*cu_seqlens_q=*/{},
       /*cu_seqlens_k=*/{}, BlockAttr::get(b.getContext(), 128, 128), causal,
       /*return_lse=*/false, scale ? b.getF64FloatAttr(*scale) : FloatAttr());
+  if (failed(verifyQuietly(op, why)))
+    return failure();
+  if (!isa<FloatType>(element)) {
+    llvm::raw_string_ostream(why)
+        << "expected a result of floats, got " << element;
+    return failure();
+  }
   return convertElements(b, loc, op.getO(), element);
 }
 
@@ -393,9 +414,12 @@ LogicalResult unisparse::raise::buildAttention(RewriterBase &b, Tracer &t,
       prepare(a.k, {roles.batch, roles.kvHead, roles.key, roles.dim}, "k");
   Value v =
       prepare(a.v, {roles.batch, roles.kvHead, roles.key, roles.valueDim}, "v");
-  Value o = createDenseAttention(b, loc, q, k, v, a.causalQuery.has_value(),
-                                 a.scale, result);
-  o = relayout(b, loc, digits, o,
+  FailureOr<Value> dense = createDenseAttention(
+      b, loc, q, k, v, a.causalQuery.has_value(), a.scale, result, why);
+  if (failed(dense))
+    return failure();
+  Value o =
+      relayout(b, loc, digits, *dense,
                {roles.batch, heads, roles.query, roles.valueDim}, a.o.index);
   if (o.getType() != a.o.tensor.getType())
     o = tensor::CastOp::create(b, loc, a.o.tensor.getType(), o);

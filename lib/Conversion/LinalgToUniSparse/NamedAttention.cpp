@@ -73,7 +73,9 @@ static LogicalResult raiseTMTensor(RewriterBase &b, Operation *op,
       (op->getNumOperands() != 4 && op->getNumOperands() != 5))
     return refuse(why, "expected q, k, v, perhaps a mask, and an output, got " +
                            Twine(op->getNumOperands()) + " operands");
-  for (Value value : op->getOperands())
+  SmallVector<Value> tensors(op->getOperands());
+  tensors.push_back(op->getResult(0));
+  for (Value value : tensors)
     if (auto type = dyn_cast<RankedTensorType>(value.getType());
         !type || type.getRank() != 3)
       return refuse(why, "expected tensors [batch, length, head_dim]");
@@ -89,10 +91,16 @@ static LogicalResult raiseTMTensor(RewriterBase &b, Operation *op,
   a.k = sourceOf(t, {k, {batch, a.key, a.dim}});
   a.v = sourceOf(t, {v, {batch, a.key, valueDim}});
   a.o = {op->getResult(0), {batch, query, valueDim}};
-  a.scale =
-      1 / std::sqrt(double(cast<RankedTensorType>(q.getType()).getDimSize(2)));
-  if (auto scale = op->getAttrOfType<FloatAttr>("scale"))
+  int64_t headDim = cast<RankedTensorType>(q.getType()).getDimSize(2);
+  if (ShapedType::isDynamic(headDim))
+    return refuse(why, "expected a static head_dim");
+  a.scale = 1 / std::sqrt(double(headDim));
+  if (Attribute given = op->getAttr("scale")) {
+    auto scale = dyn_cast<FloatAttr>(given);
+    if (!scale)
+      return refuse(why, "expected scale to be a float");
     a.scale = scale.getValueAsDouble();
+  }
   if (op->getNumOperands() == 5 &&
       failed(readMask(t, op->getOperand(3), a, batch, query, why)))
     return failure();
@@ -133,6 +141,20 @@ static Attribute torchConstant(Value value, StringRef kind) {
 static bool isTorchNone(Value value) {
   Operation *def = value.getDefiningOp();
   return def && def->getName().getStringRef() == "torch.constant.none";
+}
+
+/// What a front end says that a result is.
+static LogicalResult castTo(OpBuilder &b, Location loc, RankedTensorType type,
+                            Value &value, std::string &why) {
+  if (value.getType() == type)
+    return success();
+  if (!tensor::CastOp::areCastCompatible(value.getType(), type)) {
+    llvm::raw_string_ostream(why)
+        << "expected a result like " << value.getType() << ", got " << type;
+    return failure();
+  }
+  value = tensor::CastOp::create(b, loc, type, value);
+  return success();
 }
 
 /// [I7] A mask that begins at the first query needs as many queries as keys:
@@ -212,11 +234,12 @@ static LogicalResult raiseTorch(RewriterBase &b, Operation *op,
   if (isCausal)
     (void)expectSquare(&b, loc, types[0], types[1], tensors[0], tensors[1],
                        why);
-  Value o = createDenseAttention(b, loc, tensors[0], tensors[1], tensors[2],
-                                 isCausal, scale, result.getElementType());
-  if (o.getType() != result)
-    o = tensor::CastOp::create(b, loc, result, o);
-  b.replaceOp(op, convert("torch_c.from_builtin_tensor", o,
+  FailureOr<Value> o =
+      createDenseAttention(b, loc, tensors[0], tensors[1], tensors[2], isCausal,
+                           scale, result.getElementType(), why);
+  if (failed(o) || failed(castTo(b, loc, result, *o, why)))
+    return failure();
+  b.replaceOp(op, convert("torch_c.from_builtin_tensor", *o,
                           op->getResult(0).getType()));
   return success();
 }
@@ -235,6 +258,9 @@ static LogicalResult raiseComposite(RewriterBase &b, Operation *op,
     if (auto type = dyn_cast<RankedTensorType>(value.getType());
         !type || type.getRank() != 4)
       return refuse(why, "expected tensors [batch, length, heads, head_dim]");
+  auto result = dyn_cast<RankedTensorType>(op->getResult(0).getType());
+  if (!result)
+    return refuse(why, "expected a result of a known rank");
   bool isCausal = false;
   std::optional<double> scale;
   NamedAttrList policy;
@@ -267,16 +293,17 @@ static LogicalResult raiseComposite(RewriterBase &b, Operation *op,
   };
   Value q = transposed(op->getOperand(0)), k = transposed(op->getOperand(1)),
         v = transposed(op->getOperand(2));
-  auto result = cast<RankedTensorType>(op->getResult(0).getType());
-  Value o = createDenseAttention(b, loc, q, k, v, isCausal, scale,
-                                 result.getElementType());
-  Operation *attend = o.getDefiningOp();
+  FailureOr<Value> dense = createDenseAttention(
+      b, loc, q, k, v, isCausal, scale, result.getElementType(), why);
+  if (failed(dense))
+    return failure();
+  Operation *attend = dense->getDefiningOp();
   while (!isa<BlockSparseAttentionOp>(attend))
     attend = attend->getOperand(0).getDefiningOp();
   attend->setDiscardableAttrs(policy);
-  o = transposed(o);
-  if (o.getType() != result)
-    o = tensor::CastOp::create(b, loc, result, o);
+  Value o = transposed(*dense);
+  if (failed(castTo(b, loc, result, o, why)))
+    return failure();
   b.replaceOp(op, o);
   return success();
 }

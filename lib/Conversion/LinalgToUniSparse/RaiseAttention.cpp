@@ -22,11 +22,24 @@ using namespace unisparse;
 using namespace unisparse::raise;
 
 namespace {
+/// What a rewriter makes, and what it erases: an attention may end with an op
+/// behind the one that it was found by.
+struct Changes : RewriterBase::Listener {
+  SmallVector<Operation *> made;
+  DenseSet<Operation *> gone;
+  void notifyOperationInserted(Operation *op,
+                               OpBuilder::InsertPoint) override {
+    made.push_back(op);
+  }
+  void notifyOperationErased(Operation *op) override { gone.insert(op); }
+};
+
 struct RaiseAttention
     : unisparse::impl::UniSparseRaiseAttentionBase<RaiseAttention> {
   void runOnOperation() override {
     Operation *top = getOperation();
-    IRRewriter rewriter(&getContext());
+    Changes changes;
+    IRRewriter rewriter(&getContext(), &changes);
     SmallVector<Operation *> ops;
     bool hasAttention = false;
     top->walk([&](Operation *op) {
@@ -36,10 +49,19 @@ struct RaiseAttention
     });
     int64_t refused = 0;
     for (Operation *op : ops) {
+      if (changes.gone.contains(op))
+        continue;
       std::string why;
+      changes.made.clear();
       if (raise(rewriter, op, why)) {
         hasAttention = true;
-      } else if (!why.empty()) {
+        continue;
+      }
+      // What was made before something turned out not to fit.
+      for (Operation *made : llvm::reverse(changes.made))
+        if (!changes.gone.contains(made))
+          rewriter.eraseOp(made);
+      if (!why.empty()) {
         emitRemark(op->getLoc()) << "attention stays as it is: " << why;
         ++refused;
       }

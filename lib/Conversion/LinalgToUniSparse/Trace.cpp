@@ -18,8 +18,8 @@ std::optional<double> Term::number() const {
   if (auto real = dyn_cast<FloatAttr>(constant))
     return real.getValueAsDouble();
   if (auto whole = dyn_cast<IntegerAttr>(constant))
-    return whole.getType().isInteger(1) ? whole.getValue().getZExtValue()
-                                        : whole.getValue().getSExtValue();
+    return whole.getValue().roundToDouble(!whole.getType().isInteger(1) &&
+                                          !whole.getType().isUnsignedInteger());
   return std::nullopt;
 }
 

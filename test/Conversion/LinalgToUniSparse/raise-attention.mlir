@@ -53,6 +53,72 @@ func.func @composite(%q: tensor<2x256x8x64xf16>, %k: tensor<2x256x2x64xf16>, %v:
 
 // -----
 
+// Every digit of a share, numbers of any type.
+// CHECK-LABEL: @composite_digits
+// CHECK: {unisparse.rule = #unisparse.rule<top_p = 1.2345678901234{{[0-9]*}}E-7>}
+// CHECK: {unisparse.rule = #unisparse.rule<top_k = 200>}
+func.func @composite_digits(%q: tensor<2x256x8x64xf16>) -> (tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>) {
+  %p = "stablehlo.composite"(%q, %q, %q) <{composite_attributes = {p = 1.2345678901234567e-7 : f64}, decomposition = @dense, name = "unisparse.attention"}>
+    : (tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>) -> tensor<2x256x8x64xf16>
+  %k = "stablehlo.composite"(%q, %q, %q) <{composite_attributes = {top_k = 200 : ui8}, decomposition = @dense, name = "unisparse.attention"}>
+    : (tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>) -> tensor<2x256x8x64xf16>
+  return %p, %k : tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>
+}
+
+// -----
+
+func.func @composite_wide(%q: tensor<2x256x8x64xf16>) -> tensor<2x256x8x64xf16> {
+  // expected-remark @below {{attention stays as it is: }}
+  %o = "stablehlo.composite"(%q, %q, %q) <{composite_attributes = {top_k = 36893488147419103236 : i128}, decomposition = @dense, name = "unisparse.attention"}>
+    : (tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>) -> tensor<2x256x8x64xf16>
+  return %o : tensor<2x256x8x64xf16>
+}
+
+// -----
+
+// What is no valid op stays, whole.
+// CHECK-LABEL: @composites_that_stay
+// CHECK-NOT: unisparse.block_sparse_attention
+// CHECK-NOT: linalg.transpose
+// CHECK: return
+func.func @composites_that_stay(%q: tensor<2x256x8x64xf16>, %k: tensor<2x256x3x64xf16>, %d: tensor<2x256x8x64xf64>)
+    -> (tensor<2x256x8x64xf16>, tensor<2x256x8x64xf64>, tensor<2x256x8x64xi32>, tensor<2x256x8x32xf16>, tensor<*xf16>, tensor<2x256x8x64xf16>) {
+  // expected-remark @below {{attention stays as it is: [I3] expected the heads of k to divide the 8 heads of q, got 3}}
+  %0 = "stablehlo.composite"(%q, %k, %k) <{decomposition = @dense, name = "unisparse.attention"}>
+    : (tensor<2x256x8x64xf16>, tensor<2x256x3x64xf16>, tensor<2x256x3x64xf16>) -> tensor<2x256x8x64xf16>
+  // expected-remark @below {{attention stays as it is: operand #0 must be 4D tensor of 32-bit float or 16-bit float or bfloat16}}
+  %1 = "stablehlo.composite"(%d, %d, %d) <{decomposition = @dense, name = "unisparse.attention"}>
+    : (tensor<2x256x8x64xf64>, tensor<2x256x8x64xf64>, tensor<2x256x8x64xf64>) -> tensor<2x256x8x64xf64>
+  // expected-remark @below {{attention stays as it is: expected a result of floats, got i32}}
+  %2 = "stablehlo.composite"(%q, %q, %q) <{decomposition = @dense, name = "unisparse.attention"}>
+    : (tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>) -> tensor<2x256x8x64xi32>
+  // expected-remark @below {{attention stays as it is: expected a result like tensor<2x256x8x64xf16>, got tensor<2x256x8x32xf16>}}
+  %3 = "stablehlo.composite"(%q, %q, %q) <{decomposition = @dense, name = "unisparse.attention"}>
+    : (tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>) -> tensor<2x256x8x32xf16>
+  // expected-remark @below {{attention stays as it is: expected a result of a known rank}}
+  %4 = "stablehlo.composite"(%q, %q, %q) <{decomposition = @dense, name = "unisparse.attention"}>
+    : (tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>) -> tensor<*xf16>
+  // expected-remark @below {{attention stays as it is: [A1] expected a finite scale, got INF}}
+  %5 = "stablehlo.composite"(%q, %q, %q) <{composite_attributes = {scale = 0x7FF0000000000000 : f64}, decomposition = @dense, name = "unisparse.attention"}>
+    : (tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>, tensor<2x256x8x64xf16>) -> tensor<2x256x8x64xf16>
+  return %0, %1, %2, %3, %4, %5 : tensor<2x256x8x64xf16>, tensor<2x256x8x64xf64>, tensor<2x256x8x64xi32>, tensor<2x256x8x32xf16>, tensor<*xf16>, tensor<2x256x8x64xf16>
+}
+
+// -----
+
+// CHECK-LABEL: @tm_tensor_that_stays
+func.func @tm_tensor_that_stays(%q: tensor<4x16x?xf16>, %k: tensor<4x20x8xf16>, %o: tensor<4x16x8xf16>) -> (tensor<4x16x8xf16>, f32, tensor<4x16x8xf16>) {
+  // expected-remark @below {{attention stays as it is: expected a static head_dim}}
+  %0 = "tm_tensor.attention"(%q, %q, %k, %o) : (tensor<4x16x?xf16>, tensor<4x16x?xf16>, tensor<4x20x8xf16>, tensor<4x16x8xf16>) -> tensor<4x16x8xf16>
+  // expected-remark @below {{attention stays as it is: expected tensors [batch, length, head_dim]}}
+  %1 = "tm_tensor.attention"(%k, %k, %k, %o) : (tensor<4x20x8xf16>, tensor<4x20x8xf16>, tensor<4x20x8xf16>, tensor<4x16x8xf16>) -> f32
+  // expected-remark @below {{attention stays as it is: expected scale to be a float}}
+  %2 = "tm_tensor.attention"(%o, %k, %k, %o) {scale = 2 : i32} : (tensor<4x16x8xf16>, tensor<4x20x8xf16>, tensor<4x20x8xf16>, tensor<4x16x8xf16>) -> tensor<4x16x8xf16>
+  return %0, %1, %2 : tensor<4x16x8xf16>, f32, tensor<4x16x8xf16>
+}
+
+// -----
+
 func.func @composite_unknown(%q: tensor<2x256x8x64xf16>) -> tensor<2x256x8x64xf16> {
   // expected-remark @below {{attention stays as it is: expected attributes causal, scale, p, top_k, rule, block, pooling and min_length, got dropout = 1.000000e-01 : f64}}
   %o = "stablehlo.composite"(%q, %q, %q) <{composite_attributes = {dropout = 0.1 : f64}, decomposition = @dense, name = "unisparse.attention"}>

@@ -110,6 +110,11 @@ func.func private @rule_l3_above() attributes {a = #unisparse.rule<top_p = 1.5>}
 
 // -----
 
+// expected-error@+1 {{[L3] expected top_p in [0, 1], got 2.000000e+02}}
+func.func private @rule_l3_unsigned() attributes {a = #unisparse.rule<top_p = 200 : ui8>}
+
+// -----
+
 // expected-error@+1 {{[L3] expected top_p in [0, 1], got -1.0}}
 func.func private @rule_l3_below() attributes {a = #unisparse.rule<top_p = -1>}
 

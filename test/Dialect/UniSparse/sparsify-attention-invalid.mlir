@@ -46,6 +46,13 @@ func.func @length() attributes {unisparse.min_length = -3} {
 
 // -----
 
+// expected-error @below {{expected unisparse.min_length to be a number from 0, got 36893488147419103232 : i128}}
+func.func @length_of_128_bits() attributes {unisparse.min_length = 36893488147419103232 : i128} {
+  return
+}
+
+// -----
+
 func.func @pooling(%q: tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32> {
   // expected-error @below {{[I5]}}
   %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> {unisparse.pooling = #unisparse.pooling<3x3>}

@@ -253,7 +253,9 @@ static ParseResult parseShare(AsmParser &parser, FloatAttr &p) {
     p = Builder(parser.getContext()).getF64FloatAttr(real.getValueAsDouble());
   else if (auto whole = dyn_cast<IntegerAttr>(number);
            whole && !whole.getType().isInteger(1))
-    p = Builder(parser.getContext()).getF64FloatAttr(whole.getInt());
+    p = Builder(parser.getContext())
+            .getF64FloatAttr(whole.getValue().roundToDouble(
+                !whole.getType().isUnsignedInteger()));
   else
     return parser.emitError(loc) << "expected a number, got " << number;
   return success();

@@ -5,6 +5,7 @@
 #include "unisparse/Dialect/UniSparse/Transforms/Policy.h"
 #include "mlir/AsmParser/AsmParser.h"
 #include "mlir/IR/Diagnostics.h"
+#include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
 using namespace unisparse;
@@ -106,7 +107,8 @@ FailureOr<Policy> unisparse::policyOf(Operation *op) {
   if (Attribute given = op->getDiscardableAttr(kMinLength)) {
     auto number = dyn_cast<IntegerAttr>(given);
     if (!number || number.getType().isInteger(1) ||
-        number.getValue().isNegative())
+        number.getValue().isNegative() ||
+        number.getValue().getActiveBits() > 63)
       return op->emitError("expected ")
              << kMinLength << " to be a number from 0, got " << given;
     policy.minLength = number.getValue().getZExtValue();
@@ -119,6 +121,17 @@ void unisparse::removePolicy(Operation *op) {
     op->removeDiscardableAttr(name);
 }
 
+/// Numbers of any type as a rule spells them, every digit of them.
+static std::string digitsOf(FloatAttr number) {
+  SmallString<32> digits;
+  APFloat(number.getValueAsDouble()).toString(digits);
+  return digits.str().str();
+}
+static std::string digitsOf(IntegerAttr number) {
+  return llvm::toString(number.getValue(), 10,
+                        !number.getType().isUnsignedInteger());
+}
+
 LogicalResult unisparse::addPolicyFrom(NamedAttribute attribute,
                                        NamedAttrList &policy,
                                        std::string &why) {
@@ -129,12 +142,10 @@ LogicalResult unisparse::addPolicyFrom(NamedAttribute attribute,
   auto whole = dyn_cast<IntegerAttr>(attribute.getValue());
   Attribute value;
   if (name == "p" && real)
-    value = parseRule(
-        context,
-        ("top_p = " + Twine(std::to_string(real.getValueAsDouble()))).str(),
-        why);
+    value = parseRule(context, "top_p = " + digitsOf(real), why);
   else if (name == "top_k" && whole)
-    value = parseRule(context, ("top_k = " + Twine(whole.getInt())).str(), why);
+    value = parseRule(context,
+                      "top_k = " + digitsOf(whole), why);
   else if (name == "rule" && text)
     value = parseRule(context, text, why);
   else if (name == "block" && text)
