@@ -53,6 +53,11 @@ POOL = WHOLE + [
     ["--unisparse-instrument-stages"],
     ["--unisparse-verify-launch-contract"],
     ["--unisparse-verify-loops-contract"],
+    ["--unisparse-to-cpu-pipeline=pages"],
+    ["--unisparse-from-linalg"],
+    ["--unitile-to-cpu-pipeline"],
+    ["--unitile-pipeline", "--unitile-specialise-warps", "--unitile-decompose-softmax"],
+    ["--unitile-walk-to-for=descending", "--unitile-decompose-softmax", "--convert-unitile-to-linalg"],
 ]
 # The project's passes, and those of upstream's that its pipelines run between them.
 PASSES = [
@@ -62,7 +67,9 @@ PASSES = [
     "unisparse-verify-loops-contract", "func.func(unisparse-vectorize-contractions)", "func.func(unisparse-expand-copies)",
     "func.func(unisparse-expand-math)", "func.func(unisparse-dynamic-schedule)", "unisparse-instrument-stages", "convert-linalg-to-loops",
     "convert-scf-to-openmp", "unisparse-verify-llvm-contract", "unisparse-select-schedule{chip=sm_80}", "unisparse-select-schedule{chip=sm_90a}",
-    "convert-unisparse-to-unitile", "gpu.module(unitile-verify-tile-contract)", "gpu.module(unitile-allocate-shared)",
+    "unisparse-raise-attention", "unisparse-sparsify-attention", "convert-unisparse-to-unitile", "unitile-walk-to-for",
+    "unitile-pipeline", "unitile-specialise-warps", "gpu.module(unitile-decompose-softmax)", "unitile-launch-to-parallel",
+    "convert-unitile-to-linalg", "gpu.module(unitile-verify-tile-contract)", "gpu.module(unitile-allocate-shared)",
     "gpu.module(convert-unitile-to-nvvm)", "gpu.module(unitile-pass-maps-by-value)", "unisparse-verify-launch-contract",
 ]
 # What a test says of how it runs, beside its pipeline.

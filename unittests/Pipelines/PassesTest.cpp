@@ -142,7 +142,14 @@ std::vector<Program> levels() {
   size_t pages = lower(schedule, "pages", "convert-unisparse-to-unitile");
   size_t host = lower(pages, "host", bufferize);
   lower(host, "laid out", "gpu.module(unitile-allocate-shared{limit=232448})");
-  lower(stages, "portable pages", "convert-unisparse-to-unitile");
+  lower(pages, "specialised",
+        "unitile-specialise-warps,gpu.module(unitile-decompose-softmax)");
+  size_t portable =
+      lower(stages, "portable pages", "convert-unisparse-to-unitile");
+  lower(portable, "tile code",
+        "unitile-pipeline,gpu.module(unitile-decompose-softmax)");
+  lower(portable, "tile loops",
+        "unitile-walk-to-for,gpu.module(unitile-decompose-softmax)");
   lower(0, "nvvm", "unisparse-to-gpu-pipeline{format=llvm chip=sm_80}");
   lower(0, "ptx", "unisparse-to-gpu-pipeline{chip=sm_80}");
   return programs;
@@ -209,6 +216,42 @@ module attributes {gpu.container_module} {
     gpu.launch_func @m::@no_block_size blocks in (%n, %n, %n) threads in (%n, %n, %n) args(%x : f32)
     return
   }
+})"},
+      {"walks", R"(
+module {
+  gpu.module @m {
+    gpu.func @no_state(%n: i32, %s: !unitile.fragment<16x16xf32>) kernel attributes {unitile.schedule = #unitile.tiles<rows = 16, keys = 16>} {
+      unitile.walk to %n block {
+      ^bb0(%i: i32):
+        unitile.yield %i, %i : i32, i32
+      } score {
+      ^bb0(%key: i32, %limit: i32):
+        unitile.yield %s : !unitile.fragment<16x16xf32>
+      } mask {
+      ^bb0(%x: !unitile.fragment<16x16xf32>, %key: i32, %limit: i32):
+        unitile.yield %x : !unitile.fragment<16x16xf32>
+      } update {
+      ^bb0(%x: !unitile.fragment<16x16xf32>, %key: i32, %limit: i32):
+      } finish {
+      }
+      gpu.return
+    }
+    gpu.func @nothing() kernel attributes {unitile.schedule = #unitile.schedule<stages = 2, keys = 64>} {
+      gpu.return
+    }
+  }
+})"},
+      {"linalg", R"(
+func.func @f(%q: tensor<2x16x8xf32>, %k: tensor<2x8x16xf32>, %v: tensor<2x16x8xf32>) -> tensor<2x16x8xf32> {
+  %e = tensor.empty() : tensor<2x16x16xf32>
+  %z = arith.constant 0.0 : f32
+  %f = linalg.fill ins(%z : f32) outs(%e : tensor<2x16x16xf32>) -> tensor<2x16x16xf32>
+  %s = linalg.batch_matmul ins(%q, %k : tensor<2x16x8xf32>, tensor<2x8x16xf32>) outs(%f : tensor<2x16x16xf32>) -> tensor<2x16x16xf32>
+  %p = linalg.softmax dimension(2) ins(%s : tensor<2x16x16xf32>) outs(%e : tensor<2x16x16xf32>) -> tensor<2x16x16xf32>
+  %oe = tensor.empty() : tensor<2x16x8xf32>
+  %of = linalg.fill ins(%z : f32) outs(%oe : tensor<2x16x8xf32>) -> tensor<2x16x8xf32>
+  %o = linalg.batch_matmul ins(%p, %v : tensor<2x16x16xf32>, tensor<2x16x8xf32>) outs(%of : tensor<2x16x8xf32>) -> tensor<2x16x8xf32>
+  return %o : tensor<2x16x8xf32>
 })"},
       {"tile code on the host", R"(
 func.func @f(%x: f32) {

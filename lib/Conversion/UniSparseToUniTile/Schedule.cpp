@@ -51,8 +51,11 @@ struct Cost {
   void fragment(int64_t columns, int64_t bits) {
     registers += columns / 2 * bits / 32;
   }
+  bool fitsShared(const NvidiaChip &chip) const {
+    return sharedBytes <= chip.sharedBytes;
+  }
   bool fits(const NvidiaChip &chip, Type element) const {
-    return sharedBytes <= chip.sharedBytes && copies <= kMostCopies &&
+    return fitsShared(chip) && copies <= kMostCopies &&
            registers <= registersOf(chip, element);
   }
 };
@@ -68,10 +71,22 @@ firstThatFits(OpTy op, function_ref<Cost(int64_t, int64_t)> costOf,
   for (auto [rows, keys] : shapes)
     if (costOf(rows, keys).fits(chip, element))
       return TilesAttr::get(op.getContext(), rows, keys, /*passes=*/2);
+  // Registers are planned with room to spare: what asks for least of them is
+  // assembled with a few words in memory at most.
+  TilesAttr least;
+  int64_t leastRegisters = std::numeric_limits<int64_t>::max();
+  for (auto [rows, keys] : shapes) {
+    Cost cost = costOf(rows, keys);
+    if (!cost.fitsShared(chip) || cost.registers >= leastRegisters)
+      continue;
+    leastRegisters = cost.registers;
+    least = TilesAttr::get(op.getContext(), rows, keys, /*passes=*/2);
+  }
+  if (least)
+    return least;
   return op.emitOpError("expected tiles that fit ")
          << chip.name << ", with " << chip.sharedBytes
-         << " bytes of shared memory and " << registersOf(chip, element)
-         << " registers a thread, got head_dim "
+         << " bytes of shared memory, got head_dim "
          << op.getQ().getType().getDimSize(3) << " of " << element;
 }
 

@@ -70,6 +70,23 @@ func.func @score(%q: tensor<1x4x64x64xbf16>, %p: tensor<1x4x512x64xbf16>) -> (te
 
 // -----
 
+// Registers are planned with room to spare. Where no tiles have that room, those
+// that ask for least: long rows of f32 where shared memory is short, and blocks
+// that one warp has to copy.
+// CHECK-LABEL: func.func @least(
+// SM86:          #unitile.tiles<rows = 64, keys = 16>
+// SM120:         #unitile.tiles<rows = 64, keys = 16>
+// CHECK:         #unitile.tiles<rows = 16, keys = 16>
+func.func @least(%q: tensor<1x4x512x256xf32>, %v: tensor<1x4x512x128xf32>) {
+  %0 = unisparse.block_sparse_attention %q, %q, %v block <128x128>
+    : (tensor<1x4x512x256xf32>, tensor<1x4x512x256xf32>, tensor<1x4x512x128xf32>) -> tensor<1x4x512x128xf32>
+  %1 = unisparse.block_sparse_attention %v, %v, %v block <16x16>
+    : (tensor<1x4x512x128xf32>, tensor<1x4x512x128xf32>, tensor<1x4x512x128xf32>) -> tensor<1x4x512x128xf32>
+  return
+}
+
+// -----
+
 // What the warp-specialised kernel does not do keeps portable tiles on every
 // chip: a scale that is not above 0, f32, head_dims and key blocks that are no
 // multiples of 16, query blocks that are not 64 or 128. Who asks for remarks is

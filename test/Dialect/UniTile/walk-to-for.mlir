@@ -70,3 +70,28 @@ func.func @pass_on(%count: i32, %s: !unitile.fragment<16x16xf32>, %a: !unitile.r
   }
   return
 }
+
+// A walk that keeps nothing.
+// CHECK-LABEL: func.func @stateless(
+// CHECK:         scf.for %[[N:.*]] = %{{.*}} to %{{.*}} step %{{.*}} : i32 {
+// CHECK:           unitile.put %{{.*}} to %{{.*}} rows %[[N]] to %{{.*}} :
+// CHECK:         }
+// CHECK-NEXT:    return
+func.func @stateless(%count: i32, %s: !unitile.fragment<16x16xf32>, %o: memref<1x1x?x16xf32>) {
+  %c0 = arith.constant 0 : i32
+  unitile.walk to %count block {
+  ^bb0(%n: i32):
+    unitile.yield %n, %count : i32, i32
+  } score {
+  ^bb0(%key: i32, %limit: i32):
+    unitile.yield %s : !unitile.fragment<16x16xf32>
+  } mask {
+  ^bb0(%x: !unitile.fragment<16x16xf32>, %key: i32, %limit: i32):
+    unitile.yield %x : !unitile.fragment<16x16xf32>
+  } update {
+  ^bb0(%x: !unitile.fragment<16x16xf32>, %key: i32, %limit: i32):
+    unitile.put %x to %o[%c0, %c0] rows %key to %limit : !unitile.fragment<16x16xf32>, memref<1x1x?x16xf32>
+  } finish {
+  }
+  return
+}

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // A grid without threads as a parallel loop on the host.
+#include "PageRules.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -16,31 +17,16 @@ namespace unisparse {
 } // namespace unisparse
 
 using namespace mlir;
+using namespace unisparse;
 
-/// That the kernel of a launch knows of its place in the grid and of nothing
-/// else that a GPU has.
-static LogicalResult checkPage(gpu::LaunchFuncOp launch,
-                               gpu::GPUFuncOp kernel) {
+static LogicalResult checkLaunch(gpu::LaunchFuncOp launch,
+                                 gpu::GPUFuncOp kernel) {
   if (!kernel)
     return launch.emitOpError("expected a gpu.func as kernel");
   if (launch.getAsyncToken() || !launch.getAsyncDependencies().empty() ||
       launch.hasClusterSize())
     return launch.emitOpError("expected a launch without tokens and clusters");
-  if (!kernel.getBody().hasOneBlock())
-    return kernel.emitOpError("expected a kernel of one block, got ")
-           << kernel.getBody().getBlocks().size();
-  if (kernel.getNumWorkgroupAttributions() ||
-      kernel.getNumPrivateAttributions())
-    return kernel.emitOpError("expected a kernel without buffers of its own");
-  WalkResult result = kernel.getBody().walk([&](Operation *op) {
-    if (!isa_and_nonnull<gpu::GPUDialect>(op->getDialect()) ||
-        isa<gpu::BlockIdOp, gpu::GridDimOp, gpu::ReturnOp>(op))
-      return WalkResult::advance();
-    op->emitOpError("expected a kernel that knows its place in the grid alone, "
-                    "as a page of unitile words does");
-    return WalkResult::interrupt();
-  });
-  return failure(result.wasInterrupted());
+  return verifyPlace(kernel);
 }
 
 static void inlineKernel(gpu::LaunchFuncOp launch, gpu::GPUFuncOp kernel) {
@@ -95,7 +81,7 @@ struct LaunchToParallel
     for (gpu::LaunchFuncOp launch : launches) {
       auto kernel = symbols.lookupNearestSymbolFrom<gpu::GPUFuncOp>(
           launch, launch.getKernel());
-      if (failed(checkPage(launch, kernel)))
+      if (failed(checkLaunch(launch, kernel)))
         return signalPassFailure();
       inlineKernel(launch, kernel);
     }

@@ -5,6 +5,7 @@
 // A walk as a loop in which copies run beside arithmetic: V arrives while S is
 // multiplied, the next K while the softmax runs. K and V have one stage each.
 #include "KernelViews.h"
+#include "PageRules.h"
 #include "SharedLayout.h"
 #include "WalkParts.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -281,6 +282,8 @@ struct Pipeline : unisparse::impl::UniTilePipelineBase<Pipeline> {
   }
 
   LogicalResult lower(KernelViews &page) {
+    if (failed(verifyPlace(page.kernel)) || failed(verifyMemory(page.kernel)))
+      return failure();
     SmallVector<WalkOp> walks;
     page.kernel.walk([&](WalkOp walk) { walks.push_back(walk); });
     int64_t rows = 0;

@@ -23,7 +23,7 @@ std::optional<int64_t> constantOf(Value value) {
   APInt number;
   if (!matchPattern(value, m_ConstantInt(&number)))
     return std::nullopt;
-  return number.getSExtValue();
+  return number.trySExtValue();
 }
 
 /// A launch that asks for less than the kernel's tiles take would have them lie
@@ -34,10 +34,12 @@ LogicalResult checkShared(gpu::LaunchFuncOp launch, gpu::GPUFuncOp kernel) {
     return success();
   Value asked = launch.getDynamicSharedMemorySize();
   std::optional<int64_t> bytes = asked ? constantOf(asked) : 0;
-  if (!bytes || *bytes >= needed.getInt())
+  int64_t least = needed.getValue().getLimitedValue(
+      std::numeric_limits<int64_t>::max());
+  if (!bytes || *bytes >= least)
     return success();
   return launch.emitOpError("[U25] expected at least ")
-         << needed.getInt() << " bytes of dynamic shared memory, what "
+         << least << " bytes of dynamic shared memory, what "
          << launch.getKernel() << " lays out, got " << *bytes;
 }
 

@@ -68,8 +68,11 @@ Value RegionCloner::slice(Value value, Region &region) {
   Operation *op = value.getDefiningOp();
   if (!op || !region.isAncestor(op->getParentRegion()))
     return value;
-  for (Value operand : op->getOperands())
-    slice(operand, region);
+  op->walk([&](Operation *inner) { // What its regions use, too.
+    for (Value operand : inner->getOperands())
+      if (!op->isAncestor(operand.getParentRegion()->getParentOp()))
+        slice(operand, region);
+  });
   p.b.clone(*op, mapping);
   return mapping.lookup(value);
 }

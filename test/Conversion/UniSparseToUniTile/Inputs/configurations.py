@@ -146,6 +146,8 @@ CONFIGS = [
     Config("negative_scale", 128, scale=-0.125, packed=True, rule="top_p = 0.95, dense_below = 2048"),
     Config("f32", 64, dtype="f32"),
     Config("f32_packed", 128, dtype="f32", packed=True, agg="sum", share="group"),
+    Config("f32_long_rows", 256, value_dim=128, dtype="f32", stage="attend"),
+    Config("f32_one_warp", 128, "16x16", dtype="f32", stage="attend", packed=True),
     Config("f32_odd_blocks", 40, "100x24", "10x8", value_dim=64, dtype="f32"),
     Config("top_k_group", 112, "16x128", "4x16", rule="top_k = 8", share="group", heads=8, dtype="f16"),
 ]

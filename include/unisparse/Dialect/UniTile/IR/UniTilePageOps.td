@@ -357,7 +357,7 @@ def UniTile_WalkOp : UniTile_Op<"walk", [RecursiveMemoryEffects,
   let regions = (region SizedRegion<1>:$block, SizedRegion<1>:$score, SizedRegion<1>:$mask,
                         SizedRegion<1>:$update, SizedRegion<1>:$finish);
   let assemblyFormat = [{
-    `to` $count (`group` $group^)? `from` `(` $inits `:` qualified(type($inits)) `)`
+    `to` $count (`group` $group^)? (`from` `(` $inits^ `:` qualified(type($inits)) `)`)?
     `block` $block `score` $score `mask` $mask `update` $update `finish` $finish attr-dict
   }];
   let hasVerifier = 1;

@@ -45,7 +45,33 @@ static bool dependsOn(Value value, Value argument, ArrayRef<Value> stop) {
   return depends;
 }
 
+/// That nothing of the page goes missing: partitions take what the walk and its
+/// writes are computed from, and only that.
+LogicalResult SpecialisedKernel::verifyWhole() {
+  Operation *top = guard ? guard.getOperation() : parts.walk.getOperation();
+  if (top->getBlock() != &front().front() || top->getNumResults() ||
+      (guard && guard.elseBlock()))
+    return parts.walk.emitOpError("expected a walk that every item has, or one "
+                                  "with rows, for a warp-specialised kernel");
+  WalkResult result = views.kernel.getBody().walk([&](Operation *op) {
+    bool isPut = isa<PutOp>(op) &&
+                 op->getParentRegion() == &parts.walk.getFinish();
+    if (isPut || op->getNumRegions() || op->hasTrait<OpTrait::IsTerminator>())
+      return WalkResult::advance();
+    if (isa<gpu::GridDimOp>(op) ||
+        !(isMemoryEffectFree(op) || hasSingleEffect<MemoryEffects::Read>(op))) {
+      op->emitOpError("expected a page that writes in finish alone and does "
+                      "not ask for the grid's size, to be warp-specialised");
+      return WalkResult::interrupt();
+    }
+    return WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
+}
+
 LogicalResult SpecialisedKernel::verify() {
+  if (failed(verifyWhole()))
+    return failure();
   auto expected = [&](const char *what) {
     return parts.walk.emitOpError("expected ")
            << what << " for a warp-specialised kernel";
@@ -56,8 +82,17 @@ LogicalResult SpecialisedKernel::verify() {
         llvm::any_of(op.getResultTypes(),
                      llvm::IsaPred<FragmentType, RowsType>))
       return expected("an update of a softmax and a product alone");
-  if (!result)
-    return expected("a finish that writes a matrix");
+  auto isMatrix = [](PutOp op) {
+    return op.getTarget().getType().getRank() == 4;
+  };
+  if (llvm::count_if(parts.walk.getFinish().getOps<PutOp>(), isMatrix) != 1)
+    return expected("a finish that writes one matrix");
+  for (FetchOp fetch : {parts.keys, parts.values}) {
+    Region &region = *fetch->getParentRegion();
+    Value limit = region.front().getArgument(&region == &update ? 2 : 1);
+    if (!dependsOn(fetch.getLimit(), limit, {}))
+      return expected("tiles that end where the walk's keys do");
+  }
   Value n = parts.walk.getBlock().getArgument(0);
   if (dependsOn(limit(), n, {}))
     return expected("tiles that end alike: a block of whole key tiles");
@@ -77,8 +112,6 @@ LogicalResult SpecialisedKernel::verify() {
     known.push_back(parts.mask.getResult());
   }
   usesKeys |= dependsOn(yielded(mask), mask.getArgument(1), known);
-  if (guard && guard.elseBlock())
-    return expected("nothing to do for items without rows");
   collectLeaves();
   return success();
 }

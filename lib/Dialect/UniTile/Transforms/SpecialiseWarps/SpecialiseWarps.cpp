@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // The pass, the kernel's frame and its launch.
+#include "../PageRules.h"
 #include "../SharedLayout.h"
 #include "SpecialisedKernel.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -180,6 +181,8 @@ struct SpecialiseWarps
   }
 
   LogicalResult lower(KernelViews &page) {
+    if (failed(verifyPlace(page.kernel)) || failed(verifyMemory(page.kernel)))
+      return failure();
     auto schedule = cast<ScheduleAttr>(page.kernel->getAttr(kScheduleAttr));
     SmallVector<WalkOp> walks;
     page.kernel.walk([&](WalkOp walk) { walks.push_back(walk); });

@@ -54,6 +54,7 @@ public:
 private:
   void takeArguments();
   void reserveShared();
+  LogicalResult verifyWhole();
   void collectLeaves();
   Value takeMap(Value memref, int64_t rows);
 

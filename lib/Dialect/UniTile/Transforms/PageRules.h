@@ -1,0 +1,25 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// What a kernel may not do that passes take for a page of tile code.
+#ifndef UNISPARSE_LIB_DIALECT_UNITILE_TRANSFORMS_PAGERULES_H
+#define UNISPARSE_LIB_DIALECT_UNITILE_TRANSFORMS_PAGERULES_H
+
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+
+namespace unisparse {
+
+/// That a kernel is one block, has no buffers of its own, and knows of its
+/// place in the grid and of nothing else that a GPU has: which threads there
+/// are is for a schedule to say.
+llvm::LogicalResult verifyPlace(mlir::gpu::GPUFuncOp kernel);
+
+/// That all memory is the kernel's arguments, whose rows are contiguous: they
+/// become addresses and strides.
+llvm::LogicalResult verifyMemory(mlir::gpu::GPUFuncOp kernel);
+
+} // namespace unisparse
+
+#endif // UNISPARSE_LIB_DIALECT_UNITILE_TRANSFORMS_PAGERULES_H
