@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Tuple
+from typing import Any, Callable, NamedTuple, Tuple
 
 from . import _config, _numpy
 from ._checks import door_of
@@ -24,18 +24,35 @@ def _viewed(name: str, x: Any, flat: bool) -> Any:
     return _swapped(x[None] if flat else x)
 
 
+class Views(NamedTuple):
+    """What is given in a layout, as [B, H, L, D]."""
+
+    tensors: Tuple[Any, ...]
+    out: Any
+    layout: str
+    flat: bool  # Whether it is [tokens, H, D].
+
+    def back(self, o: Any) -> Any:
+        if self.layout == "bhsd":
+            return o
+        return _swapped(o)[0] if self.flat else _swapped(o)
+
+
+def views(tensors: Tuple[Any, ...], cu_seqlens: Any, layout: Any, out: Any) -> Views:
+    """Of q, k and v, and of memory for o where there is some."""
+    if _config.choice("layout", layout, ("bhsd", "bshd")) == "bhsd":
+        return Views(tensors, out, "bhsd", False)
+    flat = cu_seqlens is not None and len(getattr(tensors[0], "shape", ())) == 3
+    turned = tuple(_viewed(name, x, flat) for name, x in zip("qkv", tensors))
+    return Views(turned, None if out is None else _viewed("out", out, flat), "bshd", flat)
+
+
 def placed(attend: Callable[..., Any], given: Tuple[Any, ...], cu_seqlens: Any, layout: Any, out: Any, *options: Any) -> Any:
     """`attend` on what is given, q, k and v first, in a layout, into `out` where there is one."""
-    if _config.choice("layout", layout, ("bhsd", "bshd")) == "bhsd":
-        return attend(given, cu_seqlens, out, *options)
-    flat = cu_seqlens is not None and len(getattr(given[0], "shape", ())) == 3
-    views = tuple(_viewed(name, x, flat) for name, x in zip("qkv", given))
-    result = attend((*views, *given[3:]), cu_seqlens, None if out is None else _viewed("out", out, flat), *options)
+    seen = views(given[:3], cu_seqlens, layout, out)
+    result = attend((*seen.tensors, *given[3:]), cu_seqlens, seen.out, *options)
     o, more = (result[0], result[1:]) if isinstance(result, tuple) else (result, ())
-    if out is not None:
-        o = out
-    else:
-        o = _swapped(o)[0] if flat else _swapped(o)
+    o = out if out is not None else seen.back(o)
     return (o, *more) if more else o
 
 

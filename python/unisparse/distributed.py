@@ -50,34 +50,35 @@ def attention(
     Parts may have any lengths, none too; those of a zigzag part's chunks differ by one at most, the first being longer.
     Returns o of the part; with return_lse (o, lse). What fails on one rank is the error of all, which names it.
     """
-    given: Dict[str, Any] = dict(return_lse=return_lse, layout=layout)
-    if layout != "bhsd":
-        return _layout.placed(_of_part, (q, k, v), cu_seqlens, layout, out, group, mode, parts, given, options)
-    return _of_part((q, k, v), cu_seqlens, out, group, mode, parts, given, options)
-
-
-def _of_part(tensors: Any, cu_seqlens: Any, out: Any, group: Any, mode: Any, parts: Any, given: Dict[str, Any], options: Dict[str, Any]) -> Any:
-    ranks = Ranks(group, tensors[0].device if isinstance(tensors[0], torch.Tensor) else torch.device("cpu"))
+    ranks = Ranks(group, q.device if isinstance(q, torch.Tensor) else torch.device("cpu"))
     call: Optional[_Call] = None
     try:
-        q, k, v = tensors
-        call = _Call(q, k, v, cu_seqlens, out, mode, parts, given["return_lse"], options)
+        call = _Call(_layout.views((q, k, v), cu_seqlens, layout, out), cu_seqlens, mode, parts, return_lse, options)
         said = call.summary()
-    except Error as error:
-        said = {"error": str(error), "status": int(error.status)}
+    except Exception as error:
+        said = _said(error, "call attention")
     heard = ranks.agree(said, "call attention")
     assert call is not None  # Or its error was raised.
     call.meet(ranks, heard)
     results = call.by_heads() if call.mode == "heads" else call.by_rows()
-    return _layout.into(out, results)
+    o = call.views.back(results[0]) if out is None else _layout.into(call.views.out, results[0])
+    if out is not None:
+        o = out
+    return (o, results[1]) if return_lse else o
+
+
+def _said(error: Exception, what: str) -> Dict[str, Any]:
+    """An error in words that others understand."""
+    if isinstance(error, Error):
+        return {"error": str(error)[:2000], "status": int(error.status)}
+    return {"error": f"expected to {what}, got {type(error).__name__}: {' '.join(str(error).split())}"[:2000]}
 
 
 class _Call:
     """One rank's side of a call."""
 
-    def __init__(
-        self, q: Any, k: Any, v: Any, cu_seqlens: Any, out: Any, mode: Any, parts: Any, return_lse: Any, options: Dict[str, Any]
-    ) -> None:
+    def __init__(self, views: _layout.Views, cu_seqlens: Any, mode: Any, parts: Any, return_lse: Any, options: Dict[str, Any]) -> None:
+        self.views, (q, k, v) = views, views.tensors
         self.mode = _config.choice("mode", mode, ("heads", "rows", "auto"))
         self.parts = _config.choice("parts", parts, ("contiguous", "zigzag"))
         self.tensors = {"q": q, "k": k, "v": v}
@@ -97,14 +98,14 @@ class _Call:
         self.config = _config.make(*heads, self.dtype, bool(ends), return_lse=return_lse, **self.options)
         if self.config.rule is not None and self.config.rule.random is not None:
             raise unexpected("random", "[L10] None, as a part knows no numbers of the whole's heads and rows", self.config.rule.random)
-        if out is not None:
-            check_out(q, v, out)
+        if views.out is not None:
+            check_out(q, v, views.out)
         if self.ends and q.shape[0] != 1:
             raise unexpected("q", "[I8] batch 1 beside cu_seqlens", q.shape[0], Status.BAD_SHAPE)
 
     def summary(self) -> Dict[str, Any]:
         q, k = self.tensors["q"], self.tensors["k"]
-        same = [q.shape[0], *shape(self.tensors), self.dtype, q.device.type, self.mode, self.parts, self.config.digest()]
+        same = [q.shape[0], *shape(self.tensors), self.dtype, q.device.type, self.mode, self.parts, self.config.options()]
         return dict(same=[*same, _digest([x.tolist() for x in self.ends])], queries=q.shape[2], keys=k.shape[2])
 
     def meet(self, ranks: Ranks, heard: List[Dict[str, Any]]) -> None:
@@ -113,6 +114,8 @@ class _Call:
         for name, one in zip(ranks.names, heard):
             for what, mine, first in zip(_SAME, one["same"], heard[0]["same"]):
                 if mine != first:
+                    if isinstance(mine, list):
+                        mine, first = (" ".join(x for x in one if x not in other) for one, other in ((mine, first), (first, mine)))
                     raise Error(f"{name}: expected {what} as on {ranks.names[0]}, {first}, got {mine}", Status.BAD_SHAPE)
         self.queries, self.keys = ([one[what] for one in heard] for what in ("queries", "keys"))
         self.query_segments, self.key_segments = (segments(x, self.parts) for x in (self.queries, self.keys))
@@ -157,16 +160,14 @@ class _Call:
         results = None
         try:
             results = compute()
-        except Error as error:
-            said = {"error": str(error), "status": int(error.status)}
         except Exception as error:  # Whatever it is, the others wait.
-            said = {"error": f"expected to attend, got {type(error).__name__}: {' '.join(str(error).split())}"[:2000]}
+            said = _said(error, "attend")
         self.ranks.agree(said, "attend")
         return results
 
     # By heads: all tokens of some heads.
 
-    def by_heads(self) -> Any:
+    def by_heads(self) -> Tuple[Any, ...]:
         ranks, config = self.ranks, self.config
         shares = head_shares(config.heads, config.kv_heads, self.unit(), ranks.size)
         mine = shares[ranks.rank]
@@ -192,7 +193,7 @@ class _Call:
             own = _of(self.query_segments, ranks.rank)
             shapes = [[(x.shape[0], share.queries, s.end - s.begin, *x.shape[3:]) for s in own] for share in shares]
             back.append(torch.cat([torch.cat(one, 2) for one in ranks.exchange(sent, shapes, x.dtype, "send results")], 1))
-        return tuple(back) if config.return_lse else back[0]
+        return tuple(back)
 
     def part_of_p(self, mine: Heads) -> Any:
         rule = self.config.rule
@@ -203,7 +204,7 @@ class _Call:
 
     # By rows: all keys, some rows of blocks.
 
-    def by_rows(self) -> Any:
+    def by_rows(self) -> Tuple[Any, ...]:
         ranks, config, crossing = self.ranks, self.config, self.crossing()
         q, k, v = self.tensors.values()
         sent = [[q[:, :, x.place : x.place + x.size] for x in crossing[rank][ranks.rank]] for rank in range(ranks.size)]
@@ -227,7 +228,7 @@ class _Call:
                 for rows_of_o, x in zip(tensors, crossing[rank][ranks.rank]):
                     whole[:, :, x.place : x.place + x.size] = rows_of_o
             back.append(whole)
-        return tuple(back) if config.return_lse else back[0]
+        return tuple(back)
 
     def attend_piece(self, n: int, piece: Piece, rows: List[List[Any]], crossing: List[List[Crossing]], k: Any, v: Any) -> Tuple[Any, ...]:
         q = self.tensors["q"]

@@ -32,6 +32,11 @@ CASES = [
 ]
 
 
+class Odd:
+    def __iter__(self):
+        raise KeyError("odd")
+
+
 def worker(rank, size, folder):
     import torch
     import torch.distributed as dist
@@ -89,7 +94,10 @@ def worker(rank, size, folder):
     for arguments, options, message in (
         ((q.double() if rank == 1 else q, q, q), {}, "rank 1: q: expected [I1] float32, float16 or bfloat16, got torch.float64"),
         ((q[:, : 4 - 2 * rank], *[q[:, :2]] * 2) if rank < 2 else (q, q[:, :2], q[:, :2]), {}, "rank 1: expected query heads as on rank 0, 4, got 2"),
-        ((q, q, q), dict(p=0.5 + 0.1 * rank), "rank 1: expected options as on rank 0, "),
+        ((q, q, q), dict(p=0.5 + 0.1 * rank), "rank 1: expected options as on rank 0, --p=0.5, got --p=0.6"),
+        ((q[0], q[0], q[0]) if rank == 1 else (q, q, q), dict(layout="bshd"), "rank 1: q: expected 4 dimensions, [batch, length, heads, head_dim], got 3"),
+        ((q, None if rank == 1 else q, q), {}, "rank 1: k: expected a torch tensor or a NumPy array, got NoneType"),
+        ((q, q, q), dict(block=Odd()) if rank == 1 else {}, "rank 1: expected to call attention, got KeyError: 'odd'"),
         ((q, q, q), dict(mode="rings"), "rank 0: mode: expected 'heads' or 'rows' or 'auto', got 'rings'"),
         ((q, q, q), dict(random=0.5), "rank 0: random: expected [L10] None, as a part knows no numbers of the whole's heads and rows, got 0.5"),
         ((q, q, q), dict(return_selection=True), "rank 0: return_selection: expected an option among p, top_k, threshold"),
