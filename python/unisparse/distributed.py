@@ -239,7 +239,7 @@ class _Call:
                 if x.piece == n:
                     mine[:, :, x.row : x.row + x.size] = rows_of_q
         # Whether the sequence is short, the whole of it says.
-        below = 0 if piece.keys > self.options["dense_below"] else piece.keys
+        below = self.options["dense_below"] if piece.keys <= self.options["dense_below"] else 0
         # A piece with rows to spare has one row of blocks more, behind the last.
         last = self.options["last"] + 1 if piece.last else 0
         options = {**self.options, "dense_below": below, "last": last, "return_lse": self.config.return_lse}
