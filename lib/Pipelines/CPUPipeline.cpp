@@ -19,6 +19,7 @@
 #include "mlir/Transforms/Passes.h"
 #include "unisparse/Conversion/Passes.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
+#include "mlir/Dialect/SCF/Transforms/Passes.h"
 #include "unisparse/Dialect/UniTile/Transforms/Passes.h"
 #include "unisparse/Pipelines/Pipelines.h"
 #include "unisparse/Transforms/Passes.h"
@@ -71,6 +72,10 @@ static void buildPages(OpPassManager &pm, const CPUPipelineOptions &options) {
 }
 
 static void buildTileLevel(OpPassManager &pm, bool descending) {
+  // A CTA for each part of a kernel's own memory.
+  UniTilePersistOptions persist;
+  persist.specialised = true;
+  pm.addPass(createUniTilePersist(persist));
   OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
   // Masks and softmax have one text, for GPUs and here.
   kernels.addPass(createUniTileDecomposeSoftmax());
@@ -78,6 +83,8 @@ static void buildTileLevel(OpPassManager &pm, bool descending) {
   UniTileWalkToForOptions walk;
   walk.descending = descending;
   kernels.addPass(createUniTileWalkToFor(walk));
+  // What a CTA's threads share is one thread's here.
+  kernels.addPass(createParallelForToNestedForsPass());
   // One iteration for each CTA; device memory is the host's.
   pm.addPass(createUniTileLaunchToParallel());
   // Tiles are tensors, and what is computed with them is linalg.

@@ -48,6 +48,7 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
   // Pages get their copies beside their arithmetic, as the schedule says; from
   // here on kernels take addresses.
+  pm.addPass(createUniTilePersist());
   pm.addPass(createUniTilePipeline());
   pm.addPass(createUniTileSpecialiseWarps());
   pm.nest<gpu::GPUModuleOp>().addPass(createUniTileDecomposeSoftmax());

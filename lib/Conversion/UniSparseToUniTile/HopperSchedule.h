@@ -51,6 +51,16 @@ mlir::FailureOr<HopperSchedule> hopperScheduleOf(const AttendSpec &spec,
                                                  int64_t sharedBytes,
                                                  Reason &why);
 
+struct ScoreSchedule {
+  /// Composite rows of a tile.
+  static constexpr int64_t rows = 128;
+};
+
+/// The same for scoring: a walk without values.
+mlir::FailureOr<unitile::ScheduleAttr>
+scoreScheduleOf(BlockScoreOp op, unitile::ScheduleAttr asked,
+                int64_t sharedBytes, Reason &why);
+
 } // namespace unisparse
 
 #endif // UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOPPERSCHEDULE_H

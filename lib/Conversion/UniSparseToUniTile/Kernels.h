@@ -18,9 +18,6 @@ namespace unisparse {
 mlir::FailureOr<mlir::SmallVector<mlir::Value>>
 lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, PoolOp op);
 mlir::FailureOr<mlir::SmallVector<mlir::Value>>
-lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockScoreOp op,
-              unitile::TilesAttr schedule);
-mlir::FailureOr<mlir::SmallVector<mlir::Value>>
 lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockSelectOp op);
 
 /// Attention as a page with query tiles of `rows` and key tiles of `keys`, for
@@ -29,6 +26,12 @@ lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockSelectOp op);
 mlir::SmallVector<mlir::Value>
 lowerToPage(HostSide &host, mlir::gpu::GPUModuleOp kernels,
             BlockSparseAttentionOp op, int64_t rows, int64_t keys,
+            mlir::Attribute schedule);
+/// The masses of blocks, likewise; as many CTAs as `workers` are at work at
+/// once.
+mlir::FailureOr<mlir::SmallVector<mlir::Value>>
+lowerToPage(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockScoreOp op,
+            int64_t rows, int64_t keys, int64_t workers,
             mlir::Attribute schedule);
 
 /// Rows of head_dim elements are copied in pieces of 16 bytes, and a row's

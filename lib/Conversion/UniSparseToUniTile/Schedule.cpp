@@ -70,7 +70,7 @@ firstThatFits(OpTy op, function_ref<Cost(int64_t, int64_t)> costOf,
   Type element = op.getQ().getType().getElementType();
   for (auto [rows, keys] : shapes)
     if (costOf(rows, keys).fits(chip, element))
-      return TilesAttr::get(op.getContext(), rows, keys, /*passes=*/2);
+      return TilesAttr::get(op.getContext(), rows, keys);
   // Registers are planned with room to spare: what asks for least of them is
   // assembled with a few words in memory at most.
   TilesAttr least;
@@ -80,7 +80,7 @@ firstThatFits(OpTy op, function_ref<Cost(int64_t, int64_t)> costOf,
     if (!cost.fitsShared(chip) || cost.registers >= leastRegisters)
       continue;
     leastRegisters = cost.registers;
-    least = TilesAttr::get(op.getContext(), rows, keys, /*passes=*/2);
+    least = TilesAttr::get(op.getContext(), rows, keys);
   }
   if (least)
     return least;
@@ -124,7 +124,7 @@ FailureOr<TilesAttr> unisparse::tilesOf(BlockSparseAttentionOp op,
   return firstThatFits(op, costOf, shapes, chip);
 }
 
-static constexpr int64_t kScoreKeys[] = {64, 32, 16};
+static constexpr int64_t kScoreKeys[] = {128, 64, 32, 16};
 
 FailureOr<TilesAttr> unisparse::tilesOf(BlockScoreOp op,
                                         const NvidiaChip &chip) {
@@ -145,7 +145,6 @@ FailureOr<TilesAttr> unisparse::tilesOf(BlockScoreOp op,
     Cost cost(rows);
     cost.tile(rows, depth, element);
     cost.streamed(keys, depth, element, /*stages=*/2);
-    cost.sharedBytes += 1024; // Scratch.
     if (holdsQueries(op.getQ().getType()))
       cost.fragment(depth, bits);
     cost.fragment(keys, 32);
@@ -156,8 +155,8 @@ FailureOr<TilesAttr> unisparse::tilesOf(BlockScoreOp op,
     int64_t unit = block % 16 ? 2 * block : block;
     return std::max<int64_t>(1, about / unit) * unit;
   };
-  // 64 by 64 first: two blocks an SM hide each other's exponentials, worth 11
-  // to 17% over one of 128 by 128 (benchmarks/NOTES.md).
+  // 64 by 128 first: two CTAs an SM hide each other's exponentials, and more
+  // keys a step pay for what a step costs (benchmarks/NOTES.md).
   SmallVector<std::pair<int64_t, int64_t>> shapes;
   // Long rows of f32 leave registers for the smallest only.
   ArrayRef<int64_t> keySizes{kScoreKeys};
@@ -173,41 +172,26 @@ FailureOr<TilesAttr> unisparse::tilesOf(BlockScoreOp op,
 // Schedules
 //===----------------------------------------------------------------------===//
 
-FailureOr<Attribute> unisparse::scheduleOf(BlockScoreOp op,
-                                           const NvidiaChip &chip) {
+static FailureOr<ScheduleAttr> specialised(BlockSparseAttentionOp op,
+                                           ScheduleAttr asked,
+                                           const NvidiaChip &chip,
+                                           Reason &why) {
+  FailureOr<HopperSchedule> schedule =
+      hopperScheduleOf(attendSpecOf(op), asked, chip.sharedBytes, why);
+  return failed(schedule) ? FailureOr<ScheduleAttr>() : schedule->attr;
+}
+
+static FailureOr<ScheduleAttr> specialised(BlockScoreOp op, ScheduleAttr asked,
+                                           const NvidiaChip &chip,
+                                           Reason &why) {
+  return scoreScheduleOf(op, asked, chip.sharedBytes, why);
+}
+
+template <typename OpTy>
+static FailureOr<Attribute> scheduleFor(OpTy op, const NvidiaChip &chip) {
   Attribute given = op->getAttr(kScheduleAttr);
   if (isa_and_nonnull<TilesAttr>(given))
     return given;
-  if (given)
-    return op.emitOpError("expected ")
-           << kScheduleAttr << " to be a #unitile.tiles, got " << given;
-  FailureOr<TilesAttr> tiles = tilesOf(op, chip);
-  return failed(tiles) ? FailureOr<Attribute>() : Attribute(*tiles);
-}
-
-/// The warp-specialised kernel's schedule. None where the op or the chip cannot
-/// have it, with a remark that says why.
-static ScheduleAttr specialisedScheduleOf(BlockSparseAttentionOp op,
-                                          const NvidiaChip &chip) {
-  Reason why(op.getContext());
-  FailureOr<HopperSchedule> schedule =
-      hopperScheduleOf(attendSpecOf(op), ScheduleAttr(), chip.sharedBytes, why);
-  if (succeeded(schedule))
-    return schedule->attr;
-  remark::missed(op.getLoc(), remark::RemarkOpts::name("PortableKernel")
-                                  .category("unisparse-select-schedule"))
-      << remark::reason("{0}", why.str());
-  return {};
-}
-
-FailureOr<Attribute> unisparse::scheduleOf(BlockSparseAttentionOp op,
-                                           const NvidiaChip &chip) {
-  Attribute given = op->getAttr(kScheduleAttr);
-  if (auto tiles = dyn_cast_or_null<TilesAttr>(given)) {
-    if (tiles.getPasses() != 2)
-      return op.emitOpError("expected passes of scoring alone, got ") << tiles;
-    return given;
-  }
   auto asked = dyn_cast_or_null<ScheduleAttr>(given);
   if (given && !asked)
     return op.emitOpError("expected ")
@@ -216,19 +200,29 @@ FailureOr<Attribute> unisparse::scheduleOf(BlockSparseAttentionOp op,
   if (asked && !chip.hasWgmma)
     return op.emitOpError("expected a chip with wgmma for ")
            << asked << ", got " << chip.name;
-  // A schedule that was asked for and cannot be had is an error. Without one
-  // asked for, what has none keeps the portable kernel.
-  if (asked) {
+  if (chip.hasWgmma) {
     Reason why(op.getContext());
-    FailureOr<HopperSchedule> schedule =
-        hopperScheduleOf(attendSpecOf(op), asked, chip.sharedBytes, why);
-    if (failed(schedule))
+    FailureOr<ScheduleAttr> schedule = specialised(op, asked, chip, why);
+    if (succeeded(schedule))
+      return Attribute(*schedule);
+    // A schedule that was asked for and cannot be had is an error. Without one
+    // asked for, what has none keeps the portable kernel.
+    if (asked)
       return op.emitOpError() << why.str();
-    return Attribute(schedule->attr);
+    remark::missed(op.getLoc(), remark::RemarkOpts::name("PortableKernel")
+                                    .category("unisparse-select-schedule"))
+        << remark::reason("{0}", why.str());
   }
-  if (chip.hasWgmma)
-    if (ScheduleAttr schedule = specialisedScheduleOf(op, chip))
-      return Attribute(schedule);
   FailureOr<TilesAttr> tiles = tilesOf(op, chip);
   return failed(tiles) ? FailureOr<Attribute>() : Attribute(*tiles);
+}
+
+FailureOr<Attribute> unisparse::scheduleOf(BlockScoreOp op,
+                                           const NvidiaChip &chip) {
+  return scheduleFor(op, chip);
+}
+
+FailureOr<Attribute> unisparse::scheduleOf(BlockSparseAttentionOp op,
+                                           const NvidiaChip &chip) {
+  return scheduleFor(op, chip);
 }

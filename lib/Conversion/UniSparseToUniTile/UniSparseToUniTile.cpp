@@ -67,6 +67,11 @@ double unisparse::scaleInBase2(std::optional<APFloat> scale, double alpha,
   return natural * alpha * M_LOG2E;
 }
 
+/// Of H100 SXM and H200.
+static constexpr int64_t kMultiprocessors = 132;
+/// CTAs of a multiprocessor that score at once, each with memory of its own.
+static constexpr int64_t kScoreCtas = 2;
+
 namespace {
 
 struct ConvertUniSparseToUniTile
@@ -77,8 +82,8 @@ struct ConvertUniSparseToUniTile
   void runOnOperation() override {
     SmallVector<Operation *> ops;
     getOperation().walk([&](Operation *op) {
-      if (isa<BlockSparseAttentionOp>(op) ||
-          (!pagesOnly && isa<PoolOp, BlockScoreOp, BlockSelectOp>(op)))
+      if (isa<BlockScoreOp, BlockSparseAttentionOp>(op) ||
+          (!pagesOnly && isa<PoolOp, BlockSelectOp>(op)))
         ops.push_back(op);
     });
     // First of all, so that what is wrong is said once and by its op.
@@ -172,14 +177,16 @@ struct ConvertUniSparseToUniTile
     if (failed(schedule))
       return failure();
     auto tiles = dyn_cast<unitile::TilesAttr>(*schedule);
+    auto attr = dyn_cast<unitile::ScheduleAttr>(*schedule);
+    int64_t keys = tiles ? tiles.getKeys() : attr.getKeys();
     if constexpr (std::is_same_v<OpTy, BlockSparseAttentionOp>) {
-      if (auto attr = dyn_cast<unitile::ScheduleAttr>(*schedule))
-        return lowerToPage(host, kernels, op, op.getBlock().getQuery(),
-                           attr.getKeys(), attr);
-      return lowerToPage(host, kernels, op, tiles.getRows(), tiles.getKeys(),
-                         tiles);
+      int64_t rows = tiles ? tiles.getRows() : op.getBlock().getQuery();
+      return lowerToPage(host, kernels, op, rows, keys, *schedule);
     } else {
-      return lowerToKernel(host, kernels, op, tiles);
+      int64_t rows = tiles ? tiles.getRows() : ScoreSchedule::rows,
+              each = tiles ? kScoreCtas : attr.getBlocks();
+      return lowerToPage(host, kernels, op, rows, keys,
+                         each * kMultiprocessors, *schedule);
     }
   }
 

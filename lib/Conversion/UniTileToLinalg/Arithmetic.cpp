@@ -143,6 +143,40 @@ struct FoldPattern : TensorPattern<FoldOp> {
   }
 };
 
+struct SumGroupsPattern : TensorPattern<SumGroupsOp> {
+  using TensorPattern::TensorPattern;
+  LogicalResult
+  matchAndRewrite(SumGroupsOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    RankedTensorType type = resultType(op);
+    FragmentType from = op.getValue().getType();
+    int64_t columns = op.getColumns(), groups = from.getColumns() / columns;
+    auto split = RankedTensorType::get({from.getRows(), groups, columns},
+                                       type.getElementType());
+    SmallVector<ReassociationIndices> dims{{0}, {1, 2}};
+    Value parts = tensor::ExpandShapeOp::create(rewriter, loc, split,
+                                                adaptor.getValue(), dims);
+    auto sums =
+        RankedTensorType::get({from.getRows(), groups}, type.getElementType());
+    Value result = reduced(rewriter, loc, Combine::Add, parts,
+                           filled(rewriter, loc, sums, 0.0), /*dim=*/2);
+    // No group: 0.
+    if (groups != type.getDimSize(1)) {
+      auto at = [&](int64_t i) -> OpFoldResult {
+        return rewriter.getIndexAttr(i);
+      };
+      result = tensor::InsertSliceOp::create(
+          rewriter, loc, result, filled(rewriter, loc, type, 0.0),
+          ArrayRef<OpFoldResult>{at(0), at(0)},
+          ArrayRef<OpFoldResult>{at(from.getRows()), at(groups)},
+          ArrayRef<OpFoldResult>{at(1), at(1)});
+    }
+    rewriter.replaceOp(op, result);
+    return success();
+  }
+};
+
 /// What warps hold is for a schedule to say; here all rows are one warp's.
 struct AllBelowPattern : OpConversionPattern<AllBelowOp> {
   using OpConversionPattern::OpConversionPattern;
@@ -206,5 +240,5 @@ struct DotPattern : TensorPattern<DotOp> {
 void unisparse::unitile::populateArithmeticPatterns(
     const TypeConverter &converter, RewritePatternSet &patterns) {
   patterns.add<FillPattern, MapPattern, ReducePattern, FoldPattern,
-               AllBelowPattern, DotPattern>(converter, patterns.getContext());
+               SumGroupsPattern, AllBelowPattern, DotPattern>(converter, patterns.getContext());
 }

@@ -75,8 +75,18 @@ struct FetchPattern : OpConversionPattern<FetchOp> {
         tile.getElementType());
     zeros = linalg::FillOp::create(x.b, zero, zeros).getResult(0);
     Value columns = x.constant(op.getSource().getType().getDimSize(3));
+    // Some rows of the source, then some of zeros.
+    int64_t take = op.getTake().value_or(1), of = op.getOf().value_or(1);
+    if (take != of)
+      x.count = arith::MinSIOp::create(
+          x.b, x.count, x.constant(tile.getRows() / of * take));
     rewriter.replaceOp(op, x.rows(zeros, [&](Value r, SmallVector<Value> place,
                                              ValueRange rows) {
+      if (take != of) {
+        Value block = arith::DivUIOp::create(x.b, r, x.constant(take));
+        r = arith::AddIOp::create(
+            x.b, r, arith::MulIOp::create(x.b, block, x.constant(of - take)));
+      }
       return x.loop(columns, rows, [&](Value c, ValueRange row) {
         place.push_back(c);
         Value element = memref::LoadOp::create(x.b, adaptor.getSource(), place);

@@ -105,8 +105,8 @@ struct ConvertUniTileToLinalg
       StringRef pass;
       if (isa<WalkOp>(op))
         pass = "unitile-walk-to-for";
-      if (isa<MaskOp, SoftmaxOp, ReferenceOp, ExponentialsOp, InverseOp, LseOp>(
-              op))
+      if (isa<MaskOp, SoftmaxOp, SoftmaxSumsOp, ReferenceOp, ExponentialsOp,
+              InverseOp, LseOp>(op))
         pass = "unitile-decompose-softmax";
       if (!pass.empty()) {
         op->emitOpError("expected to be expanded by now; run ") << pass;
@@ -114,7 +114,7 @@ struct ConvertUniTileToLinalg
       }
       if (!isa_and_nonnull<UniTileDialect>(op->getDialect()) ||
           isa<AllBelowOp, DotOp, FetchOp, FillOp, FoldOp, LocateOp, MapOp,
-              PutOp, ReduceOp, YieldOp>(op))
+              PutOp, ReduceOp, SumGroupsOp, YieldOp>(op))
         return WalkResult::advance();
       op->emitOpError("expected the words of a synchronous page, which know no "
                       "stages, barriers and threads");

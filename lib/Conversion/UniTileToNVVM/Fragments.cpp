@@ -226,11 +226,75 @@ struct ApproxPattern : OpConversionPattern<OpTy> {
 
 } // namespace
 
+namespace {
+struct SumGroupsPattern : TilePattern<SumGroupsOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(SumGroupsOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    Thread t(rewriter, loc, warps);
+    FragmentType type = op.getValue().getType();
+    int64_t perPiece = type.getColumns() / 2, eights = op.getColumns() / 8,
+            groups = type.getColumns() / op.getColumns();
+    SmallVector<Value> elements = unpack(rewriter, loc, adaptor.getValue());
+    // The thread's own part of group `g`, in the upper (half 0) or lower 8 rows
+    // of a piece; null where there is none.
+    auto own = [&](int64_t piece, int64_t half, int64_t g) -> Value {
+      Value sum;
+      for (int64_t n = g * eights; g < groups && n < (g + 1) * eights; ++n)
+        for (int64_t pair : {0, 1}) {
+          Value x = elements[piece * perPiece + 4 * n + 2 * half + pair];
+          sum = sum ? t.combine(Combine::Add, sum, x) : x;
+        }
+      return sum;
+    };
+    Value mine = t.rem(t.lane(), 4);
+    auto holds = [&](int64_t bit) -> Value {
+      return arith::CmpIOp::create(t.b, arith::CmpIPredicate::ne,
+                                   arith::AndIOp::create(t.b, mine, t.i32(bit)),
+                                   t.i32(0));
+    };
+    Value odd = holds(1), upper = holds(2);
+    Value none = arith::ConstantOp::create(t.b, t.b.getF32FloatAttr(0.0));
+    // Of two sums keeps the one that is this lane's and gives the other away.
+    auto trade = [&](Value second, Value x, Value y, int64_t distance) -> Value {
+      if (!x && !y)
+        return {};
+      x = x ? x : none, y = y ? y : none;
+      Value kept = arith::SelectOp::create(t.b, second, y, x),
+            given = arith::SelectOp::create(t.b, second, x, y);
+      return t.combine(Combine::Add, kept, t.shuffle(given, distance));
+    };
+    // Of each eight groups the four lanes that share a row get two neighbours
+    // each, as columns of a fragment, in six shuffles.
+    int64_t pieces = piecesOf(type.getRows(), warps),
+            width = op.getResult().getType().getColumns() / 8;
+    SmallVector<Value> results(pieces * width * 4);
+    for (int64_t piece = 0; piece < pieces; ++piece)
+      for (int64_t n = 0; n < width; ++n)
+        for (int64_t half : {0, 1}) {
+          Value four[4];
+          for (int64_t i = 0; i < 4; ++i)
+            four[i] = trade(upper, own(piece, half, 8 * n + i),
+                            own(piece, half, 8 * n + 4 + i), 2);
+          for (int64_t pair : {0, 1}) {
+            Value sum = trade(odd, four[pair], four[2 + pair], 1);
+            results[(piece * width + n) * 4 + 2 * half + pair] =
+                sum ? sum : none;
+          }
+        }
+    rewriter.replaceOp(op, pack(rewriter, loc, results));
+    return success();
+  }
+};
+} // namespace
+
 void unisparse::unitile::populateFragmentPatterns(
     const TypeConverter &converter, RewritePatternSet &patterns, Warps warps) {
   patterns.add<FillPattern, MapPattern, ReducePattern, FoldPattern,
-               AllBelowPattern, StorePattern>(converter, patterns.getContext(),
-                                              warps);
+               AllBelowPattern, StorePattern, SumGroupsPattern>(
+      converter, patterns.getContext(), warps);
   patterns.add<ApproxPattern<math::Exp2Op>>(patterns.getContext(),
                                             "llvm.nvvm.ex2.approx.ftz.f");
   patterns.add<ApproxPattern<math::Log2Op>>(patterns.getContext(),

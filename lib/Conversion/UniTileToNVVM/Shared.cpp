@@ -186,6 +186,10 @@ struct BarrierPattern : TilePattern<BarrierOp> {
       // Not .aligned: behind roles nobody says that a warp is together again.
       NVVM::ClusterArriveOp::create(rewriter, op.getLoc(), UnitAttr());
       NVVM::ClusterWaitOp::create(rewriter, op.getLoc(), UnitAttr());
+    } else if (op.getConsumers()) {
+      // Hardware barrier 7: turns have those from 8 on, warpgroups the first.
+      Thread t(rewriter, op.getLoc(), warps);
+      t.ptx(Type(), "bar.sync 7, $0;", "n,~{memory}", t.i32(32 * warps.count));
     } else {
       NVVM::Barrier0Op::create(rewriter, op.getLoc());
     }

@@ -30,6 +30,12 @@ static LogicalResult verifyMatrix(Operation *op, MemRefType memory,
 
 LogicalResult FetchOp::verify() {
   TileType tile = getTile().getType();
+  if (getTake() && (*getTake() <= 0 || *getOf() < *getTake() ||
+                    tile.getRows() % *getOf())) // [U21]
+    return emitOpError("[U21] expected 0 < take <= of, with `of` a divisor of "
+                       "the tile's ")
+           << tile.getRows() << " rows, got take " << *getTake() << " of "
+           << *getOf();
   return verifyMatrix(*this, getSource().getType(), tile.getColumns(),
                       tile.getElementType());
 }
@@ -46,38 +52,101 @@ LogicalResult PutOp::verify() {
   if (target.getRank() != 4) // [U21]
     return emitOpError("[U21] expected a matrix for a fragment, got ")
            << target;
-  return verifyMatrix(*this, target, fragment.getColumns(),
-                      fragment.getElementType());
+  // Few columns take as many as a fragment has at least.
+  int64_t columns = fragment.getColumns();
+  if (!target.isDynamicDim(3) && target.getDimSize(3) <= columns &&
+      target.getDimSize(3) % 2 == 0 &&
+      columns == llvm::alignTo(target.getDimSize(3), 8))
+    columns = llvm::alignTo(target.getDimSize(3), 16);
+  return verifyMatrix(*this, target, columns, fragment.getElementType());
+}
+
+LogicalResult MaskOp::verify() { // [U26]
+  if (getBounds() && !getPosition())
+    return emitOpError("[U26] expected a position with bounds: where no bound "
+                       "is at or below");
+  return success();
+}
+
+void MaskOp::build(OpBuilder &b, OperationState &state, Type result,
+                   Value scores, Value key, Value limit, Value position,
+                   Value when) {
+  build(b, state, result, scores, key, limit, position, Value(), Value(), when);
+}
+
+/// A column for each group, up to a multiple of 8. [U28]
+static LogicalResult verifyGroups(Operation *op, FragmentType value,
+                                  int64_t columns, FragmentType result,
+                                  StringRef label) {
+  if (columns % 8 || value.getColumns() % columns)
+    return op->emitOpError(label)
+           << " expected groups of a multiple of 8 columns that divide "
+           << value.getColumns() << ", got " << columns;
+  auto expected = FragmentType::get(
+      op->getContext(), value.getRows(),
+      llvm::alignTo(value.getColumns() / columns, 8),
+      Float32Type::get(op->getContext()));
+  if (!value.getElementType().isF32() || result != expected)
+    return op->emitOpError(label)
+           << " expected f32 and sums as " << expected << ", got " << value
+           << " and " << result;
+  return success();
+}
+
+LogicalResult SumGroupsOp::verify() {
+  return verifyGroups(*this, getValue().getType(), getColumns(),
+                      getResult().getType(), "[U28]");
+}
+
+static int64_t rowsOf(Type type) {
+  if (auto fragment = dyn_cast<FragmentType>(type))
+    return fragment.getRows();
+  return cast<RowsType>(type).getRows();
+}
+
+/// What holds of every step of a softmax: its scale and its state.
+template <typename OpTy>
+static LogicalResult verifyStep(OpTy op, StringRef label) {
+  FragmentType scores = op.getScores().getType();
+  if (!op.getScale().isNormal() || op.getScale().isNegative())
+    return op.emitOpError(label) << " expected a scale above 0, got "
+                                 << op.getScale().convertToDouble();
+  Type sum = op.getSum().getType();
+  if (op.getSpeculative() && isa<RowsType>(sum))
+    return op.emitOpError(label)
+           << " expected a sum of 8 columns for a speculative reference, whose "
+              "check is on them, got "
+           << sum;
+  SmallVector<Type> state{op.getReference().getType(), sum};
+  if constexpr (std::is_same_v<OpTy, SoftmaxOp>)
+    state.push_back(op.getOutput().getType());
+  for (Type type : state)
+    if (rowsOf(type) != scores.getRows())
+      return op.emitOpError(label) << " expected a state of "
+                                   << scores.getRows() << " rows, got " << type;
+  if (auto fragment = dyn_cast<FragmentType>(sum))
+    if (fragment.getColumns() != 8)
+      return op.emitOpError(label)
+             << " expected sums in rows or 8 columns, got " << fragment;
+  return success();
 }
 
 LogicalResult SoftmaxOp::verify() { // [U23]
   FragmentType scores = getScores().getType(),
                p = getProbabilities().getType();
-  if (!getScale().isNormal() || getScale().isNegative())
-    return emitOpError("[U23] expected a scale above 0, got ")
-           << getScale().convertToDouble();
+  if (failed(verifyStep(*this, "[U23]")))
+    return failure();
   if (p.getRows() != scores.getRows() || p.getColumns() != scores.getColumns())
     return emitOpError("[U23] expected probabilities of the shape of ")
            << scores << ", got " << p;
-  if (getSpeculative() && isa<RowsType>(getSum().getType()))
-    return emitOpError("[U23] expected a sum of 8 columns for a speculative "
-                       "reference, whose check is on them, got ")
-           << getSum().getType();
-  auto rowsOf = [](Type type) {
-    if (auto fragment = dyn_cast<FragmentType>(type))
-      return fragment.getRows();
-    return cast<RowsType>(type).getRows();
-  };
-  for (Value state : {Value(getReference()), Value(getSum()),
-                      Value(getOutput())})
-    if (rowsOf(state.getType()) != scores.getRows())
-      return emitOpError("[U23] expected a state of ")
-             << scores.getRows() << " rows, got " << state.getType();
-  if (auto sum = dyn_cast<FragmentType>(getSum().getType()))
-    if (sum.getColumns() != 8)
-      return emitOpError("[U23] expected sums in rows or 8 columns, got ")
-             << sum;
   return success();
+}
+
+LogicalResult SoftmaxSumsOp::verify() { // [U27]
+  if (failed(verifyStep(*this, "[U27]")))
+    return failure();
+  return verifyGroups(*this, getScores().getType(), getColumns(),
+                      getSums().getType(), "[U27]");
 }
 
 /// That a region takes and yields these types. [U24]

@@ -176,13 +176,17 @@ Type RowsType::parse(AsmParser &parser) {
                                      element);
 }
 
+RowsType RowsType::of(Type fragment) {
+  return get(fragment.getContext(), cast<FragmentType>(fragment).getRows(),
+             Float32Type::get(fragment.getContext()));
+}
+
 void RowsType::print(AsmPrinter &printer) const {
   printer << '<' << getRows() << 'x' << getElementType() << '>';
 }
 
 LogicalResult TilesAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                int64_t rows, int64_t keys,
-                                int64_t passes) { // [U13]
+                                int64_t rows, int64_t keys) { // [U13]
   if (rows <= 0 || rows % 16 || rows > 128)
     return emitError() << "[U13] expected rows that are a multiple of 16 up to "
                           "128, got "
@@ -191,8 +195,6 @@ LogicalResult TilesAttr::verify(function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "[U13] expected keys that are a multiple of 16 up to "
                           "256, got "
                        << keys;
-  if (passes != 1 && passes != 2)
-    return emitError() << "[U13] expected 1 or 2 passes, got " << passes;
   return success();
 }
 

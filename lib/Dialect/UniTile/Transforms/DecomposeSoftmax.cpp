@@ -44,6 +44,8 @@ struct Softmax {
     Value probabilities, reference, sum, output;
   };
   State step(SoftmaxOp op);
+  /// As many sums as probabilities, in their place.
+  State step(SoftmaxSumsOp op);
   Value inverse(InverseOp op);
   Value lse(LseOp op);
 
@@ -62,6 +64,9 @@ private:
   Value hidden(MaskOp op);
   void follow(State &x, Value scores, double scale, Value sums, Type type);
   State speculate(SoftmaxOp op, State x);
+  Value powers(Value scores, double scale, Value reference);
+  Value groupSums(SoftmaxSumsOp op, Value reference);
+  Value folded(Value fragment);
 
   PageBuilder p;
   ImplicitLocOpBuilder &b;
@@ -69,19 +74,39 @@ private:
 
 } // namespace
 
-/// -inf where a key is behind the query's position (A1) or the limit (P3).
+/// -inf where a key is behind what the query sees (A1, S2) or the limit (P3);
+/// the last key's own weight (S1).
 Value Softmax::hidden(MaskOp op) {
   Value none = p.f32(-kInfinity);
   Value length = p.sub(op.getLimit(), op.getKey()), position;
-  if (op.getPosition())
+  bool bounded = static_cast<bool>(op.getBounds());
+  SmallVector<Value> inputs{op.getScores()};
+  if (bounded) {
+    // Both are below 2^24, exact in f32, as is their difference.
+    Value key = p.toFloat(op.getKey());
+    inputs.push_back(p.map(
+        op.getBounds().getType(), op.getBounds(), [&](ValueRange e) -> Value {
+          return arith::SubFOp::create(b, e[0], key);
+        }));
+  } else if (op.getPosition()) {
     position = p.sub(p.add(op.getPosition(), p.i32(1)), op.getKey());
+  }
+  Value last = op.getLast() ? p.sub(length, 1) : Value();
   return p.map(
-      op.getScores().getType(), op.getScores(),
+      op.getScores().getType(), inputs,
       [&](ValueRange e) {
-        Value seen = length;
+        Value seen = length, x = e[2];
         if (position)
           seen = p.min(length, p.add(position, e[0]));
-        return p.select(p.less(e[1], seen), e[2], none);
+        seen = p.less(e[1], seen);
+        if (bounded)
+          seen = p.both(seen, arith::CmpFOp::create(
+                                  b, arith::CmpFPredicate::OLT,
+                                  p.toFloat(e[1]), e[3]));
+        if (last)
+          x = p.select(p.compare(arith::CmpIPredicate::eq, e[1], last),
+                       arith::AddFOp::create(b, x, op.getLast()), x);
+        return p.select(seen, x, none);
       },
       /*indices=*/true);
 }
@@ -106,16 +131,20 @@ Value Softmax::reference(Value scores, double scale) {
   });
 }
 
-/// P, rounded, and its sums over columns 8 apart.
-std::pair<Value, Value> Softmax::exponentials(Value scores, double scale,
-                                              Value reference, Type type) {
-  auto rounded = cast<FragmentType>(type);
-  Value powers =
-      p.map(scores.getType(), {scores, reference}, [&](ValueRange e) -> Value {
+Value Softmax::powers(Value scores, double scale, Value reference) {
+  return p.map(
+      scores.getType(), {scores, reference}, [&](ValueRange e) -> Value {
         Value down = arith::NegFOp::create(b, e[1]);
         return math::Exp2Op::create(
             b, math::FmaOp::create(b, e[0], logScale(scale), down));
       });
+}
+
+/// P, rounded, and its sums over columns 8 apart.
+std::pair<Value, Value> Softmax::exponentials(Value scores, double scale,
+                                              Value reference, Type type) {
+  auto rounded = cast<FragmentType>(type);
+  Value powers = this->powers(scores, scale, reference);
   Value sum = FoldOp::create(b, p.fragment(rounded.getRows(), 8, b.getF32Type()),
                              Combine::Add, powers);
   if (rounded.getElementType().isF32())
@@ -150,7 +179,8 @@ void Softmax::follow(State &x, Value scores, double scale, Value sums,
   Value shrink = p.map(rows, {old, x.reference}, [&](ValueRange e) -> Value {
     return math::Exp2Op::create(b, arith::SubFOp::create(b, e[0], e[1]));
   });
-  x.output = times(x.output, shrink);
+  if (x.output)
+    x.output = times(x.output, shrink);
   x.sum = times(x.sum, shrink);
 }
 
@@ -190,6 +220,48 @@ Softmax::State Softmax::step(SoftmaxOp op) {
   return x;
 }
 
+Value Softmax::groupSums(SoftmaxSumsOp op, Value reference) {
+  Value all = powers(op.getScores(), op.getScale().convertToDouble(), reference);
+  return SumGroupsOp::create(b, op.getSums().getType(), all, op.getColumns());
+}
+
+/// Over columns 8 apart.
+Value Softmax::folded(Value fragment) {
+  auto type = cast<FragmentType>(fragment.getType());
+  if (type.getColumns() == 8)
+    return fragment;
+  return FoldOp::create(b, p.fragment(type.getRows(), 8, b.getF32Type()),
+                        Combine::Add, fragment);
+}
+
+Softmax::State Softmax::step(SoftmaxSumsOp op) {
+  State x{Value(), op.getOldReference(), op.getOldSum(), Value()};
+  double scale = op.getScale().convertToDouble();
+  Type type = op.getScores().getType();
+  if (!op.getSpeculative()) {
+    follow(x, op.getScores(), scale, Value(), type);
+    x.probabilities = groupSums(op, x.reference);
+    x.sum = isa<RowsType>(x.sum.getType())
+                ? Value(ReduceOp::create(b, Combine::Add, x.probabilities,
+                                         x.sum))
+                : plus(x.sum, folded(x.probabilities));
+    return x;
+  }
+  Value first = groupSums(op, x.reference);
+  double bound = sumBound(cast<FragmentType>(type).getElementType());
+  Value fits = AllBelowOp::create(b, first, p.f32(bound));
+  fits = LLVM::ExpectOp::create(b, fits, p.isTrue(true));
+  SmallVector<Value> usual{first, x.reference, x.sum};
+  SmallVector<Value> taken = p.ifElse(
+      fits, [&] { return usual; },
+      [&]() -> SmallVector<Value> {
+        State again = x;
+        follow(again, op.getScores(), scale, first, type);
+        return {groupSums(op, again.reference), again.reference, again.sum};
+      });
+  return {taken[0], taken[1], plus(taken[2], folded(taken[0])), Value()};
+}
+
 Value Softmax::inverse(InverseOp op) {
   auto fast = op.getExact()
                   ? arith::FastMathFlags::none
@@ -216,8 +288,8 @@ struct DecomposeSoftmax
   void runOnOperation() override {
     SmallVector<Operation *> ops;
     getOperation().walk([&](Operation *op) {
-      if (isa<MaskOp, SoftmaxOp, ReferenceOp, ExponentialsOp, InverseOp,
-              LseOp>(op))
+      if (isa<MaskOp, SoftmaxOp, SoftmaxSumsOp, ReferenceOp, ExponentialsOp,
+              InverseOp, LseOp>(op))
         ops.push_back(op);
     });
     for (Operation *op : ops) {
@@ -230,6 +302,10 @@ struct DecomposeSoftmax
               .Case([&](SoftmaxOp step) -> SmallVector<Value> {
                 Softmax::State x = softmax.step(step);
                 return {x.probabilities, x.reference, x.sum, x.output};
+              })
+              .Case([&](SoftmaxSumsOp step) -> SmallVector<Value> {
+                Softmax::State x = softmax.step(step);
+                return {x.probabilities, x.reference, x.sum};
               })
               .Case([&](ReferenceOp op) -> SmallVector<Value> {
                 return {softmax.reference(op.getScores(),

@@ -147,39 +147,70 @@ Value KernelViews::matrix(PageBuilder &p, const View &view, Value batch,
 // What is left of a page
 //===----------------------------------------------------------------------===//
 
-static void lowerLoad(KernelViews &views, memref::LoadOp op) {
+template <typename OpTy> static void lowerAccess(KernelViews &views, OpTy op) {
   PageBuilder p(op.getLoc(), OpBuilder(op));
   const View &view = views.of(op.getMemRef());
   SmallVector<Value> indices = llvm::map_to_vector(
       op.getIndices(), [&](Value index) -> Value {
         return arith::IndexCastOp::create(p.b, p.b.getI64Type(), index);
       });
-  op.replaceAllUsesWith(
-      p.load(view.pointer, op.getType(), view.offset(p, indices)));
+  Value offset = view.offset(p, indices);
+  if constexpr (std::is_same_v<OpTy, memref::LoadOp>)
+    op.replaceAllUsesWith(p.load(view.pointer, op.getType(), offset));
+  else
+    p.store(op.getValueToStore(), view.pointer, offset);
   op->erase();
 }
 
-LogicalResult KernelViews::lowerReads() {
+LogicalResult KernelViews::lowerAccesses() {
   kernel.walk([](LocateOp op) {
     PageBuilder p(op.getLoc(), OpBuilder(op));
     op->replaceAllUsesWith(expandLocate(p, op));
     op->erase();
   });
-  SmallVector<memref::LoadOp> loads;
-  kernel.walk([&](memref::LoadOp op) { loads.push_back(op); });
-  auto isArgument = [&](Value memref) {
+  SmallVector<Operation *> accesses;
+  kernel.walk([&](Operation *op) {
+    if (isa<memref::LoadOp, memref::StoreOp>(op))
+      accesses.push_back(op);
+  });
+  for (Operation *op : accesses) {
+    auto load = dyn_cast<memref::LoadOp>(op);
+    Value memref =
+        load ? load.getMemRef() : cast<memref::StoreOp>(op).getMemRef();
     auto argument = dyn_cast<BlockArgument>(memref);
-    return argument &&
-           argument.getOwner() == &kernel.getBody().front();
-  };
-  for (memref::LoadOp load : loads) {
-    if (!isArgument(load.getMemRef()))
-      return load.emitOpError("expected a memref that is the kernel's "
-                              "argument, got ")
-             << load.getMemRefType();
-    lowerLoad(*this, load);
+    if (!argument || argument.getOwner() != &kernel.getBody().front())
+      return op->emitOpError("expected a memref that is the kernel's "
+                             "argument, got ")
+             << memref.getType();
+    if (load)
+      lowerAccess(*this, load);
+    else
+      lowerAccess(*this, cast<memref::StoreOp>(op));
   }
+  // A size is that of the launch's.
+  SmallVector<memref::DimOp> sizes;
+  kernel.walk([&](memref::DimOp op) { sizes.push_back(op); });
+  for (memref::DimOp op : sizes)
+    if (std::optional<int64_t> i = op.getConstantIndex())
+      lowerSize(op, *i);
   return success();
+}
+
+void KernelViews::lowerSize(memref::DimOp op, int64_t i) {
+  Value &size = memorySizes[{op.getSource(), i}];
+  if (!size)
+    size = take(
+        IntegerType::get(op.getContext(), 32),
+        [&](PageBuilder &p, gpu::LaunchFuncOp, Value memref) {
+          return p.b.createOrFold<arith::IndexCastOp>(
+              p.b.getI32Type(), p.b.createOrFold<memref::DimOp>(memref, i));
+        },
+        op.getSource());
+  OpBuilder b(op);
+  op.replaceAllUsesWith(arith::IndexCastOp::create(b, op.getLoc(),
+                                                   b.getIndexType(), size)
+                            .getResult());
+  op.erase();
 }
 
 LogicalResult KernelViews::finish() {

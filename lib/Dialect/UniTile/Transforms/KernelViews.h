@@ -7,6 +7,7 @@
 #define UNISPARSE_LIB_DIALECT_UNITILE_TRANSFORMS_KERNELVIEWS_H
 
 #include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "llvm/ADT/MapVector.h"
 
 namespace unisparse {
@@ -47,8 +48,8 @@ public:
              Value argument = Value());
   /// What the first element of a head's matrix, or vector, is at.
   Value matrix(PageBuilder &p, const View &view, Value batch, Value head);
-  /// Loads and unitile.locate from what is left of the page.
-  LogicalResult lowerReads();
+  /// Loads, stores and unitile.locate from what is left of the page.
+  LogicalResult lowerAccesses();
   /// Drops the memrefs, of which no use is left.
   LogicalResult finish();
 
@@ -61,7 +62,10 @@ public:
   SmallVector<gpu::LaunchFuncOp> launches;
 
 private:
+  void lowerSize(memref::DimOp op, int64_t i);
+
   llvm::MapVector<Value, View> views;
+  llvm::DenseMap<std::pair<Value, int64_t>, Value> memorySizes;
 };
 
 /// Kernels of a module whose schedule is an `Attr`, with the launches that they

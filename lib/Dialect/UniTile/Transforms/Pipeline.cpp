@@ -3,9 +3,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // A walk as a loop in which copies run beside arithmetic: V arrives while S is
-// multiplied, the next K while the softmax runs. K and V have one stage each.
+// multiplied, the next K while the softmax runs. K and V have one stage each; K
+// alone has two.
 #include "KernelViews.h"
 #include "PageRules.h"
+#include "ParallelToThreads.h"
 #include "SharedLayout.h"
 #include "WalkParts.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -34,15 +36,19 @@ struct PipelinedWalk {
   void lower();
 
 private:
-  Value tile(FetchOp fetch);
-  void copy(FetchOp fetch, Region *region, KeyTile at, Value tile);
+  Value tile(FetchOp fetch, int64_t stages = 1);
+  void copy(FetchOp fetch, Region *region, KeyTile at, Value tile,
+            Value stage = Value());
+  KeyTile firstTile();
+  void weigh();
+  void count();
   KeyTile keyTile(Value n);
-  Value scores(KeyTile now);
+  Value scores(KeyTile now, Value stage);
   Value maskedScores(Value scores, KeyTile now);
   void loadQueries();
   SmallVector<Value> update(Value scores, KeyTile now, ValueRange state);
   void finish(ValueRange state);
-  void put(PutOp op, RegionCloner &cloner);
+  void put(PutOp op, Region &region, RegionCloner &cloner);
 
   KernelViews &views;
   WalkParts &x;
@@ -61,17 +67,17 @@ bool holdsQueries(TileType type) {
 
 } // namespace
 
-Value PipelinedWalk::tile(FetchOp fetch) {
+Value PipelinedWalk::tile(FetchOp fetch, int64_t stages) {
   TileType type = fetch.getTile().getType();
   auto sharedType =
       SharedType::get(type.getContext(), type.getRows(), type.getColumns(),
-                      type.getElementType(), /*stages=*/1);
+                      type.getElementType(), stages);
   return AllocOp::create(p.b, sharedType, IntegerAttr());
 }
 
 /// Starts the copy of what `fetch` of `region` takes for a key tile.
-void PipelinedWalk::copy(FetchOp fetch, Region *region, KeyTile at,
-                         Value tile) {
+void PipelinedWalk::copy(FetchOp fetch, Region *region, KeyTile at, Value tile,
+                         Value stage) {
   RegionCloner cloner(p);
   SmallVector<Value> operands(fetch.getOperands());
   if (region) {
@@ -85,9 +91,9 @@ void PipelinedWalk::copy(FetchOp fetch, Region *region, KeyTile at,
   const View &view = views.of(fetch.getSource());
   Value matrix = views.matrix(p, view, operands[1], operands[2]);
   CopyAsyncOp::create(p.b, matrix, operands[3], operands[4], view.rowStride(),
-                      tile, p.i32(0),
-                      p.b.getI64IntegerAttr(view.type.getDimSize(3)), nullptr,
-                      nullptr);
+                      tile, stage ? stage : p.i32(0),
+                      p.b.getI64IntegerAttr(view.type.getDimSize(3)),
+                      fetch.getTakeAttr(), fetch.getOfAttr());
 }
 
 KeyTile PipelinedWalk::keyTile(Value n) {
@@ -99,7 +105,7 @@ KeyTile PipelinedWalk::keyTile(Value n) {
 
 /// The score region; the tile of keys may be overwritten once it has been
 /// multiplied with.
-Value PipelinedWalk::scores(KeyTile now) {
+Value PipelinedWalk::scores(KeyTile now, Value stage) {
   RegionCloner cloner(p);
   cloner.map(walk.getScore(), {now.key, now.limit});
   return cloner.body(walk.getScore(), [&](Operation *op) {
@@ -116,7 +122,7 @@ Value PipelinedWalk::scores(KeyTile now) {
                                               q.getElementType()),
                                    queryTile, p.i32(0));
     cloner.mapping.map(x.scores.getResult(),
-                       MmaOp::create(p.b, type, a, keys, p.i32(0),
+                       MmaOp::create(p.b, type, a, keys, stage,
                                      p.fill(0.0, type), /*by_rows=*/false)
                            .getResult());
     return true;
@@ -135,15 +141,19 @@ Value PipelinedWalk::maskedScores(Value scores, KeyTile now) {
       return v ? cloner.slice(v, walk.getMask()) : Value();
     };
     Value key = of(mask.getKey()), limit = of(mask.getLimit()),
-          position = of(mask.getPosition());
+          position = of(mask.getPosition()), bounds = of(mask.getBounds()),
+          last = of(mask.getLast());
     Value end = p.add(key, x.keyRows());
-    Value needed = p.less(limit, end);
+    // The last key has its own weight.
+    Value needed = p.compare(last ? arith::CmpIPredicate::sle
+                                  : arith::CmpIPredicate::slt,
+                             limit, end);
     if (position)
       needed = p.either(needed, p.less(p.add(position, 1), end));
     cloner.mapping.map(mask.getResult(),
                        MaskOp::create(p.b, mask.getResult().getType(),
                                       of(mask.getScores()), key, limit,
-                                      position, needed)
+                                      position, bounds, last, needed)
                            .getResult());
     return true;
   })[0];
@@ -174,6 +184,22 @@ SmallVector<Value> PipelinedWalk::update(Value scores, KeyTile now,
       cloner.mapping.map(x.softmax->getResults(), step.getResults());
       return true;
     }
+    if (op == x.sums) {
+      Value sum = of(x.sums.getOldSum());
+      auto step = SoftmaxSumsOp::create(
+          p.b,
+          TypeRange{x.sums.getSums().getType(),
+                    x.sums.getReference().getType(), sum.getType()},
+          of(x.sums.getScores()), x.sums.getColumnsAttr(),
+          x.sums.getScaleAttr(), of(x.sums.getOldReference()), sum,
+          p.b.getUnitAttr());
+      cloner.mapping.map(x.sums->getResults(), step.getResults());
+      return true;
+    }
+    if (auto target = dyn_cast<PutOp>(op)) {
+      put(target, walk.getUpdate(), cloner);
+      return true;
+    }
     if (op != x.products)
       return false;
     WaitOp::create(p.b, 1);
@@ -190,8 +216,8 @@ SmallVector<Value> PipelinedWalk::update(Value scores, KeyTile now,
 }
 
 /// unitile.put as unitile.store, which is by address.
-void PipelinedWalk::put(PutOp op, RegionCloner &cloner) {
-  auto of = [&](Value v) { return cloner.slice(v, walk.getFinish()); };
+void PipelinedWalk::put(PutOp op, Region &region, RegionCloner &cloner) {
+  auto of = [&](Value v) { return cloner.slice(v, region); };
   const View &view = views.of(op.getTarget());
   Value matrix = views.matrix(p, view, of(op.getBatch()), of(op.getHead()));
   bool isVector = view.type.getRank() == 3;
@@ -212,41 +238,95 @@ void PipelinedWalk::finish(ValueRange state) {
   cloner.body(walk.getFinish(), [&](Operation *op) {
     auto target = dyn_cast<PutOp>(op);
     if (target)
-      put(target, cloner);
+      put(target, walk.getFinish(), cloner);
     return static_cast<bool>(target);
   });
 }
 
-void PipelinedWalk::lower() {
-  Value zero = p.i32(0), count = walk.getCount();
-  queryTile = tile(x.queries), keys = tile(x.keys), values = tile(x.values);
-  copy(x.queries, nullptr, {}, queryTile);
-  // A row that selects nothing has no first tile to load: no row of it is read.
+void PipelinedWalk::loadQueries() {
+  TileType q = x.queries.getTile().getType();
+  if (holdsQueries(q))
+    queries = LoadOp::create(
+        p.b, p.fragment(q.getRows(), q.getColumns(), q.getElementType()),
+        queryTile, p.i32(0));
+}
+
+/// A row that selects nothing has no first tile to load: no row of it is read.
+KeyTile PipelinedWalk::firstTile() {
+  Value zero = p.i32(0);
   auto first = p.ifElse(
-      p.less(zero, count),
+      p.less(zero, walk.getCount()),
       [&]() -> SmallVector<Value> {
         KeyTile tile = keyTile(zero);
         return {tile.key, tile.limit};
       },
       [&]() -> SmallVector<Value> { return {zero, zero}; });
-  copy(x.keys, &walk.getScore(), {first[0], first[1]}, keys);
+  return {first[0], first[1]};
+}
+
+void PipelinedWalk::lower() {
+  if (x.hasValues())
+    weigh();
+  else
+    count();
+}
+
+/// A walk without values: the next keys arrive while this tile's are multiplied
+/// and its exponentials taken.
+void PipelinedWalk::count() {
+  Value zero = p.i32(0), count = walk.getCount();
+  queryTile = tile(x.queries), keys = tile(x.keys, /*stages=*/2);
+  // A loop around the walk may have left threads at the tiles of its last turn,
+  // unless they have met since.
+  if (isa<scf::ForOp>(walk->getParentOp()) &&
+      walk.getFinish().getOps<scf::ParallelOp>().empty())
+    BarrierOp::create(p.b);
+  copy(x.queries, nullptr, {}, queryTile);
+  KeyTile first = firstTile();
+  copy(x.keys, &walk.getScore(), first, keys, zero);
   CommitOp::create(p.b);
   WaitOp::create(p.b, 0);
   BarrierOp::create(p.b);
-  TileType q = x.queries.getTile().getType();
-  if (holdsQueries(q))
-    queries = LoadOp::create(
-        p.b, p.fragment(q.getRows(), q.getColumns(), q.getElementType()),
-        queryTile, zero);
+  loadQueries();
+  SmallVector<Value> state(walk.getInits());
+  state[x.sum] = p.fill(0.0, p.fragment(x.rows(), 8, p.b.getF32Type()));
+  state = p.forEach(zero, count, 1, state, [&](Value n, ValueRange carried) {
+    Value stage = p.rem(n, 2);
+    WaitOp::create(p.b, 0);
+    BarrierOp::create(p.b);
+    // Behind the last tile, the last again.
+    KeyTile next = keyTile(p.min(p.add(n, 1), p.sub(count, 1)));
+    copy(x.keys, &walk.getScore(), next, keys, p.sub(p.i32(1), stage));
+    CommitOp::create(p.b);
+    KeyTile now = keyTile(n);
+    Value s = maskedScores(scores(now, stage), now);
+    return update(s, now, carried);
+  });
+  // No copy may be in flight when the CTA ends.
+  WaitOp::create(p.b, 0);
+  finish(state);
+}
+
+/// Attention's walk.
+void PipelinedWalk::weigh() {
+  Value zero = p.i32(0), count = walk.getCount();
+  queryTile = tile(x.queries), keys = tile(x.keys), values = tile(x.values);
+  copy(x.queries, nullptr, {}, queryTile);
+  KeyTile first = firstTile();
+  copy(x.keys, &walk.getScore(), first, keys);
+  CommitOp::create(p.b);
+  WaitOp::create(p.b, 0);
+  BarrierOp::create(p.b);
+  loadQueries();
   SmallVector<Value> state(walk.getInits());
   state[x.sum] = p.fill(0.0, p.fragment(x.rows(), 8, p.b.getF32Type()));
   // Where all tiles end alike, the end is not carried.
   Value limit =
       cast<YieldOp>(walk.getBlock().front().getTerminator()).getOperand(1);
   bool alike = !walk.getBlock().isAncestor(limit.getParentRegion());
-  state.push_back(first[0]);
+  state.push_back(first.key);
   if (!alike)
-    state.push_back(first[1]);
+    state.push_back(first.limit);
   size_t size = walk.getInits().size();
   state = p.forEach(zero, count, 1, state, [&](Value n, ValueRange carried) {
     KeyTile now{carried[size], alike ? limit : carried[size + 1]};
@@ -254,7 +334,7 @@ void PipelinedWalk::lower() {
     CommitOp::create(p.b);
     WaitOp::create(p.b, 1);
     BarrierOp::create(p.b);
-    Value s = scores(now);
+    Value s = scores(now, zero);
     BarrierOp::create(p.b);
     // Behind the last tile, the last again.
     KeyTile next = keyTile(p.min(p.add(n, 1), p.sub(count, 1)));
@@ -299,10 +379,22 @@ struct Pipeline : unisparse::impl::UniTilePipelineBase<Pipeline> {
       if (queries->use_empty())
         queries->erase();
     }
-    if (failed(page.lowerReads()) || failed(page.finish()))
+    distributeLoops(page, 2 * rows);
+    if (failed(page.lowerAccesses()) || failed(page.finish()))
       return failure();
-    setLaunch(page, 32 * (rows / 16), sharedBytesOf(page.kernel));
+    setLaunch(page, 2 * rows, sharedBytesOf(page.kernel));
     return success();
+  }
+
+  /// What the page has written is there when a parallel loop begins.
+  void distributeLoops(KernelViews &page, int64_t threads) {
+    SmallVector<scf::ParallelOp> loops;
+    page.kernel.walk([&](scf::ParallelOp loop) { loops.push_back(loop); });
+    for (scf::ParallelOp loop : loops) {
+      PageBuilder p(loop.getLoc(), OpBuilder(loop));
+      BarrierOp::create(p.b);
+      distributeOver(loop, p.threadId(), threads);
+    }
   }
 
   /// A warp for 16 rows of queries. One CTA an SM is enough to ask for: left to

@@ -30,28 +30,41 @@ FailureOr<WalkParts> WalkParts::of(WalkOp walk) {
   x.softmax = only<SoftmaxOp>(walk.getUpdate());
   x.values = only<FetchOp>(walk.getUpdate());
   x.products = only<DotOp>(walk.getUpdate());
-  if (!x.softmax || !x.values || !x.products ||
-      x.products.getA() != x.softmax.getProbabilities() ||
-      x.products.getB() != x.values.getTile() ||
-      x.products.getAcc() != x.softmax.getOutput() || !x.products.getByRows())
+  x.sums = only<SoftmaxSumsOp>(walk.getUpdate());
+  bool weighs = x.softmax && x.values && x.products && !x.sums &&
+                x.products.getA() == x.softmax.getProbabilities() &&
+                x.products.getB() == x.values.getTile() &&
+                x.products.getAcc() == x.softmax.getOutput() &&
+                x.products.getByRows();
+  bool counts = x.sums && walk.getUpdate().getOps<SoftmaxOp>().empty() &&
+                walk.getUpdate().getOps<FetchOp>().empty() &&
+                walk.getUpdate().getOps<DotOp>().empty();
+  if (!weighs && !counts)
     return expected("update to multiply a softmax's probabilities with one "
-                    "tile that it fetches, added to its output");
+                    "tile that it fetches, added to its output, or to be one "
+                    "unitile.softmax_sums,");
   Block &update = walk.getUpdate().front();
   auto yield = cast<YieldOp>(update.getTerminator());
   auto place = [&](Value given, Value taken) -> std::optional<unsigned> {
-    auto argument = dyn_cast<BlockArgument>(taken);
+    auto argument = dyn_cast_or_null<BlockArgument>(taken);
     if (!argument || argument.getOwner() != &update ||
         argument.getArgNumber() < 3)
       return std::nullopt;
     unsigned i = argument.getArgNumber() - 3;
     return yield.getOperand(i) == given ? std::optional(i) : std::nullopt;
   };
-  auto output = place(x.products, x.softmax.getOldOutput());
-  auto reference =
-      place(x.softmax.getReference(), x.softmax.getOldReference());
-  auto sum = place(x.softmax.getSum(), x.softmax.getOldSum());
-  if (!output || !reference || !sum || walk.getInits().size() != 3)
-    return expected("a state of output, reference and sum");
+  std::optional<unsigned> output = 0;
+  if (weighs)
+    output = place(x.products, x.softmax.getOldOutput());
+  auto placesOf = [&](auto softmax) {
+    return std::pair(place(softmax.getReference(), softmax.getOldReference()),
+                     place(softmax.getSum(), softmax.getOldSum()));
+  };
+  auto [reference, sum] = weighs ? placesOf(x.softmax) : placesOf(x.sums);
+  if (!output || !reference || !sum ||
+      walk.getInits().size() != (weighs ? 3 : 2))
+    return expected("a state of the softmax's output, where it has one, "
+                    "reference and sum");
   x.output = *output, x.reference = *reference, x.sum = *sum;
   auto masks = walk.getMask().getOps<MaskOp>();
   if (!masks.empty()) {

@@ -11,9 +11,10 @@
 
 namespace unisparse {
 
-/// Attention's walk: scores begin with a product of the queries and a fetched
-/// tile of keys, the update is a softmax and a product with a fetched tile of
-/// values, added to what the softmax made of the output.
+/// Scores begin with a product of the queries and a fetched tile of keys; the
+/// update is a softmax and a product with a fetched tile of values, added to what
+/// the softmax made of the output (attention's walk), or a softmax that weighs
+/// nothing (scoring's).
 struct WalkParts {
   /// A diagnostic that says what else the walk does.
   static FailureOr<WalkParts> of(unitile::WalkOp walk);
@@ -21,10 +22,13 @@ struct WalkParts {
   unitile::WalkOp walk;
   unitile::FetchOp queries, keys, values;
   unitile::DotOp scores, products;
-  unitile::SoftmaxOp softmax;
+  unitile::SoftmaxOp softmax;   ///< null where there are no values,
+  unitile::SoftmaxSumsOp sums; ///< and this where there are.
   unitile::MaskOp mask; ///< null where nothing is ever hidden.
-  /// The state's places.
+  /// The state's places; output's is that of a walk with values.
   unsigned output, reference, sum;
+
+  bool hasValues() const { return static_cast<bool>(values); }
 
   int64_t rows() { return scores.getResult().getType().getRows(); }
   int64_t keyRows() { return keys.getTile().getType().getRows(); }

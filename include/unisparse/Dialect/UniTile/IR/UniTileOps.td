@@ -140,7 +140,8 @@ def UniTile_BarrierOp : UniTile_Op<"barrier", [MemoryEffects<[MemWrite]>]> {
   let description = [{
     Stands between the wait for a copy and the reads of what other threads
     copied, and between the last reads of a stage and the copy that overwrites
-    it. Under `cluster`, for all threads of all blocks of the cluster.
+    it. Under `cluster`, for all threads of all blocks of the cluster; under
+    `consumers`, for those of `unitile.roles` alone, who execute it.
 
     ```mlir
     func.func @barrier(%p: !llvm.ptr<1>, %row: i32, %limit: i32, %stride: i64, %stage: i32) {
@@ -153,8 +154,8 @@ def UniTile_BarrierOp : UniTile_Op<"barrier", [MemoryEffects<[MemWrite]>]> {
     }
     ```
   }];
-  let arguments = (ins UnitAttr:$cluster);
-  let assemblyFormat = "(`cluster` $cluster^)? attr-dict";
+  let arguments = (ins UnitAttr:$cluster, UnitAttr:$consumers);
+  let assemblyFormat = "(`cluster` $cluster^)? (`consumers` $consumers^)? attr-dict";
 }
 
 //===----------------------------------------------------------------------===//

@@ -48,8 +48,13 @@ def UniTile_FetchOp : UniTile_Op<"fetch", [MemoryEffects<[MemRead]>]> {
     for `batch` and `head`. Rows at or past `limit` are zeros and are not read
     (P3), and so are columns that the matrix does not have.
 
+    Under `take n of p` each p rows of the tile take n rows of the source, and
+    zeros behind them: blocks of an awkward size get the rows that fragments
+    want.
+
     Constraint U21: the tile has the source's element type, and its columns are
-    those of the source, up to a multiple of 16.
+    those of the source, up to a multiple of 16; `0 < n <= p`, and p divides the
+    tile's rows.
 
     ```mlir
     func.func @fetch(%k: memref<?x8x?x128xbf16, strided<[?, ?, ?, 1], offset: ?>>, %b: i32, %h: i32, %row: i32, %end: i32) -> !unitile.tile<64x128xbf16> {
@@ -59,12 +64,18 @@ def UniTile_FetchOp : UniTile_Op<"fetch", [MemoryEffects<[MemRead]>]> {
     }
     ```
   }];
-  let arguments = (ins UniTile_Tokens:$source, I32:$batch, I32:$head, I32:$row, I32:$limit);
+  let arguments = (ins UniTile_Tokens:$source, I32:$batch, I32:$head, I32:$row, I32:$limit,
+                       OptionalAttr<I64Attr>:$take, OptionalAttr<I64Attr>:$of);
   let results = (outs UniTile_TileType:$tile);
   let assemblyFormat = [{
-    $source `[` $batch `,` $head `]` `rows` $row `to` $limit attr-dict
+    $source `[` $batch `,` $head `]` `rows` $row `to` $limit (`take` $take^ `of` $of)? attr-dict
     `:` type($source) `->` qualified(type($tile))
   }];
+  let builders = [
+    OpBuilder<(ins "::mlir::Type":$tile, "::mlir::Value":$source, "::mlir::Value":$batch, "::mlir::Value":$head,
+                   "::mlir::Value":$row, "::mlir::Value":$limit),
+              [{ build($_builder, $_state, tile, source, batch, head, row, limit, ::mlir::IntegerAttr(), ::mlir::IntegerAttr()); }]>
+  ];
   let hasVerifier = 1;
 }
 
@@ -75,8 +86,8 @@ def UniTile_PutOp : UniTile_Op<"put", [MemoryEffects<[MemWrite]>]> {
     `head`, a matrix [L, D] or a vector [L], unless that is at or past `limit`.
     Columns behind the matrix's are dropped.
 
-    Constraint U21: a fragment has the target's element type and its columns, up
-    to a multiple of 16; rows go to a vector of f32.
+    Constraint U21: a fragment has the target's element type and its columns, an
+    even number, up to a multiple of 16; rows go to a vector of f32.
 
     ```mlir
     func.func @put(%x: !unitile.fragment<64x128xbf16>, %o: memref<?x8x?x128xbf16>, %b: i32, %h: i32, %row: i32, %end: i32) {
@@ -92,6 +103,26 @@ def UniTile_PutOp : UniTile_Op<"put", [MemoryEffects<[MemWrite]>]> {
     `:` qualified(type($value)) `,` type($target)
   }];
   let hasVerifier = 1;
+}
+
+def UniTile_WorkerOp : UniTile_Op<"worker", [Pure]> {
+  let summary = "Which part of some memory is this CTA's own";
+  let description = [{
+    A number below the first size of `memory`, that no other CTA has at the same
+    time: what a page keeps there from one loop to another is its own. The
+    launch's grid says what there is to do; as many CTAs as there are parts do
+    it, one item after the other (`unitile-persist`, `unitile-specialise-warps`).
+
+    ```mlir
+    func.func @worker(%sums: memref<?x64x?xf32>) -> i32 {
+      %w = unitile.worker of %sums : memref<?x64x?xf32>
+      return %w : i32
+    }
+    ```
+  }];
+  let arguments = (ins AnyMemRef:$memory);
+  let results = (outs I32:$worker);
+  let assemblyFormat = "`of` $memory attr-dict `:` type($memory)";
 }
 
 //===----------------------------------------------------------------------===//
@@ -125,29 +156,53 @@ def UniTile_DotOp : UniTile_Op<"dot", [Pure]> {
   let hasVerifier = 1;
 }
 
-def UniTile_MaskOp : UniTile_Op<"mask", [Pure, AttrSizedOperandSegments, AllTypesMatch<["scores", "result"]>]> {
+def UniTile_MaskOp : UniTile_Op<"mask",
+    [Pure, AttrSizedOperandSegments, AllTypesMatch<["scores", "result"]>,
+     OptionalTypesMatchWith<"bounds have the rows of the scores", "scores", "bounds",
+                            "::unisparse::unitile::RowsType::of($_self)">]> {
   let summary = "Hide keys that a query must not see";
   let description = [{
     Column c of the scores is key `key + c`. It becomes -inf in row r unless
     key + c < limit (P3) and, with `diagonal`, key + c <= position + r, where
-    `position` is that of row 0 among the keys (A1). Where `when` is given and
-    false, nothing is hidden: so a tile that no row sees the end of costs
-    nothing.
+    `position` is that of row 0 among the keys (A1). Rows that do not stand in
+    line, as composites of queries among composites of keys, have `by` a bound
+    each instead, a whole number below 2^24: key + c < bound[r] (S2); no bound is
+    at or below `position`. With `last`, that number is added to the scores of
+    the last key, that of limit - 1: a composite of fewer tokens than others
+    weighs less (S1).
+
+    Where `when` is given and false, nothing is hidden or added: so a tile that
+    no row sees the end of costs nothing.
 
     ```mlir
     func.func @mask(%s: !unitile.fragment<128x64xf32>, %key: i32, %end: i32, %position: i32) -> !unitile.fragment<128x64xf32> {
       %m = unitile.mask %s keys %key to %end diagonal %position : !unitile.fragment<128x64xf32>
       return %m : !unitile.fragment<128x64xf32>
     }
+    func.func @composites(%s: !unitile.fragment<128x64xf32>, %key: i32, %end: i32, %position: i32, %bounds: !unitile.rows<128xf32>, %share: f32)
+        -> !unitile.fragment<128x64xf32> {
+      %m = unitile.mask %s keys %key to %end diagonal %position by %bounds last %share : !unitile.fragment<128x64xf32>
+      return %m : !unitile.fragment<128x64xf32>
+    }
     ```
+
+    Constraint U26: bounds come with a position.
   }];
   let arguments = (ins UniTile_FragmentType:$scores, I32:$key, I32:$limit,
-                       Optional<I32>:$position, Optional<I1>:$when);
+                       Optional<I32>:$position, Optional<UniTile_RowsType>:$bounds,
+                       Optional<F32>:$last, Optional<I1>:$when);
   let results = (outs UniTile_FragmentType:$result);
   let assemblyFormat = [{
-    $scores `keys` $key `to` $limit (`diagonal` $position^)? (`when` $when^)? attr-dict
+    $scores `keys` $key `to` $limit (`diagonal` $position^)?
+    (`by` $bounds^)?
+    (`last` $last^)? (`when` $when^)? attr-dict
     `:` qualified(type($scores))
   }];
+  let hasVerifier = 1;
+  let builders = [
+    OpBuilder<(ins "::mlir::Type":$result, "::mlir::Value":$scores, "::mlir::Value":$key, "::mlir::Value":$limit,
+                   "::mlir::Value":$position, "::mlir::Value":$when)>
+  ];
 }
 
 def UniTile_SoftmaxOp : UniTile_Op<"softmax",
@@ -195,6 +250,64 @@ def UniTile_SoftmaxOp : UniTile_Op<"softmax",
     (`speculative` $speculative^)? $scores `scale` $scale `from` $old_reference `,` $old_sum `,` $old_output attr-dict
     `:` qualified(type($scores)) `,` qualified(type($old_reference)) `,` qualified(type($old_sum)) `,`
     qualified(type($old_output)) `->` qualified(type($probabilities))
+  }];
+  let hasVerifier = 1;
+}
+
+def UniTile_SoftmaxSumsOp : UniTile_Op<"softmax_sums",
+    [Pure, AllTypesMatch<["old_reference", "reference"]>, AllTypesMatch<["old_sum", "sum"]>]> {
+  let summary = "One step of an online softmax that weighs nothing";
+  let description = [{
+    As `unitile.softmax`, for who wants to know how much of a row's mass stands
+    where: instead of the probabilities, their sums over each `columns`
+    neighbouring columns (`unitile.sum_groups`), relative to the reference of
+    this step, and no output.
+
+    Constraint U27: as U23; sums as of `unitile.sum_groups`.
+
+    ```mlir
+    func.func @step(%s: !unitile.fragment<128x128xf32>, %m: !unitile.rows<128xf32>, %l: !unitile.rows<128xf32>) -> !unitile.fragment<128x8xf32> {
+      %sums, %m1, %l1 = unitile.softmax_sums %s columns 16 scale 0.125 from %m, %l
+        : !unitile.fragment<128x128xf32>, !unitile.rows<128xf32>, !unitile.rows<128xf32> -> !unitile.fragment<128x8xf32>
+      return %sums : !unitile.fragment<128x8xf32>
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_FragmentType:$scores, ConfinedAttr<I64Attr, [IntPositive]>:$columns,
+                       F64Attr:$scale, UniTile_RowsType:$old_reference,
+                       UniTile_FragmentOrRows:$old_sum, UnitAttr:$speculative);
+  let results = (outs UniTile_FragmentType:$sums, UniTile_RowsType:$reference,
+                      UniTile_FragmentOrRows:$sum);
+  let assemblyFormat = [{
+    (`speculative` $speculative^)? $scores `columns` $columns `scale` $scale `from` $old_reference `,` $old_sum attr-dict
+    `:` qualified(type($scores)) `,` qualified(type($old_reference)) `,` qualified(type($old_sum))
+    `->` qualified(type($sums))
+  }];
+  let hasVerifier = 1;
+}
+
+def UniTile_SumGroupsOp : UniTile_Op<"sum_groups", [MemoryEffects<[MemRead<UniTile_Warp>]>]> {
+  let summary = "Sum each group of neighbouring columns";
+  let description = [{
+    Column j of the result is the sum over columns [columns j, columns (j + 1)).
+    Columns behind the last group's, up to a multiple of 8, are 0. Lanes ask each
+    other for what they hold: all threads of a warp execute it together.
+
+    Constraint U28: groups have a multiple of 8 columns and divide the fragment;
+    the result has its rows and a column for each group, up to a multiple of 8;
+    both are f32.
+
+    ```mlir
+    func.func @sums(%p: !unitile.fragment<64x128xf32>) -> !unitile.fragment<64x8xf32> {
+      %s = unitile.sum_groups %p columns 16 : !unitile.fragment<64x128xf32> -> !unitile.fragment<64x8xf32>
+      return %s : !unitile.fragment<64x8xf32>
+    }
+    ```
+  }];
+  let arguments = (ins UniTile_FragmentType:$value, ConfinedAttr<I64Attr, [IntPositive]>:$columns);
+  let results = (outs UniTile_FragmentType:$result);
+  let assemblyFormat = [{
+    $value `columns` $columns attr-dict `:` qualified(type($value)) `->` qualified(type($result))
   }];
   let hasVerifier = 1;
 }

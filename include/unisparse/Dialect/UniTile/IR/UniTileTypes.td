@@ -60,6 +60,10 @@ def UniTile_RowsType : UniTile_Type<"Rows", "rows"> {
   }];
   let parameters = (ins "int64_t":$rows, "::mlir::Type":$elementType);
   let hasCustomAssemblyFormat = 1;
+  let extraClassDeclaration = [{
+    /// Of a fragment's rows, in f32.
+    static RowsType of(::mlir::Type fragment);
+  }];
 }
 
 def UniTile_TileType : UniTile_Type<"Tile", "tile"> {
@@ -104,17 +108,12 @@ def UniTile_TilesAttr : AttrDef<UniTile_Dialect, "Tiles"> {
     of 128 rows, 16 a warp, and takes 64 keys (composite keys, when scoring) at
     a time. As the attribute `unitile.schedule` of `unisparse.block_score` or
     `unisparse.block_sparse_attention` it overrides what
-    `unisparse-select-schedule` would choose. `passes` is for scoring:
-    `#unitile.tiles<rows = 64, keys = 128, passes = 1>` takes the products once,
-    not twice, and keeps a number for each row and key block in memory until the
-    row's normaliser is known.
+    `unisparse-select-schedule` would choose.
 
-    Constraint U13: rows and keys are multiples of 16, up to 128 and 256; passes
-    are 1 or 2.
+    Constraint U13: rows and keys are multiples of 16, up to 128 and 256.
   }];
-  let parameters = (ins "int64_t":$rows, "int64_t":$keys,
-                        DefaultValuedParameter<"int64_t", "2">:$passes);
-  let assemblyFormat = "`<` `rows` `=` $rows `,` `keys` `=` $keys (`,` `passes` `=` $passes^)? `>`";
+  let parameters = (ins "int64_t":$rows, "int64_t":$keys);
+  let assemblyFormat = "`<` `rows` `=` $rows `,` `keys` `=` $keys `>`";
   let genVerifyDecl = 1;
 }
 

@@ -7,6 +7,58 @@
 
 include "mlir/Pass/PassBase.td"
 
+def UniTilePersist : Pass<"unitile-persist", "::mlir::ModuleOp"> {
+  let summary = "As many CTAs as have memory of their own, one item after another";
+  let description = [{
+    A kernel with a `unitile.worker` is launched with as many CTAs as the memory
+    that it names has parts, and its body becomes a loop: CTA w takes the places
+    w, w + ctas, ... of the grid that the launch had, x fastest. Kernels for
+    `unitile-specialise-warps`, which hands out items itself, are left to it
+    unless `specialised`.
+
+    Precondition: the memory is an argument of the kernel.
+
+    Before:
+    ```mlir
+    gpu.module @before {
+      gpu.func @k(%sums: memref<?x64x?xf32>, %x: memref<?xi32>) kernel attributes {unitile.schedule = #unitile.tiles<rows = 64, keys = 64>} {
+        %w = unitile.worker of %sums : memref<?x64x?xf32>
+        %id = gpu.block_id x
+        memref.store %w, %x[%id] : memref<?xi32>
+        gpu.return
+      }
+    }
+    ```
+    After, launched with a CTA for each part of `sums`:
+    ```mlir
+    gpu.module @after {
+      gpu.func @k(%sums: memref<?x64x?xf32>, %x: memref<?xi32>, %grid_x: i32, %grid_y: i32, %grid_z: i32) kernel {
+        %id = gpu.block_id x
+        %w = arith.index_cast %id : index to i32
+        %dim = gpu.grid_dim x
+        %ctas = arith.index_cast %dim : index to i32
+        %xy = arith.muli %grid_x, %grid_y : i32
+        %items = arith.muli %xy, %grid_z : i32
+        scf.for %item = %w to %items step %ctas : i32 {
+          %yz = arith.divui %item, %grid_x : i32
+          %first = arith.muli %yz, %grid_x : i32
+          %i = arith.subi %item, %first : i32
+          %place = arith.index_cast %i : i32 to index
+          memref.store %w, %x[%place] : memref<?xi32>
+        }
+        gpu.return
+      }
+    }
+    ```
+  }];
+  let options = [
+    Option<"specialised", "specialised", "bool", "false",
+           "kernels for unitile-specialise-warps too, for a CPU">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect", "::unisparse::unitile::UniTileDialect"];
+}
+
 def UniTilePipeline : Pass<"unitile-pipeline", "::mlir::ModuleOp"> {
   let summary = "Put the copies of a page's tiles beside its arithmetic";
   let description = [{

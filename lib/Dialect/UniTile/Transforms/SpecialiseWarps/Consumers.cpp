@@ -90,8 +90,10 @@ SpecialisedKernel::Stream SpecialisedKernel::remainingTiles(Stream x) {
     SmallVector<Value> tiles =
         forEach(from, to, 1, carried(x), [&](Value n, ValueRange v) {
           Value key;
+          // Tiles with keys to hide go down in either order.
           if (kind == Step::Masked || usesKeys)
-            key = keyOf(item, place(n, item, item.masked));
+            key = keyOf(item,
+                        place(n, item, usesKeys ? descending(item) : item.masked));
           return carried(step(kind, restore(v), item, key));
         });
     x = restore(tiles);
@@ -102,7 +104,9 @@ SpecialisedKernel::Stream SpecialisedKernel::remainingTiles(Stream x) {
 }
 
 void SpecialisedKernel::consume() {
-  if (holdsQueries())
+  if (!parts.hasValues())
+    countItems();
+  else if (holdsQueries())
     consumeStream();
   else
     consumeItems();

@@ -21,7 +21,8 @@ SpecialisedKernel::SpecialisedKernel(KernelViews &views, WalkParts &parts,
   auto q = parts.queries.getSource().getType();
   headDim = q.getDimSize(3);
   heads = q.getDimSize(1);
-  valueDim = parts.values.getSource().getType().getDimSize(3);
+  valueDim = parts.hasValues() ? parts.values.getSource().getType().getDimSize(3)
+                               : 0;
   element = q.getElementType();
   views.kernel.walk([&](LocateOp op) { locate = op; });
   parts.walk.getFinish().walk([&](PutOp op) {
@@ -54,8 +55,16 @@ LogicalResult SpecialisedKernel::verifyWhole() {
     return parts.walk.emitOpError("expected a walk that every item has, or one "
                                   "with rows, for a warp-specialised kernel");
   WalkResult result = views.kernel.getBody().walk([&](Operation *op) {
-    bool isPut = isa<PutOp>(op) &&
-                 op->getParentRegion() == &parts.walk.getFinish();
+    Region *region = op->getParentRegion();
+    bool isPut = isa<PutOp>(op) && region == &parts.walk.getFinish();
+    // A walk without values also keeps what it finds, and makes something of it
+    // in the end, by all its threads.
+    if (!parts.hasValues()) {
+      isPut |= isa<PutOp>(op) && region == &parts.walk.getUpdate();
+      auto loop = op->getParentOfType<scf::ParallelOp>();
+      isPut |= isa<memref::StoreOp>(op) && loop &&
+               loop->getParentRegion() == &parts.walk.getFinish();
+    }
     if (isPut || op->getNumRegions() || op->hasTrait<OpTrait::IsTerminator>())
       return WalkResult::advance();
     if (isa<gpu::GridDimOp>(op) ||
@@ -78,21 +87,31 @@ LogicalResult SpecialisedKernel::verify() {
   };
   Region &update = parts.walk.getUpdate();
   for (Operation &op : update.getOps())
-    if (op.getNumResults() && !isa<SoftmaxOp, DotOp>(op) &&
+    if (op.getNumResults() && !isa<SoftmaxOp, SoftmaxSumsOp, DotOp>(op) &&
         llvm::any_of(op.getResultTypes(),
                      llvm::IsaPred<FragmentType, RowsType>))
       return expected("an update of a softmax and a product alone");
   auto isMatrix = [](PutOp op) {
     return op.getTarget().getType().getRank() == 4;
   };
-  if (llvm::count_if(parts.walk.getFinish().getOps<PutOp>(), isMatrix) != 1)
+  if (parts.hasValues() &&
+      llvm::count_if(parts.walk.getFinish().getOps<PutOp>(), isMatrix) != 1)
     return expected("a finish that writes one matrix");
   for (FetchOp fetch : {parts.keys, parts.values}) {
+    if (!fetch)
+      continue;
     Region &region = *fetch->getParentRegion();
     Value limit = region.front().getArgument(&region == &update ? 2 : 1);
     if (!dependsOn(fetch.getLimit(), limit, {}))
       return expected("tiles that end where the walk's keys do");
   }
+  if (!parts.hasValues() && (locate || guard || schedule.getCluster() > 1))
+    return expected("a page of one sequence, without a guard and a cluster, for "
+                    "a walk without values,");
+  if (isa<scf::ForOp>(parts.walk->getParentOp()))
+    return expected("a walk that no loop repeats,");
+  if (parts.keys.getTake() || parts.queries.getTake())
+    return expected("tiles whose rows are neighbours in memory");
   Value n = parts.walk.getBlock().getArgument(0);
   if (dependsOn(limit(), n, {}))
     return expected("tiles that end alike: a block of whole key tiles");
@@ -126,7 +145,7 @@ void SpecialisedKernel::collectLeaves() {
     if (!op || !seen.insert(value).second || op == parts.scores ||
         op == parts.queries)
       return;
-    if (op->getParentRegion() != &parts.walk.getBlock() && !isPure(op) &&
+    if (!parts.walk->isProperAncestor(op) && !isPure(op) &&
         !isa<gpu::BlockIdOp>(op)) {
       found.insert(value);
       return;
@@ -171,6 +190,10 @@ IRMapping SpecialisedKernel::pageAt(Value x, Value batchHead,
   });
   if (!given.empty())
     page.map(leaves, given);
+  views.kernel.walk([&](WorkerOp op) {
+    if (!page.contains(op.getWorker()))
+      page.map(op.getWorker(), blockId(gpu::Dimension::x));
+  });
   return page;
 }
 

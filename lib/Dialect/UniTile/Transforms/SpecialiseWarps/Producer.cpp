@@ -102,6 +102,8 @@ Value SpecialisedKernel::hiddenTiles(const Item &item) {
     return i32(0);
   IRMapping page = inRegion(item, parts.walk.getMask(), Value());
   Value end = from(page, parts.mask.getLimit());
+  if (parts.mask.getLast()) // Which has its own weight.
+    end = sub(end, i32(1));
   if (parts.mask.getPosition())
     end = min(end, add(from(page, parts.mask.getPosition()), i32(1)));
   return whileLoop(
@@ -132,6 +134,13 @@ Value SpecialisedKernel::turnsBack(const Item &item) {
   return compare(arith::CmpIPredicate::ne, rem(wave, i32(2)), i32(0));
 }
 
+/// How many tiles, the first to go, are taken from the last down.
+Value SpecialisedKernel::descending(const Item &item) {
+  if (!parts.hasValues())
+    return item.masked;
+  return select(turnsBack(item), item.count, item.masked);
+}
+
 void SpecialisedKernel::produceTiles(Item item, Walk &w) {
   Value selected = from(item, parts.walk.getCount());
   // An item that attends to nothing gets one tile behind all keys: zeros,
@@ -145,7 +154,7 @@ void SpecialisedKernel::produceTiles(Item item, Walk &w) {
       },
       [&]() -> SmallVector<Value> {
         item.masked = hiddenTiles(item);
-        Value down = select(turnsBack(item), item.count, item.masked);
+        Value down = descending(item);
         return {item.masked, down, keyOf(item, place(i32(0), item, down))};
       });
   item.masked = first[0], item.firstKey = first[2];
@@ -158,6 +167,8 @@ void SpecialisedKernel::produceRest(const Item &item, Value down, Walk &w) {
   if (holdsQueries()) {
     copyItem(item, w.parityQ);
     w.k = copyK(row, item.batchHead, w.k);
+    if (!parts.hasValues())
+      return produceKeys(item, down, w);
     payV(w);
   } else {
     // Q's buffer is handed back at the end of an item, for which the item's
@@ -189,6 +200,20 @@ void SpecialisedKernel::produceRest(const Item &item, Value down, Walk &w) {
   w.v.to = {rest[4], rest[5]};
   w.v.parity = rest[6];
   w.pending = i32(1);
+}
+
+/// The item's keys but the first, for a walk without values.
+void SpecialisedKernel::produceKeys(const Item &item, Value down, Walk &w) {
+  w.parityQ = other(w.parityQ);
+  SmallVector<Value> rest = forEach(
+      i32(1), item.count, 1, {w.k.slot, w.k.parity},
+      [&](Value n, ValueRange x) -> SmallVector<Value> {
+        Value key = keyOf(item, place(n, item, down));
+        Cursor k = copyK(rowOf(parts.keys, item, key), item.batchHead,
+                         {x[0], x[1]});
+        return {k.slot, k.parity};
+      });
+  w.k = {rest[0], rest[1]};
 }
 
 /// The last V of the item before.
@@ -247,7 +272,8 @@ void SpecialisedKernel::produceItems() {
         return produceNext(add(clusters, taken), state);
       });
   Walk end(walk);
-  payV(end);
+  if (parts.hasValues())
+    payV(end);
   awaitEmptyQ(other(end.parityQ));
   for (int64_t i = 0; i < cluster; ++i) {
     LLVM::StoreOp::create(b, i32(-1),

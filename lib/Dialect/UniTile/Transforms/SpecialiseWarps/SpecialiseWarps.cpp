@@ -68,8 +68,10 @@ void SpecialisedKernel::takeArguments() {
   Type i32Type = b.getI32Type();
   mapQ = takeMap(parts.queries.getSource(), blockQ);
   mapK = takeMap(parts.keys.getSource(), keyRows);
-  mapV = takeMap(parts.values.getSource(), keyRows);
-  mapO = takeMap(result.getTarget(), 64);
+  if (parts.hasValues()) {
+    mapV = takeMap(parts.values.getSource(), keyRows);
+    mapO = takeMap(result.getTarget(), 64);
+  }
   auto counterOf = [](PageBuilder &p, gpu::LaunchFuncOp, Value) {
     return clearedWord(p);
   };
@@ -115,17 +117,22 @@ void SpecialisedKernel::reserveShared() {
     return named(name, BarriersOp::create(b, type, IntegerAttr(), arrivals));
   };
   int64_t stages = schedule.getStages();
-  queries = tile("queries", blockQ, headDim, 1);
-  keys = tile("keys", keyRows, headDim, stages);
-  values = tile("values", keyRows, valueDim, stages);
-  outputs =
-      headDim >= valueDim ? queries : tile("outputs", blockQ, valueDim, 1);
+  queries = tile("queries", blockQ, depth(), 1);
+  keys = tile("keys", keyRows, depth(), stages);
+  if (parts.hasValues()) {
+    values = tile("values", keyRows, valueDim, stages);
+    outputs =
+        headDim >= valueDim ? queries : tile("outputs", blockQ, valueDim, 1);
+  }
   // A full buffer is the copy's arrival, an empty one every consumer warp's, of
   // all CTAs that it was copied to.
   int64_t warps = blockQ / 16, copies = warps * schedule.getCluster();
-  fullK = barriers("full_k", stages, 1), fullV = barriers("full_v", stages, 1);
+  fullK = barriers("full_k", stages, 1);
+  if (parts.hasValues())
+    fullV = barriers("full_v", stages, 1);
   emptyK = barriers("empty_k", stages, copies);
-  emptyV = barriers("empty_v", stages, copies);
+  if (parts.hasValues())
+    emptyV = barriers("empty_v", stages, copies);
   // Threads read Q and the item's words themselves.
   fullQ = barriers("full_q", 1, 1), emptyQ = barriers("empty_q", 1, 32 * warps);
   if (inCluster())
@@ -212,7 +219,7 @@ struct SpecialiseWarps
     for (Operation *op : llvm::reverse(old))
       if (op->use_empty() || isa<WalkOp, scf::IfOp>(op))
         op->erase();
-    if (failed(page.lowerReads()) || failed(page.finish()))
+    if (failed(page.lowerAccesses()) || failed(page.finish()))
       return failure();
     for (Value map : kernel.maps())
       page.kernel.setArgAttr(cast<BlockArgument>(map).getArgNumber(),

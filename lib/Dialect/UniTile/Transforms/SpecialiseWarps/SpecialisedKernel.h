@@ -124,6 +124,7 @@ private:
   SmallVector<Value> produceNext(Value nextItem, ValueRange walk);
   void produceTiles(Item item, Walk &w);
   void produceRest(const Item &item, Value down, Walk &w);
+  void produceKeys(const Item &item, Value down, Walk &w);
   void payV(Walk &w);
   /// V tiles that are still to be copied, and where they go.
   struct Owed {
@@ -139,6 +140,7 @@ private:
   Item itemOf(Value number);
   Value hiddenTiles(const Item &item);
   Value turnsBack(const Item &item);
+  Value descending(const Item &item);
   /// The tile that goes `n`-th: those with keys to hide from the last down,
   /// the others from the first up, or all of them down (`turnsBack`).
   Value place(Value n, const Item &item, Value down) {
@@ -196,6 +198,13 @@ private:
       word = add(mul(parity, words()), word);
     return PageBuilder::at(base, b.getI32Type(), word);
   }
+  // A walk without values: Sums.cpp.
+  struct Counted;
+  void countItems();
+  void countItem(const Item &item, Cursor &now);
+  Counted countTile(Step kind, Counted x, const Item &item, Value key,
+                    Value held);
+  void finishCounted(const Item &item, const Counted &x);
   Stream firstTile(const Item &item, Cursor now, Value parityQ);
   Stream remainingTiles(Stream x);
   Stream step(Step kind, Stream x, const Item &item, Value key);
@@ -209,6 +218,7 @@ private:
   void takeExponentials(Step kind, Stream &x, Value scores);
   void finishItem(const Item &item, Value output, Value reference, Value sum);
   void put(PutOp op, RegionCloner &page);
+  void putRows(PutOp op, RegionCloner &page);
   void sendRows(PutOp op, RegionCloner &page);
   Value firstReference(Value scores) {
     return named("reference", ReferenceOp::create(b, rowsType(), scores,
@@ -236,7 +246,11 @@ private:
   }
   /// Q is multiplied from registers where O leaves room for it. Where not, it
   /// stays in shared memory.
-  bool holdsQueries() const { return headDim <= 128 && valueDim <= 128; }
+  bool holdsQueries() const {
+    return !parts.hasValues() || (headDim <= 128 && valueDim <= 128);
+  }
+  /// Columns of a tile of queries or keys.
+  int64_t depth() const { return llvm::alignTo(headDim, 16); }
   /// Sequences end in the middle of memory.
   bool isPacked() const { return locate != nullptr; }
 
@@ -245,7 +259,7 @@ private:
   ScheduleAttr schedule;
   LocateOp locate;
   scf::IfOp guard; ///< Around the walk, where not all items have rows.
-  PutOp result;    ///< O's.
+  PutOp result;    ///< O's; null where a walk has no values.
   int64_t blockQ, keyRows, headDim, valueDim, heads, group;
   Type element;
   bool usesKeys = false;
@@ -258,7 +272,11 @@ private:
 
 public:
   /// The arguments that are tensor maps.
-  SmallVector<Value> maps() const { return {mapQ, mapK, mapV, mapO}; }
+  SmallVector<Value> maps() const {
+    if (!parts.hasValues())
+      return {mapQ, mapK};
+    return {mapQ, mapK, mapV, mapO};
+  }
   int64_t threads() const { return 128 * (1 + blockQ / 64); }
 };
 

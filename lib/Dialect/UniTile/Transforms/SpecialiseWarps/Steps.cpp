@@ -42,11 +42,12 @@ Value SpecialisedKernel::mask(Step kind, Value scores, const Item &item,
       Value when;
       if (kind == Step::NewItem)
         when = compare(arith::CmpIPredicate::sgt, item.masked, i32(0));
-      Value position;
-      if (mask.getPosition())
-        position = from(page, mask.getPosition());
+      auto of = [&](Value value) {
+        return value ? from(page, value) : Value();
+      };
       masked = MaskOp::create(b, masked.getType(), masked, key,
-                              from(page, mask.getLimit()), position, when);
+                              of(mask.getLimit()), of(mask.getPosition()),
+                              of(mask.getBounds()), of(mask.getLast()), when);
     }
     page.map(mask.getResult(), masked);
   }
@@ -180,12 +181,20 @@ void SpecialisedKernel::finishItem(const Item &item, Value output,
 void SpecialisedKernel::put(PutOp op, RegionCloner &page) {
   if (op == result)
     return sendRows(op, page);
+  putRows(op, page);
+}
+
+/// By threads, to a vector or a matrix.
+void SpecialisedKernel::putRows(PutOp op, RegionCloner &page) {
   auto of = [&](Value value) { return page.slice(value, front()); };
   const View &view = views.of(op.getTarget());
   Value value = of(op.getValue());
-  Value vector = views.matrix(*this, view, of(op.getBatch()), of(op.getHead()));
-  StoreOp::create(b, value, vector, of(op.getRow()), of(op.getLimit()),
-                  i64(int64_t(1)), IntegerAttr());
+  Value base = views.matrix(*this, view, of(op.getBatch()), of(op.getHead()));
+  bool isVector = view.type.getRank() == 3;
+  StoreOp::create(b, value, base, of(op.getRow()), of(op.getLimit()),
+                  isVector ? i64(int64_t(1)) : view.rowStride(),
+                  isVector ? IntegerAttr()
+                           : b.getI64IntegerAttr(view.type.getDimSize(3)));
 }
 
 /// O, through Q's buffer. Behind the end of a sequence of a packed batch stand

@@ -1,0 +1,470 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// unisparse.block_score as one page of tile code, the same for every chip:
+// composite attention in one walk over the composite keys. A row's normaliser is
+// known at its end only, so the walk keeps, for every row, the sum of
+// exponentials of each key block and what they are relative to, in memory that
+// is this CTA's own; what that comes to in the end are the masses.
+//
+// A tile holds whole query blocks by whole key blocks. Blocks are padded to the
+// rows and columns that fragments come in; padding is masked.
+#include "KernelPage.h"
+#include "Kernels.h"
+#include "Schedule.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include <cmath>
+#include <limits>
+
+using namespace unisparse;
+using namespace unisparse::unitile;
+
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+/// What the online softmax begins with: finite, so that -inf minus it is -inf.
+constexpr double kLowest = -1e30;
+
+struct ScorePage {
+  ScorePage(BlockScoreOp op, int64_t rows, int64_t keys, KernelPage &page)
+      : op(op), p(page), b(page.b),
+        element(op.getQ().getType().getElementType()),
+        bq(op.getBlock().getQuery()), bk(op.getBlock().getKey()),
+        cq(op.getPooling().getQuery()), ck(op.getPooling().getKey()),
+        qRows(bq / cq), kRows(bk / ck), tq(rows), tk(keys),
+        qBlocks(tq / qRows.padded), kBlocks(tk / kRows.padded),
+        heads(op.getQ().getType().getDimSize(1)),
+        kvGroup(heads / op.getK().getType().getDimSize(1)),
+        massGroup(heads / op.getMass().getType().getDimSize(1)),
+        depth(tileColumns(op.getQ().getType().getDimSize(3))),
+        scale(scaleInBase2(op.getScale(), op.getAlpha().convertToDouble(),
+                           op.getQ().getType().getDimSize(3)) /
+              M_LOG2E) {}
+
+  // The kernel's arguments.
+  Value q, k, mass, sums, tops, slots, tiles;
+
+  void build();
+
+private:
+  void locate(Value tile);
+  void scoreHead(Value h);
+  void writeBlock(Block &block);
+  void writeScore(Block &block);
+  void writeMask(Block &block);
+  void writeUpdate(Block &block);
+  void writeFinish(Block &block);
+  void writeMasses();
+  Value massOf(Value block, Value j);
+
+  Value at(Value i) {
+    return arith::IndexCastOp::create(b, b.getIndexType(), i);
+  }
+  FetchOp fetch(int64_t rows, Value source, Value head, Value row, Value limit,
+                const BlockRows &blocks);
+  Value keysVisible(Value token);
+  Value lastToken(Value composite);
+  Value composite(Value first, Value i, const BlockRows &blocks);
+  Value lastShare();
+  Value maskedPadded(Value scores, Value key);
+  Value rowBias(Value reference, Value sum);
+  Value keyBlocks() {
+    return arith::IndexCastOp::create(
+        b, b.getI32Type(), memref::DimOp::create(b, mass, 3));
+  }
+  /// A maximum of S is one of scale * S only where the scale is above 0.
+  bool scalesFirst() const { return !(scale > 1e-6); }
+  /// What a score is times, before the exponential.
+  double unit() const { return scalesFirst() ? 1.0 : scale; }
+
+  BlockScoreOp op;
+  KernelPage &p;
+  ImplicitLocOpBuilder &b;
+  Type element;
+  int64_t bq, bk, cq, ck;
+  BlockRows qRows, kRows; ///< Of a block, in composites.
+  int64_t tq, tk;         ///< A tile.
+  int64_t qBlocks, kBlocks;
+  int64_t heads;
+  int64_t kvGroup;   ///< Query heads of a KV head.
+  int64_t massGroup; ///< Query heads that share a mass (S6).
+  int64_t depth;
+  double scale;
+
+  // Of the query blocks at hand.
+  Span span;
+  Value x, batch, massHead, head, worker;
+  Value slot, blockRows; ///< Of the first block; how many blocks there are.
+  Value firstComposite;  ///< In the sequence.
+  Value firstQ, firstK;  ///< Composites in front of the sequence's.
+  Value allQ, allK;      ///< The sequence's composites.
+  Value count, queries;
+  Value accumulate; ///< Not the first head of a mass.
+};
+
+} // namespace
+
+FetchOp ScorePage::fetch(int64_t rows, Value source, Value head, Value row,
+                         Value limit, const BlockRows &blocks) {
+  auto tile = TileType::get(b.getContext(), rows, depth, element);
+  bool padded = blocks.composites != blocks.padded;
+  return FetchOp::create(
+      b, tile, source, batch, head, row, limit,
+      padded ? b.getI64IntegerAttr(blocks.composites) : IntegerAttr(),
+      padded ? b.getI64IntegerAttr(blocks.padded) : IntegerAttr());
+}
+
+/// The last token of a composite of queries, in its sequence.
+Value ScorePage::lastToken(Value composite) {
+  return p.sub(p.min(p.mul(p.add(composite, 1), cq), span.qLength), 1);
+}
+
+/// How many composite keys a token sees (S2).
+Value ScorePage::keysVisible(Value token) {
+  Value position = p.add(p.delta(span), token);
+  return p.min(p.add(p.div(position, ck), 1), allK);
+}
+
+/// Which composite row or column `i` of a tile is.
+Value ScorePage::composite(Value first, Value i, const BlockRows &blocks) {
+  if (blocks.composites == blocks.padded)
+    return p.add(first, i);
+  return p.add(first, p.add(p.mul(p.div(i, blocks.padded), blocks.composites),
+                            p.rem(i, blocks.padded)));
+}
+
+/// ln(n_b / ck) of the sequence's last composite (S1), in units of a score.
+Value ScorePage::lastShare() {
+  Value tokens = p.toFloat(p.sub(span.kLength, p.mul(p.sub(allK, 1), ck)));
+  Value share = arith::MulFOp::create(b, tokens, p.f32(1.0 / ck));
+  return arith::MulFOp::create(b, math::Log2Op::create(b, share),
+                               p.f32(M_LN2 / unit()));
+}
+
+//===----------------------------------------------------------------------===//
+// The walk
+//===----------------------------------------------------------------------===//
+
+/// Tile n has whole key blocks; keys are composites.
+void ScorePage::writeBlock(Block &body) {
+  Value key = p.mul(body.getArgument(0), kBlocks * kRows.composites);
+  YieldOp::create(b, ValueRange{key, allK});
+}
+
+void ScorePage::writeScore(Block &body) {
+  Value keys = fetch(tk, k, p.div(head, kvGroup),
+                     p.add(firstK, body.getArgument(0)),
+                     p.add(firstK, body.getArgument(1)), kRows);
+  auto type = p.fragment(tq, tk, b.getF32Type());
+  Value scores =
+      DotOp::create(b, type, queries, keys, Value(), /*by_rows=*/false);
+  if (scalesFirst())
+    scores = p.map(type, scores, [&](ValueRange e) -> Value {
+      return arith::MulFOp::create(b, e[0], p.f32(scale));
+    });
+  YieldOp::create(b, scores);
+}
+
+/// A composite key is behind all tokens of a row's composite (S2) or not there;
+/// the last one may have fewer tokens than others (S1).
+void ScorePage::writeMask(Block &body) {
+  Value scores = body.getArgument(0), key = body.getArgument(1);
+  if (kRows.composites != kRows.padded) {
+    YieldOp::create(b, maskedPadded(scores, key));
+    return;
+  }
+  Value position, bounds;
+  if (op.getCausal()) {
+    position = p.sub(keysVisible(lastToken(firstComposite)), 1);
+    bounds = p.map(
+        p.rows(tq), {},
+        [&](ValueRange e) -> Value {
+          Value row = composite(firstComposite, e[0], qRows);
+          return p.toFloat(keysVisible(lastToken(row)));
+        },
+        /*indices=*/true);
+  }
+  YieldOp::create(b, ValueRange{MaskOp::create(
+                         b, scores.getType(), scores, key, body.getArgument(2),
+                         position, bounds, lastShare(), /*when=*/Value())});
+}
+
+/// The same where the tile has columns between blocks that are no composites.
+Value ScorePage::maskedPadded(Value scores, Value firstKey) {
+  Value share = lastShare(), last = p.sub(allK, 1);
+  return p.map(
+      scores.getType(), scores,
+      [&](ValueRange e) {
+        Value key = composite(firstKey, e[1], kRows);
+        Value seen = p.both(p.less(key, allK), p.less(p.rem(e[1], kRows.padded),
+                                                      p.i32(kRows.composites)));
+        if (op.getCausal()) {
+          Value row = composite(firstComposite, e[0], qRows);
+          seen = p.both(seen, p.less(key, keysVisible(lastToken(row))));
+        }
+        Value biased = arith::AddFOp::create(b, e[2], share);
+        Value x = p.select(p.compare(arith::CmpIPredicate::eq, key, last),
+                           biased, e[2]);
+        return p.select(seen, x, p.f32(-kInfinity));
+      },
+      /*indices=*/true);
+}
+
+/// S3, and what W (S4) will come from: a row's exponentials summed over each
+/// key block.
+void ScorePage::writeUpdate(Block &body) {
+  Value scores = body.getArgument(0), key = body.getArgument(1),
+        reference = body.getArgument(3), sum = body.getArgument(4);
+  auto columns = llvm::alignTo(kBlocks, 8);
+  auto step = SoftmaxSumsOp::create(
+      b,
+      TypeRange{p.fragment(tq, columns, b.getF32Type()), reference.getType(),
+                sum.getType()},
+      scores, b.getI64IntegerAttr(kRows.padded), b.getF64FloatAttr(unit()),
+      reference, sum, /*speculative=*/UnitAttr());
+  Value tile = p.div(key, kBlocks * kRows.composites);
+  PutOp::create(b, step.getSums(), sums, worker, tile, p.i32(0), p.i32(tq));
+  PutOp::create(b, step.getReference(), tops, worker, tile, p.i32(0),
+                p.i32(tq));
+  YieldOp::create(b, ValueRange{step.getReference(), step.getSum()});
+}
+
+/// What turns log2 of a sum of exponentials, relative to a reference, into that
+/// of the row's share of its block's mass: minus the normaliser, and the weights
+/// of S5 and S6. -inf for rows that are not there.
+Value ScorePage::rowBias(Value reference, Value sum) {
+  return p.map(
+      p.rows(tq), {reference, sum},
+      [&](ValueRange e) -> Value {
+        Value block = p.div(e[0], qRows.padded),
+              within = p.rem(e[0], qRows.padded);
+        Value row = composite(firstComposite, e[0], qRows);
+        Value left = p.sub(span.qLength, p.mul(row, cq));
+        Value there = p.less(p.i32(0), left);
+        if (qRows.composites != qRows.padded)
+          there = p.both(there, p.less(within, p.i32(qRows.composites)));
+        Value normaliser =
+            arith::AddFOp::create(b, e[1], math::Log2Op::create(b, e[2]));
+        Value bias = arith::SubFOp::create(b, p.f32(-std::log2(massGroup)),
+                                           normaliser);
+        if (op.getAgg() == Agg::Sum) { // n_a of the block's rows.
+          Value token = p.mul(p.add(span.unit, block), bq);
+          Value all = p.min(p.sub(span.qLength, token), p.i32(bq));
+          Value share =
+              arith::DivFOp::create(b, p.toFloat(p.min(left, p.i32(cq))),
+                                    p.toFloat(p.max(all, p.i32(1))));
+          bias = arith::AddFOp::create(b, bias, math::Log2Op::create(b, share));
+        }
+        return p.select(there, bias, p.f32(-kInfinity));
+      },
+      /*indices=*/true);
+}
+
+void ScorePage::writeFinish(Block &body) {
+  Value bias = rowBias(body.getArgument(0), body.getArgument(1));
+  // Behind the last tile's.
+  PutOp::create(b, bias, tops, worker, count, p.i32(0), p.i32(tq));
+  writeMasses();
+  YieldOp::create(b);
+}
+
+/// The mass of query block `block` of the tile in key block `j`: over its rows,
+/// the largest share or their sum (S5). Blocks that no row sees have none.
+Value ScorePage::massOf(Value block, Value j) {
+  Value tile = p.div(j, kBlocks);
+  Value seen = p.select(p.less(tile, count), p.i32(qRows.composites), p.i32(0));
+  return p.forEach(
+      p.i32(0), seen, 1, {p.f32(0.0)},
+      [&](Value r, ValueRange best) -> SmallVector<Value> {
+        Value row = at(p.add(p.mul(block, qRows.padded), r)), w = at(worker);
+        Value top = memref::LoadOp::create(b, tops, ValueRange{w, at(tile), row}),
+              bias =
+                  memref::LoadOp::create(b, tops, ValueRange{w, at(count), row}),
+              sum = memref::LoadOp::create(
+                  b, sums, ValueRange{w, at(tile), row, at(p.rem(j, kBlocks))});
+        Value factor = math::Exp2Op::create(
+            b, arith::AddFOp::create(b, top, bias));
+        Value share = arith::MulFOp::create(b, sum, factor);
+        if (op.getAgg() == Agg::Max)
+          return {arith::MaxNumFOp::create(b, best[0], share)};
+        return {arith::AddFOp::create(b, best[0], share)};
+      })[0];
+}
+
+void ScorePage::writeMasses() {
+  Value zero = at(p.i32(0)), one = at(p.i32(1));
+  auto all = scf::ParallelOp::create(b, ValueRange{zero, zero},
+                                     ValueRange{at(blockRows), at(keyBlocks())},
+                                     ValueRange{one, one});
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(all.getBody());
+  auto i32 = [&](Value index) -> Value {
+    return arith::IndexCastOp::create(b, b.getI32Type(), index);
+  };
+  Value block = i32(all.getInductionVars()[0]),
+        j = all.getInductionVars()[1];
+  Value m = massOf(block, i32(j));
+  SmallVector<Value> place{at(batch), at(massHead), at(p.add(slot, block)), j};
+  if (accumulate) {
+    Value old = p.ifElse(
+        accumulate,
+        [&]() -> SmallVector<Value> {
+          return {memref::LoadOp::create(b, mass, place)};
+        },
+        [&]() -> SmallVector<Value> { return {p.f32(0.0)}; })[0];
+    m = arith::AddFOp::create(b, old, m);
+  }
+  memref::StoreOp::create(b, m, mass, place);
+}
+
+//===----------------------------------------------------------------------===//
+// The query blocks
+//===----------------------------------------------------------------------===//
+
+/// One query head.
+void ScorePage::scoreHead(Value h) {
+  head = h;
+  queries = fetch(tq, q, head, p.add(firstQ, firstComposite),
+                  p.add(firstQ, allQ), qRows);
+  SmallVector<Value> state{p.fill(kLowest, p.rows(tq)),
+                           p.fill(0.0, p.rows(tq))};
+  auto walk = WalkOp::create(b, count, state);
+  Type i32 = b.getI32Type(), scores = p.fragment(tq, tk, b.getF32Type());
+  SmallVector<Type> stateTypes(ValueRange(state).getTypes());
+  SmallVector<Type> update{scores, i32, i32};
+  llvm::append_range(update, stateTypes);
+  auto write = [&](Region &region, ArrayRef<Type> types,
+                   void (ScorePage::*body)(Block &)) {
+    OpBuilder::InsertionGuard guard(b);
+    Block &block = region.emplaceBlock();
+    block.addArguments(types, SmallVector<Location>(types.size(), b.getLoc()));
+    b.setInsertionPointToStart(&block);
+    (this->*body)(block);
+  };
+  write(walk.getBlock(), {i32}, &ScorePage::writeBlock);
+  write(walk.getScore(), {i32, i32}, &ScorePage::writeScore);
+  write(walk.getMask(), {scores, i32, i32}, &ScorePage::writeMask);
+  write(walk.getUpdate(), update, &ScorePage::writeUpdate);
+  write(walk.getFinish(), stateTypes, &ScorePage::writeFinish);
+}
+
+/// A tile's query blocks are one sequence's: those of a packed batch are cut
+/// into tiles as tokens are into blocks. Spare slots between sequences belong to
+/// the one in front of them.
+void ScorePage::locate(Value tile) {
+  Value zero = p.i32(0);
+  if (!p.isPacked()) {
+    slot = p.mul(tile, qBlocks);
+    span = {zero, p.lq, zero, p.lk, zero, slot};
+    firstQ = firstK = zero;
+    blockRows = p.min(p.sub(slots, slot), p.i32(qBlocks));
+  } else {
+    int64_t tokens = qBlocks * bq;
+    auto found = LocateOp::create(b, tile, tokens, p.cuQ, p.cuK, p.sequences);
+    Value start = found.getQStart();
+    Value number = p.sub(p.sub(tile, found.getBlock()), p.div(start, tokens));
+    span = {start, found.getQLength(), found.getKStart(), found.getKLength(),
+            number, p.mul(found.getBlock(), qBlocks), /*isPacked=*/true};
+    slot = p.add(p.firstSlot(span, start, bq), span.unit);
+    Value next = p.add(
+        p.add(p.div(p.add(start, span.qLength), bq), number), 1);
+    Value isLast = p.compare(arith::CmpIPredicate::eq, number,
+                             p.sub(p.sequences, 1));
+    next = p.select(isLast, slots, next);
+    blockRows = p.min(p.sub(next, slot), p.i32(qBlocks));
+    firstQ = p.firstSlot(span, start, cq);
+    firstK = p.firstSlot(span, span.kStart, ck);
+  }
+  allQ = p.ceilDiv(span.qLength, cq), allK = p.ceilDiv(span.kLength, ck);
+  firstComposite = p.mul(span.unit, qRows.composites);
+  Value last = lastToken(p.add(firstComposite, qBlocks * qRows.composites - 1));
+  Value seen = op.getCausal() ? keysVisible(last) : allK;
+  count = p.ceilDiv(p.ceilDiv(seen, kRows.composites), kBlocks);
+  if (p.isPacked()) // Nothing stands in spare slots.
+    count = p.select(p.less(firstComposite, allQ), count, zero);
+}
+
+void ScorePage::build() {
+  x = p.blockId(gpu::Dimension::x);
+  massHead = p.blockId(gpu::Dimension::y);
+  batch = p.blockId(gpu::Dimension::z);
+  worker = WorkerOp::create(b, sums);
+  // The last query blocks see the most keys: longest first.
+  locate(op.getCausal() ? p.sub(p.sub(tiles, 1), x) : x);
+  if (massGroup == 1)
+    return scoreHead(massHead);
+  Value first = p.mul(massHead, massGroup);
+  p.forEach(p.i32(0), p.i32(massGroup), 1, {},
+            [&](Value h, ValueRange) -> SmallVector<Value> {
+              accumulate = p.less(p.i32(0), h);
+              scoreHead(p.add(first, h));
+              return {};
+            });
+}
+
+FailureOr<SmallVector<Value>>
+unisparse::lowerToPage(HostSide &host, gpu::GPUModuleOp kernels,
+                       BlockScoreOp op, int64_t rows, int64_t keys,
+                       int64_t workers, Attribute schedule) {
+  BlockRows qRows(op.getBlock().getQuery() / op.getPooling().getQuery()),
+      kRows(op.getBlock().getKey() / op.getPooling().getKey());
+  if (rows % qRows.padded || keys % kRows.padded)
+    return op.emitOpError("expected a schedule of whole blocks, of ")
+           << qRows.padded << " rows and " << kRows.padded << " keys, got "
+           << schedule;
+  KernelPage page(kernels, op.getLoc(), "score");
+  page.kernel()->setAttr(kScheduleAttr, schedule);
+  ScorePage score(op, rows, keys, page);
+  int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey();
+  int64_t qBlocks = rows / qRows.padded, kBlocks = keys / kRows.padded;
+  Value lq = host.length(op.getStaticLengths(), op.getLengths(), 0),
+        lk = host.length(op.getStaticLengths(), op.getLengths(), 1);
+  Value cuQ = op.getCuSeqlensQ(), cuK = op.getCuSeqlensK();
+  Value slots = host.slots(lq, cuQ, bq), tiles = host.slots(lq, cuQ, qBlocks * bq);
+  Value keyBlocks = host.ceilDiv(lk, bk);
+  Value batch = host.dim(op.getQ(), 0);
+  Value result =
+      host.result(op.getMass().getType(), {batch, {}, slots, keyBlocks});
+  // A part for each CTA at work: no more than there is to do.
+  int64_t heads = op.getMass().getType().getDimSize(1);
+  auto mul = [&](Value x, Value y) {
+    return host.b.createOrFold<arith::MulIOp>(x, y);
+  };
+  Value items = mul(mul(tiles, batch), host.index(heads));
+  Value parts =
+      host.b.createOrFold<arith::MinUIOp>(items, host.index(workers));
+  auto memory = [&](ArrayRef<int64_t> shape, ArrayRef<Value> sizes) {
+    auto type = RankedTensorType::get(shape, host.b.getF32Type());
+    return host.contiguousBuffer(host.result(type, sizes));
+  };
+  constexpr int64_t kDynamic = ShapedType::kDynamic;
+  score.q = page.take("q", host.stridedBuffer(op.getQ()));
+  score.k = page.take("k", host.stridedBuffer(op.getK()));
+  score.mass = page.take("mass", host.contiguousBuffer(result));
+  // Key tiles, and one for the bias; columns in pairs.
+  Value keyTiles = host.add(host.ceilDiv(keyBlocks, kBlocks), host.index(1));
+  int64_t columns = llvm::alignTo(kBlocks, 2);
+  score.sums = page.take("sums", memory({kDynamic, kDynamic, rows, columns},
+                                        {parts, keyTiles, {}, {}}));
+  score.tops = page.take(
+      "tops", memory({kDynamic, kDynamic, rows}, {parts, keyTiles, {}}));
+  page.lq = page.take("lq", host.i32(lq));
+  page.lk = page.take("lk", host.i32(lk));
+  if (cuQ) {
+    page.cuQ = page.take("cu_q", host.contiguousBuffer(cuQ));
+    page.cuK = cuK == cuQ ? page.cuQ
+                          : page.take("cu_k", host.contiguousBuffer(cuK));
+    page.sequences = page.take(
+        "sequences", host.i32(host.sub(host.dim(cuQ, 0), host.index(1))));
+  }
+  score.slots = page.take("slots", host.i32(slots));
+  score.tiles = page.take("tiles", host.i32(tiles));
+  score.build();
+  page.finish();
+  // What a launch takes beyond the grid is decided with the schedule.
+  host.launch(page.kernel(), {tiles, host.index(heads), batch}, /*threads=*/1,
+              /*sharedBytes=*/0, page.launchOperands());
+  return SmallVector<Value>{result};
+}

@@ -1,0 +1,99 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// The schedule of a warp-specialised score kernel: what was asked for, or the
+// best that is known.
+#include "HopperSchedule.h"
+#include "Schedule.h"
+
+using namespace mlir;
+using namespace unisparse;
+using namespace unisparse::unitile;
+
+/// Tiles of two warpgroups by as many keys as a product takes at once.
+static constexpr int64_t kRows = ScoreSchedule::rows, kMostKeys = 128;
+/// Shared memory that every CTA takes beyond what it asks for.
+static constexpr int64_t kReservedBytes = 1024;
+static constexpr int64_t kMostStages = 4;
+
+/// What this kernel takes at all.
+static LogicalResult verifyScore(BlockScoreOp op, const BlockRows &q,
+                                 const BlockRows &k, Reason &why) {
+  auto type = op.getQ().getType();
+  if (!type.getElementType().isF16() && !type.getElementType().isBF16())
+    return why << "expected f16 or bf16, got " << type.getElementType();
+  if (type.getDimSize(3) % 16 || type.getDimSize(3) > 256)
+    return why << "expected a head_dim that is a multiple of 16 up to 256, got "
+               << type.getDimSize(3);
+  if (op.getCuSeqlensQ())
+    return why << "expected one sequence, got a packed batch";
+  if (type.getDimSize(1) != op.getMass().getType().getDimSize(1))
+    return why << "expected a mass for each head of q, got "
+               << op.getMass().getType().getDimSize(1) << " for "
+               << type.getDimSize(1);
+  if (q.composites != q.padded || kRows % q.padded)
+    return why << "expected query blocks of 8, 16, 32, 64 or 128 composites, "
+                  "got "
+               << q.composites;
+  if (k.composites != k.padded || kMostKeys % k.padded)
+    return why << "expected key blocks of 8, 16, 32, 64 or 128 composites, got "
+               << k.composites;
+  return success();
+}
+
+FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
+                                                   ScheduleAttr asked,
+                                                   int64_t sharedBytes,
+                                                   Reason &why) {
+  BlockRows q(op.getBlock().getQuery() / op.getPooling().getQuery()),
+      k(op.getBlock().getKey() / op.getPooling().getKey());
+  if (failed(verifyScore(op, q, k, why)))
+    return failure();
+  if (!asked)
+    asked = ScheduleAttr::get(op.getContext(), 0, 0, 0, 0, 0, 0,
+                              Reference::Speculative, /*overlap=*/true,
+                              /*turns=*/false);
+  if (asked.getCluster() > 1)
+    return why << "expected a cluster of 1, got " << asked.getCluster();
+  int64_t keys = asked.getKeys() ? asked.getKeys() : kMostKeys;
+  if (keys % k.padded || keys % 16 || keys > kMostKeys)
+    return why << "expected keys that are whole blocks of " << k.padded
+               << " composites, up to " << kMostKeys << ", got " << keys;
+  int64_t blocks = asked.getBlocks() ? asked.getBlocks() : 1;
+  if (blocks > 2)
+    return why << "expected 1 or 2 blocks, got " << blocks;
+  auto type = op.getQ().getType();
+  auto bytes = [&](int64_t stages) {
+    int64_t row = SharedType::get(op.getContext(), 8,
+                                  tileColumns(type.getDimSize(3)),
+                                  type.getElementType(), 1)
+                      .getBytes() /
+                  8;
+    return (kRows + stages * keys) * row + 8 * (2 * stages + 2) + 64;
+  };
+  int64_t each = (sharedBytes + kReservedBytes) / blocks - kReservedBytes;
+  int64_t fit = kMostStages;
+  while (fit > 0 && bytes(fit) > each)
+    --fit;
+  int64_t stages = asked.getStages() ? asked.getStages() : fit;
+  if (stages < 2 || stages > fit)
+    return why << "expected 2 to " << fit
+               << " stages, as many as fit shared memory, got " << stages;
+  // A producer and two warpgroups share what a launch gives them.
+  int64_t pool = llvm::alignDown(64 * 1024 / 128 / blocks / 3, 8) * 3;
+  int64_t producer = asked.getProducerRegisters(),
+          consumer = asked.getConsumerRegisters();
+  if (!producer)
+    producer = blocks == 1 ? 40 : 24;
+  if (!consumer)
+    consumer = std::min<int64_t>(240, (pool - producer) / 2 / 8 * 8);
+  if (producer + 2 * consumer > pool)
+    return why << "expected registers of a producer and 2 consumers that fit "
+                  "the "
+               << pool << " of a launch's threads, got "
+               << producer + 2 * consumer;
+  return ScheduleAttr::get(op.getContext(), stages, keys, blocks, /*cluster=*/1,
+                           producer, consumer, asked.getReference(),
+                           asked.getOverlap(), asked.getTurns());
+}
