@@ -35,6 +35,12 @@ VARIED = {
     "padded both, agg=sum": dict(block=(100, 24), pool=(10, 4), agg="sum"),
     "fine queries": dict(block=(16, 64), pool=(1, 8)),
     "many keys": dict(block=(64, 64), pool=(8, 1)),
+    "representatives": dict(representatives=8),
+    "representatives, non-causal": dict(representatives=24, causal=False),
+    "representatives, padded": dict(representatives=3),
+    "spread": dict(spread=1),
+    "representatives and spread, share=group": dict(representatives=8, spread=4, share="group"),
+    "representatives and spread, head-pool=2": dict(representatives=8, spread=2, head_pool=2),
 }
 
 
@@ -55,7 +61,7 @@ def shapes(suite):
 
 def packed(suite):
     cu = ends([50, 0, 1, 65, 0, 40]), ends([75, 40, 1, 65, 0, 90])
-    for name, changes in (("causal", {}), ("non-causal", dict(causal=False)), ("share=group", dict(share="group")), ("padded", dict(block=(36, 20), pool=(3, 4)))):
+    for name, changes in (("causal", {}), ("non-causal", dict(causal=False)), ("share=group", dict(share="group")), ("padded", dict(block=(36, 20), pool=(3, 4))), ("representatives", dict(representatives=8, spread=4))):
         options = dataclasses.replace(BASE, **changes)
         case = page(f"packed, {name}", 50, qkv(50, 8, 2, 156, 271, 32), options, given=False, cu=cu, dtype="F32")
         suite.same(f"{name}: NaN behind the ends", suite.check(case), suite.check(dataclasses.replace(case, name=f"{case.name}, NaN behind the ends"), extra=["--poison"]))

@@ -131,7 +131,8 @@ FailureOr<TilesAttr> unisparse::tilesOf(BlockScoreOp op,
   Type element = op.getQ().getType().getElementType();
   int64_t bits = element.getIntOrFloatBitWidth();
   int64_t depth = tileColumns(op.getQ().getType().getDimSize(3));
-  BlockRows q(op.getBlock().getQuery() / op.getPooling().getQuery()),
+  BlockRows q(op.getBlock().getQuery() / op.getPooling().getQuery() +
+              op.getPooling().getRepresentatives()),
       k(op.getBlock().getKey() / op.getPooling().getKey());
   if (q.padded > 128)
     return op.emitOpError("expected at most 128 composites in a query block at "

@@ -33,18 +33,19 @@ struct ScorePage {
         element(op.getQ().getType().getElementType()),
         bq(op.getBlock().getQuery()), bk(op.getBlock().getKey()),
         cq(op.getPooling().getQuery()), ck(op.getPooling().getKey()),
-        qRows(bq / cq), kRows(bk / ck), tq(rows), tk(keys),
+        means(bq / cq),
+        qRows(means + op.getPooling().getRepresentatives()), kRows(bk / ck),
+        tq(rows), tk(keys),
         qBlocks(tq / qRows.padded), kBlocks(tk / kRows.padded),
         heads(op.getQ().getType().getDimSize(1)),
         kvGroup(heads / op.getK().getType().getDimSize(1)),
         massGroup(heads / op.getMass().getType().getDimSize(1)),
         depth(tileColumns(op.getQ().getType().getDimSize(3))),
-        scale(scaleInBase2(op.getScale(), op.getAlpha().convertToDouble(),
-                           op.getQ().getType().getDimSize(3)) /
-              M_LOG2E) {}
+        scale(op.getLogitScale() * op.getAlpha().convertToDouble()) {}
 
   // The kernel's arguments.
   Value q, k, mass, sums, tops, slots, tiles;
+  Value rows; ///< Of the representatives (P5), where there are any.
 
   void build();
 
@@ -65,7 +66,8 @@ private:
   FetchOp fetch(int64_t rows, Value source, Value head, Value row, Value limit,
                 const BlockRows &blocks);
   Value keysVisible(Value token);
-  Value lastToken(Value composite);
+  Value tokenOf(Value i);
+  Value blockEnd(Value block);
   Value composite(Value first, Value i, const BlockRows &blocks);
   Value lastShare();
   Value maskedPadded(Value scores, Value key);
@@ -84,6 +86,7 @@ private:
   ImplicitLocOpBuilder &b;
   Type element;
   int64_t bq, bk, cq, ck;
+  int64_t means;          ///< Composites of a query block that are means.
   BlockRows qRows, kRows; ///< Of a block, in composites.
   int64_t tq, tk;         ///< A tile.
   int64_t qBlocks, kBlocks;
@@ -99,6 +102,7 @@ private:
   Value slot, blockRows; ///< Of the first block; how many blocks there are.
   Value firstComposite;  ///< In the sequence.
   Value firstQ, firstK;  ///< Composites in front of the sequence's.
+  Value blocks;          ///< The sequence's query blocks.
   Value allQ, allK;      ///< The sequence's composites.
   Value count, queries;
   Value accumulate; ///< Not the first head of a mass.
@@ -116,9 +120,31 @@ FetchOp ScorePage::fetch(int64_t rows, Value source, Value head, Value row,
       padded ? b.getI64IntegerAttr(blocks.padded) : IntegerAttr());
 }
 
-/// The last token of a composite of queries, in its sequence.
-Value ScorePage::lastToken(Value composite) {
-  return p.sub(p.min(p.mul(p.add(composite, 1), cq), span.qLength), 1);
+/// One past the last token of the tile's block `block`, in its sequence.
+Value ScorePage::blockEnd(Value block) {
+  Value next = p.add(p.add(span.unit, block), 1);
+  return p.min(p.mul(next, bq), span.qLength);
+}
+
+/// The last token of the composite in row `i` of the tile, in its sequence: a
+/// representative's own (P5, S2).
+Value ScorePage::tokenOf(Value i) {
+  Value end;
+  if (!rows) {
+    Value row = p.add(composite(firstComposite, i, qRows), 1);
+    end = p.min(p.mul(row, cq), span.qLength);
+    return p.sub(end, 1);
+  }
+  Value block = p.div(i, qRows.padded), within = p.rem(i, qRows.padded);
+  Value start = p.mul(p.add(span.unit, block), bq);
+  end = p.min(p.add(start, p.mul(p.add(within, 1), cq)), span.qLength);
+  // Rows that are there, also for means and behind the last block.
+  Value n = p.max(p.sub(within, means), p.i32(0)),
+        own = p.min(p.add(slot, block), p.sub(slots, 1));
+  n = p.min(n, p.i32(qRows.composites - means - 1));
+  Value row = memref::LoadOp::create(
+      b, rows, ValueRange{at(batch), at(head), at(own), at(n)});
+  return p.select(p.less(within, p.i32(means)), p.sub(end, 1), row);
 }
 
 /// How many composite keys a token sees (S2).
@@ -177,12 +203,12 @@ void ScorePage::writeMask(Block &body) {
   }
   Value position, bounds;
   if (op.getCausal()) {
-    position = p.sub(keysVisible(lastToken(firstComposite)), 1);
+    // No row's token is before the first block's first.
+    position = p.sub(keysVisible(p.mul(span.unit, bq)), 1);
     bounds = p.map(
         p.rows(tq), {},
         [&](ValueRange e) -> Value {
-          Value row = composite(firstComposite, e[0], qRows);
-          return p.toFloat(keysVisible(lastToken(row)));
+          return p.toFloat(keysVisible(tokenOf(e[0])));
         },
         /*indices=*/true);
   }
@@ -201,8 +227,7 @@ Value ScorePage::maskedPadded(Value scores, Value firstKey) {
         Value seen = p.both(p.less(key, allK), p.less(p.rem(e[1], kRows.padded),
                                                       p.i32(kRows.composites)));
         if (op.getCausal()) {
-          Value row = composite(firstComposite, e[0], qRows);
-          seen = p.both(seen, p.less(key, keysVisible(lastToken(row))));
+          seen = p.both(seen, p.less(key, keysVisible(tokenOf(e[0]))));
         }
         Value biased = arith::AddFOp::create(b, e[2], share);
         Value x = p.select(p.compare(arith::CmpIPredicate::eq, key, last),
@@ -242,7 +267,8 @@ Value ScorePage::rowBias(Value reference, Value sum) {
               within = p.rem(e[0], qRows.padded);
         Value row = composite(firstComposite, e[0], qRows);
         Value left = p.sub(span.qLength, p.mul(row, cq));
-        Value there = p.less(p.i32(0), left);
+        Value there = rows ? p.less(p.add(span.unit, block), blocks)
+                           : p.less(p.i32(0), left);
         if (qRows.composites != qRows.padded)
           there = p.both(there, p.less(within, p.i32(qRows.composites)));
         Value normaliser =
@@ -377,13 +403,18 @@ void ScorePage::locate(Value tile) {
     firstQ = p.firstSlot(span, start, cq);
     firstK = p.firstSlot(span, span.kStart, ck);
   }
-  allQ = p.ceilDiv(span.qLength, cq), allK = p.ceilDiv(span.kLength, ck);
+  blocks = p.ceilDiv(span.qLength, bq), allK = p.ceilDiv(span.kLength, ck);
+  allQ = p.ceilDiv(span.qLength, cq);
+  if (rows) { // Composites come by query blocks.
+    allQ = p.mul(blocks, qRows.composites);
+    firstQ = p.mul(p.sub(slot, span.unit), qRows.composites);
+  }
   firstComposite = p.mul(span.unit, qRows.composites);
-  Value last = lastToken(p.add(firstComposite, qBlocks * qRows.composites - 1));
+  Value last = p.sub(blockEnd(p.i32(qBlocks - 1)), 1);
   Value seen = op.getCausal() ? keysVisible(last) : allK;
   count = p.ceilDiv(p.ceilDiv(seen, kRows.composites), kBlocks);
   if (p.isPacked()) // Nothing stands in spare slots.
-    count = p.select(p.less(firstComposite, allQ), count, zero);
+    count = p.select(p.less(span.unit, blocks), count, zero);
 }
 
 void ScorePage::build() {
@@ -408,7 +439,8 @@ FailureOr<SmallVector<Value>>
 unisparse::lowerToPage(HostSide &host, gpu::GPUModuleOp kernels,
                        BlockScoreOp op, int64_t rows, int64_t keys,
                        int64_t workers, Attribute schedule) {
-  BlockRows qRows(op.getBlock().getQuery() / op.getPooling().getQuery()),
+  BlockRows qRows(op.getBlock().getQuery() / op.getPooling().getQuery() +
+                  op.getPooling().getRepresentatives()),
       kRows(op.getBlock().getKey() / op.getPooling().getKey());
   if (rows % qRows.padded || keys % kRows.padded)
     return op.emitOpError("expected a schedule of whole blocks, of ")
@@ -442,6 +474,8 @@ unisparse::lowerToPage(HostSide &host, gpu::GPUModuleOp kernels,
   constexpr int64_t kDynamic = ShapedType::kDynamic;
   score.q = page.take("q", host.stridedBuffer(op.getQ()));
   score.k = page.take("k", host.stridedBuffer(op.getK()));
+  if (op.getRows())
+    score.rows = page.take("rows", host.contiguousBuffer(op.getRows()));
   score.mass = page.take("mass", host.contiguousBuffer(result));
   // Key tiles, and one for the bias; columns in pairs.
   Value keyTiles = host.add(host.ceilDiv(keyBlocks, kBlocks), host.index(1));

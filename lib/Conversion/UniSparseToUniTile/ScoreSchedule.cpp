@@ -46,7 +46,8 @@ FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
                                                    ScheduleAttr asked,
                                                    int64_t sharedBytes,
                                                    Reason &why) {
-  BlockRows q(op.getBlock().getQuery() / op.getPooling().getQuery()),
+  BlockRows q(op.getBlock().getQuery() / op.getPooling().getQuery() +
+              op.getPooling().getRepresentatives()),
       k(op.getBlock().getKey() / op.getPooling().getKey());
   if (failed(verifyScore(op, q, k, why)))
     return failure();

@@ -131,14 +131,6 @@ struct ConvertUniSparseToUniTile
         return none("[P6]", Twine(pool.getSpread() ? "spread " : "norms ") +
                                 Twine(pool.groupDims()));
     }
-    if (auto score = dyn_cast<BlockScoreOp>(op)) {
-      PoolingAttr pooling = score.getPooling();
-      if (pooling.getRepresentatives())
-        return none("[P5]",
-                    "representatives " + Twine(pooling.getRepresentatives()));
-      if (pooling.getSpread())
-        return none("[P6]", "spread " + Twine(pooling.getSpread()));
-    }
     if (auto select = dyn_cast<BlockSelectOp>(op)) {
       RuleAttr rule = select.getRule();
       if (rule.getLast())

@@ -115,8 +115,6 @@ void populateSharedPatterns(const TypeConverter &converter,
                             RewritePatternSet &patterns, Warps warps);
 void populateFragmentPatterns(const TypeConverter &converter,
                               RewritePatternSet &patterns, Warps warps);
-void populateBlockPatterns(const TypeConverter &converter,
-                           RewritePatternSet &patterns, Warps warps);
 void populateMmaPatterns(const TypeConverter &converter,
                          RewritePatternSet &patterns, Warps warps);
 void populateMmaF32Patterns(const TypeConverter &converter,

@@ -113,7 +113,6 @@ struct ConvertUniTileToNVVM
                                                          target);
     populateSharedPatterns(converter, patterns, warps);
     populateFragmentPatterns(converter, patterns, warps);
-    populateBlockPatterns(converter, patterns, warps);
     populateMmaPatterns(converter, patterns, warps);
     populateMmaF32Patterns(converter, patterns, warps);
     populateBarrierPatterns(converter, patterns, warps);

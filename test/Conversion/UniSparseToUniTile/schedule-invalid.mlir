@@ -10,15 +10,6 @@ func.func @too_large(%q: tensor<1x4x64x256xbf16>, %k: tensor<1x4x512x256xbf16>) 
 
 // -----
 
-func.func @passes(%q: tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16> {
-  // expected-error@+1 {{expected passes of scoring alone, got #unitile.tiles<rows = 64, keys = 64, passes = 1>}}
-  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> {unitile.schedule = #unitile.tiles<rows = 64, keys = 64, passes = 1>}
-    : (tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>, tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16>
-  return %o : tensor<1x4x512x64xbf16>
-}
-
-// -----
-
 func.func @no_schedule(%q: tensor<1x4x512x64xbf16>) -> tensor<1x4x512x64xbf16> {
   // expected-error@+1 {{expected unitile.schedule to be a #unitile.tiles or a #unitile.schedule, got 128 : i64}}
   %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> {unitile.schedule = 128}
@@ -49,7 +40,7 @@ func.func @chip(%q: tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16> {
 // -----
 
 func.func @score(%q: tensor<1x4x64x64xbf16>) -> tensor<1x4x4x4xf32> {
-  // expected-error@+1 {{expected unitile.schedule to be a #unitile.tiles, got #unitile.schedule<stages = 2>}}
+  // expected-error@+1 {{expected a chip with wgmma for #unitile.schedule<stages = 2>, got sm_86}}
   %0 = unisparse.block_score %q, %q lengths [512, 512] block <128x128> pooling <8x8> {unitile.schedule = #unitile.schedule<stages = 2>}
     : (tensor<1x4x64x64xbf16>, tensor<1x4x64x64xbf16>) -> tensor<1x4x4x4xf32>
   return %0 : tensor<1x4x4x4xf32>

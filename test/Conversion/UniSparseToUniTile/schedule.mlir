@@ -53,11 +53,13 @@ func.func @small(%q: tensor<1x4x512x128xbf16>) -> (tensor<1x4x512x128xbf16>, ten
 // -----
 
 // Score takes whole blocks: 4 of 16 composites, 2 of 25 that take 32 rows, one
-// of 128.
+// of 128; and as many keys. Padded blocks have no warp-specialised kernel.
 // CHECK-LABEL: func.func @score(
-// CHECK:         #unitile.tiles<rows = 64, keys = 64>
-// CHECK:         #unitile.tiles<rows = 64, keys = 64>
-// CHECK:         #unitile.tiles<rows = 128, keys = 64>
+// SM90:          #unitile.tiles<rows = 64, keys = 128>
+// SM90A:         #unitile.schedule<stages = 4, keys = 128, blocks = 1,
+// CHECK:         block <200x128> {{.*}} #unitile.tiles<rows = 64, keys = 128>
+// SM90:          #unitile.tiles<rows = 128, keys = 128>
+// SM90A:         #unitile.schedule<stages = 4, keys = 128, blocks = 1,
 func.func @score(%q: tensor<1x4x64x64xbf16>, %p: tensor<1x4x512x64xbf16>) -> (tensor<1x4x4x4xf32>, tensor<1x4x3x4xf32>, tensor<1x4x4x4xf32>) {
   %0 = unisparse.block_score %q, %q lengths [512, 512] block <128x128> pooling <8x8> causal
     : (tensor<1x4x64x64xbf16>, tensor<1x4x64x64xbf16>) -> tensor<1x4x4x4xf32>

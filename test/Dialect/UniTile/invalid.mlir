@@ -157,7 +157,7 @@ func.func @map_u6_yield(%x: !unitile.fragment<64x64xf32>) {
 func.func @map_u6_effects(%x: !unitile.fragment<64x64xf32>, %p: !llvm.ptr) {
   %0 = unitile.map ins(%x : !unitile.fragment<64x64xf32>) -> !unitile.fragment<64x64xf32> {
   ^bb0(%a: f32):
-    // expected-error@+1 {{[U6] expected only ops without effects in unitile.map}}
+    // expected-error@+1 {{[U6] expected only ops that write nothing in unitile.map}}
     llvm.store %a, %p : f32, !llvm.ptr
     unitile.yield %a : f32
   }
@@ -390,78 +390,6 @@ func.func @store_u10_wide(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragm
 
 // -----
 
-func.func @store_blocks_u11_element(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xbf16>) {
-  // expected-error@+1 {{[U11] expected an f32 fragment, got '!unitile.fragment<64x128xbf16>'}}
-  unitile.store_blocks max %x blocks 16x16 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xbf16>
-  return
-}
-
-// -----
-
-func.func @store_blocks_u11_rows(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>) {
-  // expected-error@+1 {{[U11] expected blocks of 1, 8 or a multiple of 16 rows and a multiple of 8 columns that divide '!unitile.fragment<64x128xf32>', got 24x16}}
-  unitile.store_blocks max %x blocks 24x16 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xf32>
-  return
-}
-
-// -----
-
-func.func @store_blocks_u11_columns(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>) {
-  // expected-error@+1 {{[U11] expected blocks of 1, 8 or a multiple of 16 rows and a multiple of 8 columns that divide '!unitile.fragment<64x128xf32>', got 16x4}}
-  unitile.store_blocks max %x blocks 16x4 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xf32>
-  return
-}
-
-// -----
-
-func.func @store_blocks_u11_divide(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>) {
-  // expected-error@+1 {{[U11] expected blocks of 1, 8 or a multiple of 16 rows and a multiple of 8 columns that divide '!unitile.fragment<64x128xf32>', got 16x48}}
-  unitile.store_blocks max %x blocks 16x48 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xf32>
-  return
-}
-
-// -----
-
-func.func @store_blocks_u11_lanes(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<16x512xf32>) {
-  // expected-error@+1 {{[U11] expected at most 32 columns of blocks, got 64}}
-  unitile.store_blocks max %x blocks 16x8 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<16x512xf32>
-  return
-}
-
-// -----
-
-func.func @store_blocks_u12_missing(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>) {
-  // expected-error@+1 {{[U12] expected a scratch tile for blocks of more than 16 rows}}
-  unitile.store_blocks max %x blocks 32x16 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xf32>
-  return
-}
-
-// -----
-
-func.func @store_blocks_u12_needless(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>, %t: !unitile.shared<8x64xbf16>) {
-  // expected-error@+1 {{[U12] expected a scratch tile only for blocks of more than 16 rows}}
-  unitile.store_blocks max %x blocks 16x16 to %p rows %r, %r columns %r, %r stride %s scratch %t as !unitile.shared<8x64xbf16> : !unitile.fragment<64x128xf32>
-  return
-}
-
-// -----
-
-func.func @store_blocks_u12_small(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<512x256xf32>, %t: !unitile.shared<8x16xbf16>) {
-  // expected-error@+1 {{[U12] expected a scratch tile of at least 4096 bytes, got '!unitile.shared<8x16xbf16>'}}
-  unitile.store_blocks max %x blocks 32x8 to %p rows %r, %r columns %r, %r stride %s scratch %t as !unitile.shared<8x16xbf16> : !unitile.fragment<512x256xf32>
-  return
-}
-
-// -----
-
-func.func @store_blocks_shape(%p: !llvm.ptr<1>, %r: i32, %s: i64, %x: !unitile.fragment<64x128xf32>) {
-  // expected-error@+1 {{expected rows and columns, as in 16x8}}
-  unitile.store_blocks max %x blocks 16 to %p rows %r, %r columns %r, %r stride %s : !unitile.fragment<64x128xf32>
-  return
-}
-
-// -----
-
 // expected-error@+1 {{[U13] expected rows that are a multiple of 16 up to 128, got 144}}
 func.func @schedule_u13_rows() attributes {unitile.schedule = #unitile.tiles<rows = 144, keys = 64>} { return }
 
@@ -469,11 +397,6 @@ func.func @schedule_u13_rows() attributes {unitile.schedule = #unitile.tiles<row
 
 // expected-error@+1 {{[U13] expected keys that are a multiple of 16 up to 256, got 40}}
 func.func @schedule_u13_keys() attributes {unitile.schedule = #unitile.tiles<rows = 64, keys = 40>} { return }
-
-// -----
-
-// expected-error@+1 {{[U13] expected 1 or 2 passes, got 3}}
-func.func @schedule_u13_passes() attributes {unitile.schedule = #unitile.tiles<rows = 64, keys = 64, passes = 3>} { return }
 
 // -----
 
@@ -508,7 +431,7 @@ func.func @write_u1_element(%x: !unitile.fragment<64x64xf16>, %t: !unitile.share
 func.func @map_u6_reduce(%x: !unitile.rows<64xf32>, %f: !unitile.fragment<64x64xf32>) {
   %0 = unitile.map ins(%x : !unitile.rows<64xf32>) -> !unitile.rows<64xf32> {
   ^bb0(%e: f32):
-    // expected-error@+1 {{[U6] expected only ops without effects in unitile.map}}
+    // expected-error@+1 {{[U6] expected only ops that write nothing in unitile.map}}
     %r = unitile.reduce max %f, %x : !unitile.fragment<64x64xf32>, !unitile.rows<64xf32>
     unitile.yield %e : f32
   }
@@ -520,5 +443,54 @@ func.func @map_u6_reduce(%x: !unitile.rows<64xf32>, %f: !unitile.fragment<64x64x
 func.func @softmax_u23(%s: !unitile.fragment<64x64xf32>, %m: !unitile.rows<64xf32>, %o: !unitile.fragment<64x64xf32>) {
   // expected-error@+1 {{[U23] expected a sum of 8 columns for a speculative reference, whose check is on them, got '!unitile.rows<64xf32>'}}
   %p, %m1, %l1, %o1 = unitile.softmax speculative %s scale 0.125 from %m, %m, %o : !unitile.fragment<64x64xf32>, !unitile.rows<64xf32>, !unitile.rows<64xf32>, !unitile.fragment<64x64xf32> -> !unitile.fragment<64x64xbf16>
+  return
+}
+// -----
+
+func.func @mask_u26(%s: !unitile.fragment<64x64xf32>, %i: i32, %b: !unitile.rows<64xf32>) {
+  // expected-error@+1 {{[U26] expected a position with bounds: where no bound is at or below}}
+  %0 = unitile.mask %s keys %i to %i by %b : !unitile.fragment<64x64xf32>
+  return
+}
+
+// -----
+
+func.func @softmax_sums_u27(%s: !unitile.fragment<64x64xf32>, %m: !unitile.rows<64xf32>) {
+  // expected-error@+1 {{[U27] expected a sum of 8 columns for a speculative reference}}
+  %0:3 = unitile.softmax_sums speculative %s columns 16 scale 0.125 from %m, %m
+    : !unitile.fragment<64x64xf32>, !unitile.rows<64xf32>, !unitile.rows<64xf32> -> !unitile.fragment<64x8xf32>
+  return
+}
+
+// -----
+
+func.func @softmax_sums_u27_rows(%s: !unitile.fragment<64x64xf32>, %m: !unitile.rows<32xf32>) {
+  // expected-error@+1 {{[U27] expected a state of 64 rows, got '!unitile.rows<32xf32>'}}
+  %0:3 = unitile.softmax_sums %s columns 16 scale 0.125 from %m, %m
+    : !unitile.fragment<64x64xf32>, !unitile.rows<32xf32>, !unitile.rows<32xf32> -> !unitile.fragment<64x8xf32>
+  return
+}
+
+// -----
+
+func.func @sum_groups_u28(%s: !unitile.fragment<64x64xf32>) {
+  // expected-error@+1 {{[U28] expected groups of a multiple of 8 columns that divide 64, got 24}}
+  %0 = unitile.sum_groups %s columns 24 : !unitile.fragment<64x64xf32> -> !unitile.fragment<64x8xf32>
+  return
+}
+
+// -----
+
+func.func @sum_groups_u28_columns(%s: !unitile.fragment<64x128xf32>) {
+  // expected-error@+1 {{[U28] expected f32 and sums as '!unitile.fragment<64x16xf32>', got '!unitile.fragment<64x128xf32>' and '!unitile.fragment<64x8xf32>'}}
+  %0 = unitile.sum_groups %s columns 8 : !unitile.fragment<64x128xf32> -> !unitile.fragment<64x8xf32>
+  return
+}
+
+// -----
+
+func.func @fetch_u21_take(%q: memref<1x1x?x64xf32>, %i: i32) {
+  // expected-error@+1 {{[U21] expected 0 < take <= of, with `of` a divisor of the tile's 64 rows, got take 10 of 24}}
+  %0 = unitile.fetch %q[%i, %i] rows %i to %i take 10 of 24 : memref<1x1x?x64xf32> -> !unitile.tile<64x64xf32>
   return
 }

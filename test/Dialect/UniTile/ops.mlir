@@ -57,14 +57,27 @@ func.func @copies(%p: !llvm.ptr<1>, %row: i32, %stride: i64, %x: !unitile.fragme
   return
 }
 
-// CHECK-LABEL: func.func @blocks(
-// CHECK:         unitile.store_blocks max %{{.*}} blocks 16x8 to %{{.*}} rows %{{.*}}, %{{.*}} columns %{{.*}}, %{{.*}} stride %{{.*}} : !unitile.fragment<64x128xf32>
-// CHECK:         unitile.store_blocks add %{{.*}} blocks 64x16 to %{{.*}} rows %{{.*}}, %{{.*}} columns %{{.*}}, %{{.*}} stride %{{.*}} accumulate %{{.*}} scratch %{{.*}} as !unitile.shared<8x64xbf16> : !unitile.fragment<64x128xf32>
-func.func @blocks(%x: !unitile.fragment<64x128xf32>, %m: !llvm.ptr<1>, %i: i32, %n: i32, %stride: i64, %later: i1) {
-  unitile.store_blocks max %x blocks 16x8 to %m rows %i, %n columns %i, %n stride %stride : !unitile.fragment<64x128xf32>
-  %scratch = unitile.alloc : !unitile.shared<8x64xbf16>
-  unitile.store_blocks add %x blocks 64x16 to %m rows %i, %n columns %i, %n stride %stride accumulate %later
-    scratch %scratch as !unitile.shared<8x64xbf16> : !unitile.fragment<64x128xf32>
+// CHECK-LABEL: func.func @composites(
+// CHECK:         unitile.worker of %{{.*}} : memref<?x?x64x8xf32>
+// CHECK:         unitile.fetch %{{.*}} rows %{{.*}} to %{{.*}} take 10 of 16 : memref<1x4x?x72xf16> -> !unitile.tile<64x80xf16>
+// CHECK:         unitile.mask %{{.*}} keys %{{.*}} to %{{.*}} diagonal %{{.*}} by %{{.*}} last %{{.*}} : !unitile.fragment<64x128xf32>
+// CHECK:         unitile.softmax_sums %{{.*}} columns 16 scale 1.250000e-01 from %{{.*}}, %{{.*}} : !unitile.fragment<64x128xf32>, !unitile.rows<64xf32>, !unitile.rows<64xf32> -> !unitile.fragment<64x8xf32>
+// CHECK:         unitile.softmax_sums speculative
+// CHECK:         unitile.sum_groups %{{.*}} columns 64 : !unitile.fragment<64x128xf32> -> !unitile.fragment<64x8xf32>
+// CHECK:         unitile.put %{{.*}} : !unitile.fragment<64x8xf32>, memref<?x?x64x8xf32>
+// CHECK:         unitile.barrier consumers
+func.func @composites(%x: !unitile.fragment<64x128xf32>, %m: !unitile.rows<64xf32>, %l: !unitile.fragment<64x8xf32>,
+                      %i: i32, %f: f32, %sums: memref<?x?x64x8xf32>, %q: memref<1x4x?x72xf16>) {
+  %w = unitile.worker of %sums : memref<?x?x64x8xf32>
+  %t = unitile.fetch %q[%i, %i] rows %i to %i take 10 of 16 : memref<1x4x?x72xf16> -> !unitile.tile<64x80xf16>
+  %y = unitile.mask %x keys %i to %i diagonal %i by %m last %f : !unitile.fragment<64x128xf32>
+  %0:3 = unitile.softmax_sums %y columns 16 scale 0.125 from %m, %m
+    : !unitile.fragment<64x128xf32>, !unitile.rows<64xf32>, !unitile.rows<64xf32> -> !unitile.fragment<64x8xf32>
+  %1:3 = unitile.softmax_sums speculative %y columns 16 scale 0.125 from %m, %l
+    : !unitile.fragment<64x128xf32>, !unitile.rows<64xf32>, !unitile.fragment<64x8xf32> -> !unitile.fragment<64x8xf32>
+  %2 = unitile.sum_groups %y columns 64 : !unitile.fragment<64x128xf32> -> !unitile.fragment<64x8xf32>
+  unitile.put %0#0 to %sums[%w, %i] rows %i to %i : !unitile.fragment<64x8xf32>, memref<?x?x64x8xf32>
+  unitile.barrier consumers
   return
 }
 

@@ -18,14 +18,6 @@ func.func @store(%x: !unitile.fragment<128x64xf32>, %n: i32, %s: i64) {
 
 // -----
 
-func.func @store_blocks(%x: !unitile.fragment<64x128xf32>, %i: i32, %s: i64) {
-  // expected-error@+1 {{use of undeclared SSA value name}}
-  unitile.store_blocks max %x blocks 16x16 to %p rows %i, %i columns %i, %i stride %s : !unitile.fragment<64x128xf32>
-  return
-}
-
-// -----
-
 func.func @tensor_copy(%i: i32, %t: !unitile.shared<64x64xbf16>, %b: !unitile.barriers<1>) {
   // expected-error@+1 {{use of undeclared SSA value name}}
   unitile.tensor_copy %p[%i, %i] to %t[%i] on %b[%i] : !unitile.shared<64x64xbf16>, !unitile.barriers<1>

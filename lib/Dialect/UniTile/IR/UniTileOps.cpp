@@ -9,26 +9,6 @@
 using namespace mlir;
 using namespace unisparse::unitile;
 
-/// Rows and columns as `16x8`: one word, as in a type.
-static ParseResult parseBlockShape(OpAsmParser &parser, IntegerAttr &rows,
-                                   IntegerAttr &columns) {
-  SmallVector<int64_t, 2> sizes;
-  llvm::SMLoc loc = parser.getCurrentLocation();
-  if (parser.parseDimensionList(sizes, /*allowDynamic=*/false,
-                                /*withTrailingX=*/false))
-    return failure();
-  if (sizes.size() != 2)
-    return parser.emitError(loc, "expected rows and columns, as in 16x8");
-  rows = parser.getBuilder().getI64IntegerAttr(sizes[0]);
-  columns = parser.getBuilder().getI64IntegerAttr(sizes[1]);
-  return success();
-}
-
-static void printBlockShape(OpAsmPrinter &printer, Operation *,
-                            IntegerAttr rows, IntegerAttr columns) {
-  printer << rows.getInt() << 'x' << columns.getInt();
-}
-
 #define GET_OP_CLASSES
 #include "unisparse/Dialect/UniTile/IR/UniTileOps.cpp.inc"
 
@@ -249,8 +229,10 @@ LogicalResult MapOp::verify() {
     return emitOpError("[U6] expected a body that yields ")
            << elementOf(result);
   for (Operation &op : block.without_terminator()) // [U6]
-    if (!isPure(&op) || op.getNumRegions())
-      return op.emitOpError("[U6] expected only ops without effects in "
+    if (op.getNumRegions() ||
+        !(isPure(&op) || (hasSingleEffect<MemoryEffects::Read>(&op) &&
+                          !isa<UniTileDialect>(op.getDialect()))))
+      return op.emitOpError("[U6] expected only ops that write nothing in "
                             "unitile.map");
   return success();
 }
@@ -297,27 +279,3 @@ LogicalResult StoreOp::verify() { // [U10]
   return success();
 }
 
-LogicalResult StoreBlocksOp::verify() {
-  FragmentType type = getFragment().getType();
-  int64_t rows = getBlockRows(), columns = getBlockColumns();
-  if (!type.getElementType().isF32()) // [U11]
-    return emitOpError("[U11] expected an f32 fragment, got ") << type;
-  bool shaped = (rows == 1 || rows == 8 || (rows > 0 && rows % 16 == 0)) &&
-                columns > 0 && columns % 8 == 0;
-  if (!shaped || type.getRows() % rows || type.getColumns() % columns) // [U11]
-    return emitOpError("[U11] expected blocks of 1, 8 or a multiple of 16 rows "
-                       "and a multiple of 8 columns that divide ")
-           << type << ", got " << rows << "x" << columns;
-  if (type.getColumns() / columns > 32) // [U11]
-    return emitOpError("[U11] expected at most 32 columns of blocks, got ")
-           << type.getColumns() / columns;
-  if ((rows > 16) != static_cast<bool>(getScratch())) // [U12]
-    return emitOpError("[U12] expected a scratch tile ")
-           << (rows > 16 ? "for" : "only for")
-           << " blocks of more than 16 rows";
-  int64_t bytes = type.getRows() / 16 * (type.getColumns() / columns) * 4;
-  if (getScratch() && getScratch().getType().getBytes() < bytes) // [U12]
-    return emitOpError("[U12] expected a scratch tile of at least ")
-           << bytes << " bytes, got " << getScratch().getType();
-  return success();
-}

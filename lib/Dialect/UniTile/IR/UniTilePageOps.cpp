@@ -56,7 +56,7 @@ LogicalResult PutOp::verify() {
   int64_t columns = fragment.getColumns();
   if (!target.isDynamicDim(3) && target.getDimSize(3) <= columns &&
       target.getDimSize(3) % 2 == 0 &&
-      columns == llvm::alignTo(target.getDimSize(3), 8))
+      columns == static_cast<int64_t>(llvm::alignTo(target.getDimSize(3), 8)))
     columns = llvm::alignTo(target.getDimSize(3), 16);
   return verifyMatrix(*this, target, columns, fragment.getElementType());
 }

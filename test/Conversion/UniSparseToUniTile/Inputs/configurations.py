@@ -96,7 +96,7 @@ class Config:
             tensors += [("cq", "tensor<3xi32>"), ("ck", "tensor<3xi32>")]
             text += " cu_seqlens(%cq, %ck)"
         text += f" block <{self.block}> pooling <{self.pooling}> agg {self.agg} share {self.share}" + " causal" * self.causal
-        text += f" {{unitile.schedule = #unitile.tiles<{self.schedule}>}}"
+        text += f" {{unitile.schedule = #unitile.{self.schedule}}}" if self.schedule else ""
         masses = self.kv_heads if self.share == "group" else self.heads
         return self.function(tensors, text, [f"tensor<1x{masses}x{4096 // bq + 2 * self.packed}x{4096 // bk}xf32>"])
 
@@ -153,12 +153,21 @@ CONFIGS = [
 ]
 
 
-# Scoring in one pass.
-ONE_PASS = [
-    Config("one_pass", 128, stage="score", schedule="rows = 64, keys = 128, passes = 1"),
-    Config("one_pass_packed", 64, "64x64", stage="score", packed=True, agg="sum", share="group", schedule="rows = 64, keys = 64, passes = 1"),
-    Config("one_pass_f32", 128, stage="score", dtype="f32", schedule="rows = 64, keys = 16, passes = 1"),
-    Config("one_pass_fine", 64, "64x64", "1x8", stage="score", dtype="f16", causal=False, schedule="rows = 64, keys = 64, passes = 1"),
+# Scoring alone: shapes, and tiles or schedules that are asked for.
+SCORING = [
+    Config("score", 128, stage="score"),
+    Config("score_long", 256, stage="score"),
+    Config("score_spread", 160, pooling="4x8", stage="score"),
+    Config("score_tiles", 128, stage="score", schedule="tiles<rows = 64, keys = 128>"),
+    Config("score_packed", 64, "64x64", stage="score", packed=True, agg="sum", share="group", schedule="tiles<rows = 64, keys = 64>"),
+    Config("score_f32", 128, stage="score", dtype="f32", schedule="tiles<rows = 64, keys = 16>"),
+    Config("score_fine", 64, "64x64", "1x8", stage="score", dtype="f16", causal=False, schedule="tiles<rows = 64, keys = 64>"),
+]
+# Its warp-specialised kernel.
+OWN_SCORING = [
+    Config("score_turns", 128, stage="score", schedule="schedule<turns = true>"),
+    Config("score_running", 128, stage="score", schedule="schedule<reference = running>"),
+    Config("score_keys64", 128, stage="score", schedule="schedule<keys = 64>"),
 ]
 
 
@@ -195,14 +204,14 @@ SPECIALISED = [
 ]
 
 # One of each form that a kernel has, for every chip; the specialised ones where attend is.
-REPRESENTATIVES = {"headline", "dense", "short_rows", "d96", "d256", "head_pool_across", "f32_packed", "one_pass", "one_pass_f32"}
-SPECIALISED_REPRESENTATIVES = {"alone", "packed_rows64", "cluster_dense", "running", "turns_no_overlap"}
+REPRESENTATIVES = {"headline", "dense", "short_rows", "d96", "d256", "head_pool_across", "f32_packed", "score", "score_spread", "score_f32"}
+SPECIALISED_REPRESENTATIVES = {"alone", "packed_rows64", "cluster_dense", "running", "turns_no_overlap", "score_turns"}
 
 
 def of_chip(chip, every):
     """The configurations that concern a chip: every one, or those that represent a form."""
-    found = CONFIGS + ONE_PASS + SPECIALISED * (chip == "sm_90a")
+    found = CONFIGS + SCORING + (SPECIALISED + OWN_SCORING) * (chip == "sm_90a")
     named = REPRESENTATIVES | SPECIALISED_REPRESENTATIVES
-    assert named <= {c.name for c in CONFIGS + ONE_PASS + SPECIALISED}, named
+    assert named <= {c.name for c in CONFIGS + SCORING + SPECIALISED + OWN_SCORING}, named
     wanted = REPRESENTATIVES | (SPECIALISED_REPRESENTATIVES if chip == "sm_90a" else set())
     return [c for c in found if every or c.name in wanted]

@@ -250,13 +250,13 @@ def UniTile_MmaOp : UniTile_Op<"mma",
 }
 
 def UniTile_MapOp : UniTile_Op<"map",
-    [Pure, SingleBlockImplicitTerminator<"YieldOp">]> {
+    [RecursiveMemoryEffects, RecursivelySpeculatable, SingleBlockImplicitTerminator<"YieldOp">]> {
   let summary = "Compute every element of a fragment, or of rows";
   let description = [{
     The body takes one element of each input and yields one of the result; rows
     stand beside every column. Under `indices` it takes the element's row and
     column (i32; only the row where the result is rows) before them. The body
-    holds ops without effects on scalars.
+    holds ops on scalars that write nothing.
 
     Constraints
     - U5: inputs have the result's rows; fragments its columns.
@@ -393,48 +393,6 @@ def UniTile_StoreOp : UniTile_Op<"store", [MemoryEffects<[MemWrite]>]> {
   let assemblyFormat = [{
     $value `to` $target `row` $row `limit` $limit `stride` $stride
     (`width` $width^)? attr-dict `:` qualified(type($value))
-  }];
-  let hasVerifier = 1;
-}
-
-def UniTile_StoreBlocksOp : UniTile_Op<"store_blocks",
-    [AttrSizedOperandSegments, MemoryEffects<[MemRead, MemWrite]>]> {
-  let summary = "Write one number for each block of a fragment";
-  let description = [{
-    A block's number is the sum over its columns, combined over its rows. Block
-    (i, j) goes to element `(row + i) * stride + column + j` of `target`, unless
-    its row is at or past `row_limit` or its column at or past `column_limit`;
-    where `accumulate` is given and true it is added to what is there.
-
-    Blocks of more than 16 rows lie in several warps: these meet in `scratch`, a
-    tile whose content is then lost, at barriers of their own. Calls that use one
-    scratch, and other uses of the tile, are apart by a `unitile.barrier`.
-
-    Constraints
-    - U11: the fragment is f32; blocks have 1 row, 8 or a multiple of 16, and a
-      multiple of 8 columns; they divide the fragment, into at most 32 columns
-      of blocks, one a lane.
-    - U12: scratch comes with blocks of more than 16 rows and only with them,
-      and holds 4 bytes for each warp (16 rows) and column of blocks.
-
-    ```mlir
-    func.func @masses(%p: !unitile.fragment<64x128xf32>, %m: !llvm.ptr<1>, %row: i32, %rows: i32, %column: i32, %columns: i32, %stride: i64) {
-      unitile.store_blocks max %p blocks 16x16 to %m rows %row, %rows columns %column, %columns stride %stride : !unitile.fragment<64x128xf32>
-      return
-    }
-    ```
-  }];
-  let arguments = (ins UniTile_CombineAttr:$combine, UniTile_FragmentType:$fragment,
-                       I64Attr:$block_rows, I64Attr:$block_columns,
-                       UniTile_GlobalPtr:$target, I32:$row, I32:$row_limit,
-                       I32:$column, I32:$column_limit, I64:$stride,
-                       Optional<I1>:$accumulate,
-                       Optional<UniTile_SharedType>:$scratch);
-  let assemblyFormat = [{
-    $combine $fragment `blocks` custom<BlockShape>($block_rows, $block_columns)
-    `to` $target `rows` $row `,` $row_limit `columns` $column `,` $column_limit
-    `stride` $stride (`accumulate` $accumulate^)?
-    (`scratch` $scratch^ `as` qualified(type($scratch)))? attr-dict `:` qualified(type($fragment))
   }];
   let hasVerifier = 1;
 }
