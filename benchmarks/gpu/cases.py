@@ -104,7 +104,7 @@ class Matrix:
         given = "selection_heads" in options or "dense" in options
         if not given:
             entry.update(return_selection=True, p=0.8)
-            if "top_k" in options:
+            if {"top_k", "threshold", "random"} & options.keys():
                 del entry["p"]
         entry.update(options)
         whole = (
@@ -204,6 +204,34 @@ def estimates(m):
     m.add("alpha 3 sum", "8:2", 64, alpha=3.0, agg="sum", shapes=few)
 
 
+def outliers(m):
+    """Representatives and spread (P5, P6), and the rules beside p (L8 to L10)."""
+    few = [[(1, 1)], [(130, 300)], [(257, 257)], [(700, 700)], [(1283, 1283)]]
+    policy = dict(representatives=16, spread=1, last=1, p=0.7)
+    for dtype in ("bf16", "f16", "f32"):
+        m.add(f"policy {dtype}", "4:2", (128, 128, 64)[("bf16", "f16", "f32").index(dtype)], dtype, shapes=few, required=dtype != "f32", **policy)
+    m.add("policy full", "8:2", 64, causal=False, shapes=few, batch=2, **policy)
+    m.add("policy packed", "4:2", 64, packed=True, **policy)
+    m.add("policy group", "8:2", 64, share="group", shapes=few, **policy)
+    m.add("policy 64x64", "4:2", 128, block=(64, 64), shapes=few, **policy)
+    for t in (1, 5, 8, 64, 112):
+        m.add(f"representatives {t}", "4:2", 64, representatives=t, shapes=few)
+    m.add("representatives of pooled heads", "8:2", 64, representatives=8, pooling=(8, 8, 2), shapes=few)
+    m.add("representatives packed 48x80", "4:2", 64, block=(48, 80), representatives=10, packed=True, required=False)
+    m.add("more representatives than rows", "4:2", 64, block=(16, 16), pooling=(4, 4), representatives=16, shapes=few, required=False)
+    for s in (2, 4, 16):
+        m.add(f"spread {s}", "4:2", 128, spread=s, shapes=few, required=s != 16)
+    m.add("spread sum", "8:2", 64, spread=4, agg="sum", shapes=few)
+    for gain in (8.0, 100.0):
+        m.add(f"policy gain {gain:g} f16", "4:2", 64, "f16", gain=gain, shapes=few, **policy)
+    for rule in (dict(threshold=0.1), dict(threshold=0.001, sink=0, local=0), dict(random=0.3, seed=7), dict(random=0.5), dict(last=3), dict(top_k=2, last=1)):
+        name = " ".join(f"{k} {v}" for k, v in rule.items())
+        m.add(name, "8:2", 64, block=(64, 64), long=10, **rule)
+        m.add(name + " packed", "4:2", 64, block=(64, 64), packed=True, **rule)
+    m.add("random of groups", "8:2", 64, share="group", random=0.3, shapes=few, batch=2)
+    m.add("random full", "4:2", 64, causal=False, random=0.4, shapes=few, batch=2)
+
+
 def packed(m):
     for n, dtype in enumerate(("bf16", "f16", "f32")):
         m.add(f"packed {dtype}", "4:2", (128, 64, 64)[n], dtype, packed=True, required=dtype != "f32")
@@ -275,7 +303,7 @@ def given(m):
 
 def matrix():
     m = Matrix()
-    for part in (kernels, blocks, estimates, packed, memory, given, adversaries.large_heads, adversaries.pairs, adversaries.patterned):
+    for part in (kernels, blocks, estimates, outliers, packed, memory, given, adversaries.large_heads, adversaries.pairs, adversaries.patterned):
         part(m)
     return m.cases
 
@@ -294,6 +322,10 @@ def sanitize():
     m.add("d192 dv128", "2:1", (192, 128), "f16", shapes=some)
     m.add("group", "4:2", share="group", shapes=some)
     m.add("dense", "4:2", dense=True, pattern="all", shapes=some)
+    m.add("policy", "2:1", 64, representatives=16, spread=1, last=1, p=0.7, shapes=some)
+    m.add("policy packed", "2:1", 64, representatives=16, spread=1, last=1, p=0.7, packed=True, shapes=[[(5, 5), (0, 0), (130, 200)]])
+    m.add("threshold", "2:1", 64, threshold=0.1, shapes=some)
+    m.add("random", "2:1", 64, random=0.3, shapes=some)
     m.add("f32", "2:1", 64, "f32", shapes=some, required=False)
     return m.cases
 

@@ -79,14 +79,27 @@ def masks(case, seqs, counts, indices, lengths):
     return wrong, [whole[s.batch, :, s.rows, : s.columns] for s in seqs]
 
 
+def random_masses(case, oracle, s):
+    """L10: a head's masses follow from the number of its selection among those of the batch."""
+    e, share = case.entry, case.option("share", "none")
+    selections = e["heads"] // (*case.option("pooling", (8, 8)), 1)[2]
+    if share == "group":
+        selections = min(selections, e["kv_heads"])
+    rows, columns = -(-s.lq // case.block[0]), -(-s.lk // case.block[1])
+    units = [s.batch * selections + h * selections // e["heads"] for h in range(e["heads"])]
+    return numpy.stack([oracle.random_mass(rows, columns, case.option("seed", 0), unit) for unit in units])
+
+
 def selection(case, oracle, s, mask, q, k, scale):
     """L7: is the mask [Hq, R, J] of a sequence what the rule asks for? q, k: float64, of this sequence."""
     e = case.entry
     if not s.lq or not s.lk:
         return []
     share = case.option("share", "none")
-    m64 = (
-        R.masses(
+    if "random" in e:
+        m64 = random_masses(case, oracle, s)
+    else:
+        m64 = R.masses(
             q,
             k,
             (*case.option("pooling", (8, 8)), 1)[:3],
@@ -97,13 +110,14 @@ def selection(case, oracle, s, mask, q, k, scale):
             case.option("agg", "max"),
             share,
             e["dtype"],
+            case.option("representatives", 0),
+            case.option("spread", 0),
         )
-        .cpu()
-        .numpy()
-    )
+        m64 = m64.cpu().numpy()
     p = oracle.head_shares(case.option("p", 0.9), e["heads"], e["kv_heads"], share)
     rule = {name: e[name] for name in ("min_blocks", "max_blocks", "top_k", "dense_below") if name in e}
-    rule.update(n_sink=case.option("sink", 1), n_local=case.option("local", 1))
+    rule.update(n_sink=case.option("sink", 1), n_local=case.option("local", 1), n_last=case.option("last", 0))
+    rule.update(threshold=e.get("threshold"), share_of=e.get("random"))
     found = []
     for h in range(e["heads"]):
         said = oracle.selection_valid(mask[h], m64[h], s.lq, s.lk, *case.block, float(p[h]), case.causal, EPS[e["dtype"]], **rule)

@@ -25,29 +25,69 @@ def pool(x, c):
     return padded.reshape(x.shape[0], n, c, x.shape[2]).sum(2) / rows[:, None], rows
 
 
-def masses(q, k, pooling, block, scale, causal=True, alpha=1.0, agg="max", share="none", dtype=None):
+def representatives(q, bq, t):
+    """q [H, L, D] -> the rows that lie farthest from the mean of their block of bq (P5): [H, R, t], ascending, and which of
+    these there are."""
+    length, r = q.shape[1], -(-q.shape[1] // bq)
+    means = pool(q, bq)[0].repeat_interleave(bq, 1)[:, :length]
+    far = torch.nn.functional.pad((q - means).norm(dim=2), (0, r * bq - length), value=-1.0).reshape(len(q), r, bq)
+    order = torch.sort(far, descending=True, stable=True, dim=2)
+    there = order.values[..., :t] >= 0
+    rows = torch.where(there, order.indices[..., :t], bq).sort(-1)[0] + torch.arange(r, device=q.device)[:, None] * bq
+    return rows.clamp(max=max(length - 1, 0)), there.sum(-1, keepdim=True) > torch.arange(t, device=q.device)
+
+
+def groups(x, size):
+    """x [H, L, D] -> [H, L, D / size, size]"""
+    return x.reshape(*x.shape[:2], -1, size)
+
+
+def spread_of(k, ck, size, means):
+    """P6: the variance of each composite's rows, over groups of consecutive dims [H, ceil(L / ck), D / size]."""
+    rest = k - means.repeat_interleave(ck, 1)[:, : k.shape[1]]
+    return groups(pool(rest**2, ck)[0], size).mean(3)
+
+
+def masses(q, k, pooling, block, scale, causal=True, alpha=1.0, agg="max", share="none", dtype=None, reps=0, spread=0):
     """q [Hq, Lq, D], k [Hkv, Lk, D], float64 -> M [Hq, R, J] (P1 to S6). dtype: what composites are kept in (P2)."""
     (cq, ck, ch), (bq, bk) = pooling, block
     (hq, lq, _), (hkv, lk, _) = q.shape, k.shape
     r, j, g = -(-lq // bq), -(-lk // bk), hq // hkv
     if not r or not j:
         return q.new_zeros(hq, r, j)
-    store = (lambda x: x) if dtype is None else (lambda x: x.to(DTYPES[dtype]).double())
+    most = None if dtype is None else torch.finfo(DTYPES[dtype]).max
+    store = (lambda x: x) if dtype is None else (lambda x: x.clamp(-most, most).to(DTYPES[dtype]).double())
     q = q.reshape(hq // ch, ch, lq, -1).mean(1)  # P4
     if ch > g:
         k = k.reshape(hq // ch, ch // g, lk, -1).mean(1)
     (qt, nq), (kt, nk) = pool(q, cq), pool(k, ck)
-    kt = store(kt).repeat_interleave(len(q) // len(k), 0)
-    s = alpha * scale * (store(qt) @ kt.transpose(1, 2)) + torch.log(nk / ck)  # S1
-    if causal:  # S2
-        last = lk - lq + ((torch.arange(len(nq), device=q.device) + 1) * cq).clamp(max=lq) - 1
-        s = s.masked_fill(torch.arange(len(nk), device=q.device)[None] * ck > last[:, None], -math.inf)
-    p = torch.softmax(s, -1)  # S3
-    w = torch.nn.functional.pad(p, (0, j * (bk // ck) - len(nk))).reshape(len(q), len(nq), j, bk // ck).sum(3)  # S4
+    last = (((torch.arange(len(nq), device=q.device) + 1) * cq).clamp(max=lq) - 1).expand(len(q), -1)
+    kt = store(kt)
+    if spread:  # P6, as columns of the composites.
+        kt = torch.cat([kt, store(spread_of(k, ck, spread, pool(k, ck)[0]))], 2)
+    kt = kt.repeat_interleave(len(q) // len(k), 0)
+
+    def weights(qt, last):
+        """W of some composite rows, each with its last token (S1 to S4)."""
+        qt = store(qt)
+        if spread:
+            qt = torch.cat([qt, store(0.5 * alpha * scale * (groups(qt, spread) ** 2).sum(3))], 2)
+        s = alpha * scale * (qt @ kt.transpose(1, 2)) + torch.log(nk / ck)
+        if causal:
+            s = s.masked_fill(torch.arange(len(nk), device=q.device) * ck > lk - lq + last[..., None], -math.inf)
+        p = torch.softmax(s, -1)
+        return torch.nn.functional.pad(p, (0, j * (bk // ck) - len(nk))).reshape(*p.shape[:2], j, bk // ck).sum(3)
+
+    w = weights(qt, last)
     missing = r * (bq // cq) - len(nq)
     w = torch.nn.functional.pad(w, (0, 0, 0, missing)).reshape(len(q), r, bq // cq, j)
     if agg == "max":  # S5
         m = w.amax(2)
+        if reps:  # P5
+            rows, there = representatives(q, bq, reps)
+            flat = rows.reshape(len(q), -1)
+            w = weights(torch.gather(q, 1, flat[..., None].expand(-1, -1, q.shape[2])), flat).reshape(len(q), r, reps, j)
+            m = torch.maximum(m, torch.where(there[..., None], w, torch.zeros_like(w)).amax(2))
     else:
         n = torch.nn.functional.pad(nq, (0, missing)).reshape(r, bq // cq, 1)
         m = (n * w).sum(2) / n.sum(1)
@@ -112,19 +152,21 @@ def against_oracle(oracle):
     import numpy
 
     done = 0
-    for lq, lk, causal, pooling, agg, share in (
-        (70, 70, True, (8, 8, 1), "max", "none"),
-        (33, 100, True, (4, 8, 2), "sum", "none"),
-        (65, 31, False, (16, 2, 4), "max", "none"),
-        (1, 97, True, (1, 1, 1), "sum", "group"),
-        (64, 64, True, (8, 8, 1), "max", "group"),
+    for lq, lk, causal, pooling, agg, share, reps, spread in (
+        (70, 70, True, (8, 8, 1), "max", "none", 0, 0),
+        (33, 100, True, (4, 8, 2), "sum", "none", 0, 4),
+        (65, 31, False, (16, 2, 4), "max", "none", 5, 0),
+        (1, 97, True, (1, 1, 1), "sum", "group", 0, 0),
+        (64, 64, True, (8, 8, 1), "max", "group", 0, 0),
+        (70, 90, True, (8, 8, 2), "max", "none", 12, 1),
     ):
         rng = numpy.random.default_rng(done)
         q, k, v = (rng.normal(size=size) * 2 for size in ((4, lq, 24), (2, lk, 24), (2, lk, 16)))
         tq, tk, tv = (torch.from_numpy(x) for x in (q, k, v))
-        want = oracle.masses(q, k, *pooling, 16, 16, 0.3, causal, 1.5, agg, None if share == "none" else share)
-        got = masses(tq, tk, pooling, (16, 16), 0.3, causal, 1.5, agg, share)
-        assert numpy.allclose(got.numpy(), want, rtol=1e-10, atol=1e-14), ("masses", lq, lk, pooling, agg, share)
+        more = dict(reps=reps, spread=spread)
+        want = oracle.masses(q, k, *pooling, 16, 16, 0.3, causal, 1.5, agg, None if share == "none" else share, **more)
+        got = masses(tq, tk, pooling, (16, 16), 0.3, causal, 1.5, agg, share, **more)
+        assert numpy.allclose(got.numpy(), want, rtol=1e-10, atol=1e-14), ("masses", lq, lk, pooling, agg, share, reps, spread)
         mask = rng.random(want.shape) < 0.5
         o, lse = attend(tq, tk, tv, visible(torch.from_numpy(mask), lq, lk, (16, 16), causal), 0.3)
         for h in range(4):

@@ -53,9 +53,13 @@ class StandIn:
                 config.rule.agg,
                 config.rule.share,
                 self.dtype(q),
+                config.rule.representatives,
+                config.rule.spread,
             )
+            r = config.rule
+            if r.random is not None:
+                m = torch.from_numpy(compare.random_masses(case, oracle, s))
             for h in range(config.heads):
-                r = config.rule
                 one = oracle.select(
                     m[h].numpy(),
                     s.lq,
@@ -69,6 +73,9 @@ class StandIn:
                     r.max_blocks,
                     r.top_k,
                     r.dense_below,
+                    r.last,
+                    r.threshold,
+                    r.random,
                 )
                 mask[s.batch, h, s.rows, : s.columns] = torch.from_numpy(one)
         mask = mask[:, :: config.heads // config.selections]
