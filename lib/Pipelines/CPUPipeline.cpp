@@ -59,16 +59,14 @@ static void buildTensorLevel(OpPassManager &pm,
     pm.addPass(createUniSparseInstrumentStages());
 }
 
-/// Attention becomes a page, as on GPUs.
+/// Stages become pages, as on GPUs.
 static void buildPages(OpPassManager &pm, const CPUPipelineOptions &options) {
   // A page has tiles, and a chip decides about them.
   UniSparseSelectScheduleOptions schedule;
   schedule.chip = options.chip;
   pm.addPass(createUniSparseSelectSchedule(schedule));
-  // Stages that are no pages have their own loops below.
-  ConvertUniSparseToUniTileOptions conversion;
-  conversion.pagesOnly = true;
-  pm.addPass(createConvertUniSparseToUniTile(conversion));
+  // Every stage is a page, with its launch.
+  pm.addPass(createConvertUniSparseToUniTile());
 }
 
 static void buildTileLevel(OpPassManager &pm, bool descending) {
@@ -83,7 +81,9 @@ static void buildTileLevel(OpPassManager &pm, bool descending) {
   UniTileWalkToForOptions walk;
   walk.descending = descending;
   kernels.addPass(createUniTileWalkToFor(walk));
-  // What a CTA's threads share is one thread's here.
+  // One order for data-parallel loops, too, whose threads are a GPU's.
+  kernels.addPass(createUniTileParallelToFor());
+  // What carries nothing from iteration to iteration is upstream's to order.
   kernels.addPass(createParallelForToNestedForsPass());
   // One iteration for each CTA; device memory is the host's.
   pm.addPass(createUniTileLaunchToParallel());

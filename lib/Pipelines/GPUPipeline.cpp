@@ -51,6 +51,10 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
   pm.addPass(createUniTilePersist());
   pm.addPass(createUniTilePipeline());
   pm.addPass(createUniTileSpecialiseWarps());
+  // Pages of data-parallel loops get their threads. Where rows are read that are
+  // hardly ever fewer, their loads are in flight together.
+  pm.nest<gpu::GPUModuleOp>().addPass(createUniTileUnrollBoundedLoops());
+  pm.addPass(createUniTileDistributeThreads());
   pm.nest<gpu::GPUModuleOp>().addPass(createUniTileDecomposeSoftmax());
   // Length rules that hold for every length fold away once equal sizes are one
   // value.

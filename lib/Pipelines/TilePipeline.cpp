@@ -58,7 +58,10 @@ unisparse::buildTilePipeline(OpPassManager &pm,
   threads.addPass(createConvertMathToLLVMPass());
   threads.addPass(createArithToLLVMConversionPass());
   // Kernels become LLVM functions, block and thread ids special registers.
-  threads.addPass(createConvertGpuOpsToNVVMOps());
+  // (Every chip of the table adds up a warp's integers by redux.)
+  ConvertGpuOpsToNVVMOpsOptions kernelsOfLLVM;
+  kernelsOfLLVM.hasRedux = true;
+  threads.addPass(createConvertGpuOpsToNVVMOps(kernelsOfLLVM));
   // Only now are kernels NVVM's, which may take maps by value.
   threads.addPass(createUniTilePassMapsByValue());
   // The vectors of fragments; addresses that appeared on the way.

@@ -1,11 +1,11 @@
 // Pages of tile code go all the way to LLVM for CPUs, with the launches around
 // them, in both orders of walking and for both kinds of schedule.
-// RUN: unisparse-opt %s --unisparse-decompose-attention --unisparse-select-schedule --convert-unisparse-to-unitile=pages-only --unitile-to-cpu-pipeline \
+// RUN: unisparse-opt %s --unisparse-decompose-attention --unisparse-select-schedule --convert-unisparse-to-unitile --unitile-to-cpu-pipeline \
 // RUN:   | FileCheck %s --implicit-check-not="gpu." --implicit-check-not="unitile." --implicit-check-not="unrealized_conversion_cast"
-// RUN: unisparse-opt %s --unisparse-decompose-attention --unisparse-select-schedule=chip=sm_90a --convert-unisparse-to-unitile=pages-only --unitile-to-cpu-pipeline="descending vector-bits=512" \
+// RUN: unisparse-opt %s --unisparse-decompose-attention --unisparse-select-schedule=chip=sm_90a --convert-unisparse-to-unitile --unitile-to-cpu-pipeline="descending vector-bits=512" \
 // RUN:   | FileCheck %s --implicit-check-not="gpu." --implicit-check-not="unitile."
 
-// The same from the tensor level on; what is no page has the CPU's own loops.
+// The same from the tensor level on.
 // RUN: unisparse-opt %s --unisparse-to-cpu-pipeline="pages chip=sm_90" | FileCheck %s --implicit-check-not="gpu."
 // RUN: unisparse-opt %s --unisparse-to-cpu-pipeline="pages" -o /dev/null --mlir-disable-threading --mlir-print-ir-after=convert-unitile-to-linalg 2>&1 \
 // RUN:   | FileCheck %s --check-prefix=LINALG --implicit-check-not=" unitile."
@@ -13,10 +13,6 @@
 // A chip that there is not.
 // RUN: not unisparse-opt %s --unisparse-to-cpu-pipeline="pages chip=sm_7" 2>&1 | FileCheck %s --check-prefix=CHIP
 // CHIP: error: expected a chip among sm_80,{{.*}}, got 'sm_7'
-
-// Kernels of threads do not run so, and say why.
-// RUN: not unisparse-opt %s --unisparse-decompose-attention --convert-unisparse-to-unitile --unitile-to-cpu-pipeline 2>&1 | FileCheck %s --check-prefix=THREADS
-// THREADS: error: 'gpu.thread_id' op expected a kernel that knows its place in the grid alone
 
 // LINALG-LABEL: func.func @packed(
 // LINALG:         scf.parallel
@@ -26,7 +22,12 @@
 // LINALG:             linalg.matmul
 // LINALG:           memref.store
 // LINALG-LABEL: func.func @selects(
-// LINALG:         unisparse.block_select
+// LINALG:         scf.parallel
+// LINALG:           vector.load
+// LINALG:         scf.parallel
+// LINALG:           linalg.matmul
+// LINALG:         scf.parallel
+// LINALG:           scf.for %{{.*}} iter_args
 // LINALG:         scf.parallel
 // LINALG:           linalg.matmul
 

@@ -205,13 +205,15 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
   let summary = "Lower the stages to kernels of tile code and their launches";
   let description = [{
     Every stage becomes a kernel in the gpu.module `@unisparse_kernels` (of
-    another name where the program has one of that name) and a `gpu.launch_func`:
+    another name where the program has one of that name) and a `gpu.launch_func`.
+    Kernels are synchronous pages, which know their place in the grid and nothing
+    of threads; `unitile.schedule` says what a pass makes of them:
 
-    | stage | kernel | one block of threads for each |
+    | stage | kernel | a point of the page's grid |
     |---|---|---|
-    | pool | `pool` | 256 pieces of 16 bytes of composites |
+    | pool | `pool` | a composite |
     | block_score | `score` | tile of composite rows, head, batch |
-    | block_select | `select`, `density` | 4 rows of query blocks; head |
+    | block_select | `select`, `density` | a row of query blocks; a head |
     | block_sparse_attention | `attend` | tile of queries, head, batch |
 
     Results are device buffers (`gpu.alloc`). q, k, v and what is pooled may have
@@ -269,18 +271,12 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     }
     ```
   }];
-  let options = [
-    Option<"pagesOnly", "pages-only", "bool", "false",
-           "lower the stages alone that are synchronous pages: "
-           "block_sparse_attention">
-  ];
   let dependentDialects = ["::mlir::arith::ArithDialect",
     "::mlir::bufferization::BufferizationDialect", "::mlir::cf::ControlFlowDialect",
     "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect",
     "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
-    "::mlir::NVVM::NVVMDialect", "::mlir::scf::SCFDialect",
-    "::mlir::tensor::TensorDialect", "::mlir::vector::VectorDialect",
-    "::unisparse::unitile::UniTileDialect"];
+    "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect",
+    "::mlir::vector::VectorDialect", "::unisparse::unitile::UniTileDialect"];
 }
 
 def ConvertUniTileToLinalg : Pass<"convert-unitile-to-linalg"> {

@@ -9,7 +9,6 @@
 #include "KernelPage.h"
 #include "Kernels.h"
 #include "Schedule.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include <cmath>
 
 using namespace unisparse;
@@ -41,11 +40,7 @@ struct AttendPage {
 
 private:
   void attend(Value count);
-  Span locate();
   Value countTiles();
-  Value at(Value i) {
-    return arith::IndexCastOp::create(b, b.getIndexType(), i);
-  }
   void writeBlock(Block &block);
   void writeScore(Block &block);
   void writeMask(Block &block);
@@ -78,9 +73,7 @@ private:
 void AttendPage::writeBlock(Block &body) {
   Value n = body.getArgument(0), block = p.div(n, tilesOfBlock);
   if (indices)
-    block = memref::LoadOp::create(
-        b, indices,
-        ValueRange{at(batch), at(selection), at(slot), at(block)});
+    block = p.read(indices, {batch, selection, slot, block});
   Value start = p.mul(block, bk), limit = span.kLength;
   // Tiles of a block that they do not divide stop at its end.
   if (bk % tk)
@@ -189,17 +182,6 @@ void AttendPage::attend(Value count) {
   write(walk.getFinish(), stateTypes, &AttendPage::writeFinish);
 }
 
-/// The sequence that owns the query block: all tokens, or one of a packed batch.
-Span AttendPage::locate() {
-  Value zero = p.i32(0);
-  if (!p.isPacked())
-    return {zero, p.lq, zero, p.lk, zero, slot};
-  auto found = LocateOp::create(b, slot, bq, p.cuQ, p.cuK, p.sequences);
-  return {found.getQStart(),  found.getQLength(), found.getKStart(),
-          found.getKLength(), Value(),            found.getBlock(),
-          /*isPacked=*/true};
-}
-
 /// How many key tiles the query tile walks: those of the blocks that were
 /// selected for it, or of its candidates (L1).
 Value AttendPage::countTiles() {
@@ -207,8 +189,7 @@ Value AttendPage::countTiles() {
     return p.mul(p.candidates(span, bq, bk, op.getCausal()), tilesOfBlock);
   int64_t selections = cast<ShapedType>(op.getCounts().getType()).getDimSize(1);
   selection = p.div(head, heads / selections);
-  Value blocks = memref::LoadOp::create(
-      b, counts, ValueRange{at(batch), at(selection), at(slot)});
+  Value blocks = p.read(counts, {batch, selection, slot});
   return p.mul(blocks, tilesOfBlock);
 }
 
@@ -221,7 +202,7 @@ void AttendPage::build() {
   // The last query blocks see the most keys: longest first.
   if (op.getCausal())
     slot = p.sub(p.sub(slots, 1), slot);
-  span = locate();
+  span = p.locate(slot, bq);
   Value start = p.mul(span.unit, bq);
   first = p.add(start, p.mul(p.rem(x, tilesOfRows), tq));
   end = span.qLength;
@@ -261,16 +242,7 @@ SmallVector<Value> unisparse::lowerToPage(HostSide &host,
     attend.indices =
         page.take("indices", host.contiguousBuffer(op.getIndices()));
   }
-  page.lq = page.take("lq", host.i32(lq));
-  page.lk = page.take("lk", host.i32(lk));
-  if (Value cuQ = op.getCuSeqlensQ()) {
-    Value cuK = op.getCuSeqlensK();
-    page.cuQ = page.take("cu_q", host.contiguousBuffer(cuQ));
-    page.cuK = cuK == cuQ ? page.cuQ
-                          : page.take("cu_k", host.contiguousBuffer(cuK));
-    page.sequences = page.take(
-        "sequences", host.i32(host.sub(host.dim(cuQ, 0), host.index(1))));
-  }
+  page.takeSequences(host, lq, lk, op.getCuSeqlensQ(), op.getCuSeqlensK());
   Value slots =
       host.slots(lq, op.getCuSeqlensQ(), op.getBlock().getQuery());
   attend.slots = page.take("slots", host.i32(slots));

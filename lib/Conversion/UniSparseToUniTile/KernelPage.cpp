@@ -67,6 +67,19 @@ void KernelPage::takeLengths(Value hostLq, Value hostLk, HostPacking packing) {
   sequences = take(packing.sequences);
 }
 
+void KernelPage::takeSequences(HostSide &host, Value hostLq, Value hostLk,
+                               Value hostCuQ, Value hostCuK) {
+  lq = take("lq", host.i32(hostLq));
+  lk = hostLk == hostLq ? lq : take("lk", host.i32(hostLk));
+  if (!hostCuQ)
+    return;
+  cuQ = take("cu_q", host.contiguousBuffer(hostCuQ));
+  cuK = hostCuK == hostCuQ ? cuQ
+                           : take("cu_k", host.contiguousBuffer(hostCuK));
+  sequences = take("sequences",
+                   host.i32(host.sub(host.dim(hostCuQ, 0), host.index(1))));
+}
+
 //===----------------------------------------------------------------------===//
 // Memory and tiles
 //===----------------------------------------------------------------------===//
@@ -104,6 +117,13 @@ Span KernelPage::locate(Value slot, int64_t by, bool ofKeys) {
   Value zero = i32(0);
   if (!isPacked())
     return {zero, lq, zero, lk, zero, slot};
+  if (isa<MemRefType>(cuQ.getType())) { // A page's.
+    assert(!ofKeys && "expected a page to locate queries");
+    auto found = LocateOp::create(b, slot, by, cuQ, cuK, sequences);
+    return {found.getQStart(),  found.getQLength(), found.getKStart(),
+            found.getKLength(), Value(),            found.getBlock(),
+            /*isPacked=*/true};
+  }
   Value cu = ofKeys ? cuK : cuQ;
   auto start = [&](Value n) { return add(div(loadI32(cu, n), by), n); };
   Value n = whileLoop(
@@ -138,4 +158,15 @@ Value KernelPage::candidates(const Span &span, int64_t bq, int64_t bk,
     return all;
   Value end = min(mul(add(span.unit, 1), bq), span.qLength);
   return min(ceilDiv(add(delta(span), end), bk), all);
+}
+
+Value unisparse::candidatesOf(KernelPage &p, BlockSelectOp op,
+                              const Span &span) {
+  int64_t bq = op.getBlock().getQuery();
+  Value all =
+      p.candidates(span, bq, op.getBlock().getKey(), op.getCausal());
+  if (!p.isPacked())
+    return all;
+  Value exists = p.less(p.mul(span.unit, bq), span.qLength);
+  return p.select(exists, all, p.i32(0));
 }

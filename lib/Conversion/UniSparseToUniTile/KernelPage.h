@@ -8,6 +8,7 @@
 #define UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_KERNELPAGE_H
 
 #include "HostSide.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
 
 namespace unisparse {
@@ -53,6 +54,9 @@ public:
   TokensArgument take(const HostTokens &host);
   /// The tokens' sequences: `cuQ` and `cuK` where the host has them.
   void takeLengths(Value lq, Value lk, HostPacking packing);
+  /// The same for a page, whose ends of sequences are memrefs; lengths are
+  /// index values, `cuQ` and `cuK` tensors or null.
+  void takeSequences(HostSide &host, Value lq, Value lk, Value cuQ, Value cuK);
 
   /// Row `row` of head `head`.
   Value row(const TokensArgument &x, Type element, Value batch, Value head,
@@ -81,6 +85,10 @@ private:
   SmallVector<Value> operands;
   int64_t warpCount, shared = 0;
 };
+
+/// The candidates of a row of block_select; a spare slot of a packed batch has
+/// none (L1).
+Value candidatesOf(KernelPage &p, BlockSelectOp op, const Span &span);
 
 } // namespace unisparse
 

@@ -19,6 +19,9 @@ mlir::FailureOr<mlir::SmallVector<mlir::Value>>
 lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, PoolOp op);
 mlir::FailureOr<mlir::SmallVector<mlir::Value>>
 lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockSelectOp op);
+/// The part of block_select that gives `density` from its `counts`.
+void lowerDensity(HostSide &host, mlir::gpu::GPUModuleOp kernels,
+                  BlockSelectOp op, mlir::Value counts, mlir::Value density);
 
 /// Attention as a page with query tiles of `rows` and key tiles of `keys`, for
 /// `schedule` to be put into effect by unitile-pipeline or

@@ -9,7 +9,6 @@
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -77,13 +76,10 @@ namespace {
 struct ConvertUniSparseToUniTile
     : unisparse::impl::ConvertUniSparseToUniTileBase<
           ConvertUniSparseToUniTile> {
-  using Base::Base;
-
   void runOnOperation() override {
     SmallVector<Operation *> ops;
     getOperation().walk([&](Operation *op) {
-      if (isa<BlockScoreOp, BlockSparseAttentionOp>(op) ||
-          (!pagesOnly && isa<PoolOp, BlockSelectOp>(op)))
+      if (isa<PoolOp, BlockScoreOp, BlockSelectOp, BlockSparseAttentionOp>(op))
         ops.push_back(op);
     });
     // First of all, so that what is wrong is said once and by its op.

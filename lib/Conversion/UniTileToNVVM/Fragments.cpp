@@ -146,6 +146,20 @@ struct AllBelowPattern : TilePattern<AllBelowOp> {
   }
 };
 
+struct BallotPattern : TilePattern<BallotOp> {
+  using TilePattern::TilePattern;
+  LogicalResult
+  matchAndRewrite(BallotOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Value everyone =
+        arith::ConstantIntOp::create(rewriter, op.getLoc(), -1, 32);
+    rewriter.replaceOpWithNewOp<NVVM::VoteSyncOp>(
+        op, rewriter.getI32Type(), everyone, adaptor.getYes(),
+        NVVM::VoteSyncKind::ballot);
+    return success();
+  }
+};
+
 struct StorePattern : TilePattern<StoreOp> {
   using TilePattern::TilePattern;
   LogicalResult
@@ -293,7 +307,7 @@ struct SumGroupsPattern : TilePattern<SumGroupsOp> {
 void unisparse::unitile::populateFragmentPatterns(
     const TypeConverter &converter, RewritePatternSet &patterns, Warps warps) {
   patterns.add<FillPattern, MapPattern, ReducePattern, FoldPattern,
-               AllBelowPattern, StorePattern, SumGroupsPattern>(
+               AllBelowPattern, BallotPattern, StorePattern, SumGroupsPattern>(
       converter, patterns.getContext(), warps);
   patterns.add<ApproxPattern<math::Exp2Op>>(patterns.getContext(),
                                             "llvm.nvvm.ex2.approx.ftz.f");

@@ -1,4 +1,4 @@
-// RUN: unisparse-opt %s -split-input-file --convert-unisparse-to-unitile --unitile-pipeline --canonicalize --cse --canonicalize | FileCheck %s
+// RUN: unisparse-opt %s -split-input-file --convert-unisparse-to-unitile --unitile-pipeline --unitile-distribute-threads --canonicalize --cse --canonicalize | FileCheck %s
 
 // What types left open is asserted in words in front of the launch, each rule
 // with its label.

@@ -31,6 +31,28 @@ func.func @together(%s: !unitile.fragment<64x64xf32>, %m: !unitile.rows<64xf32>,
   return %l#0, %l#1 : !unitile.rows<64xf32>, i1
 }
 
+// A rank is another in every iteration, though what is ranked is not.
+
+// CHECK-LABEL: func.func @ranks(
+func.func @ranks(%x: memref<?xi32>, %yes: i1, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  // CHECK: scf.parallel
+  scf.parallel (%i) = (%c0) to (%n) step (%c1) {
+    // CHECK-NEXT: unitile.rank
+    // CHECK-NEXT: unitile.ballot
+    %rank = unitile.rank %yes
+    %lanes = unitile.ballot %yes
+    // CHECK-NEXT: scf.if
+    scf.if %yes {
+      %sum = arith.addi %rank, %lanes : i32
+      memref.store %sum, %x[%i] : memref<?xi32>
+    }
+    scf.reduce
+  }
+  return
+}
+
 // Nobody else waits for an answer that nobody reads.
 
 // CHECK-LABEL: func.func @unread(

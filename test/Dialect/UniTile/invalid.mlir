@@ -400,6 +400,21 @@ func.func @schedule_u13_keys() attributes {unitile.schedule = #unitile.tiles<row
 
 // -----
 
+// expected-error@+1 {{[U29] expected lanes and items above 0 with a product of at most 1024, got 0 and 1}}
+func.func @threads_u29_lanes() attributes {unitile.schedule = #unitile.threads<lanes = 0>} { return }
+
+// -----
+
+// expected-error@+1 {{[U29] expected lanes and items above 0 with a product of at most 1024, got 32 and 33}}
+func.func @threads_u29_items() attributes {unitile.schedule = #unitile.threads<lanes = 32, items = 33>} { return }
+
+// -----
+
+// expected-error@+1 {{[U29] expected ctas of at least 0, got -1}}
+func.func @threads_u29_ctas() attributes {unitile.schedule = #unitile.threads<lanes = 32, ctas = -1>} { return }
+
+// -----
+
 // Rows and columns that the other type cannot have.
 
 func.func @write_u1_rows(%x: !unitile.fragment<128x8xbf16>, %t: !unitile.shared<8x128xbf16>, %i: i32) {

@@ -154,6 +154,17 @@ gpu.module @clusters {
   }
 }
 
+// A page's threads; what is the default is left out.
+// CHECK-LABEL: func.func @threads(
+// CHECK-SAME:    attributes {unitile.schedule = #unitile.threads<lanes = 8, items = 32>}
+// CHECK:         unitile.rank %{{.*}}
+// CHECK:         unitile.ballot %{{.*}}
+func.func @threads(%yes: i1) -> (i32, i32) attributes {unitile.schedule = #unitile.threads<lanes = 8, items = 32, ctas = 0>} {
+  %rank = unitile.rank %yes
+  %lanes = unitile.ballot %yes
+  return %rank, %lanes : i32, i32
+}
+
 // CHECK-LABEL: func.func @in_flight(
 // CHECK:         unitile.mma_fence
 // CHECK:         %[[S:.*]] = unitile.mma_start %{{.*}}, %{{.*}}[%{{.*}}] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.fragment<128x128xf32>

@@ -148,3 +148,17 @@ gpu.module @m {
     gpu.return
   }
 }
+
+// -----
+
+gpu.module @m {
+  gpu.func @u30_parallel(%n: index) {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    // expected-error@+1 {{[U30] expected to have its threads by now; run unitile-distribute-threads}}
+    scf.parallel (%i) = (%c0) to (%n) step (%c1) {
+      scf.reduce
+    }
+    gpu.return
+  }
+}

@@ -28,8 +28,9 @@ class Failure(Exception):
 class Suite:
     """Checks cases, and remembers what was compared."""
 
-    def __init__(self, tool, tmp, only="", verbose=False):
+    def __init__(self, tool, tmp, only="", verbose=False, target=None):
         self.tool, self.tmp, self.only, self.verbose = tool, tmp, only, verbose
+        self.target = [f"--target={target}"] if target else []
         self.failed, self.cases, self.rows = [], 0, 0
         shutil.rmtree(tmp, ignore_errors=True)
         os.makedirs(tmp)
@@ -39,7 +40,7 @@ class Suite:
         stem = os.path.join(self.tmp, "".join(c if c.isalnum() else "-" for c in case.name[:100]))
         files = {name: f"{stem}.{name}.safetensors" for name in ("in", "sel", "out")}
         safetensors.write(files["in"], case.tensors(), **case.file)
-        command = [self.tool, files["in"], *case.options.args(), *case.extra, *extra, f"--output={files['out']}", "--json"]
+        command = [self.tool, files["in"], *case.options.args(), *self.target, *case.extra, *extra, f"--output={files['out']}", "--json"]
         if case.selection is not None:
             named = zip(("counts", "indices"), case.selection)
             safetensors.write(files["sel"], {name: safetensors.Tensor("I32", x) for name, x in named})
@@ -175,10 +176,11 @@ def main(cases, doc, options=()):
     parser.add_argument("--tmp", required=True, help="a folder of the script's own, for files")
     parser.add_argument("--only", default="", help="only the cases whose name has this in it")
     parser.add_argument("--verbose", action="store_true", help="name the cases that hold too")
+    parser.add_argument("--target", help="unisparse-run's: tile-cpu for the pages that GPUs get")
     args = parser.parse_args()
     if not os.access(args.tool, os.X_OK):
         sys.exit(f"--tool: expected a program, got '{args.tool}'")
     check_numpy()
-    suite = Suite(args.tool, args.tmp, args.only, args.verbose)
+    suite = Suite(args.tool, args.tmp, args.only, args.verbose, args.target)
     cases(suite, **{name: getattr(args, name) for name in more})
     sys.exit(suite.finish())

@@ -199,6 +199,23 @@ LogicalResult TilesAttr::verify(function_ref<InFlightDiagnostic()> emitError,
 }
 
 //===----------------------------------------------------------------------===//
+// ThreadsAttr
+//===----------------------------------------------------------------------===//
+
+LogicalResult ThreadsAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                  int64_t lanes, int64_t items,
+                                  int64_t ctas) { // [U29]
+  constexpr int64_t kThreads = 1024;
+  if (lanes < 1 || items < 1 || lanes > kThreads || items > kThreads / lanes)
+    return emitError() << "[U29] expected lanes and items above 0 with a "
+                          "product of at most "
+                       << kThreads << ", got " << lanes << " and " << items;
+  if (ctas < 0)
+    return emitError() << "[U29] expected ctas of at least 0, got " << ctas;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // BarriersType
 //===----------------------------------------------------------------------===//
 

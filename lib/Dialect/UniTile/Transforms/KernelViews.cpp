@@ -4,7 +4,9 @@
 
 #include "KernelViews.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "unisparse/Dialect/UniTile/Utils/ExpandLocate.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace unisparse;
 using namespace unisparse::unitile;
@@ -147,19 +149,51 @@ Value KernelViews::matrix(PageBuilder &p, const View &view, Value batch,
 // What is left of a page
 //===----------------------------------------------------------------------===//
 
-template <typename OpTy> static void lowerAccess(KernelViews &views, OpTy op) {
-  PageBuilder p(op.getLoc(), OpBuilder(op));
-  const View &view = views.of(op.getMemRef());
-  SmallVector<Value> indices = llvm::map_to_vector(
-      op.getIndices(), [&](Value index) -> Value {
-        return arith::IndexCastOp::create(p.b, p.b.getI64Type(), index);
-      });
-  Value offset = view.offset(p, indices);
-  if constexpr (std::is_same_v<OpTy, memref::LoadOp>)
-    op.replaceAllUsesWith(p.load(view.pointer, op.getType(), offset));
-  else
-    p.store(op.getValueToStore(), view.pointer, offset);
-  op->erase();
+/// Where an access begins. What its last two indices add to a matrix comes
+/// last: loops go over rows.
+static Value addressOf(KernelViews &views, PageBuilder &p, Value memref,
+                       ValueRange indices) {
+  const View &view = views.of(memref);
+  SmallVector<Value> i = llvm::map_to_vector(indices, [&](Value x) -> Value {
+    return arith::IndexCastOp::create(p.b, p.b.getI64Type(), x);
+  });
+  Type element = view.type.getElementType();
+  if (view.contiguous || i.size() < 3)
+    return p.at(view.pointer, element, view.offset(p, i));
+  Value matrix =
+      p.at(view.pointer, element, view.offset(p, ArrayRef(i).drop_back(2)));
+  Value column = p.at(matrix, element, i.back());
+  Value row = arith::MulIOp::create(p.b, i[i.size() - 2], view.rowStride());
+  return p.at(column, element, row);
+}
+
+/// Vectors are pieces of rows that begin at multiples of their size: tokens
+/// have rows of 16-byte pieces.
+static unsigned alignmentOf(Type type) {
+  auto vector = dyn_cast<VectorType>(type);
+  return vector ? vector.getNumElements() * vector.getElementTypeBitWidth() / 8
+                : 0;
+}
+
+static bool lowerAccess(KernelViews &views, Operation *op) {
+  PageBuilder p(op->getLoc(), OpBuilder(op));
+  auto load = [&](auto x, Type type) {
+    Value address = addressOf(views, p, x.getOperand(0), x.getIndices());
+    x->getResult(0).replaceAllUsesWith(
+        LLVM::LoadOp::create(p.b, type, address, alignmentOf(type)));
+    return true;
+  };
+  auto store = [&](auto x, Value value) {
+    Value address = addressOf(views, p, x.getOperand(1), x.getIndices());
+    LLVM::StoreOp::create(p.b, value, address, alignmentOf(value.getType()));
+    return true;
+  };
+  return llvm::TypeSwitch<Operation *, bool>(op)
+      .Case([&](memref::LoadOp x) { return load(x, x.getType()); })
+      .Case([&](vector::LoadOp x) { return load(x, x.getVectorType()); })
+      .Case([&](memref::StoreOp x) { return store(x, x.getValueToStore()); })
+      .Case([&](vector::StoreOp x) { return store(x, x.getValueToStore()); })
+      .Default(false);
 }
 
 LogicalResult KernelViews::lowerAccesses() {
@@ -168,25 +202,27 @@ LogicalResult KernelViews::lowerAccesses() {
     op->replaceAllUsesWith(expandLocate(p, op));
     op->erase();
   });
-  SmallVector<Operation *> accesses;
-  kernel.walk([&](Operation *op) {
-    if (isa<memref::LoadOp, memref::StoreOp>(op))
-      accesses.push_back(op);
-  });
-  for (Operation *op : accesses) {
-    auto load = dyn_cast<memref::LoadOp>(op);
-    Value memref =
-        load ? load.getMemRef() : cast<memref::StoreOp>(op).getMemRef();
+  auto isArgument = [&](Value memref) {
     auto argument = dyn_cast<BlockArgument>(memref);
-    if (!argument || argument.getOwner() != &kernel.getBody().front())
-      return op->emitOpError("expected a memref that is the kernel's "
-                             "argument, got ")
-             << memref.getType();
-    if (load)
-      lowerAccess(*this, load);
-    else
-      lowerAccess(*this, cast<memref::StoreOp>(op));
-  }
+    return argument && argument.getOwner() == &kernel.getBody().front();
+  };
+  WalkResult result = kernel.walk([&](Operation *op) {
+    if (!isa<memref::LoadOp, memref::StoreOp, vector::LoadOp, vector::StoreOp>(
+            op))
+      return WalkResult::advance();
+    bool isLoad = op->getNumResults() != 0;
+    Value memref = op->getOperand(isLoad ? 0 : 1);
+    if (!isArgument(memref)) {
+      op->emitOpError("expected a memref that is the kernel's argument, got ")
+          << memref.getType();
+      return WalkResult::interrupt();
+    }
+    (void)lowerAccess(*this, op);
+    op->erase();
+    return WalkResult::advance();
+  });
+  if (result.wasInterrupted())
+    return failure();
   // A size is that of the launch's.
   SmallVector<memref::DimOp> sizes;
   kernel.walk([&](memref::DimOp op) { sizes.push_back(op); });
@@ -233,9 +269,13 @@ LogicalResult KernelViews::finish() {
   return success();
 }
 
-SmallVector<KernelViews>
-unisparse::pagesScheduledBy(ModuleOp module,
-                            function_ref<bool(Attribute)> match) {
+bool unisparse::hasWalk(gpu::GPUFuncOp kernel) {
+  return kernel.walk([](WalkOp) { return WalkResult::interrupt(); })
+      .wasInterrupted();
+}
+
+SmallVector<KernelViews> unisparse::pagesScheduledBy(
+    ModuleOp module, function_ref<bool(gpu::GPUFuncOp, Attribute)> match) {
   SmallVector<KernelViews> pages;
   llvm::DenseMap<Operation *, SmallVector<gpu::LaunchFuncOp>> launches;
   module.walk([&](gpu::LaunchFuncOp launch) {
@@ -245,12 +285,7 @@ unisparse::pagesScheduledBy(ModuleOp module,
   });
   module.walk([&](gpu::GPUFuncOp kernel) {
     Attribute schedule = kernel->getAttr(kScheduleAttr);
-    if (!schedule || !match(schedule))
-      return;
-    bool walks = kernel
-                     .walk([](WalkOp) { return WalkResult::interrupt(); })
-                     .wasInterrupted();
-    if (walks)
+    if (schedule && match(kernel, schedule))
       pages.emplace_back(kernel, launches.lookup(kernel));
   });
   return pages;

@@ -68,10 +68,13 @@ private:
   llvm::DenseMap<std::pair<Value, int64_t>, Value> memorySizes;
 };
 
-/// Kernels of a module whose schedule is an `Attr`, with the launches that they
-/// have, and hold a walk.
-SmallVector<KernelViews> pagesScheduledBy(ModuleOp module,
-                                          function_ref<bool(Attribute)> match);
+/// Kernels of a module that have a schedule, with their launches, where `match`
+/// says that they are the pages which a pass is for.
+SmallVector<KernelViews>
+pagesScheduledBy(ModuleOp module,
+                 function_ref<bool(gpu::GPUFuncOp, Attribute)> match);
+/// Whether a kernel has a walk: one that has none has been scheduled already.
+bool hasWalk(gpu::GPUFuncOp kernel);
 
 } // namespace unisparse
 

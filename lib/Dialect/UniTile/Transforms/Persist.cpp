@@ -72,9 +72,9 @@ struct Persist : unisparse::impl::UniTilePersistBase<Persist> {
   using Base::Base;
 
   void runOnOperation() override {
-    auto pages =
-        pagesScheduledBy(getOperation(), [&](Attribute schedule) {
-          return specialised || isa<TilesAttr>(schedule);
+    auto pages = pagesScheduledBy(
+        getOperation(), [&](gpu::GPUFuncOp kernel, Attribute schedule) {
+          return hasWalk(kernel) && (specialised || isa<TilesAttr>(schedule));
         });
     for (KernelViews &page : pages)
       if (failed(lower(page)))

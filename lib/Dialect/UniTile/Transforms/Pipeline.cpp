@@ -355,7 +355,10 @@ void PipelinedWalk::weigh() {
 namespace {
 struct Pipeline : unisparse::impl::UniTilePipelineBase<Pipeline> {
   void runOnOperation() override {
-    auto pages = pagesScheduledBy(getOperation(), llvm::IsaPred<TilesAttr>);
+    auto pages = pagesScheduledBy(
+        getOperation(), [](gpu::GPUFuncOp kernel, Attribute schedule) {
+          return isa<TilesAttr>(schedule) && hasWalk(kernel);
+        });
     for (KernelViews &page : pages)
       if (failed(lower(page)))
         return signalPassFailure();

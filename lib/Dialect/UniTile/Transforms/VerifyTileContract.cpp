@@ -249,6 +249,18 @@ LogicalResult checkClusterBarriers(gpu::GPUFuncOp kernel) { // [U20]
   return success();
 }
 
+/// [U30] No data-parallel loop of a page is left.
+LogicalResult checkScheduled(gpu::GPUFuncOp kernel) {
+  WalkResult result = kernel.walk([](Operation *op) {
+    if (!isa<RankOp, scf::ParallelOp>(op))
+      return WalkResult::advance();
+    op->emitOpError("[U30] expected to have its threads by now; run "
+                    "unitile-distribute-threads");
+    return WalkResult::interrupt();
+  });
+  return failure(result.wasInterrupted());
+}
+
 struct VerifyTileContract
     : unisparse::impl::UniTileVerifyTileContractBase<VerifyTileContract> {
   using Base::Base;
@@ -273,7 +285,8 @@ struct VerifyTileContract
       State end;
       for (Block &block : kernel.getBody())
         end = checker.run(block, std::move(end));
-      wrong |= checker.failedAnywhere() || failed(checkChip(kernel)) ||
+      wrong |= checker.failedAnywhere() || failed(checkScheduled(kernel)) ||
+               failed(checkChip(kernel)) ||
                failed(checkReach(kernel)) ||
                failed(checkClusterBarriers(kernel));
       // [U9] A copy must not outlive the block whose memory it writes.

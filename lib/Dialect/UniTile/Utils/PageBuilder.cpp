@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace unisparse;
 using namespace unisparse::unitile;
@@ -74,6 +75,47 @@ PageBuilder::whileLoop(ValueRange inits,
         scf::YieldOp::create(b, body(carried));
       });
   return loop.getResults();
+}
+
+SmallVector<Value>
+PageBuilder::parallel(Value lo, Value hi, ValueRange inits,
+                      function_ref<SmallVector<Value>(Value)> body) {
+  Value one = arith::ConstantIndexOp::create(b, 1);
+  OpBuilder::InsertionGuard guard(b);
+  auto loop = scf::ParallelOp::create(
+      b, ValueRange{index(lo)}, ValueRange{index(hi)}, ValueRange{one}, inits,
+      [&](OpBuilder &inner, Location, ValueRange ivs, ValueRange) {
+        b.setInsertionPoint(inner.getInsertionBlock(),
+                            inner.getInsertionPoint());
+        auto reduce = scf::ReduceOp::create(
+            b, body(arith::IndexCastOp::create(b, b.getI32Type(), ivs[0])));
+        for (Region &region : reduce.getReductions()) {
+          Block &block = region.front();
+          b.setInsertionPointToEnd(&block);
+          Value x = block.getArgument(0), y = block.getArgument(1);
+          Value sum = isa<FloatType>(x.getType())
+                          ? arith::AddFOp::create(b, x, y).getResult()
+                          : arith::AddIOp::create(b, x, y).getResult();
+          scf::ReduceReturnOp::create(b, sum);
+        }
+      });
+  return loop.getResults();
+}
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> PageBuilder::indices(ValueRange i) {
+  return llvm::map_to_vector(i, [&](Value x) { return index(x); });
+}
+
+Value PageBuilder::read(Value memref, ValueRange i) {
+  return memref::LoadOp::create(b, memref, indices(i));
+}
+
+void PageBuilder::write(Value x, Value memref, ValueRange i) {
+  memref::StoreOp::create(b, x, memref, indices(i));
 }
 
 //===----------------------------------------------------------------------===//

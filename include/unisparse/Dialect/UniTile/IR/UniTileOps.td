@@ -371,6 +371,24 @@ def UniTile_AllBelowOp : UniTile_Op<"all_below", [MemoryEffects<[MemRead<UniTile
   let assemblyFormat = "$value `,` $bound attr-dict `:` qualified(type($value))";
 }
 
+def UniTile_BallotOp : UniTile_Op<"ballot", [MemoryEffects<[MemRead<UniTile_Warp>]>]> {
+  let summary = "Which lanes of a warp say yes?";
+  let description = [{
+    Bit i of the result is what lane i has; the same result in every thread of a
+    warp, all of which execute it together.
+
+    ```mlir
+    func.func @voters(%yes: i1) -> i32 {
+      %0 = unitile.ballot %yes
+      return %0 : i32
+    }
+    ```
+  }];
+  let arguments = (ins I1:$yes);
+  let results = (outs I32:$lanes);
+  let assemblyFormat = "$yes attr-dict";
+}
+
 def UniTile_StoreOp : UniTile_Op<"store", [MemoryEffects<[MemWrite]>]> {
   let summary = "Write a fragment, or rows, to global memory";
   let description = [{

@@ -3,8 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // The words of a page: what a kernel computes, without a word of when or where.
-// No stages, barriers, roles or addresses; unitile-pipeline and
-// unitile-specialise-warps put them in. Included by UniTileOps.td.
+// No stages, barriers, roles, threads or addresses; unitile-pipeline,
+// unitile-specialise-warps and unitile-distribute-threads put them in. Included by UniTileOps.td.
 #ifndef UNISPARSE_DIALECT_UNITILE_IR_UNITILEPAGEOPS_TD
 #define UNISPARSE_DIALECT_UNITILE_IR_UNITILEPAGEOPS_TD
 
@@ -387,6 +387,54 @@ def UniTile_LseOp : UniTile_Op<"lse",
   let arguments = (ins UniTile_RowsType:$reference, UniTile_RowsType:$sum);
   let results = (outs UniTile_RowsType:$result);
   let assemblyFormat = "$reference `,` $sum attr-dict `:` qualified(type($sum))";
+}
+
+//===----------------------------------------------------------------------===//
+// Data-parallel loops
+//===----------------------------------------------------------------------===//
+
+def UniTile_RankOp : UniTile_Op<"rank", [MemoryEffects<[MemRead<UniTile_Warp>]>]> {
+  let summary = "How many iterations before this one say yes";
+  let description = [{
+    In the body of an `scf.parallel`: the number of iterations with a smaller
+    induction variable that have `yes`. So a loop without an order writes what it
+    takes in ascending order: rank is the place of each. Outside of such a loop
+    there is no iteration before this one, and it is 0.
+
+    Stands directly in the loop's body, where every iteration comes by: what is
+    ranked crosses iterations. `unitile-distribute-threads` makes a ballot of it,
+    `unitile-parallel-to-for` a count that the loop carries.
+
+    The even numbers below n, one behind the other, and how many there are:
+    ```mlir
+    func.func @evens(%n: index, %out: memref<?xi32>) -> i32 {
+      %lo = arith.constant 0 : index
+      %step = arith.constant 1 : index
+      %zero = arith.constant 0 : i32
+      %two = arith.constant 2 : i32
+      %count = scf.parallel (%i) = (%lo) to (%n) step (%step) init (%zero) -> i32 {
+        %j = arith.index_cast %i : index to i32
+        %odd = arith.remui %j, %two : i32
+        %even = arith.cmpi eq, %odd, %zero : i32
+        %rank = unitile.rank %even
+        scf.if %even {
+          %at = arith.index_cast %rank : i32 to index
+          memref.store %j, %out[%at] : memref<?xi32>
+        }
+        %one = arith.extui %even : i1 to i32
+        scf.reduce(%one : i32) {
+        ^bb0(%x: i32, %y: i32):
+          %sum = arith.addi %x, %y : i32
+          scf.reduce.return %sum : i32
+        }
+      }
+      return %count : i32
+    }
+    ```
+  }];
+  let arguments = (ins I1:$yes);
+  let results = (outs I32:$rank);
+  let assemblyFormat = "$yes attr-dict";
 }
 
 //===----------------------------------------------------------------------===//

@@ -117,6 +117,26 @@ def UniTile_TilesAttr : AttrDef<UniTile_Dialect, "Tiles"> {
   let genVerifyDecl = 1;
 }
 
+def UniTile_ThreadsAttr : AttrDef<UniTile_Dialect, "Threads"> {
+  let mnemonic = "threads";
+  let summary = "Which threads work on a point of a page's grid";
+  let description = [{
+    `#unitile.threads<lanes = 32, items = 4>`: the `scf.parallel` loops of a page
+    are shared out among 32 threads; a CTA has 4 such groups, for 4 neighbouring
+    points of the grid's x. As `unitile.schedule` of a kernel it is what
+    `unitile-distribute-threads` puts into effect. `ctas` is how many CTAs shall
+    have room on a multiprocessor at once; without, the assembler decides.
+
+    Constraint U29: lanes and items are above 0, and their product is at most
+    1024, what a CTA has; ctas is not negative.
+  }];
+  let parameters = (ins "int64_t":$lanes,
+                        DefaultValuedParameter<"int64_t", "1">:$items,
+                        DefaultValuedParameter<"int64_t", "0">:$ctas);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Schedules
 //===----------------------------------------------------------------------===//

@@ -269,6 +269,206 @@ def UniTileWalkToFor : Pass<"unitile-walk-to-for"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
 }
 
+def UniTileUnrollBoundedLoops : Pass<"unitile-unroll-bounded-loops"> {
+  let summary = "Unroll loops that hardly ever end early";
+  let description = [{
+    An innermost `scf.for` from a constant to the smaller of a constant and
+    something else, as over the rows of a block of which the last may have fewer,
+    is done twice: where all of the constant is there, unrolled by `factor`, so
+    that the loads of several iterations are in flight together; else as it is.
+    The order of what it computes stays.
+
+    Precondition: a constant step.
+
+    Before:
+    ```mlir
+    func.func @before(%x: memref<?xf32>, %left: index, %zero: f32) -> f32 {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %c2 = arith.constant 2 : index
+      %end = arith.minsi %left, %c2 : index
+      %sum = scf.for %i = %c0 to %end step %c1 iter_args(%s = %zero) -> f32 {
+        %v = memref.load %x[%i] : memref<?xf32>
+        %t = arith.addf %s, %v : f32
+        scf.yield %t : f32
+      }
+      return %sum : f32
+    }
+    ```
+    After:
+    ```mlir
+    func.func @after(%x: memref<?xf32>, %left: index, %zero: f32) -> f32 {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %c2 = arith.constant 2 : index
+      %whole = arith.cmpi sge, %left, %c2 : index
+      %sum = scf.if %whole -> f32 {
+        %v0 = memref.load %x[%c0] : memref<?xf32>
+        %s0 = arith.addf %zero, %v0 : f32
+        %v1 = memref.load %x[%c1] : memref<?xf32>
+        %s1 = arith.addf %s0, %v1 : f32
+        scf.yield %s1 : f32
+      } else {
+        %rest = scf.for %i = %c0 to %left step %c1 iter_args(%s = %zero) -> f32 {
+          %v = memref.load %x[%i] : memref<?xf32>
+          %t = arith.addf %s, %v : f32
+          scf.yield %t : f32
+        }
+        scf.yield %rest : f32
+      }
+      return %sum : f32
+    }
+    ```
+  }];
+  let options = [
+    Option<"factor", "factor", "int64_t", "8",
+           "iterations side by side: loads that are in flight together">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
+}
+
+def UniTileDistributeThreads : Pass<"unitile-distribute-threads", "::mlir::ModuleOp"> {
+  let summary = "Share out a page's data-parallel loops among threads";
+  let description = [{
+    In every kernel with a `unitile.schedule` of `#unitile.threads`, which this
+    takes away, a point of the page's grid becomes the work of as many threads as
+    it has `lanes`, a CTA that of `items` neighbours along x:
+
+    | in the page | per thread |
+    |---|---|
+    | `scf.parallel (%j) = (%lo) to (%hi)` | iterations lo + lane, lo + lane + lanes, ...; without a loop where they are as many as lanes |
+    | `scf.reduce` | the lane's own, in order, then over the warp by `gpu.shuffle xor`, distances 16 to 1; sums of i32 by `gpu.subgroup_reduce` |
+    | `unitile.rank` | lanes go on together; `unitile.ballot`, and the bits of earlier lanes counted |
+    | stores outside of loops | lane 0's |
+    | all else outside of loops | every lane's, alike |
+    | `gpu.block_id x` | that of the item; the launch's grid is divided by items, and what is behind its old end does nothing |
+    | memrefs | addresses, strides and sizes, here and at the launches; `vector.load` of a piece of a row has the piece's alignment |
+
+    There is no barrier in it: a page reads no buffer that it writes. Indices are
+    computed in 32 bits, addresses in 64.
+
+    Precondition: loops of one dim, a step of 1 and none inside another, whose
+    iterations exchange values (results, ranks) only where lanes are 32; memrefs
+    are arguments of the kernel.
+
+    Before:
+    ```mlir
+    module attributes {gpu.container_module} {
+      gpu.module @kernels {
+        gpu.func @sum(%x: memref<?x?xf32>, %out: memref<?xf32>, %n: i32) kernel
+            attributes {unitile.schedule = #unitile.threads<lanes = 32, items = 4>} {
+          %c0 = arith.constant 0 : index
+          %c1 = arith.constant 1 : index
+          %zero = arith.constant 0.0 : f32
+          %row = gpu.block_id x
+          %end = arith.index_cast %n : i32 to index
+          %sum = scf.parallel (%j) = (%c0) to (%end) step (%c1) init (%zero) -> f32 {
+            %v = memref.load %x[%row, %j] : memref<?x?xf32>
+            scf.reduce(%v : f32) {
+            ^bb0(%a: f32, %b: f32):
+              %s = arith.addf %a, %b : f32
+              scf.reduce.return %s : f32
+            }
+          }
+          memref.store %sum, %out[%row] : memref<?xf32>
+          gpu.return
+        }
+      }
+    }
+    ```
+    After (one of the five shuffles; addresses left out):
+    ```mlir
+    module attributes {gpu.container_module} {
+      gpu.module @kernels {
+        gpu.func @sum(%n: i32, %rows: i32, %x: !llvm.ptr<1>, %columns: i64, %out: !llvm.ptr<1>) kernel
+            attributes {known_block_size = array<i32: 128, 1, 1>} {
+          %c0 = arith.constant 0 : i32
+          %c4 = arith.constant 4 : i32
+          %c32 = arith.constant 32 : i32
+          %zero = arith.constant 0.0 : f32
+          %tx = gpu.thread_id x
+          %thread = arith.index_cast %tx : index to i32
+          %lane = arith.remui %thread, %c32 : i32
+          %bx = gpu.block_id x
+          %block = arith.index_cast %bx : index to i32
+          %first = arith.muli %block, %c4 : i32
+          %warp = arith.divui %thread, %c32 : i32
+          %row = arith.addi %first, %warp : i32
+          %works = arith.cmpi slt, %row, %rows : i32
+          scf.if %works {
+            %own = scf.for %j = %lane to %n step %c32 iter_args(%a = %zero) -> (f32) : i32 {
+              %v = llvm.load %x : !llvm.ptr<1> -> f32
+              %s = arith.addf %a, %v : f32
+              scf.yield %s : f32
+            }
+            %c16 = arith.constant 16 : i32
+            %other, %valid = gpu.shuffle xor %own, %c16, %c32 : f32
+            %sum = arith.addf %own, %other : f32
+            %once = arith.cmpi eq, %lane, %c0 : i32
+            scf.if %once {
+              llvm.store %sum, %out : f32, !llvm.ptr<1>
+            }
+          }
+          gpu.return
+        }
+      }
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+                           "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::LLVM::LLVMDialect",
+                           "::unisparse::unitile::UniTileDialect"];
+}
+
+def UniTileParallelToFor : Pass<"unitile-parallel-to-for"> {
+  let summary = "A page's data-parallel loops, one iteration after another";
+  let description = [{
+    `scf.parallel` as an `scf.for` that carries what is reduced, and a count for
+    each `unitile.rank`. Loops whose iterations exchange nothing are left to
+    `scf-parallel-for-to-nested-fors`. For a page before its launch becomes a
+    loop: an `scf.parallel` of the host is not for it.
+
+    Precondition: loops of one dim, a step of 1 and none inside another.
+
+    Before:
+    ```mlir
+    func.func @before(%x: memref<?xi1>, %n: index) -> i32 {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %zero = arith.constant 0 : i32
+      %sum = scf.parallel (%j) = (%c0) to (%n) step (%c1) init (%zero) -> i32 {
+        %yes = memref.load %x[%j] : memref<?xi1>
+        %rank = unitile.rank %yes
+        scf.reduce(%rank : i32) {
+        ^bb0(%a: i32, %b: i32):
+          %s = arith.addi %a, %b : i32
+          scf.reduce.return %s : i32
+        }
+      }
+      return %sum : i32
+    }
+    ```
+    After:
+    ```mlir
+    func.func @after(%x: memref<?xi1>, %n: index) -> i32 {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %zero = arith.constant 0 : i32
+      %end:2 = scf.for %j = %c0 to %n step %c1 iter_args(%a = %zero, %rank = %zero) -> (i32, i32) {
+        %yes = memref.load %x[%j] : memref<?xi1>
+        %one = arith.extui %yes : i1 to i32
+        %next = arith.addi %rank, %one : i32
+        %s = arith.addi %a, %rank : i32
+        scf.yield %s, %next : i32, i32
+      }
+      return %end#0 : i32
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
+}
+
 def UniTileLaunchToParallel : Pass<"unitile-launch-to-parallel", "::mlir::ModuleOp"> {
   let summary = "Launches of pages become parallel loops on the host";
   let description = [{
@@ -379,6 +579,7 @@ def UniTileVerifyTileContract
       threads come by; one stands behind its barriers and before what reaches
       other blocks, and one behind that: no block's barriers are used before
       they have started, or after it has ended.
+    - U30: no `unitile.rank` and no `scf.parallel` of a page is left.
 
     Stages of a tile of several are told apart at run time and not followed, nor
     are tiles that the copy engine fills: barriers guard those. Changes nothing.

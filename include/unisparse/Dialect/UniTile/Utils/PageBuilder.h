@@ -82,6 +82,21 @@ public:
   whileLoop(ValueRange inits, function_ref<Value(ValueRange)> condition,
             function_ref<SmallVector<Value>(ValueRange)> body);
 
+  // Data-parallel loops
+  /// For each i32 in [lo, hi), in no order: `inits` and what the body gives,
+  /// added up.
+  SmallVector<Value> parallel(Value lo, Value hi, ValueRange inits,
+                              function_ref<SmallVector<Value>(Value)> body);
+  Value rank(Value yes) { return unitile::RankOp::create(b, yes); }
+
+  // Memory of a page, by i32 indices
+  Value index(Value i) {
+    return b.createOrFold<arith::IndexCastOp>(b.getIndexType(), i);
+  }
+  SmallVector<Value> indices(ValueRange i);
+  Value read(Value memref, ValueRange i);
+  void write(Value x, Value memref, ValueRange i);
+
   // Global memory
   Value at(Value pointer, Type element, Value index) {
     return LLVM::GEPOp::create(b, pointer.getType(), element, pointer,

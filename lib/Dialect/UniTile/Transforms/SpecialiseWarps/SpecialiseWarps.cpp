@@ -181,7 +181,10 @@ namespace {
 struct SpecialiseWarps
     : unisparse::impl::UniTileSpecialiseWarpsBase<SpecialiseWarps> {
   void runOnOperation() override {
-    auto pages = pagesScheduledBy(getOperation(), llvm::IsaPred<ScheduleAttr>);
+    auto pages = pagesScheduledBy(
+        getOperation(), [](gpu::GPUFuncOp kernel, Attribute schedule) {
+          return isa<ScheduleAttr>(schedule) && hasWalk(kernel);
+        });
     for (KernelViews &page : pages)
       if (failed(lower(page)))
         return signalPassFailure();
