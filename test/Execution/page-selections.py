@@ -13,6 +13,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 
 import harness
+import numpy as np
 from harness import Case, Options, ends, qkv
 
 SMALL = dict(block=(16, 16), pool=(4, 4))
@@ -37,6 +38,14 @@ RULES = {
     "dense-below=561": dict(dense_below=561),
     "dense-below=560": dict(dense_below=560),
     "dense": dict(dense=True),
+    "last=2": dict(last=2),
+    "last=1000 top-k=1": dict(last=1000, top_k=1),
+    "threshold=.3": dict(threshold=0.3),
+    "threshold=1 sink=0 local=0": dict(threshold=1.0, sink=0, local=0),
+    "threshold=.05 last=1 share=group": dict(threshold=0.05, last=1, share="group"),
+    "random=.25": dict(random=0.25, seed=4294967295),
+    "random=.1 sink=0 local=0 max-blocks=2": dict(random=0.1, sink=0, local=0, max_blocks=2),
+    "random=.5 head-pool=2": dict(random=0.5, head_pool=2, seed=1, last=1),
 }
 
 
@@ -48,6 +57,31 @@ def selections(suite):
     q, k, v = qkv(30, 2, 1, LENGTH, LENGTH, DIM)
     for rule in (dict(top_k=7), dict(p=0.4)):
         suite.check(Case(f"ties {rule}", q * 0, k, v, Options(**SMALL, causal=False, **rule)))
+
+
+def estimates(suite):
+    """P5 and P6, whose pages are those of pool too."""
+    base = dict(block=(16, 16), pool=(4, 4), p=0.6)
+    for seed, (name, change) in enumerate({
+        "representatives=1": dict(representatives=1),
+        "representatives=5 spread=1": dict(representatives=5, spread=1),
+        "representatives=16, all": dict(representatives=16, spread=4),
+        "spread=4": dict(spread=4),
+        "spread=2 head-pool=2": dict(spread=2, head_pool=2),
+        "spread=4 representatives=3 head-pool=4, two groups": dict(spread=4, representatives=3, head_pool=4),
+        "representatives=3 causal=False": dict(representatives=3, causal=False),
+    }.items()):
+        suite.check(Case(name, *qkv(60 + seed, 4, 2, 150, 163, DIM), Options(**{**base, **change})))
+    for dtype, spread in (("F16", 6), ("BF16", 1)):
+        suite.check(Case(f"estimate {dtype}", *qkv(70, 4, 2, 100, 130, 48), Options(**base, representatives=4, spread=spread), dtype=dtype))
+    suite.check(Case("estimate, groups of 6 dims", *qkv(71, 4, 2, 100, 130, 24), Options(**base, spread=6, representatives=2), dtype="F32"))
+    for seed, (lq, lk) in enumerate([(1, 1), (3, 40), (17, 17)]):
+        suite.check(Case(f"estimate Lq={lq} Lk={lk}", *qkv(72 + seed, 4, 2, lq, lk, DIM), Options(**base, representatives=5, spread=4)))
+    case = Case("estimate packed", *qkv(76, 4, 2, 131, 197, DIM), Options(**base, representatives=5, spread=4), cu=(ends([33, 1, 0, 97]), ends([40, 60, 0, 97])))
+    clean = suite.check(case)
+    suite.same("estimate packed, NaN around", clean, suite.check(dataclasses.replace(case, name="estimate packed, poisoned"), extra=["--poison"]))
+    q, k, v = qkv(77, 2, 1, 100, 100, DIM)
+    suite.check(Case("estimate, equal rows", np.repeat(q[:, ::5], 5, 1), k, v, Options(**base, representatives=7)))
 
 
 def pools(suite):
@@ -87,6 +121,7 @@ def unread(suite):
 def cases(suite):
     selections(suite)
     pools(suite)
+    estimates(suite)
     packed(suite)
     unread(suite)
 

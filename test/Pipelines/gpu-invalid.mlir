@@ -67,40 +67,9 @@ gpu.module @m {
 
 // -----
 
-func.func @representatives(%q: tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16> {
-  // expected-error@+1 {{[P5] expected none at the tile level, got representatives 4}}
-  %o, %c, %i, %d = unisparse.attention %q, %q, %q block <128x128> pooling <8x8, representatives = 4> rule <top_p = 0.5> : (tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>) -> (tensor<1x4x512x64xf16>, tensor<1x4x4xi32>, tensor<1x4x4x4xi32>, tensor<1x4xf32>)
-  return %o : tensor<1x4x512x64xf16>
-}
-
-// -----
-
-func.func @spread(%q: tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16> {
-  // expected-error@+1 {{[P6] expected none at the tile level, got norms 4}}
-  %o, %c, %i, %d = unisparse.attention %q, %q, %q block <128x128> pooling <8x8, spread = 4> rule <top_p = 0.5> : (tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>) -> (tensor<1x4x512x64xf16>, tensor<1x4x4xi32>, tensor<1x4x4x4xi32>, tensor<1x4xf32>)
-  return %o : tensor<1x4x512x64xf16>
-}
-
-// -----
-
-func.func @last(%q: tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16> {
-  // expected-error@+1 {{[L8] expected none at the tile level, got last = 1}}
-  %o, %c, %i, %d = unisparse.attention %q, %q, %q block <128x128> pooling <8x8> rule <top_p = 0.5, last = 1> : (tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>) -> (tensor<1x4x512x64xf16>, tensor<1x4x4xi32>, tensor<1x4x4x4xi32>, tensor<1x4xf32>)
-  return %o : tensor<1x4x512x64xf16>
-}
-
-// -----
-
-func.func @threshold(%q: tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16> {
-  // expected-error@+1 {{[L9] expected none at the tile level, got rule threshold}}
-  %o, %c, %i, %d = unisparse.attention %q, %q, %q block <128x128> pooling <8x8> rule <threshold = 0.5> : (tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>) -> (tensor<1x4x512x64xf16>, tensor<1x4x4xi32>, tensor<1x4x4x4xi32>, tensor<1x4xf32>)
-  return %o : tensor<1x4x512x64xf16>
-}
-
-// -----
-
-func.func @random(%q: tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16> {
-  // expected-error@+1 {{[L10] expected none at the tile level, got rule random}}
-  %o, %c, %i, %d = unisparse.attention %q, %q, %q block <128x128> pooling <8x8> rule <random = 0.5> : (tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>, tensor<1x4x512x64xf16>) -> (tensor<1x4x512x64xf16>, tensor<1x4x4xi32>, tensor<1x4x4x4xi32>, tensor<1x4xf32>)
-  return %o : tensor<1x4x512x64xf16>
+// Rows of composites are written and copied in pieces of 16 bytes.
+func.func @columns(%x: tensor<1x4x512x64xf16>) -> tensor<1x4x64x66xf16> {
+  // expected-error@+1 {{expected composites of a multiple of 8 columns at the tile level, got 66}}
+  %0 = unisparse.pool %x by 8 spread 32 : (tensor<1x4x512x64xf16>) -> tensor<1x4x64x66xf16>
+  return %0 : tensor<1x4x64x66xf16>
 }

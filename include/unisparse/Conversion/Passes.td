@@ -212,6 +212,7 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     | stage | kernel | a point of the page's grid |
     |---|---|---|
     | pool | `pool` | a composite |
+    | pool, with representatives | `pool_blocks`, `distances`, `representatives` | a query block; 8 rows of it; a query block |
     | block_score | `score` | tile of composite rows, head, batch |
     | block_select | `select`, `density` | a row of query blocks; a head |
     | block_sparse_attention | `attend` | tile of queries, head, batch |

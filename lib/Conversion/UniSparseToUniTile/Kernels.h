@@ -17,6 +17,9 @@ namespace unisparse {
 /// what the tile level has no kernel for.
 mlir::FailureOr<mlir::SmallVector<mlir::Value>>
 lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, PoolOp op);
+/// The same of a pool with representatives.
+mlir::FailureOr<mlir::SmallVector<mlir::Value>>
+lowerPoolOfBlocks(HostSide &host, mlir::gpu::GPUModuleOp kernels, PoolOp op);
 mlir::FailureOr<mlir::SmallVector<mlir::Value>>
 lowerToKernel(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockSelectOp op);
 /// The part of block_select that gives `density` from its `counts`.

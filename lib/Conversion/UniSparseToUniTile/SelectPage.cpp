@@ -4,10 +4,12 @@
 
 // unisparse.block_select as a page: a point of its grid selects the blocks of
 // one row, without sorting. Masses are not negative, so their bits order as
-// they do, and the smallest mass that is taken is found bit by bit. Ties are
-// taken by the smaller index, and the indices come out ascending (L1-L6).
+// they do, and the smallest mass that is taken is found bit by bit; random ones
+// are bits. Ties are taken by the smaller index, and the indices come out
+// ascending (L1-L6, L8-L10).
 #include "KernelPage.h"
 #include "Kernels.h"
+#include "RandomMass.h"
 #include "mlir/IR/Matchers.h"
 
 using namespace unisparse;
@@ -33,13 +35,14 @@ struct SelectPage {
   // Of the row
   Span span = {};
   Value batch = {}, head = {}, slot = {}, massHead = {};
-  Value candidates = {}, share = {};
+  Value candidates = {}, share = {}, randomBits = {};
   Value low = {}, high = {}; ///< Bounds of how many besides the forced.
   Value target = {};         ///< Mass to reach, the forced included; f32.
   Taken forced = {};
 
   RuleAttr rule() { return op.getRule(); }
   bool byMass() { return rule().getKind() == RuleKind::TopP; }
+  bool isRandom() { return rule().getKind() == RuleKind::Random; }
   Value shareOf(function_ref<Value(int64_t)> headOf);
   Value massOf(Value j);
   Value isForced(Value j);
@@ -49,12 +52,17 @@ struct SelectPage {
   Value threshold();
   Value tiesWanted(Value limit);
   Value bitsOf(Value mass) {
-    return arith::BitcastOp::create(p.b, p.b.getI32Type(), mass);
+    return isRandom() ? mass
+                      : arith::BitcastOp::create(p.b, p.b.getI32Type(), mass)
+                            .getResult();
   }
   Value isFree(Value j) {
     return arith::XOrIOp::create(p.b, isForced(j), p.isTrue(true));
   }
+  Value randomBlocks();
+  Value writeTaken(function_ref<Value(Value)> isTaken);
   Value selectDense();
+  Value selectByThreshold();
   Value selectByMass();
   void build();
 };
@@ -69,8 +77,11 @@ static DenseFPElementsAttr sharesOf(BlockSelectOp op) {
   return values;
 }
 
-/// A candidate's mass. NaN, and what is below zero, count as none.
+/// A candidate's mass, f32. NaN, and what is below zero, count as none. A
+/// random one is 32 bits (L10).
 Value SelectPage::massOf(Value j) {
+  if (isRandom())
+    return randomMass(p, randomBits, j);
   Value m = p.read(mass, {batch, massHead, slot, j});
   return arith::MaxNumFOp::create(p.b, m, p.f32(0.0));
 }
@@ -88,7 +99,8 @@ Value SelectPage::isForced(Value j) {
   return p.either(sink, local);
 }
 
-/// Every candidate is taken: p >= 1 without a cap (L3), or a short sequence.
+/// Every candidate is taken: p >= 1 without a cap (L3), a short sequence, or one
+/// of the last query blocks (L8).
 Value SelectPage::isDense() {
   if (rule().takesAll())
     return p.isTrue(true);
@@ -98,6 +110,11 @@ Value SelectPage::isDense() {
     dense =
         p.either(dense, arith::CmpFOp::create(p.b, arith::CmpFPredicate::OGE,
                                               share, p.f32(1.0)));
+  if (rule().getLast()) {
+    Value blocks = p.ceilDiv(span.qLength, op.getBlock().getQuery());
+    int64_t last = std::min<int64_t>(rule().getLast(), kMost - 1);
+    dense = p.either(dense, p.less(p.sub(blocks, span.unit), p.i32(last + 1)));
+  }
   return dense;
 }
 
@@ -134,9 +151,11 @@ Value SelectPage::enough(Taken taken) {
 /// The largest mass, as bits, for which all that have at least as much are
 /// enough; 0 where only all are.
 Value SelectPage::threshold() {
+  // The sign of an f32 is none of them.
+  int64_t bits = isRandom() ? 32 : 31;
   auto nextBit = [&](Value i, ValueRange c) -> SmallVector<Value> {
     Value bit =
-        arith::ShLIOp::create(p.b, p.i32(1), p.sub(p.i32(30), i));
+        arith::ShLIOp::create(p.b, p.i32(1), p.sub(p.i32(bits - 1), i));
     Value candidate = p.either(c[0], bit);
     Taken taken = sumWhere([&](Value j, Value m) {
       Value above =
@@ -145,7 +164,7 @@ Value SelectPage::threshold() {
     });
     return {p.select(enough(taken), candidate, c[0])};
   };
-  return p.forEach(p.i32(0), p.i32(31), 1, p.i32(0), nextBit)[0];
+  return p.forEach(p.i32(0), p.i32(bits), 1, p.i32(0), nextBit)[0];
 }
 
 /// How many of the blocks whose mass is `limit` are taken besides all that have
@@ -187,8 +206,46 @@ Value SelectPage::selectDense() {
   return candidates;
 }
 
-/// What has more than the limit, and the first of what ties with it; each at
-/// the place that its rank among the taken says (L6).
+/// L10: ceil(d * |C|) in f64, as every target has it.
+Value SelectPage::randomBlocks() {
+  Type f64 = p.b.getF64Type();
+  Value d = arith::ConstantOp::create(
+      p.b, p.b.getFloatAttr(f64, rule().getValue()));
+  Value wanted = arith::MulFOp::create(
+      p.b, d, arith::SIToFPOp::create(p.b, f64, candidates));
+  Value whole = arith::FPToSIOp::create(p.b, p.b.getI32Type(), wanted);
+  Value isBelow = arith::CmpFOp::create(
+      p.b, arith::CmpFPredicate::OLT,
+      arith::SIToFPOp::create(p.b, f64, whole), wanted);
+  return p.add(whole, p.select(isBelow, p.i32(1), p.i32(0)));
+}
+
+/// The taken blocks, each at the place that its rank among them says (L6).
+/// Returns how many.
+Value SelectPage::writeTaken(function_ref<Value(Value)> isTaken) {
+  auto take = [&](Value j) -> SmallVector<Value> {
+    Value taken = isTaken(j);
+    Value place = p.rank(taken);
+    p.ifThen(taken, [&] { p.write(j, indices, {batch, head, slot, place}); });
+    return {p.select(taken, p.i32(1), p.i32(0))};
+  };
+  return p.parallel(p.i32(0), candidates, p.i32(0), take)[0];
+}
+
+/// L9: besides the forced ones, what has a share of the row's largest mass.
+Value SelectPage::selectByThreshold() {
+  Value top = p.largest(p.i32(0), candidates, p.i32(0),
+                        [&](Value j) { return bitsOf(massOf(j)); });
+  Value largest = arith::BitcastOp::create(p.b, p.b.getF32Type(), top);
+  Value least = arith::MulFOp::create(p.b, largest, p.f32(rule().getValue()));
+  return writeTaken([&](Value j) {
+    Value reaches = arith::CmpFOp::create(p.b, arith::CmpFPredicate::OGE,
+                                          massOf(j), least);
+    return p.either(isForced(j), reaches);
+  });
+}
+
+/// What has more than the limit, and the first of what ties with it.
 Value SelectPage::selectByMass() {
   forced = sumWhere([&](Value j, Value) { return isForced(j); });
   Value free = p.sub(candidates, forced.count);
@@ -196,8 +253,9 @@ Value SelectPage::selectByMass() {
   low = p.i32(0), high = free;
   if (rule().getMaxBlocks())
     high = p.min(high, bounded(*rule().getMaxBlocks()));
-  if (rule().getKind() == RuleKind::TopK) {
-    Value rest = p.max(p.sub(bounded(rule().getK()), forced.count), p.i32(0));
+  if (rule().getKind() == RuleKind::TopK || isRandom()) {
+    Value wanted = isRandom() ? randomBlocks() : bounded(rule().getK());
+    Value rest = p.max(p.sub(wanted, forced.count), p.i32(0));
     high = p.min(high, rest);
     low = high;
   } else {
@@ -212,25 +270,23 @@ Value SelectPage::selectByMass() {
   Value none = enough({p.i32(0), p.f32(0.0)});
   SmallVector<Value> limits = p.ifElse(
       none,
-      [&]() -> SmallVector<Value> { // Above every mass: infinity's bits, + 1.
-        return {p.i32(0x7F800001), p.i32(0)};
+      [&]() -> SmallVector<Value> {
+        // Above every mass: infinity's bits, + 1. No more than every random
+        // one, of which no tie is taken.
+        return {p.i32(isRandom() ? -1 : 0x7F800001), p.i32(0)};
       },
       [&]() -> SmallVector<Value> {
         Value limit = threshold();
         return {limit, tiesWanted(limit)};
       });
-  auto take = [&](Value j) -> SmallVector<Value> {
+  return writeTaken([&](Value j) {
     Value bits = bitsOf(massOf(j));
     Value above = p.compare(arith::CmpIPredicate::ugt, bits, limits[0]);
     Value equal = p.compare(arith::CmpIPredicate::eq, bits, limits[0]);
     Value tie = p.both(equal, isFree(j));
     Value first = p.both(tie, p.less(p.rank(tie), limits[1]));
-    Value taken = p.either(p.either(isForced(j), above), first);
-    Value place = p.rank(taken);
-    p.ifThen(taken, [&] { p.write(j, indices, {batch, head, slot, place}); });
-    return {p.select(taken, p.i32(1), p.i32(0))};
-  };
-  return p.parallel(p.i32(0), candidates, p.i32(0), take)[0];
+    return p.either(p.either(isForced(j), above), first);
+  });
 }
 
 /// The share of a head's mass to select (L5), null where the rule has none.
@@ -263,14 +319,21 @@ void SelectPage::build() {
   candidates = candidatesOf(p, op, span);
   if (mass)
     massHead = headOf(op.getMass().getType().getDimSize(1));
-  share = shareOf(headOf);
+  if (byMass())
+    share = shareOf(headOf);
+  if (isRandom())
+    randomBits = randomRow(p, rule().getSeed(),
+                           p.add(p.mul(batch, heads), head), span.unit);
   Value count;
   if (rule().takesAll())
     count = selectDense();
   else
     count = p.ifElse(
         isDense(), [&]() -> SmallVector<Value> { return {selectDense()}; },
-        [&]() -> SmallVector<Value> { return {selectByMass()}; })[0];
+        [&]() -> SmallVector<Value> {
+          return {rule().getKind() == RuleKind::Threshold ? selectByThreshold()
+                                                          : selectByMass()};
+        })[0];
   p.parallel(count, keyBlocks, {}, [&](Value n) -> SmallVector<Value> {
     p.write(p.i32(0), indices, {batch, head, slot, n});
     return {};
@@ -295,7 +358,7 @@ FailureOr<SmallVector<Value>> unisparse::lowerToKernel(HostSide &host,
   page.kernel()->setAttr(kScheduleAttr,
                          ThreadsAttr::get(op.getContext(), kLanes, kRows, 0));
   SelectPage select{op, page};
-  if (op.getRule().getKind() != RuleKind::All)
+  if (op.getRule().readsMass())
     select.mass = page.take("mass", host.contiguousBuffer(op.getMass()));
   if (op.getTopP() && !sharesOf(op))
     select.topP = page.take("top_p", host.contiguousBuffer(op.getTopP()));

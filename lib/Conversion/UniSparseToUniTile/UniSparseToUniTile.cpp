@@ -84,9 +84,8 @@ struct ConvertUniSparseToUniTile
     });
     // First of all, so that what is wrong is said once and by its op.
     if (failed(verifyTensorContract(getOperation())) ||
-        llvm::any_of(ops, [&](Operation *op) {
-          return failed(verifyHost(op)) || failed(verifyHasKernel(op));
-        }))
+        llvm::any_of(ops,
+                     [&](Operation *op) { return failed(verifyHost(op)); }))
       return signalPassFailure();
     if (ops.empty())
       return;
@@ -111,32 +110,6 @@ struct ConvertUniSparseToUniTile
                "expected to stand in a function of the module, whose "
                "code runs on the host, got one of a '")
            << table->getName() << "'";
-  }
-
-  /// What the tile level has no kernel for.
-  static LogicalResult verifyHasKernel(Operation *op) {
-    auto none = [&](StringRef label, const Twine &what) {
-      return op->emitOpError()
-             << label << " expected none at the tile level, got " << what;
-    };
-    if (auto pool = dyn_cast<PoolOp>(op)) {
-      if (pool.getRepresentatives())
-        return none("[P5]",
-                    "representatives " + Twine(pool.getRepresentatives()));
-      if (pool.groupDims())
-        return none("[P6]", Twine(pool.getSpread() ? "spread " : "norms ") +
-                                Twine(pool.groupDims()));
-    }
-    if (auto select = dyn_cast<BlockSelectOp>(op)) {
-      RuleAttr rule = select.getRule();
-      if (rule.getLast())
-        return none("[L8]", "last = " + Twine(rule.getLast()));
-      if (rule.getKind() == RuleKind::Threshold)
-        return none("[L9]", "rule threshold");
-      if (rule.getKind() == RuleKind::Random)
-        return none("[L10]", "rule random");
-    }
-    return success();
   }
 
   static FailureOr<SmallVector<Value>>

@@ -77,13 +77,17 @@ PageBuilder::whileLoop(ValueRange inits,
   return loop.getResults();
 }
 
-SmallVector<Value>
-PageBuilder::parallel(Value lo, Value hi, ValueRange inits,
-                      function_ref<SmallVector<Value>(Value)> body) {
+/// A loop over i32 numbers whose values `combine` makes one of.
+static SmallVector<Value>
+parallelLoop(PageBuilder &p, Value lo, Value hi, ValueRange inits,
+             function_ref<SmallVector<Value>(Value)> body,
+             function_ref<Value(Value, Value)> combine) {
+  ImplicitLocOpBuilder &b = p.b;
   Value one = arith::ConstantIndexOp::create(b, 1);
   OpBuilder::InsertionGuard guard(b);
   auto loop = scf::ParallelOp::create(
-      b, ValueRange{index(lo)}, ValueRange{index(hi)}, ValueRange{one}, inits,
+      b, ValueRange{p.index(lo)}, ValueRange{p.index(hi)}, ValueRange{one},
+      inits,
       [&](OpBuilder &inner, Location, ValueRange ivs, ValueRange) {
         b.setInsertionPoint(inner.getInsertionBlock(),
                             inner.getInsertionPoint());
@@ -92,14 +96,29 @@ PageBuilder::parallel(Value lo, Value hi, ValueRange inits,
         for (Region &region : reduce.getReductions()) {
           Block &block = region.front();
           b.setInsertionPointToEnd(&block);
-          Value x = block.getArgument(0), y = block.getArgument(1);
-          Value sum = isa<FloatType>(x.getType())
-                          ? arith::AddFOp::create(b, x, y).getResult()
-                          : arith::AddIOp::create(b, x, y).getResult();
-          scf::ReduceReturnOp::create(b, sum);
+          scf::ReduceReturnOp::create(
+              b, combine(block.getArgument(0), block.getArgument(1)));
         }
       });
   return loop.getResults();
+}
+
+SmallVector<Value>
+PageBuilder::parallel(Value lo, Value hi, ValueRange inits,
+                      function_ref<SmallVector<Value>(Value)> body) {
+  return parallelLoop(*this, lo, hi, inits, body, [&](Value x, Value y) {
+    return isa<FloatType>(x.getType())
+               ? arith::AddFOp::create(b, x, y).getResult()
+               : arith::AddIOp::create(b, x, y).getResult();
+  });
+}
+
+Value PageBuilder::largest(Value lo, Value hi, Value init,
+                           function_ref<Value(Value)> body) {
+  return parallelLoop(
+      *this, lo, hi, init,
+      [&](Value i) -> SmallVector<Value> { return {body(i)}; },
+      [&](Value x, Value y) { return arith::MaxUIOp::create(b, x, y); })[0];
 }
 
 //===----------------------------------------------------------------------===//

@@ -87,6 +87,9 @@ public:
   /// added up.
   SmallVector<Value> parallel(Value lo, Value hi, ValueRange inits,
                               function_ref<SmallVector<Value>(Value)> body);
+  /// The largest of `init` and what the body gives, as unsigned numbers.
+  Value largest(Value lo, Value hi, Value init,
+                function_ref<Value(Value)> body);
   Value rank(Value yes) { return unitile::RankOp::create(b, yes); }
 
   // Memory of a page, by i32 indices

@@ -1,0 +1,96 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// Pooling with representatives (P5) is three pages, each of which reads what one
+// before it has written; columns for groups of dims (P6) are those of whichever
+// page writes the composite.
+
+// RUN: unisparse-opt %s -split-input-file --convert-unisparse-to-unitile --canonicalize --cse | FileCheck %s
+// RUN: unisparse-opt %s -split-input-file --unisparse-to-gpu-pipeline=chip=sm_80 | FileCheck %s --check-prefix=GPU
+
+// CHECK-LABEL: gpu.func @pool_blocks(
+// CHECK-SAME:    %[[X:.*]]: memref<1x4x1001x64xf16, strided<[?, ?, ?, 1], offset: ?>>, %[[OUT:.*]]: memref<1x4x160x80xf16>, %[[CENTRE:.*]]: memref<1x4x8x64xf32>, %{{.*}}: i32)
+// CHECK-SAME:    unitile.schedule = #unitile.threads<lanes = 8, items = 16>
+// A unit of 8 dims: the means, each with its two norms, and the block's mean.
+// CHECK:         scf.parallel
+// CHECK:           %[[ALL:.*]] = scf.for
+// CHECK:             arith.truncf %{{.*}} : vector<8xf32> to vector<8xf16>
+// CHECK:             vector.store %{{.*}}, %[[OUT]]
+// CHECK-COUNT-2:     memref.store %{{.*}}, %[[OUT]]
+// CHECK:           vector.store %{{.*}}, %[[CENTRE]]
+
+// CHECK-LABEL: gpu.func @distances(
+// CHECK-SAME:    %{{.*}}, %[[CENTRE:.*]]: memref<1x4x8x64xf32>, %[[DISTANCES:.*]]: memref<1x4x8x128xf32>, %{{.*}}: i32)
+// CHECK-SAME:    unitile.schedule = #unitile.threads<lanes = 32, items = 4>
+// CHECK:         %{{.*}}:8 = scf.parallel
+// CHECK-COUNT-8: memref.store %{{.*}}, %[[DISTANCES]]
+
+// CHECK-LABEL: gpu.func @representatives(
+// CHECK-SAME:    %{{.*}}, %[[DISTANCES:.*]]: memref<1x4x8x128xf32>, %[[OUT:.*]]: memref<1x4x160x80xf16>, %[[ROWS:.*]]: memref<1x4x8x4xi32>, %{{.*}}: i32)
+// CHECK:         %[[LIMIT:.*]] = scf.for %{{.*}} = %{{.*}} to %c31_i32
+// CHECK:         scf.parallel
+// CHECK:           unitile.rank
+// CHECK:           %[[PLACE:.*]] = unitile.rank
+// CHECK:           scf.if
+// CHECK:             memref.store %{{.*}}, %[[ROWS]]
+// CHECK:             vector.store %{{.*}}, %[[OUT]]
+// CHECK-LABEL: func.func @pool(
+// CHECK:         gpu.launch_func @{{.*}}::@pool_blocks blocks in (%c8, %c4, %c1)
+// CHECK:         gpu.launch_func @{{.*}}::@distances blocks in (%c128, %c4, %c1)
+// CHECK:         gpu.launch_func @{{.*}}::@representatives blocks in (%c8, %c4, %c1)
+
+// GPU: gpu.binary
+func.func @pool(%x: tensor<1x4x1001x64xf16>) -> (tensor<1x4x160x80xf16>, tensor<1x4x8x4xi32>) {
+  %0, %rows = unisparse.pool %x by 8 representatives 4 of 128 norms 4 times 0.0625
+    : (tensor<1x4x1001x64xf16>) -> (tensor<1x4x160x80xf16>, tensor<1x4x8x4xi32>)
+  return %0, %rows : tensor<1x4x160x80xf16>, tensor<1x4x8x4xi32>
+}
+
+// -----
+
+// Keys: a piece of variances beside each of means.
+// CHECK-LABEL: gpu.func @pool(
+// CHECK-SAME:    %{{.*}}, %[[OUT:.*]]: memref<1x2x?x128xbf16>
+// CHECK:         scf.parallel
+// CHECK:           vector.store %{{.*}}, %[[OUT]]
+// CHECK:           %[[SQUARES:.*]] = scf.for
+// CHECK:             arith.subf
+// CHECK:             arith.mulf
+// CHECK:           arith.cmpf ogt
+// CHECK:           arith.select
+// CHECK:           vector.store %{{.*}}, %[[OUT]]
+
+// GPU: gpu.binary
+func.func @spread(%x: tensor<1x4x?x64xbf16>, %cu: tensor<?xi32>) -> tensor<1x2x?x128xbf16> {
+  %0 = unisparse.pool %x cu_seqlens(%cu) by 8 heads 2 spread 1 : (tensor<1x4x?x64xbf16>, tensor<?xi32>) -> tensor<1x2x?x128xbf16>
+  return %0 : tensor<1x2x?x128xbf16>
+}
+
+// -----
+
+// Rows of random masses are read from nowhere (L10); the last blocks are dense (L8).
+// CHECK-LABEL: gpu.func @select(
+// CHECK-NOT:     memref<1x8x4x4xf32>
+// CHECK:         %c-1640531527_i32
+// CHECK-LABEL: func.func @random(
+
+// GPU: gpu.binary
+func.func @random(%m: tensor<1x8x4x4xf32>) -> (tensor<1x8x4xi32>, tensor<1x8x4x4xi32>) {
+  %c, %i, %d = unisparse.block_select %m lengths [500, 500] block <128x128> rule <random = 0.5, last = 1, seed = 7> causal
+    : (tensor<1x8x4x4xf32>) -> (tensor<1x8x4xi32>, tensor<1x8x4x4xi32>, tensor<1x8xf32>)
+  return %c, %i : tensor<1x8x4xi32>, tensor<1x8x4x4xi32>
+}
+
+// -----
+
+// CHECK-LABEL: gpu.func @select(
+// CHECK:         %[[TOP:.*]] = scf.parallel
+// CHECK:           arith.maxui
+// CHECK:         arith.bitcast %[[TOP]] : i32 to f32
+// GPU: gpu.binary
+func.func @threshold(%m: tensor<1x8x4x4xf32>) -> (tensor<1x8x4xi32>, tensor<1x8x4x4xi32>) {
+  %c, %i, %d = unisparse.block_select %m lengths [500, 500] block <128x128> rule <threshold = 0.5> causal
+    : (tensor<1x8x4x4xf32>) -> (tensor<1x8x4xi32>, tensor<1x8x4x4xi32>, tensor<1x8xf32>)
+  return %c, %i : tensor<1x8x4xi32>, tensor<1x8x4x4xi32>
+}
