@@ -7,7 +7,6 @@
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
@@ -143,48 +142,6 @@ Value HostSide::typedBuffer(Value tensor, bool strided) {
   return memref::CastOp::create(b, type, memref);
 }
 
-Value HostSide::pointerOf(Value memref, Value offset, Type element) {
-  Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, memref);
-  if (offset) {
-    Value bytes = b.createOrFold<arith::MulIOp>(
-        offset, index(element.getIntOrFloatBitWidth() / 8));
-    address = add(address, bytes);
-  }
-  address = arith::IndexCastOp::create(b, b.getI64Type(), address);
-  return LLVM::IntToPtrOp::create(
-      b, LLVM::LLVMPointerType::get(b.getContext(), 1), address);
-}
-
-Value HostSide::address(Value tensor) {
-  return pointerOf(buffer(tensor, /*strided=*/false), Value(), Type());
-}
-
-HostTokens HostSide::tokens(Value tensor) {
-  auto type = cast<RankedTensorType>(tensor.getType());
-  auto toI64 = [&](Value index) {
-    return b.createOrFold<arith::IndexCastOp>(b.getI64Type(), index);
-  };
-  Value memref = buffer(tensor, /*strided=*/true);
-  if (ownBuffer(tensor)) {
-    Value row = index(type.getDimSize(3));
-    Value head = b.createOrFold<arith::MulIOp>(dim(tensor, 2), row);
-    Value batch = b.createOrFold<arith::MulIOp>(dim(tensor, 1), head);
-    return {pointerOf(memref, Value(), Type()), toI64(batch), toI64(head),
-            toI64(row)};
-  }
-  auto metadata = memref::ExtractStridedMetadataOp::create(b, memref);
-  auto stride = [&](int64_t i) { return toI64(metadata.getStrides()[i]); };
-  return {pointerOf(memref, metadata.getOffset(), type.getElementType()),
-          stride(0), stride(1), stride(2)};
-}
-
-HostPacking HostSide::packing(Value cuQ, Value cuK) {
-  if (!cuQ)
-    return {};
-  Value q = address(cuQ);
-  return {q, cuK == cuQ ? q : address(cuK), i32(sub(dim(cuQ, 0), index(1)))};
-}
-
 Value HostSide::length(ArrayRef<int64_t> statics, ValueRange dynamics,
                        size_t i) {
   return getValueOrCreateConstantIndexOp(
@@ -202,16 +159,6 @@ Value HostSide::result(Type resultType, ArrayRef<Value> sizes) {
                                       ValueRange{}, dynamic, ValueRange{})
                      .getMemref();
   return bufferization::ToTensorOp::create(b, type, buffer, /*restrict=*/true);
-}
-
-Value HostSide::clearedWord() {
-  auto type = MemRefType::get({1}, b.getI32Type());
-  Value word = gpu::AllocOp::create(b, type, /*asyncToken=*/Type(),
-                                    ValueRange{}, ValueRange{}, ValueRange{})
-                   .getMemref();
-  Value zero = arith::ConstantIntOp::create(b, 0, 32);
-  gpu::MemsetOp::create(b, /*asyncToken=*/Type(), ValueRange{}, word, zero);
-  return pointerOf(word, Value(), Type());
 }
 
 void HostSide::requireCasts(Value tensor, StringRef name) {

@@ -14,17 +14,6 @@
 namespace unisparse {
 using namespace mlir;
 
-/// A [B, H, L, D] tensor: its address (!llvm.ptr<1>), the strides of its rows,
-/// heads and batches (i64, in elements; elements of a row are neighbours).
-struct HostTokens {
-  Value pointer, batchStride, headStride, rowStride;
-};
-
-/// Addresses of cu_seqlens and i32 number of sequences; null where not packed.
-struct HostPacking {
-  Value cuQ, cuK, sequences;
-};
-
 /// Emits host code in front of one op.
 class HostSide {
 public:
@@ -46,10 +35,6 @@ public:
 
   // Launch operands.
   Value i32(Value index);
-  HostTokens tokens(Value tensor);
-  /// The address of a contiguous buffer of `tensor`.
-  Value address(Value tensor);
-  HostPacking packing(Value cuQ, Value cuK);
   /// The buffers that a page takes: with rows of neighbours and any strides
   /// (q, k, v), or contiguous.
   Value stridedBuffer(Value tensor) { return typedBuffer(tensor, true); }
@@ -58,9 +43,6 @@ public:
   /// A new device buffer as a tensor; `sizes` are its sizes where dynamic, null
   /// ones known to be static.
   Value result(Type type, ArrayRef<Value> sizes);
-
-  /// The address of a new i32 that is 0 when what follows runs.
-  Value clearedWord();
 
   /// Asserts what casts on the way to operand `name` claim of its sizes.
   void requireCasts(Value tensor, StringRef name);
@@ -77,7 +59,6 @@ private:
   Value buffer(Value tensor, bool strided);
   /// The same, of the tensor's own shape where a cast stands between.
   Value typedBuffer(Value tensor, bool strided);
-  Value pointerOf(Value memref, Value offset, Type element);
 };
 
 } // namespace unisparse

@@ -23,27 +23,15 @@ struct Span {
   bool isPacked = false;
 };
 
-/// A [B, H, L, D] operand inside a kernel.
-struct TokensArgument {
-  Value pointer;
-  Value batchStride, headStride, rowStride; ///< i64, in elements.
-};
-
 /// A kernel under construction. What it takes from the host is named once:
 /// every `take` adds an argument to the kernel and its value to the launch.
 class KernelPage : public PageBuilder {
 public:
-  /// A kernel of `warps` warps in `module`, the builder inside it; 0 leaves
-  /// their number to a later pass.
-  KernelPage(gpu::GPUModuleOp module, Location loc, StringRef name,
-             int64_t warps = 0);
+  /// A kernel in `module`, the builder inside it.
+  KernelPage(gpu::GPUModuleOp module, Location loc, StringRef name);
 
   gpu::GPUFuncOp kernel() { return function; }
   ArrayRef<Value> launchOperands() const { return operands; }
-  int64_t warps() const { return warpCount; }
-  /// Bytes of the tiles that `tile` reserved, as unitile-allocate-shared places
-  /// them.
-  int64_t sharedBytes() const { return shared; }
   /// Closes the kernel.
   void finish();
 
@@ -51,26 +39,14 @@ public:
   Value take(Value host);
   /// The same, under a name for who prints them (--mlir-use-nameloc-as-prefix).
   Value take(StringRef name, Value host);
-  TokensArgument take(const HostTokens &host);
-  /// The tokens' sequences: `cuQ` and `cuK` where the host has them.
-  void takeLengths(Value lq, Value lk, HostPacking packing);
-  /// The same for a page, whose ends of sequences are memrefs; lengths are
-  /// index values, `cuQ` and `cuK` tensors or null.
+  /// The tokens' sequences: lengths are index values, `cuQ` and `cuK` their ends
+  /// where packed, or null.
   void takeSequences(HostSide &host, Value lq, Value lk, Value cuQ, Value cuK);
 
-  /// Row `row` of head `head`.
-  Value row(const TokensArgument &x, Type element, Value batch, Value head,
-            Value row);
-  /// ((batch * heads + head) * slots + slot), i64.
-  Value flatRow(Value batchHead, Value slots, Value slot);
-
-  // Tiles
-  Value tile(int64_t rows, int64_t columns, Type element, int64_t stages = 1);
   // Sequences
   bool isPacked() const { return static_cast<bool>(cuQ); }
-  /// The sequence that owns slot `slot` of units of `by` tokens of q (of k
-  /// where `ofKeys`).
-  Span locate(Value slot, int64_t by, bool ofKeys = false);
+  /// The sequence that owns slot `slot` of units of `by` tokens of q.
+  Span locate(Value slot, int64_t by);
   /// Slots of composites of `by` tokens before the span's own.
   Value firstSlot(const Span &span, Value start, int64_t by);
   /// How many key blocks any row of query block span.unit may see (L1).
@@ -83,7 +59,6 @@ public:
 private:
   gpu::GPUFuncOp function;
   SmallVector<Value> operands;
-  int64_t warpCount, shared = 0;
 };
 
 /// The candidates of a row of block_select; a spare slot of a packed batch has

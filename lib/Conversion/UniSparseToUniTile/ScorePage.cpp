@@ -484,15 +484,7 @@ unisparse::lowerToPage(HostSide &host, gpu::GPUModuleOp kernels,
                                         {parts, keyTiles, {}, {}}));
   score.tops = page.take(
       "tops", memory({kDynamic, kDynamic, rows}, {parts, keyTiles, {}}));
-  page.lq = page.take("lq", host.i32(lq));
-  page.lk = page.take("lk", host.i32(lk));
-  if (cuQ) {
-    page.cuQ = page.take("cu_q", host.contiguousBuffer(cuQ));
-    page.cuK = cuK == cuQ ? page.cuQ
-                          : page.take("cu_k", host.contiguousBuffer(cuK));
-    page.sequences = page.take(
-        "sequences", host.i32(host.sub(host.dim(cuQ, 0), host.index(1))));
-  }
+  page.takeSequences(host, lq, lk, cuQ, cuK);
   score.slots = page.take("slots", host.i32(slots));
   score.tiles = page.take("tiles", host.i32(tiles));
   score.build();
