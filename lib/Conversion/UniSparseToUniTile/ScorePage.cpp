@@ -138,9 +138,10 @@ Value ScorePage::tokenOf(Value i) {
   Value block = p.div(i, qRows.padded), within = p.rem(i, qRows.padded);
   Value start = p.mul(p.add(span.unit, block), bq);
   end = p.min(p.add(start, p.mul(p.add(within, 1), cq)), span.qLength);
-  // Rows that are there, also for means and behind the last block.
+  // Rows that are there, also for means and behind the sequence's last block.
+  Value last = p.sub(p.sub(blocks, span.unit), 1);
   Value n = p.max(p.sub(within, means), p.i32(0)),
-        own = p.min(p.add(slot, block), p.sub(slots, 1));
+        own = p.add(slot, p.min(block, last));
   n = p.min(n, p.i32(qRows.composites - means - 1));
   Value row = memref::LoadOp::create(
       b, rows, ValueRange{at(batch), at(head), at(own), at(n)});
