@@ -85,6 +85,54 @@ func.func @pool_packed_wrong_type(%x: tensor<1x8x512x64xf32>, %cu: tensor<3xi32>
 
 // -----
 
+// Sizes of types are inferred as they would be without an end: no more than an
+// int64_t holds, never negative.
+func.func @pool_slots_beyond_sizes(%x: tensor<1x1x9223372036854775807x64xf32>, %cu: tensor<3xi32>) {
+  // expected-error@+2 {{failed to infer returned types}}
+  // expected-error@+1 {{inferred type(s) 'tensor<1x1x9223372036854775807x64xf32>' are incompatible with return type(s) of operation 'tensor<1x1x2x64xf32>'}}
+  %0 = unisparse.pool %x cu_seqlens(%cu) by 1 : (tensor<1x1x9223372036854775807x64xf32>, tensor<3xi32>) -> tensor<1x1x2x64xf32>
+  return
+}
+
+// -----
+
+func.func @pool_composites_beyond_sizes(%x: tensor<1x1x9223372036854775807x64xf32>) {
+  // expected-error@+2 {{failed to infer returned types}}
+  // expected-error@+1 {{inferred type(s) 'tensor<1x1x9223372036854775807x64xf32>', 'tensor<1x1x2305843009213693952x4xi32>' are incompatible}}
+  %0, %rows = unisparse.pool %x by 1 representatives 4 of 4 : (tensor<1x1x9223372036854775807x64xf32>) -> (tensor<1x1x2x64xf32>, tensor<1x1x1x1xi32>)
+  return
+}
+
+// -----
+
+func.func @pool_columns_beyond_sizes(%x: tensor<1x1x8x9223372036854775807xf32>) {
+  // expected-error@+2 {{failed to infer returned types}}
+  // expected-error@+1 {{inferred type(s) 'tensor<1x1x1x9223372036854775807xf32>' are incompatible}}
+  %0 = unisparse.pool %x by 8 spread 1 : (tensor<1x1x8x9223372036854775807xf32>) -> tensor<1x1x1x4xf32>
+  return
+}
+
+// -----
+
+// Fewer than one slot: refused by I8, not a type of -1.
+func.func @pool_i8_empty_short(%x: tensor<1x1x0x64xf32>, %cu: tensor<0xi32>) {
+  // expected-error@+1 {{[I8] expected at least one entry in cu_seqlens, got 0}}
+  %0 = unisparse.pool %x cu_seqlens(%cu) by 8 : (tensor<1x1x0x64xf32>, tensor<0xi32>) -> tensor<1x1x0x64xf32>
+  return
+}
+
+// -----
+
+func.func @attention_i8_empty(%q: tensor<1x8x0x64xf32>, %p: tensor<8xf32>, %cu: tensor<0xi32>) {
+  // expected-error@+1 {{[I8] expected at least one entry in cu_seqlens_q, got 0}}
+  %o, %c, %i, %d = unisparse.attention %q, %q, %q top_p(%p) cu_seqlens(%cu, %cu) block <128x128> pooling <8x8> rule <top_p>
+    : (tensor<1x8x0x64xf32>, tensor<1x8x0x64xf32>, tensor<1x8x0x64xf32>, tensor<8xf32>, tensor<0xi32>, tensor<0xi32>)
+    -> (tensor<1x8x0x64xf32>, tensor<1x8x0xi32>, tensor<1x8x0x0xi32>, tensor<1x8xf32>)
+  return
+}
+
+// -----
+
 func.func @pool_rank(%x: tensor<1x8x512xf32>) {
   // expected-error@+1 {{operand #0 must be 4D tensor of}}
   %0 = unisparse.pool %x by 8 : (tensor<1x8x512xf32>) -> tensor<1x8x64xf32>

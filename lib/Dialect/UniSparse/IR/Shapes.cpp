@@ -6,8 +6,28 @@
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/Support/MathExtras.h"
+#include <algorithm>
+#include <limits>
 
 using namespace mlir;
+
+/// What an int64_t can say of a number: types have no other sizes, and no one's
+/// memory has that many elements.
+static int64_t clamp(uint64_t number) {
+  return std::min<uint64_t>(number, std::numeric_limits<int64_t>::max());
+}
+
+int64_t unisparse::addSizes(int64_t a, int64_t b) {
+  if (ShapedType::isDynamic(a) || ShapedType::isDynamic(b))
+    return ShapedType::kDynamic;
+  return clamp(llvm::SaturatingAdd<uint64_t>(a, b));
+}
+
+int64_t unisparse::multiplySizes(int64_t a, int64_t b) {
+  if (ShapedType::isDynamic(a) || ShapedType::isDynamic(b))
+    return ShapedType::kDynamic;
+  return clamp(llvm::SaturatingMultiply<uint64_t>(a, b));
+}
 
 int64_t unisparse::ceilUnits(int64_t length, int64_t granularity) {
   return ShapedType::isDynamic(length)
@@ -25,7 +45,7 @@ int64_t unisparse::packedSlots(int64_t length, int64_t sequences,
                                int64_t granularity) {
   if (ShapedType::isDynamic(length) || ShapedType::isDynamic(sequences))
     return ShapedType::kDynamic;
-  return length / granularity + sequences;
+  return addSizes(length / granularity, sequences);
 }
 
 OpFoldResult unisparse::packedSlots(OpBuilder &b, Location loc,
@@ -42,8 +62,10 @@ int64_t unisparse::unitsOrSlots(int64_t length, Value cuSeqlens,
   if (!cuSeqlens)
     return ceilUnits(length, granularity);
   int64_t ends = cast<ShapedType>(cuSeqlens.getType()).getDimSize(0);
-  return packedSlots(length, ShapedType::isDynamic(ends) ? ends : ends - 1,
-                     granularity);
+  // Types are inferred before I8 refuses a tensor without entries.
+  int64_t sequences =
+      ShapedType::isDynamic(ends) ? ends : std::max<int64_t>(ends, 1) - 1;
+  return packedSlots(length, sequences, granularity);
 }
 
 OpFoldResult unisparse::unitsOrSlots(OpBuilder &b, Location loc,

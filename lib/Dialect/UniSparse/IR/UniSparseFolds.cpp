@@ -202,9 +202,8 @@ bool lengthsFit(BlockScoreOp op, ArrayRef<int64_t> lengths) {
   if (op.getRows()) { // [P5] composites come by query blocks.
     int64_t blocks = unitsOrSlots(lengths[0], op.getCuSeqlensQ(), block);
     if (!mayEqual(blocks, op.getRows().getType().getDimSize(2)) ||
-        (!ShapedType::isDynamic(blocks) &&
-         !mayEqual(blocks * pooling.rowsOfBlock(block),
-                   op.getQ().getType().getDimSize(2))))
+        !mayEqual(multiplySizes(blocks, pooling.rowsOfBlock(block)),
+                  op.getQ().getType().getDimSize(2)))
       return false;
   } else if (!mayEqual(unitsOrSlots(lengths[0], op.getCuSeqlensQ(),
                                     pooling.getQuery()),

@@ -130,12 +130,10 @@ PoolOp::inferReturnTypes(MLIRContext *context, std::optional<Location> loc,
           rows = 0, columns = dim(x, 3);
   if (representatives) { // [P5]
     rows = unitsOrSlots(dim(x, 2), op.getCuSeqlens(), block);
-    composites = ShapedType::isDynamic(rows)
-                     ? rows
-                     : rows * (block / by + representatives);
+    composites = multiplySizes(rows, addSizes(block / by, representatives));
   }
   if (dims && !ShapedType::isDynamic(columns)) // [P6]
-    columns += columns / dims;
+    columns = addSizes(columns, columns / dims);
   int64_t batch = dim(x, 0), outHeads = divide(dim(x, 1), heads);
   types.push_back(
       RankedTensorType::get({batch, outHeads, composites, columns},

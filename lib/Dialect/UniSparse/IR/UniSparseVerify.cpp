@@ -239,7 +239,7 @@ static LogicalResult verifyRows(BlockScoreOp op) {
 /// [P6] D columns and one for each group of dims.
 static LogicalResult verifySpreadColumns(BlockScoreOp op) {
   int64_t spread = op.getPooling().getSpread(), columns = dim(op.getQ(), 3);
-  if (!spread || !failsToDivide(spread + 1, columns))
+  if (!spread || !failsToDivide(addSizes(spread, 1), columns))
     return success();
   return op.emitOpError() << "[P6] expected composites of D + D / " << spread
                           << " columns, got " << columns;
@@ -253,8 +253,7 @@ static int64_t queryComposites(BlockScoreOp op) {
   if (!pooling.getRepresentatives())
     return unitsOrSlots(length, op.getCuSeqlensQ(), pooling.getQuery());
   int64_t blocks = unitsOrSlots(length, op.getCuSeqlensQ(), block);
-  return ShapedType::isDynamic(blocks) ? blocks
-                                       : blocks * pooling.rowsOfBlock(block);
+  return multiplySizes(blocks, pooling.rowsOfBlock(block));
 }
 
 LogicalResult BlockScoreOp::verify() {
