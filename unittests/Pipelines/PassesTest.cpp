@@ -147,7 +147,8 @@ std::vector<Program> levels() {
   size_t portable =
       lower(stages, "portable pages", "convert-unisparse-to-unitile");
   lower(portable, "tile code",
-        "unitile-pipeline,gpu.module(unitile-decompose-softmax)");
+        "unitile-persist,unitile-pipeline,"
+        "gpu.module(unitile-decompose-softmax)");
   lower(portable, "tile loops",
         "unitile-walk-to-for,gpu.module(unitile-decompose-softmax)");
   lower(0, "nvvm", "unisparse-to-gpu-pipeline{format=llvm chip=sm_80}");

@@ -159,10 +159,12 @@ FailureOr<TilesAttr> unisparse::tilesOf(BlockScoreOp op,
   // 64 by 128 first: two CTAs an SM hide each other's exponentials, and more
   // keys a step pay for what a step costs (benchmarks/NOTES.md).
   SmallVector<std::pair<int64_t, int64_t>> shapes;
-  // Long rows of f32 leave registers for the smallest only.
+  // f32, whose parts are split as they are multiplied, leaves registers for
+  // fewer keys; long rows of it for the fewest only.
   ArrayRef<int64_t> keySizes{kScoreKeys};
-  if (element.isF32() && op.getQ().getType().getDimSize(3) > 64)
-    keySizes = keySizes.take_back();
+  if (element.isF32())
+    keySizes =
+        keySizes.take_back(op.getQ().getType().getDimSize(3) > 64 ? 1 : 3);
   for (int64_t keys : keySizes)
     for (int64_t rows : {64, 32, 16})
       shapes.push_back({whole(rows, q.padded), whole(keys, k.padded)});

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "Inp
 
 import configurations
 
-PIPELINE = ("builtin.module(unisparse-decompose-attention,canonicalize,unisparse-select-schedule{{chip={}}},convert-unisparse-to-unitile,unitile-pipeline,unitile-specialise-warps,"
+PIPELINE = ("builtin.module(unisparse-decompose-attention,canonicalize,unisparse-select-schedule{{chip={}}},convert-unisparse-to-unitile,unitile-persist,unitile-pipeline,unitile-specialise-warps,"
             "canonicalize,gpu.module(unitile-allocate-shared{{limit=232448}}))")
 compared = 0
 for chip in ("sm_80", "sm_86", "sm_90a"):

@@ -367,6 +367,13 @@ struct Pipeline : unisparse::impl::UniTilePipelineBase<Pipeline> {
   LogicalResult lower(KernelViews &page) {
     if (failed(verifyPlace(page.kernel)) || failed(verifyMemory(page.kernel)))
       return failure();
+    WalkResult left = page.kernel.walk([](WorkerOp worker) {
+      worker.emitOpError("expected a loop over items by now; run "
+                         "unitile-persist first");
+      return WalkResult::interrupt();
+    });
+    if (left.wasInterrupted())
+      return failure();
     SmallVector<WalkOp> walks;
     page.kernel.walk([&](WalkOp walk) { walks.push_back(walk); });
     int64_t rows = 0;
