@@ -162,24 +162,13 @@ void AttendPage::attend(Value count) {
   SmallVector<Value> state{p.fill(0.0, p.fragment(tq, width, b.getF32Type())),
                            p.fill(kLowest, p.rows(tq)),
                            p.fill(0.0, p.rows(tq))};
-  auto walk = WalkOp::create(b, count, state, group);
-  Type i32 = b.getI32Type(), scores = p.fragment(tq, tk, b.getF32Type());
-  SmallVector<Type> stateTypes(ValueRange(state).getTypes());
-  SmallVector<Type> update{scores, i32, i32};
-  llvm::append_range(update, stateTypes);
-  auto write = [&](Region &region, ArrayRef<Type> types,
-                   void (AttendPage::*body)(Block &)) {
-    OpBuilder::InsertionGuard guard(b);
-    Block &block = region.emplaceBlock();
-    block.addArguments(types, SmallVector<Location>(types.size(), b.getLoc()));
-    b.setInsertionPointToStart(&block);
-    (this->*body)(block);
+  auto write = [this](void (AttendPage::*region)(Block &)) {
+    return [this, region](Block &body) { (this->*region)(body); };
   };
-  write(walk.getBlock(), {i32}, &AttendPage::writeBlock);
-  write(walk.getScore(), {i32, i32}, &AttendPage::writeScore);
-  write(walk.getMask(), {scores, i32, i32}, &AttendPage::writeMask);
-  write(walk.getUpdate(), update, &AttendPage::writeUpdate);
-  write(walk.getFinish(), stateTypes, &AttendPage::writeFinish);
+  p.walk(count, state, p.fragment(tq, tk, b.getF32Type()),
+         {write(&AttendPage::writeBlock), write(&AttendPage::writeScore),
+          write(&AttendPage::writeMask), write(&AttendPage::writeUpdate),
+          write(&AttendPage::writeFinish)}, group);
 }
 
 /// How many key tiles the query tile walks: those of the blocks that were

@@ -93,3 +93,23 @@ Value unisparse::candidatesOf(KernelPage &p, BlockSelectOp op,
   Value exists = p.less(p.mul(span.unit, bq), span.qLength);
   return p.select(exists, all, p.i32(0));
 }
+
+void KernelPage::walk(Value count, ValueRange state,
+                      unitile::FragmentType scores,
+                      std::array<std::function<void(Block &)>, 5> regions,
+                      int64_t group) {
+  auto walk = WalkOp::create(b, count, state, group);
+  Type i32 = b.getI32Type();
+  SmallVector<Type> carried(state.getTypes()), update{scores, i32, i32};
+  llvm::append_range(update, carried);
+  SmallVector<Type> takes[] = {
+      {i32}, {i32, i32}, {scores, i32, i32}, update, carried};
+  for (auto [region, types, write] :
+       llvm::zip_equal(walk->getRegions(), takes, regions)) {
+    OpBuilder::InsertionGuard guard(b);
+    Block &block = region.emplaceBlock();
+    block.addArguments(types, SmallVector<Location>(types.size(), b.getLoc()));
+    b.setInsertionPointToStart(&block);
+    write(block);
+  }
+}

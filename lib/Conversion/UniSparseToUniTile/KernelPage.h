@@ -10,6 +10,8 @@
 #include "HostSide.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
+#include <array>
+#include <functional>
 
 namespace unisparse {
 using namespace mlir;
@@ -55,6 +57,12 @@ public:
   Value delta(const Span &span) { return sub(span.kLength, span.qLength); }
 
   Value lq, lk, cuQ, cuK, sequences;
+
+  /// A walk over `count` key tiles of such scores; the regions block, score,
+  /// mask, update and finish are written in this order.
+  void walk(Value count, ValueRange state, unitile::FragmentType scores,
+            std::array<std::function<void(Block &)>, 5> regions,
+            int64_t group = 1);
 
 private:
   gpu::GPUFuncOp function;

@@ -357,24 +357,13 @@ void ScorePage::scoreHead(Value h) {
                   p.add(firstQ, allQ), qRows);
   SmallVector<Value> state{p.fill(kLowest, p.rows(tq)),
                            p.fill(0.0, p.rows(tq))};
-  auto walk = WalkOp::create(b, count, state);
-  Type i32 = b.getI32Type(), scores = p.fragment(tq, tk, b.getF32Type());
-  SmallVector<Type> stateTypes(ValueRange(state).getTypes());
-  SmallVector<Type> update{scores, i32, i32};
-  llvm::append_range(update, stateTypes);
-  auto write = [&](Region &region, ArrayRef<Type> types,
-                   void (ScorePage::*body)(Block &)) {
-    OpBuilder::InsertionGuard guard(b);
-    Block &block = region.emplaceBlock();
-    block.addArguments(types, SmallVector<Location>(types.size(), b.getLoc()));
-    b.setInsertionPointToStart(&block);
-    (this->*body)(block);
+  auto write = [this](void (ScorePage::*region)(Block &)) {
+    return [this, region](Block &body) { (this->*region)(body); };
   };
-  write(walk.getBlock(), {i32}, &ScorePage::writeBlock);
-  write(walk.getScore(), {i32, i32}, &ScorePage::writeScore);
-  write(walk.getMask(), {scores, i32, i32}, &ScorePage::writeMask);
-  write(walk.getUpdate(), update, &ScorePage::writeUpdate);
-  write(walk.getFinish(), stateTypes, &ScorePage::writeFinish);
+  p.walk(count, state, p.fragment(tq, tk, b.getF32Type()),
+         {write(&ScorePage::writeBlock), write(&ScorePage::writeScore),
+          write(&ScorePage::writeMask), write(&ScorePage::writeUpdate),
+          write(&ScorePage::writeFinish)});
 }
 
 /// A tile's query blocks are one sequence's: those of a packed batch are cut

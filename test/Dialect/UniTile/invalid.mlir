@@ -509,3 +509,11 @@ func.func @fetch_u21_take(%q: memref<1x1x?x64xf32>, %i: i32) {
   %0 = unitile.fetch %q[%i, %i] rows %i to %i take 10 of 24 : memref<1x1x?x64xf32> -> !unitile.tile<64x64xf32>
   return
 }
+
+// -----
+
+func.func @worker_u31(%m: memref<i32>) {
+  // expected-error@+1 {{[U31] expected memory of rank 1 at least, got 'memref<i32>'}}
+  %0 = unitile.worker of %m : memref<i32>
+  return
+}

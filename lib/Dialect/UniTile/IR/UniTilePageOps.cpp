@@ -61,6 +61,13 @@ LogicalResult PutOp::verify() {
   return verifyMatrix(*this, target, columns, fragment.getElementType());
 }
 
+LogicalResult WorkerOp::verify() { // [U31]
+  if (cast<MemRefType>(getMemory().getType()).getRank())
+    return success();
+  return emitOpError("[U31] expected memory of rank 1 at least, got ")
+         << getMemory().getType();
+}
+
 LogicalResult MaskOp::verify() { // [U26]
   if (getBounds() && !getPosition())
     return emitOpError("[U26] expected a position with bounds: where no bound "

@@ -4,7 +4,7 @@
 
 // Persistent CTAs: as many as have memory of their own, one item of the page's
 // grid after the other.
-#include "KernelViews.h"
+#include "Workers.h"
 #include "unisparse/Dialect/UniTile/Transforms/Passes.h"
 #include "mlir/IR/IRMapping.h"
 
@@ -82,25 +82,19 @@ struct Persist : unisparse::impl::UniTilePersistBase<Persist> {
   }
 
   LogicalResult lower(KernelViews &page) {
-    WorkerOp worker;
-    page.kernel.walk([&](WorkerOp op) { worker = op; });
-    if (!worker)
+    FailureOr<BlockArgument> memory = workersMemory(page.kernel);
+    if (failed(memory))
+      return failure();
+    if (!*memory)
       return success();
-    auto memory = dyn_cast<BlockArgument>(worker.getMemory());
-    if (!memory || memory.getOwner() != &page.kernel.getBody().front())
-      return worker.emitOpError("expected memory that is the kernel's argument, "
-                                "got ")
-             << worker.getMemory().getType();
     loopOverItems(page);
     page.kernel.setFunctionType(FunctionType::get(
         page.kernel.getContext(),
         page.kernel.getBody().front().getArgumentTypes(), TypeRange{}));
     for (gpu::LaunchFuncOp launch : page.launches) {
       PageBuilder p(launch.getLoc(), OpBuilder(launch));
-      Value parts = p.b.createOrFold<memref::DimOp>(
-          launch.getKernelOperand(memory.getArgNumber()), 0);
       Value one = arith::ConstantIndexOp::create(p.b, 1);
-      launch.getGridSizeXMutable().assign(parts);
+      launch.getGridSizeXMutable().assign(partsOf(p, launch, *memory));
       launch.getGridSizeYMutable().assign(one);
       launch.getGridSizeZMutable().assign(one);
     }

@@ -113,6 +113,8 @@ def UniTile_WorkerOp : UniTile_Op<"worker", [Pure]> {
     launch's grid says what there is to do; as many CTAs as there are parts do
     it, one item after the other (`unitile-persist`, `unitile-specialise-warps`).
 
+    Constraint U31: the memory has a size to be a part of.
+
     ```mlir
     func.func @worker(%sums: memref<?x64x?xf32>) -> i32 {
       %w = unitile.worker of %sums : memref<?x64x?xf32>
@@ -123,6 +125,7 @@ def UniTile_WorkerOp : UniTile_Op<"worker", [Pure]> {
   let arguments = (ins AnyMemRef:$memory);
   let results = (outs I32:$worker);
   let assemblyFormat = "`of` $memory attr-dict `:` type($memory)";
+  let hasVerifier = 1;
 }
 
 //===----------------------------------------------------------------------===//

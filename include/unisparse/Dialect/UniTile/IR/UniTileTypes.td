@@ -151,12 +151,14 @@ def UniTile_Reference : I32EnumAttr<"Reference",
 
 def UniTile_ScheduleAttr : AttrDef<UniTile_Dialect, "Schedule"> {
   let mnemonic = "schedule";
-  let summary = "When things happen in a warp-specialised attend kernel";
+  let summary = "When things happen in a warp-specialised kernel";
   let description = [{
     All that is decided about time, in one place; what is computed does not
-    depend on it. As `unitile.schedule` on `unisparse.block_sparse_attention` it
-    asks for a schedule, on a kernel it says which one it has. 0 leaves a number
-    to the compiler. Whatever it says, the rows of a block of threads form one
+    depend on it. As `unitile.schedule` on `unisparse.block_sparse_attention` or
+    `unisparse.block_score` it asks for a schedule, on a kernel it says which one
+    it has. 0 leaves a number to the compiler. Scoring has no V: `keys` are
+    composite keys, whole key blocks of them; `overlap` says nothing there, and
+    `cluster` is 1. Whatever it says, the rows of a block of threads form one
     stream: the first scores of a row are started beside the last output of the
     row before, so neither the start nor the end of a row drains the tensor cores.
     Where head_dim, of v too, is above 128, Q has no place in registers: it stays

@@ -5,6 +5,7 @@
 // The pass, the kernel's frame and its launch.
 #include "../PageRules.h"
 #include "../SharedLayout.h"
+#include "../Workers.h"
 #include "SpecialisedKernel.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -212,9 +213,14 @@ struct SpecialiseWarps
     FailureOr<WalkParts> parts = WalkParts::of(walks.front());
     if (failed(parts))
       return failure();
+    FailureOr<BlockArgument> memory = workersMemory(page.kernel);
     SpecialisedKernel kernel(page, *parts, schedule);
-    if (failed(kernel.verify()))
+    if (failed(memory) || failed(kernel.verify()))
       return failure();
+    // Before the memrefs go.
+    SmallVector<Value> ctas;
+    for (gpu::LaunchFuncOp launch : page.launches)
+      ctas.push_back(numberOfCtas(launch, schedule, *memory));
     SmallVector<Operation *> old;
     for (Operation &op : page.kernel.getBody().front().without_terminator())
       old.push_back(&op);
@@ -227,30 +233,38 @@ struct SpecialiseWarps
     for (Value map : kernel.maps())
       page.kernel.setArgAttr(cast<BlockArgument>(map).getArgNumber(),
                              kTensorMapAttr, UnitAttr::get(&getContext()));
-    for (gpu::LaunchFuncOp launch : page.launches)
-      setLaunch(launch, kernel, schedule, page.kernel);
+    for (auto [launch, number] : llvm::zip_equal(page.launches, ctas))
+      setLaunch(launch, kernel, number, page.kernel);
     return success();
   }
 
-  /// No more CTAs than work items: none at all for none. Both numbers are whole
-  /// clusters, as heads are.
-  void setLaunch(gpu::LaunchFuncOp launch, SpecialisedKernel &kernel,
-                 ScheduleAttr schedule, gpu::GPUFuncOp function) {
+  static Value index(PageBuilder &p, int64_t i) {
+    return arith::ConstantIndexOp::create(p.b, i);
+  }
+
+  /// As many as have memory of their own. Else no more than there are work
+  /// items, none at all for none; both are whole clusters, as heads are.
+  Value numberOfCtas(gpu::LaunchFuncOp launch, ScheduleAttr schedule,
+                     BlockArgument memory) {
     PageBuilder p(launch.getLoc(), OpBuilder(launch));
-    auto index = [&](int64_t i) -> Value {
-      return arith::ConstantIndexOp::create(p.b, i);
-    };
+    if (memory)
+      return partsOf(p, launch, memory);
     auto times = [&](Value x, Value y) {
       return p.b.createOrFold<arith::MulIOp>(x, y);
     };
     Value items = times(times(launch.getGridSizeX(), launch.getGridSizeZ()),
                         launch.getGridSizeY());
-    Value ctas = p.b.createOrFold<arith::MinUIOp>(
-        items, index(kMultiprocessors * schedule.getBlocks()));
+    return p.b.createOrFold<arith::MinUIOp>(
+        items, index(p, kMultiprocessors * schedule.getBlocks()));
+  }
+
+  void setLaunch(gpu::LaunchFuncOp launch, SpecialisedKernel &kernel,
+                 Value ctas, gpu::GPUFuncOp function) {
+    PageBuilder p(launch.getLoc(), OpBuilder(launch));
     launch.getGridSizeXMutable().assign(ctas);
-    launch.getGridSizeYMutable().assign(index(1));
-    launch.getGridSizeZMutable().assign(index(1));
-    launch.getBlockSizeXMutable().assign(index(kernel.threads()));
+    launch.getGridSizeYMutable().assign(index(p, 1));
+    launch.getGridSizeZMutable().assign(index(p, 1));
+    launch.getBlockSizeXMutable().assign(index(p, kernel.threads()));
     launch.getDynamicSharedMemorySizeMutable().assign(
         p.i32(sharedBytesOf(function)));
   }
