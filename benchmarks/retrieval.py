@@ -20,25 +20,14 @@ import time
 
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "python"))
+for place in ("benchmarks/language", "python"):
+    sys.path.insert(0, str(ROOT / place))
 
 import numpy as np
 import torch
 import transformers
+from questions import CODE, WORDS
 from tokenizers import Tokenizer
-
-WORDS = (
-    "amber anchor arrow atlas badge basin beacon birch blade bridge cabin canyon cedar cliff cloud comet coral crane crystal delta "
-    "desert eagle ember falcon fern flint forest garden glacier harbor hazel island ivory jasper kettle lagoon lantern lotus maple "
-    "marble meadow mirror moss nectar oak olive onyx orchid panda pearl pine planet prairie quartz raven reef river ruby saffron "
-    "shadow silver spruce star storm summit swan thunder topaz valley velvet walnut willow winter"
-).split()
-# What is hidden, what is asked, what follows.
-TASKS = {
-    "niah": ("\n# The magic number of {key} is {number}.\n", "\n# The magic number of {key} is", " {number}"),
-    "fn": ("\ndef {key}():\n    return {number}\n", "\nassert {key}() ==", " {number}"),
-}
-
 
 def from_arrays(folder):
     """Weights by name as `blocks.N.wq.weight`, rows of int8 with their factors beside as `NAME|s`."""
@@ -79,11 +68,12 @@ def sample(rng, encode, text, length, task, hidden=12, asked=4):
     """-> tokens, and the places of the answers [asked, tokens of one]."""
     keys = {}  # In the order they are drawn.
     while len(keys) < hidden:
-        keys["_".join(rng.choice(WORDS, 2))] = "".join(map(str, rng.integers(0, 10, 6)))
-    say, ask, answer = TASKS[task]
-    needles = [encode(say.format(key=key, number=number)) for key, number in keys.items()]
-    chosen = [list(keys.items())[n] for n in rng.permutation(hidden)[:asked]]
-    questions = [(encode(ask.format(key=key)), encode(answer.format(number=number))) for key, number in chosen]
+        keys[tuple(rng.choice(WORDS, 2))] = "".join(map(str, rng.integers(0, 10, 6)))
+    say, ask, answer = CODE[task]
+    words = [dict(a=a, b=b, number=number) for (a, b), number in keys.items()]
+    needles = [encode(say.format(**some)) for some in words]
+    chosen = [words[n] for n in rng.permutation(hidden)[:asked]]
+    questions = [(encode(ask.format(**some)), encode(answer.format(**some))) for some in chosen]
     room = length - sum(map(len, needles)) - sum(len(q) + len(a) for q, a in questions)
     if room < hidden:
         raise SystemExit(f"lengths: expected room for {hidden} needles and {asked} questions, got {length} tokens")
@@ -130,7 +120,7 @@ def main():
     model = load(arguments.model, arguments.device, torch.float32 if arguments.device == "cpu" else torch.bfloat16)
     results = []
     for length in map(int, arguments.lengths.split(",")):
-        for task in TASKS:
+        for task in CODE:
             rng = np.random.default_rng(length)
             cases = [sample(rng, encode, text, length, task) for _ in range(arguments.samples)]
             row = dict(tokens=length, task=task, questions=sum(len(answers) for _, answers in cases))
