@@ -12,6 +12,9 @@ from unisparse import prepare as ahead
 
 HEADS, KV_HEADS, DIM, BLOCK, FACTOR = 32, 8, 128, 128, 8
 
+# Representatives and spread (P5, P6) of estimates that are timed whole, pool, score and select in one program.
+ESTIMATES = {"estimate": (0, 0), "estimate t16 s4": (16, 4), "estimate t16 s1": (16, 1)}
+
 
 def _function(results, arguments, body):
     """Named arguments and result types, and the op between them."""
@@ -38,6 +41,10 @@ def stages(n):
     return {
         "pool_q": _function([pooled[0][1]], [("q", q)], f"unisparse.pool %q by {FACTOR}"),
         "pool_k": _function([pooled[1][1]], [("k", k)], f"unisparse.pool %k by {FACTOR}"),
+        **{
+            f"pool_{x} t16 s4": _function(types, arguments, text) for x, (text, arguments, types) in pools(n, 16, 4).items()
+        },
+        **{name: estimate(n, *form) for name, form in ESTIMATES.items()},
         "score": _function([mass], pooled, f"unisparse.block_score %qc, %kc lengths [{n}, {n}] {block} {pooling} causal"),
         "select": _function(
             [*selection, f"tensor<1x{HEADS}xf32>"],
@@ -46,6 +53,52 @@ def stages(n):
         ),
         "dense": _function([q], [("q", q), ("k", k), ("v", k)], f"unisparse.block_sparse_attention %q, %k, %v {block} causal"),
     }
+
+
+def pools(n, representatives, spread):
+    """{q or k: the op that pools %q or %k, its arguments and result types}."""
+    groups = DIM // spread if spread else 0
+    rows = n // BLOCK * (BLOCK // FACTOR + representatives)
+    q = [f"tensor<1x{HEADS}x{rows}x{DIM + groups}xbf16>"]
+    text = f"unisparse.pool %q by {FACTOR}"
+    if representatives:
+        q.append(f"tensor<1x{HEADS}x{n // BLOCK}x{representatives}xi32>")
+        text += f" representatives {representatives} of {BLOCK}"
+    if spread:
+        text += f" norms {spread} times {DIM ** -0.5 / 2}"
+    k = [f"tensor<1x{KV_HEADS}x{n // FACTOR}x{DIM + groups}xbf16>"]
+    spreads = f" spread {spread}" if spread else ""
+    return {
+        "q": (text, [("q", _tokens(HEADS, n))], q),
+        "k": (f"unisparse.pool %k by {FACTOR}{spreads}", [("k", _tokens(KV_HEADS, n))], k),
+    }
+
+
+def estimate(n, representatives, spread, p=0.7):
+    """MLIR of a whole estimate: %q and %k to counts, indices and density."""
+    rows = n // BLOCK
+    of = pools(n, representatives, spread)
+    mass = f"tensor<1x{HEADS}x{rows}x{rows}xf32>"
+    results = [f"tensor<1x{HEADS}x{rows}xi32>", f"tensor<1x{HEADS}x{rows}x{rows}xi32>", f"tensor<1x{HEADS}xf32>"]
+    options = "".join(f", {name} = {x}" for name, x in (("representatives", representatives), ("spread", spread)) if x)
+    lines, pooled = [], {}
+    for name, (text, arguments, types) in of.items():
+        pooled[name] = [f"%{name}{i}" for i in range(len(types))]
+        lines.append(f"{', '.join(pooled[name])} = {text} : ({arguments[0][1]}) -> ({', '.join(types)})")
+    taken, types = [pooled["q"][0], pooled["k"][0]], [of["q"][2][0], of["k"][2][0]]
+    chosen = f"rows({pooled['q'][1]}) " if representatives else ""
+    lines.append(
+        f"%mass = unisparse.block_score {', '.join(taken)} {chosen}lengths [{n}, {n}] block <{BLOCK}x{BLOCK}> "
+        f"pooling <{FACTOR}x{FACTOR}{options}> causal : ({', '.join(types + of['q'][2][1:])}) -> {mass}"
+    )
+    lines.append(
+        f"%r:3 = unisparse.block_select %mass lengths [{n}, {n}] block <{BLOCK}x{BLOCK}> rule <top_p = {p}> causal "
+        f": ({mass}) -> ({', '.join(results)})"
+    )
+    body = "\n  ".join(lines)
+    arguments = ", ".join(f"%{name}: {kind}" for name, kind in (*of["q"][1], *of["k"][1]))
+    listed = ", ".join(results)
+    return f"func.func @main({arguments}) -> ({listed}) {{\n  {body}\n  return %r#0, %r#1, %r#2 : {listed}\n}}\n"
 
 
 @dataclasses.dataclass(frozen=True)

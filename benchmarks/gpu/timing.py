@@ -211,6 +211,10 @@ def stages(report, n, folder):
     for stage, x in (("pool_q", q), ("pool_k", k)):
         last[stage] = [x[:, :, :: P.FACTOR].contiguous()]
         report.attempt(f"{stage} {n}", lambda: time_stage(stage, x, bytes=(x.numel() + x.numel() // P.FACTOR) * 2))
+    for stage, x in (("pool_q t16 s4", q), ("pool_k t16 s4", k)):
+        report.attempt(f"{stage} {n}", time_stage, stage, x)
+    for name in P.ESTIMATES:
+        report.attempt(f"{name} {n}", time_stage, name, q, k)
     composites, rows = n // P.FACTOR, n // P.BLOCK
     last["score"] = [torch.rand(1, P.HEADS, rows, rows, device=DEVICE)]
     # The causal half of the products.

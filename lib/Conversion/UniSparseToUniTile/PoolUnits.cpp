@@ -25,6 +25,19 @@ SmallVector<Value> PoolUnits::zeros() {
   return SmallVector<Value>(pieces, zero);
 }
 
+SmallVector<Value> PoolUnits::rowOfHead(Value batch, Value head, Value row,
+                                        Value unit) {
+  SmallVector<Value> loaded;
+  for (int64_t n = 0; n < pieces; ++n) {
+    Value v = vector::LoadOp::create(
+        p.b, piece, x, p.indices({batch, head, row, column(unit, n)}));
+    if (!element.isF32())
+      v = arith::ExtFOp::create(p.b, f32Piece, v);
+    loaded.push_back(v);
+  }
+  return loaded;
+}
+
 SmallVector<Value> PoolUnits::addRows(Value batch, Value head, Value first,
                                       Value rows, Value unit, ValueRange sums) {
   int64_t heads = op.getHeads();
@@ -33,14 +46,9 @@ SmallVector<Value> PoolUnits::addRows(Value batch, Value head, Value first,
     Value of = p.add(p.mul(head, heads), h);
     auto add = [&](Value r, ValueRange c) -> SmallVector<Value> {
       SmallVector<Value> next;
-      for (int64_t n = 0; n < pieces; ++n) {
-        Value v = vector::LoadOp::create(
-            p.b, piece, x,
-            p.indices({batch, of, p.add(first, r), column(unit, n)}));
-        if (!element.isF32())
-          v = arith::ExtFOp::create(p.b, f32Piece, v);
-        next.push_back(arith::AddFOp::create(p.b, c[n], v));
-      }
+      for (auto [sum, v] : llvm::zip_equal(
+               c, rowOfHead(batch, of, p.add(first, r), unit)))
+        next.push_back(arith::AddFOp::create(p.b, sum, v));
       return next;
     };
     total = p.forEach(p.i32(0), rows, 1, total, add);
@@ -50,9 +58,10 @@ SmallVector<Value> PoolUnits::addRows(Value batch, Value head, Value first,
 
 SmallVector<Value> PoolUnits::row(Value batch, Value head, Value row,
                                   Value unit) {
-  SmallVector<Value> sums =
-      addRows(batch, head, row, p.i32(1), unit, zeros());
-  return op.getHeads() == 1 ? sums : divide(sums, p.i32(op.getHeads()));
+  if (op.getHeads() == 1)
+    return rowOfHead(batch, head, row, unit);
+  return divide(addRows(batch, head, row, p.i32(1), unit, zeros()),
+                p.i32(op.getHeads()));
 }
 
 SmallVector<Value> PoolUnits::divide(ValueRange pieces, Value n) {

@@ -40,6 +40,8 @@ struct PoolUnits {
   Value column(Value unit, int64_t n) {
     return p.add(p.mul(unit, dimsOfUnit), n * lanes);
   }
+  /// A row of x in f32.
+  SmallVector<Value> rowOfHead(Value batch, Value head, Value row, Value unit);
   /// `sums` and the rows [first, first + rows) of the pooled heads of `head`.
   SmallVector<Value> addRows(Value batch, Value head, Value first, Value rows,
                              Value unit, ValueRange sums);

@@ -2,43 +2,49 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// Pooling with representatives (P5) is three pages, each of which reads what one
-// before it has written; columns for groups of dims (P6) are those of whichever
-// page writes the composite.
+// Pooling with representatives (P5) is one page, whose loops pass values on
+// through its own memory; columns for groups of dims (P6) are written with the
+// composite that has them.
 
 // RUN: unisparse-opt %s -split-input-file --convert-unisparse-to-unitile --canonicalize --cse | FileCheck %s
 // RUN: unisparse-opt %s -split-input-file --unisparse-to-gpu-pipeline=chip=sm_80 | FileCheck %s --check-prefix=GPU
 
 // CHECK-LABEL: gpu.func @pool_blocks(
-// CHECK-SAME:    %[[X:.*]]: memref<1x4x1001x64xf16, strided<[?, ?, ?, 1], offset: ?>>, %[[OUT:.*]]: memref<1x4x160x80xf16>, %[[CENTRE:.*]]: memref<1x4x8x64xf32>, %{{.*}}: i32)
-// CHECK-SAME:    unitile.schedule = #unitile.threads<lanes = 8, items = 16>
-// A unit of 8 dims: the means, each with its two norms, and the block's mean.
+// CHECK-SAME:    %[[X:.*]]: memref<1x4x1001x64xf16, strided<[?, ?, ?, 1], offset: ?>>, %[[OUT:.*]]: memref<1x4x160x80xf16>, %[[ROWS:.*]]: memref<1x4x8x4xi32>, %{{.*}}: i32)
+// CHECK-SAME:    unitile.schedule = #unitile.threads<lanes = 128, ctas = 6>
+// The means, each with its two norms, and sums over an eighth of the block.
+// CHECK:         %[[SUMS:.*]] = memref.alloca() : memref<8x64xf32, #gpu.address_space<workgroup>>
 // CHECK:         scf.parallel
-// CHECK:           %[[ALL:.*]] = scf.for
 // CHECK:             arith.truncf %{{.*}} : vector<8xf32> to vector<8xf16>
 // CHECK:             vector.store %{{.*}}, %[[OUT]]
 // CHECK-COUNT-2:     memref.store %{{.*}}, %[[OUT]]
-// CHECK:           vector.store %{{.*}}, %[[CENTRE]]
-
-// CHECK-LABEL: gpu.func @distances(
-// CHECK-SAME:    %{{.*}}, %[[CENTRE:.*]]: memref<1x4x8x64xf32>, %[[DISTANCES:.*]]: memref<1x4x8x128xf32>, %{{.*}}: i32)
-// CHECK-SAME:    unitile.schedule = #unitile.threads<lanes = 32, items = 4>
-// CHECK:         %{{.*}}:8 = scf.parallel
-// CHECK-COUNT-8: memref.store %{{.*}}, %[[DISTANCES]]
-
-// CHECK-LABEL: gpu.func @representatives(
-// CHECK-SAME:    %{{.*}}, %[[DISTANCES:.*]]: memref<1x4x8x128xf32>, %[[OUT:.*]]: memref<1x4x160x80xf16>, %[[ROWS:.*]]: memref<1x4x8x4xi32>, %{{.*}}: i32)
-// CHECK:         %[[LIMIT:.*]] = scf.for %{{.*}} = %{{.*}} to %c31_i32
+// CHECK:           vector.store %{{.*}}, %[[SUMS]]
+// The block's mean.
+// CHECK:         %[[CENTRE:.*]] = memref.alloca() : memref<64xf32,
 // CHECK:         scf.parallel
-// CHECK:           unitile.rank
-// CHECK:           %[[PLACE:.*]] = unitile.rank
-// CHECK:           scf.if
+// CHECK:           memref.store %{{.*}}, %[[CENTRE]]
+// Distances, in parts of a row, and whole.
+// CHECK:         %[[PARTS:.*]] = memref.alloca() : memref<8x129xf32,
+// CHECK:         scf.parallel
+// CHECK:           vector.load %[[CENTRE]]
+// CHECK:           memref.store %{{.*}}, %[[PARTS]]
+// CHECK:         %[[DISTANCES:.*]] = memref.alloca() : memref<128xf32,
+// CHECK:         scf.parallel
+// CHECK:           memref.store %{{.*}}, %[[DISTANCES]]
+// A row's place is how many come before it.
+// CHECK:         %[[FOUND:.*]] = memref.alloca() : memref<4xi32,
+// CHECK:         scf.parallel
+// CHECK:           vector.load %[[DISTANCES]]
+// CHECK:           memref.store %{{.*}}, %[[FOUND]]
+// CHECK:         %[[ORDER:.*]] = memref.alloca() : memref<4xi32,
+// CHECK:         scf.parallel
+// CHECK:           memref.store %{{.*}}, %[[ORDER]]
+// CHECK:         scf.parallel
+// CHECK:           vector.store %{{.*}}, %[[OUT]]
 // CHECK:             memref.store %{{.*}}, %[[ROWS]]
-// CHECK:             vector.store %{{.*}}, %[[OUT]]
 // CHECK-LABEL: func.func @pool(
 // CHECK:         gpu.launch_func @{{.*}}::@pool_blocks blocks in (%c8, %c4, %c1)
-// CHECK:         gpu.launch_func @{{.*}}::@distances blocks in (%c128, %c4, %c1)
-// CHECK:         gpu.launch_func @{{.*}}::@representatives blocks in (%c8, %c4, %c1)
+// CHECK-NOT:     gpu.launch_func
 
 // GPU: gpu.binary
 func.func @pool(%x: tensor<1x4x1001x64xf16>) -> (tensor<1x4x160x80xf16>, tensor<1x4x8x4xi32>) {

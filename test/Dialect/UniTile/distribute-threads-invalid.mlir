@@ -141,3 +141,86 @@ gpu.module @kernels {
     gpu.return
   }
 }
+
+// -----
+
+// Two items of a CTA would wait for each other.
+gpu.module @kernels {
+  gpu.func @items(%y: memref<32xf32>) kernel attributes {unitile.schedule = #unitile.threads<lanes = 32, items = 2>} {
+    // expected-error@+1 {{expected a schedule of one item of whole warps for a kernel with memory of its own, got #unitile.threads<lanes = 32, items = 2>}}
+    %own = memref.alloca() : memref<32xf32, #gpu.address_space<workgroup>>
+    gpu.return
+  }
+}
+
+// -----
+
+// Iterations are in no order.
+gpu.module @kernels {
+  gpu.func @within() kernel attributes {unitile.schedule = #unitile.threads<lanes = 32>} {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %c32 = arith.constant 32 : index
+    %own = memref.alloca() : memref<32xf32, #gpu.address_space<workgroup>>
+    // expected-error@+1 {{expected no memory of the kernel's own that is both read and written here}}
+    scf.parallel (%j) = (%c0) to (%c32) step (%c1) {
+      %v = memref.load %own[%c0] : memref<32xf32, #gpu.address_space<workgroup>>
+      memref.store %v, %own[%j] : memref<32xf32, #gpu.address_space<workgroup>>
+      scf.reduce
+    }
+    gpu.return
+  }
+}
+
+// -----
+
+// A barrier at the loop's end would be missing.
+gpu.module @kernels {
+  gpu.func @around(%x: memref<32xf32>) kernel attributes {unitile.schedule = #unitile.threads<lanes = 32>} {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %c32 = arith.constant 32 : index
+    %own = memref.alloca() : memref<32xf32, #gpu.address_space<workgroup>>
+    // expected-error@+1 {{expected no loop around uses of the kernel's own memory}}
+    scf.for %i = %c0 to %c32 step %c1 {
+      scf.parallel (%j) = (%c0) to (%c32) step (%c1) {
+        %v = memref.load %x[%i] : memref<32xf32>
+        memref.store %v, %own[%j] : memref<32xf32, #gpu.address_space<workgroup>>
+        scf.reduce
+      }
+    }
+    gpu.return
+  }
+}
+
+// -----
+
+// Nor within a branch, where other uses are outside of it.
+gpu.module @kernels {
+  gpu.func @within_branch(%x: memref<32xf32>, %c: i1) kernel attributes {unitile.schedule = #unitile.threads<lanes = 32>} {
+    %c0 = arith.constant 0 : index
+    %c1 = arith.constant 1 : index
+    %zero = arith.constant 0.0 : f32
+    %own = memref.alloca() : memref<32xf32, #gpu.address_space<workgroup>>
+    memref.store %zero, %own[%c0] : memref<32xf32, #gpu.address_space<workgroup>>
+    // expected-error@+1 {{expected no memory of the kernel's own that is both read and written here}}
+    scf.if %c {
+      %v = memref.load %own[%c0] : memref<32xf32, #gpu.address_space<workgroup>>
+      memref.store %v, %own[%c1] : memref<32xf32, #gpu.address_space<workgroup>>
+    }
+    gpu.return
+  }
+}
+
+// -----
+
+// A device's memory is no page's own.
+gpu.module @kernels {
+  gpu.func @elsewhere() kernel attributes {unitile.schedule = #unitile.threads<lanes = 32>} {
+    %c0 = arith.constant 0 : index
+    %own = memref.alloca() : memref<32xf32>
+    // expected-error@+1 {{expected a memref that is the kernel's argument, got 'memref<32xf32>'}}
+    %v = memref.load %own[%c0] : memref<32xf32>
+    gpu.return
+  }
+}

@@ -214,3 +214,54 @@ gpu.module @kernels {
     gpu.return
   }
 }
+
+// -----
+
+// Memory of the kernel's own: words of shared memory, for which the launch asks,
+// and a barrier in front of what reads what others wrote (the second loop), and
+// of what writes what others read (the store behind it).
+// CHECK-LABEL: gpu.func @reverse(
+// CHECK:         unitile.words 64 : <3>
+// CHECK:         llvm.load %{{.*}} : !llvm.ptr<1> -> f32
+// CHECK:         llvm.store %{{.*}}, %{{.*}} : f32, !llvm.ptr<3>
+// CHECK-NOT:     gpu.barrier
+// CHECK:         gpu.barrier
+// CHECK-NOT:     gpu.barrier
+// CHECK:         llvm.load %{{.*}} : !llvm.ptr<3> -> f32
+// CHECK:         llvm.store %{{.*}}, %{{.*}} : f32, !llvm.ptr<1>
+// CHECK:         gpu.barrier
+// CHECK:         scf.if
+// CHECK:           llvm.store %{{.*}}, %{{.*}} : f32, !llvm.ptr<3>
+// CHECK-LABEL: func.func @launch(
+// CHECK:         %[[BYTES:.*]] = arith.constant 256 : i32
+// CHECK:         dynamic_shared_memory_size %[[BYTES]]
+module attributes {gpu.container_module} {
+  gpu.module @kernels {
+    gpu.func @reverse(%x: memref<64xf32>, %y: memref<64xf32>) kernel attributes {unitile.schedule = #unitile.threads<lanes = 64>} {
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %c63 = arith.constant 63 : index
+      %c64 = arith.constant 64 : index
+      %zero = arith.constant 0.0 : f32
+      %own = memref.alloca() : memref<64xf32, #gpu.address_space<workgroup>>
+      scf.parallel (%j) = (%c0) to (%c64) step (%c1) {
+        %v = memref.load %x[%j] : memref<64xf32>
+        memref.store %v, %own[%j] : memref<64xf32, #gpu.address_space<workgroup>>
+        scf.reduce
+      }
+      scf.parallel (%j) = (%c0) to (%c64) step (%c1) {
+        %i = arith.subi %c63, %j : index
+        %v = memref.load %own[%i] : memref<64xf32, #gpu.address_space<workgroup>>
+        memref.store %v, %y[%j] : memref<64xf32>
+        scf.reduce
+      }
+      memref.store %zero, %own[%c0] : memref<64xf32, #gpu.address_space<workgroup>>
+      gpu.return
+    }
+  }
+  func.func @launch(%x: memref<64xf32>, %y: memref<64xf32>) {
+    %c1 = arith.constant 1 : index
+    gpu.launch_func @kernels::@reverse blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%x : memref<64xf32>, %y : memref<64xf32>)
+    return
+  }
+}

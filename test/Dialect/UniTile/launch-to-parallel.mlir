@@ -43,3 +43,26 @@ module attributes {gpu.container_module} {
 func.func @none() {
   return
 }
+
+// -----
+
+// Memory of a kernel's own is that of each point of the grid.
+// CHECK-LABEL: func.func @own(
+// CHECK:         scf.parallel
+// CHECK:           %[[OWN:.*]] = memref.alloc() : memref<4xi32>
+// CHECK:           memref.store %{{.*}}, %[[OWN]][%{{.*}}] : memref<4xi32>
+module attributes {gpu.container_module} {
+  gpu.module @kernels {
+    gpu.func @k(%v: i32) kernel {
+      %c1 = arith.constant 1 : index
+      %own = memref.alloca() : memref<4xi32, #gpu.address_space<workgroup>>
+      memref.store %v, %own[%c1] : memref<4xi32, #gpu.address_space<workgroup>>
+      gpu.return
+    }
+  }
+  func.func @own(%n: index, %v: i32) {
+    %c1 = arith.constant 1 : index
+    gpu.launch_func @kernels::@k blocks in (%n, %n, %n) threads in (%c1, %c1, %c1) args(%v : i32)
+    return
+  }
+}

@@ -6,6 +6,8 @@
 #include "KernelViews.h"
 #include "LaneLoops.h"
 #include "PageRules.h"
+#include "ScratchBarriers.h"
+#include "SharedLayout.h"
 #include "mlir/Dialect/GPU/Transforms/Passes.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -21,15 +23,6 @@ using namespace unisparse;
 using namespace unisparse::unitile;
 
 namespace {
-
-/// The buffer that an op writes to, or reads from; null of other ops.
-Value writtenBy(Operation *op) {
-  return isa<memref::StoreOp, vector::StoreOp>(op) ? op->getOperand(1)
-                                                   : Value();
-}
-Value readBy(Operation *op) {
-  return isa<memref::LoadOp, vector::LoadOp>(op) ? op->getOperand(0) : Value();
-}
 
 class Distribution {
 public:
@@ -58,13 +51,14 @@ private:
 
 } // namespace
 
-/// Lanes of a warp exchange values; of other groups, nobody does. Nobody waits
-/// for another's writes.
+/// Lanes of a warp exchange values; of other groups, nobody does. A CTA's threads
+/// wait for each other where they use memory of the kernel's own; nobody waits
+/// for what another writes elsewhere.
 LogicalResult Distribution::check() {
   FailureOr<SmallVector<ParallelLoop>> found =
       parallelLoopsOf(page.kernel, /*all=*/true);
   if (failed(found) || failed(verifyPlace(page.kernel)) ||
-      failed(verifyMemory(page.kernel)))
+      failed(verifyMemory(page.kernel, /*scratch=*/true)))
     return failure();
   loops = *found;
   for (ParallelLoop &loop : loops) {
@@ -88,11 +82,18 @@ LogicalResult Distribution::check() {
       ranked |= isa<RankOp>(op);
     }
   }
+  SmallVector<memref::AllocaOp> scratch = scratchOf(page.kernel);
+  if (!scratch.empty() &&
+      (how.getItems() != 1 || how.getLanes() % kWarp || how.getLanes() == 0))
+    return scratch.front()->emitOpError("expected a schedule of one item of "
+                                        "whole warps for a kernel with memory "
+                                        "of its own, got ")
+           << how;
   llvm::DenseSet<Value> written;
   page.kernel.walk([&](Operation *op) { written.insert(writtenBy(op)); });
   WalkResult result = page.kernel.walk([&](Operation *op) {
     Value memref = readBy(op);
-    if (!memref || !written.contains(memref))
+    if (!memref || isScratch(memref) || !written.contains(memref))
       return WalkResult::advance();
     op->emitOpError("expected a page that reads no buffer it writes, as "
                     "threads do not wait for each other");
@@ -161,6 +162,7 @@ void Distribution::setLaunch() {
     page.kernel->setAttr("nvvm.minctasm",
                          p.b.getI32IntegerAttr(how.getCtas()));
   page.kernel->removeAttr(kScheduleAttr);
+  int64_t shared = sharedBytesOf(page.kernel);
   for (gpu::LaunchFuncOp launch : page.launches) {
     PageBuilder host(launch.getLoc(), OpBuilder(launch));
     auto index = [&](int64_t n) {
@@ -170,6 +172,8 @@ void Distribution::setLaunch() {
         host.b.createOrFold<arith::CeilDivUIOp>(launch.getGridSizeX(),
                                                 index(how.getItems())));
     launch.getBlockSizeXMutable().assign(index(threads()));
+    if (shared)
+      launch.getDynamicSharedMemorySizeMutable().assign(host.i32(shared));
     launch->removeAttr(kScheduleAttr);
   }
 }
@@ -178,6 +182,8 @@ LogicalResult Distribution::run() {
   if (failed(check()))
     return failure();
   placeItems();
+  if (failed(insertScratchBarriers(page.kernel)))
+    return failure();
   guardStores();
   for (ParallelLoop &loop : loops)
     lowerToLanes(loop, lane, how.getLanes());

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "KernelViews.h"
+#include "PageRules.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "unisparse/Dialect/UniTile/Utils/ExpandLocate.h"
@@ -71,6 +72,18 @@ Value KernelViews::take(
   return taken;
 }
 
+/// Words of the CTA's shared memory in the place of memory of a kernel's own.
+static View scratchView(PageBuilder &p, MemRefType type) {
+  View view{{}, type, /*contiguous=*/true, {}, {}};
+  int64_t bytes = type.getNumElements() * type.getElementTypeBitWidth() / 8;
+  view.pointer = WordsOp::create(
+      p.b, LLVM::LLVMPointerType::get(type.getContext(), 3), IntegerAttr(),
+      p.b.getI64IntegerAttr(llvm::divideCeil(bytes, 4)));
+  for (int64_t size : type.getShape().drop_front())
+    view.sizes.push_back(p.i64(size));
+  return view;
+}
+
 const View &KernelViews::of(Value argument) {
   auto found = views.find(argument);
   if (found != views.end())
@@ -78,6 +91,11 @@ const View &KernelViews::of(Value argument) {
   View view;
   view.type = cast<MemRefType>(argument.getType());
   MLIRContext *context = argument.getContext();
+  if (isScratch(argument)) {
+    PageBuilder p(argument.getLoc(),
+                  OpBuilder::atBlockBegin(&kernel.getBody().front()));
+    return views.insert({argument, scratchView(p, view.type)}).first->second;
+  }
   view.pointer = take(
       LLVM::LLVMPointerType::get(context, 1),
       [](PageBuilder &p, gpu::LaunchFuncOp, Value memref) {
@@ -168,11 +186,14 @@ static Value addressOf(KernelViews &views, PageBuilder &p, Value memref,
 }
 
 /// Vectors are pieces of rows that begin at multiples of their size: tokens
-/// have rows of 16-byte pieces.
-static unsigned alignmentOf(Type type) {
+/// have rows of 16-byte pieces, and words of shared memory begin at 16 bytes.
+static unsigned alignmentOf(Type type, Value memref) {
   auto vector = dyn_cast<VectorType>(type);
-  return vector ? vector.getNumElements() * vector.getElementTypeBitWidth() / 8
-                : 0;
+  if (!vector)
+    return 0;
+  unsigned bytes =
+      vector.getNumElements() * vector.getElementTypeBitWidth() / 8;
+  return isScratch(memref) ? std::min(bytes, 16u) : bytes;
 }
 
 static bool lowerAccess(KernelViews &views, Operation *op) {
@@ -180,12 +201,14 @@ static bool lowerAccess(KernelViews &views, Operation *op) {
   auto load = [&](auto x, Type type) {
     Value address = addressOf(views, p, x.getOperand(0), x.getIndices());
     x->getResult(0).replaceAllUsesWith(
-        LLVM::LoadOp::create(p.b, type, address, alignmentOf(type)));
+        LLVM::LoadOp::create(p.b, type, address,
+                             alignmentOf(type, x.getOperand(0))));
     return true;
   };
   auto store = [&](auto x, Value value) {
     Value address = addressOf(views, p, x.getOperand(1), x.getIndices());
-    LLVM::StoreOp::create(p.b, value, address, alignmentOf(value.getType()));
+    LLVM::StoreOp::create(p.b, value, address,
+                          alignmentOf(value.getType(), x.getOperand(1)));
     return true;
   };
   return llvm::TypeSwitch<Operation *, bool>(op)
@@ -204,7 +227,8 @@ LogicalResult KernelViews::lowerAccesses() {
   });
   auto isArgument = [&](Value memref) {
     auto argument = dyn_cast<BlockArgument>(memref);
-    return argument && argument.getOwner() == &kernel.getBody().front();
+    return isScratch(memref) ||
+           (argument && argument.getOwner() == &kernel.getBody().front());
   };
   WalkResult result = kernel.walk([&](Operation *op) {
     if (!isa<memref::LoadOp, memref::StoreOp, vector::LoadOp, vector::StoreOp>(
@@ -223,6 +247,10 @@ LogicalResult KernelViews::lowerAccesses() {
   });
   if (result.wasInterrupted())
     return failure();
+  kernel.walk([](memref::AllocaOp op) {
+    if (op.use_empty())
+      op.erase();
+  });
   // A size is that of the launch's.
   SmallVector<memref::DimOp> sizes;
   kernel.walk([&](memref::DimOp op) { sizes.push_back(op); });

@@ -29,6 +29,16 @@ static LogicalResult checkLaunch(gpu::LaunchFuncOp launch,
   return verifyPlace(kernel);
 }
 
+/// Memory of a kernel's own is each point's, and ends with it; on the heap, as
+/// branches may not be made in a scope of the stack's.
+static void replaceOwn(memref::AllocaOp op) {
+  OpBuilder b(op);
+  MemRefType type = MemRefType::Builder(op.getType()).setMemorySpace({});
+  op.replaceAllUsesWith(
+      memref::AllocOp::create(b, op.getLoc(), type).getMemref());
+  op.erase();
+}
+
 static void inlineKernel(gpu::LaunchFuncOp launch, gpu::GPUFuncOp kernel) {
   ImplicitLocOpBuilder b(launch.getLoc(), launch);
   gpu::KernelDim3 grid = launch.getGridSizeOperandValues();
@@ -46,6 +56,7 @@ static void inlineKernel(gpu::LaunchFuncOp launch, gpu::GPUFuncOp kernel) {
   mapping.map(kernel.getBody().getArguments(), launch.getKernelOperands());
   for (Operation &op : kernel.getBody().front().without_terminator())
     b.clone(op, mapping);
+  loop.walk([](memref::AllocaOp op) { replaceOwn(op); });
   loop.walk([&](Operation *op) {
     Value value;
     if (auto id = dyn_cast<gpu::BlockIdOp>(op))

@@ -3,8 +3,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "PageRules.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace mlir;
+using namespace unisparse;
 
 LogicalResult unisparse::verifyPlace(gpu::GPUFuncOp kernel) {
   if (!kernel.getBody().hasOneBlock())
@@ -24,10 +26,20 @@ LogicalResult unisparse::verifyPlace(gpu::GPUFuncOp kernel) {
   return failure(result.wasInterrupted());
 }
 
-/// That an op's operand is an argument of the kernel with contiguous rows.
+bool unisparse::isScratch(Value memref) {
+  return isa_and_nonnull<memref::AllocaOp>(memref.getDefiningOp()) &&
+         gpu::GPUDialect::hasWorkgroupMemoryAddressSpace(
+             cast<MemRefType>(memref.getType()));
+}
+
+/// That an op's operand is an argument of the kernel, or memory of its own, with
+/// contiguous rows.
 static LogicalResult verifyOperand(Operation *op, Value memory,
-                                   gpu::GPUFuncOp kernel) {
+                                   gpu::GPUFuncOp kernel, bool scratch) {
   auto type = cast<MemRefType>(memory.getType());
+  if (scratch && isScratch(memory) && type.hasStaticShape() &&
+      type.getLayout().isIdentity())
+    return success();
   auto argument = dyn_cast<BlockArgument>(memory);
   if (!argument || argument.getOwner() != &kernel.getBody().front())
     return op->emitOpError("expected a memref that is the kernel's argument, "
@@ -43,11 +55,11 @@ static LogicalResult verifyOperand(Operation *op, Value memory,
   return success();
 }
 
-LogicalResult unisparse::verifyMemory(gpu::GPUFuncOp kernel) {
+LogicalResult unisparse::verifyMemory(gpu::GPUFuncOp kernel, bool scratch) {
   WalkResult result = kernel.getBody().walk([&](Operation *op) {
     for (Value operand : op->getOperands())
       if (isa<MemRefType>(operand.getType()) &&
-          failed(verifyOperand(op, operand, kernel)))
+          failed(verifyOperand(op, operand, kernel, scratch)))
         return WalkResult::interrupt();
     return WalkResult::advance();
   });

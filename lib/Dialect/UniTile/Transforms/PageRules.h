@@ -16,9 +16,13 @@ namespace unisparse {
 /// are is for a schedule to say.
 llvm::LogicalResult verifyPlace(mlir::gpu::GPUFuncOp kernel);
 
+/// Memory of a kernel's own, of which each point of the grid has its part.
+bool isScratch(mlir::Value memref);
+
 /// That all memory is the kernel's arguments, whose rows are contiguous: they
-/// become addresses and strides.
-llvm::LogicalResult verifyMemory(mlir::gpu::GPUFuncOp kernel);
+/// become addresses and strides; or, where a pass places it, the kernel's own.
+llvm::LogicalResult verifyMemory(mlir::gpu::GPUFuncOp kernel,
+                                 bool scratch = false);
 
 } // namespace unisparse
 

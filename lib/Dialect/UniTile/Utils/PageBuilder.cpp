@@ -133,6 +133,13 @@ Value PageBuilder::read(Value memref, ValueRange i) {
   return memref::LoadOp::create(b, memref, indices(i));
 }
 
+Value PageBuilder::scratch(ArrayRef<int64_t> shape, Type element) {
+  auto space = gpu::AddressSpaceAttr::get(b.getContext(),
+                                          gpu::AddressSpace::Workgroup);
+  return memref::AllocaOp::create(
+      b, MemRefType::get(shape, element, MemRefLayoutAttrInterface(), space));
+}
+
 void PageBuilder::write(Value x, Value memref, ValueRange i) {
   memref::StoreOp::create(b, x, memref, indices(i));
 }

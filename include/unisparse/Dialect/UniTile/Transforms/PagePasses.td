@@ -349,14 +349,17 @@ def UniTileDistributeThreads : Pass<"unitile-distribute-threads", "::mlir::Modul
     | stores outside of loops | lane 0's |
     | all else outside of loops | every lane's, alike |
     | `gpu.block_id x` | that of the item; the launch's grid is divided by items, and what is behind its old end does nothing |
+    | `memref.alloca` of workgroup memory | `unitile.words` of the CTA's shared memory, for which the launch asks; `gpu.barrier` in front of what reads what an earlier loop or store has written there, or writes what an earlier one uses |
     | memrefs | addresses, strides and sizes, here and at the launches; `vector.load` of a piece of a row has the piece's alignment |
 
-    There is no barrier in it: a page reads no buffer that it writes. Indices are
+    A page reads no argument that it writes: nobody waits for those. Indices are
     computed in 32 bits, addresses in 64.
 
     Precondition: loops of one dim, a step of 1 and none inside another, whose
     iterations exchange values (results, ranks) only where lanes are 32; memrefs
-    are arguments of the kernel.
+    are arguments of the kernel or, where an item is a whole CTA, memory of its
+    own (`memref.alloca` of static size and no layout, in workgroup memory) that
+    is used outside of other loops.
 
     Before:
     ```mlir
@@ -482,7 +485,8 @@ def UniTileLaunchToParallel : Pass<"unitile-launch-to-parallel", "::mlir::Module
     A `gpu.launch_func` becomes an `scf.parallel` over its grid (z, y, x) with the
     kernel's body, in which `gpu.block_id` is the loop's variable: a page of
     unitile words says nothing about threads, so one iteration is one CTA. Device
-    buffers (`gpu.alloc`) become the host's, and no gpu.module is left.
+    buffers (`gpu.alloc`) and memory of the kernel's own (`memref.alloca` in workgroup
+    memory) become the host's, and no gpu.module is left.
 
     Precondition: kernels are `gpu.func`s of one block that know their place in
     the grid and nothing else of the gpu dialect; one that asks for a thread is

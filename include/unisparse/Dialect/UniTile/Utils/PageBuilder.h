@@ -99,6 +99,8 @@ public:
   SmallVector<Value> indices(ValueRange i);
   Value read(Value memref, ValueRange i);
   void write(Value x, Value memref, ValueRange i);
+  /// Memory of the page's own, that every point of the grid has anew.
+  Value scratch(ArrayRef<int64_t> shape, Type element);
 
   // Global memory
   Value at(Value pointer, Type element, Value index) {
