@@ -135,16 +135,24 @@ def prepare(arguments):
     info, model = load(folder, "cpu")
     entries = [policies.parse(name).entry(shape) for name in info["policies"] for shape in shapes(model, arguments.time_heads)]
     configs = [ahead.configuration(entry) for entry in entries if entry]
-    failed = 0
+    refused = {}
     for chip in arguments.chips.split(","):
         failures = ahead.prepare(configs, folder / chip, [chip], arguments.jobs)
-        failed += len(failures)
         print(f"{chip}: {len(set(configs)) - len(failures)} of {len(set(configs))} programs")
+        for name in info["policies"]:
+            wanted = [policies.parse(name).entry(shape) for shape in shapes(model, arguments.time_heads)]
+            said = [failures[file] for file in (ahead.configuration(entry).file_name() for entry in wanted if entry) if file in failures]
+            if said:
+                refused.setdefault(chip, {})[name] = said[0].partition(": ")[2]
+    (folder / INFO).write_text(json.dumps(dict(info, refused=refused), indent=1))
     made = pieces.split(folder, arguments.pieces * 1000000) if arguments.pieces else [folder]
     parcel.finish(folder, arguments.zip and not arguments.pieces)
     for piece in made:
         print(f"{piece}: {sum(x.stat().st_size for x in piece.rglob('*') if x.is_file()) / 1e6:.1f} MB")
-    sys.exit(1 if failed else 0)
+    # A policy that no chip has is no reason to do without the others; run says so again.
+    for chip, names in refused.items():
+        for name, said in names.items():
+            print(f"{chip}: refused: {name}: {said}")
 
 
 def measured(arguments, folder, chip=None):
@@ -183,7 +191,8 @@ def measured(arguments, folder, chip=None):
         if arguments.png:
             picture.draw(arguments.png, report)
 
-    report = measure.run(model, asked, chosen, limits, facts, write, lambda line: print(line, flush=True))
+    refused = info.get("refused", {}).get(chip, {})
+    report = measure.run(model, asked, chosen, limits, facts, write, lambda line: print(line, flush=True), refused)
     write(report)
     print("\n".join(measure.table(report)))
     failed = [name for name, policy in report["policies"].items() if "failed" in policy]
@@ -237,7 +246,7 @@ def main():
         if not arguments.model:
             parser.error("--model is missing")
         if arguments.policies is None:
-            arguments.policies = policies.DEFAULT
+            arguments.policies = policies.GEMMA if is_gemma(arguments.model) else policies.DEFAULT
     {"measure": measure_here, "prepare": prepare, "run": run}[arguments.action](arguments)
 
 

@@ -196,8 +196,7 @@ def table(report):
             nll = "-" if found["nll"] is None else f"{found['nll']:.4f}"
             ms = report.get("times", {}).get(name, {}).get(length, {}).get("ms", "-")
             lines.append(f"{name:32} {length:>7} {found['density']:8.4f} {kept:>7} {nll:>7} {ms:>9}  {cells}")
-        if "failed" in policy:
-            lines.append(f"{name:32} failed: {policy['failed']}")
+        lines += [f"{name:32} {what}: {policy[what]}" for what in ("failed", "refused") if what in policy]
     holding = report["holding"]
     lines.append(f"at least {KEEP:.0%} of dense's answers at every length, the cheapest first: {'; '.join(holding) or 'none'}")
     return lines
@@ -208,9 +207,9 @@ def small_inputs(model, device):
     return [torch.zeros(1, heads, 256, model.head_dim, device=device, dtype=dtype) for heads in (model.heads, model.kv_heads, model.kv_heads)]
 
 
-def run(model, asked, policies, limits, facts, write, say=print):
+def run(model, asked, policies, limits, facts, write, say=print, refused=()):
     """The whole report; `write` is given it whenever there is more. `limits`: lengths, questions, texts, tokens (of one
-    forward pass), deadline, time_lengths, time_heads, device."""
+    forward pass), deadline, time_lengths, time_heads, device. `refused`: {policy: why} of what was not compiled."""
     report = dict(**facts, lengths=limits.lengths, policies={}, skipped=[])
     for policy in policies:
         if time.monotonic() > limits.deadline:
@@ -218,6 +217,10 @@ def run(model, asked, policies, limits, facts, write, say=print):
             say(f"skipped, out of time: {policy.name}")
             continue
         entry = report["policies"][policy.name] = dict(kind=policy.kind, options=policy.options, lengths={})
+        if policy.name in refused:
+            entry["refused"] = refused[policy.name]
+            say(f"refused by the compiler: {policy.name}: {entry['refused']}")
+            continue
         try:
             # Loads the program, so that no figure has that in it.
             policy.attend(*small_inputs(model, limits.device), model.scale)
@@ -234,7 +237,7 @@ def run(model, asked, policies, limits, facts, write, say=print):
                 torch.cuda.synchronize()  # Raises where the device is lost to this process.
         write(judge(report))
     if limits.device == "cuda" and limits.time_lengths:
-        measured = [p for p in policies if p.name in report["policies"]]
+        measured = [p for p in policies if report["policies"].get(p.name, {}).get("lengths")]
         asked_first = lambda length: next(iter(asked.cells(length, 1).values()))[0]
         text = lambda length: asked_first(length) if length in asked.lengths else asked.plain(length)
         report["times"] = times(model, measured, text, limits.time_lengths, limits.time_heads, say)

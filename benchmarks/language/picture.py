@@ -19,7 +19,7 @@ LETTERS = bytes.fromhex(
     "2404043f44243c4040207c1c2040201c3c4030403c44281028444c9090907c4464544c44000836410000007700000041360800020102 0402".replace(" ", "")
 )
 INK, PALE = (40, 40, 40), (210, 210, 210)
-COLOURS = dict(dense=(40, 40, 40), unisparse=(25, 100, 190), xattention=(200, 90, 30), flexprefill=(30, 140, 80))
+COLOURS = dict(dense=(40, 40, 40), unisparse=(25, 100, 190), reference=(110, 70, 190), xattention=(200, 90, 30), flexprefill=(30, 140, 80))
 SCALE, PANEL, LEFT, TOP = 2, 420, 90, 50
 
 

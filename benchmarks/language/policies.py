@@ -7,6 +7,7 @@
     t=16,s=1,p=.7,last=1            unisparse.attention with these options
     xattention:stride=8,tau=.9      XAttention's selection, given to unisparse.block_sparse_attention
     flexprefill:gamma=.95           FlexPrefill's
+    reference:t=16,s=1,p=.7,last=1  ours as language/reference.py has it in torch
 
 Ours takes every option of unisparse.attention that decides on blocks by its name, and in short: t is representatives, s
 spread, c pooling (4 or 4x16), k top_k, a threshold. Needs no torch where nothing is attended to.
@@ -18,11 +19,17 @@ from typing import Any, Dict
 
 SHORT = dict(t="representatives", s="spread", c="pooling", k="top_k", a="threshold")
 TEXTS = ("agg", "share")
+REFERENCE = ("p", "pooling", "representatives", "spread", "sink", "local", "last")
 RIVALS = dict(xattention=dict(stride=8, tau=0.9), flexprefill=dict(gamma=0.95, tau=0.1, min_budget=1024))
 DEFAULT = (
     "dense p=.9 p=.95 c=4,p=.9 t=16,s=1,p=.6,last=1 t=16,s=1,p=.7,last=1 t=16,s=1,p=.75,last=1 t=16,s=1,p=.8,last=1 "
     "t=16,s=4,p=.7,last=1 t=16,s=4,p=.75,last=1 t=8,s=1,p=.75,last=1 t=8,s=4,p=.8,last=1 t=16,s=1,p=.7 "
     "xattention:tau=.9 xattention:tau=.95 flexprefill:gamma=.9 flexprefill:gamma=.95"
+)
+# The GPU's score takes composites of at most 256 columns, and with spread these heads of 256 have more.
+GEMMA = (
+    "dense p=.9 p=.95 t=16,p=.7,last=1 t=16,p=.8,last=1 t=16,p=.9,last=1 reference:t=16,s=1,p=.7,last=1 reference:t=16,s=1,p=.8,last=1 "
+    "reference:t=16,s=1,p=.9,last=1 xattention:tau=.9 xattention:tau=.95 flexprefill:gamma=.9 flexprefill:gamma=.95"
 )
 
 
@@ -41,7 +48,7 @@ def value_of(name, text):
 @dataclasses.dataclass(frozen=True)
 class Policy:
     name: str
-    kind: str  # "dense", "unisparse" or a rival.
+    kind: str  # "dense", "unisparse", "reference" or a rival.
     options: Dict[str, Any]
 
     def entry(self, model):
@@ -53,10 +60,12 @@ class Policy:
         return dict(model, selection_heads=model["heads"])
 
     def select(self, q, k, scale):
-        """A rival's counts and indices."""
+        """Counts and indices, where torch selects."""
+        import reference
         import rivals
 
-        return rivals.selection(getattr(rivals, self.kind)(q, k, scale or q.shape[-1] ** -0.5, **self.options))
+        rule = reference.mask if self.kind == "reference" else getattr(rivals, self.kind)
+        return rivals.selection(rule(q, k, scale or q.shape[-1] ** -0.5, **self.options))
 
     def attend(self, q, k, v, scale):
         """-> o, and counts where blocks were selected."""
@@ -74,12 +83,13 @@ class Policy:
 def parse(text):
     """One policy; SystemExit in one line for what is none."""
     kind, _, rest = text.partition(":") if ":" in text or "=" not in text else ("unisparse", "", text)
-    if kind not in ("dense", "unisparse", *RIVALS):
-        raise SystemExit(f"--policies: expected dense, options of unisparse.attention, {' or '.join(RIVALS)}, got {text}")
-    known, options = RIVALS.get(kind, {}) if kind != "unisparse" else ours(), dict(RIVALS.get(kind, {}))
+    if kind not in ("dense", "unisparse", "reference", *RIVALS):
+        raise SystemExit(f"--policies: expected dense, options of unisparse.attention, reference, {' or '.join(RIVALS)}, got {text}")
+    known = ours() if kind == "unisparse" else REFERENCE if kind == "reference" else RIVALS.get(kind, {})
+    options = dict(RIVALS.get(kind, {}))
     for item in filter(None, rest.split(",")):
         name, _, value = item.partition("=")
-        name = SHORT.get(name, name) if kind == "unisparse" else name
+        name = SHORT.get(name, name) if kind not in RIVALS else name
         if name not in known:
             raise SystemExit(f"--policies: expected one of {', '.join(known) or 'no option'} in {text}, got {name}")
         try:

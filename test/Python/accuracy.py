@@ -32,8 +32,9 @@ import measure
 import pieces
 import policies
 import questions
+import reference
 import rivals
-import small
+import unisparse
 
 LENGTH, VOCABULARY = 1024, 256
 SCRIPT = str(ROOT / "benchmarks" / "accuracy.py")
@@ -207,7 +208,8 @@ class Parts(unittest.TestCase):
         self.assertEqual(policies.parse("xattention").options, dict(stride=8, tau=0.9))
         self.assertEqual(policies.parse("flexprefill:gamma=.9").options, dict(gamma=0.9, tau=0.1, min_budget=1024))
         self.assertEqual([p.name for p in policies.parse_all(["p=.9", "dense", "p=.9"])], ["dense", "p=.9"])
-        for name in policies.DEFAULT.split():
+        self.assertEqual(policies.parse("reference:t=2,p=.5").options, dict(representatives=2, p=0.5))
+        for name in (policies.DEFAULT + " " + policies.GEMMA).split():
             policies.parse(name)
 
     def test_judge(self):
@@ -262,6 +264,23 @@ class Parts(unittest.TestCase):
 
         torch.testing.assert_close(wrapped.logits(wrapped.hidden(ids, attend)), wanted, atol=1e-4, rtol=1e-3)
         self.assertEqual(layers, [0])
+
+
+class Reference(unittest.TestCase):
+    def test_is_ours(self):
+        """The selection in torch is the compiled one."""
+        generator = torch.Generator().manual_seed(4)
+        q, k = (torch.randn(2, heads, 1024, 16, generator=generator) for heads in (4, 2))
+        q[:, :, 700:710] *= 6
+        for options in (dict(p=0.6), dict(p=0.7, representatives=4, spread=8, last=2, sink=2, local=3, pooling=(16, 8)), dict(p=1.0)):
+            counts, indices = rivals.selection(reference.mask(q, k, 0.25, **options))
+            _, wanted, blocks = unisparse.attention(q, k, k, return_selection=True, **options)
+            self.assertTrue(torch.equal(counts, wanted), options)
+            self.assertTrue(torch.equal(indices, blocks), options)
+
+    def test_refused(self):
+        with self.assertRaisesRegex(ValueError, "expected whole blocks of 128 tokens, got 100"):
+            reference.mask(*(torch.zeros(1, 1, 100, 16) for _ in range(2)), 0.25)
 
 
 class Rivals(unittest.TestCase):
