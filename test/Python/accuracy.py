@@ -6,6 +6,7 @@
 """benchmarks/accuracy.py from end to end on the CPU, with a small random model: p = 1 gives dense attention's answers, and
 the report has what it is for. The rivals' rules against loops and cases made by hand; Gemma's layers against Transformers'."""
 
+import argparse
 import json
 import math
 import os
@@ -34,6 +35,7 @@ import policies
 import questions
 import reference
 import rivals
+import small
 import unisparse
 
 LENGTH, VOCABULARY = 1024, 256
@@ -234,6 +236,27 @@ class Parts(unittest.TestCase):
         self.assertEqual(judged["policies"]["rival"]["holds"], True)
         judged["times"] = {name: {"10": dict(ms=ms), "20": dict(ms=ms)} for name, ms in (("good", 1), ("better", 2))}
         self.assertEqual(measure.judge(judged)["holding"], ["good", "better"])
+
+    def test_refused_by_the_compiler(self):
+        """A policy without a program is named, and costs no other; one that fails likewise."""
+        folder, written = model_folder(TMP / "refusing"), []
+        made = questions.make(lambda x: tokenizer().encode(x).ids, np.load(folder / "heldout.npy"), [LENGTH], 4, 1, dict(fn=questions.CODE["fn"]))
+        questions.written(folder / "questions.json", made)
+        os.replace(folder / "heldout.npy", folder / "text.npy")
+        limits = argparse.Namespace(lengths=[LENGTH], questions=4, texts=1, tokens=4 * LENGTH, deadline=math.inf, time_lengths=[], time_heads=2, device="cpu")
+        chosen = policies.parse_all(["p=.5", "flexprefill:gamma=0.5", "xattention:stride=3"])
+        asked = questions.Questions(folder)
+        report = measure.run(small.load(folder, "cpu"), asked, chosen, limits, {}, written.append, lambda line: None, {"p=.5": "no such program"})
+        self.assertEqual({n for n, policy in report["policies"].items() if policy["lengths"]}, {"dense", "flexprefill:gamma=0.5"})
+        self.assertEqual(report["policies"]["p=.5"]["refused"], "no such program")
+        self.assertIn("RuntimeError", report["policies"]["xattention:stride=3"]["failed"])
+        self.assertEqual(report["holding"], [])
+        lines = measure.table(report)
+        self.assertEqual(sum("refused: no such program" in line for line in lines), 1)
+        self.assertEqual(len(written), 3)
+
+        limits.deadline = 0
+        self.assertEqual(measure.run(None, asked, chosen, limits, {}, written.append, lambda line: None)["skipped"], [p.name for p in chosen])
 
     def test_windowed(self):
         generator = torch.Generator().manual_seed(1)
