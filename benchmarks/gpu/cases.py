@@ -221,6 +221,9 @@ def outliers(m):
     m.add("more representatives than rows", "4:2", 64, block=(16, 16), pooling=(4, 4), representatives=16, shapes=few, required=False)
     for s in (2, 4, 16):
         m.add(f"spread {s}", "4:2", 128, spread=s, shapes=few, required=s != 16)
+    # Composites of more than 256 columns.
+    for s in (1, 4):
+        m.add(f"spread {s} d256", "4:1", 256, representatives=16, spread=s, last=1, p=0.7, shapes=few)
     m.add("spread sum", "8:2", 64, spread=4, agg="sum", shapes=few)
     for gain in (8.0, 100.0):
         m.add(f"policy gain {gain:g} f16", "4:2", 64, "f16", gain=gain, shapes=few, **policy)

@@ -44,6 +44,8 @@ lowerToPage(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockScoreOp op,
 /// fragments stay in registers.
 mlir::LogicalResult checkHeadDim(mlir::Operation *op, mlir::StringRef what,
                                  mlir::RankedTensorType type, int64_t most);
+/// Composites have up to as many columns: 256 dims and one for each (P6).
+constexpr int64_t kMostColumns = 512;
 mlir::LogicalResult checkHeadDims(BlockScoreOp op);
 mlir::LogicalResult checkHeadDims(BlockSparseAttentionOp op);
 

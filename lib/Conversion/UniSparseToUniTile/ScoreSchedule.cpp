@@ -5,6 +5,7 @@
 // The schedule of a warp-specialised score kernel: what was asked for, or the
 // best that is known.
 #include "HopperSchedule.h"
+#include "Kernels.h"
 #include "Schedule.h"
 
 using namespace mlir;
@@ -23,9 +24,9 @@ static LogicalResult verifyScore(BlockScoreOp op, const BlockRows &q,
   auto type = op.getQ().getType();
   if (!type.getElementType().isF16() && !type.getElementType().isBF16())
     return why << "expected f16 or bf16, got " << type.getElementType();
-  if (type.getDimSize(3) % 16 || type.getDimSize(3) > 256)
-    return why << "expected a head_dim that is a multiple of 16 up to 256, got "
-               << type.getDimSize(3);
+  if (type.getDimSize(3) % 16 || type.getDimSize(3) > kMostColumns)
+    return why << "expected composites of a multiple of 16 columns up to "
+               << kMostColumns << ", got " << type.getDimSize(3);
   if (op.getCuSeqlensQ())
     return why << "expected one sequence, got a packed batch";
   if (type.getDimSize(1) != op.getMass().getType().getDimSize(1))
@@ -40,6 +41,14 @@ static LogicalResult verifyScore(BlockScoreOp op, const BlockRows &q,
     return why << "expected key blocks of 8, 16, 32, 64 or 128 composites, got "
                << k.composites;
   return success();
+}
+
+/// What a row of a tile takes of shared memory.
+static int64_t rowBytes(RankedTensorType type) {
+  auto rows = SharedType::get(type.getContext(), 8,
+                              tileColumns(type.getDimSize(3)),
+                              type.getElementType(), 1);
+  return rows.getBytes() / 8;
 }
 
 FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
@@ -57,26 +66,26 @@ FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
                               /*turns=*/false);
   if (asked.getCluster() > 1)
     return why << "expected a cluster of 1, got " << asked.getCluster();
-  int64_t keys = asked.getKeys() ? asked.getKeys() : kMostKeys;
-  if (keys % k.padded || keys % 16 || keys > kMostKeys)
-    return why << "expected keys that are whole blocks of " << k.padded
-               << " composites, up to " << kMostKeys << ", got " << keys;
   int64_t blocks = asked.getBlocks() ? asked.getBlocks() : 1;
   if (blocks > 2)
     return why << "expected 1 or 2 blocks, got " << blocks;
-  auto type = op.getQ().getType();
-  auto bytes = [&](int64_t stages) {
-    int64_t row = SharedType::get(op.getContext(), 8,
-                                  tileColumns(type.getDimSize(3)),
-                                  type.getElementType(), 1)
-                      .getBytes() /
-                  8;
-    return (kRows + stages * keys) * row + 8 * (2 * stages + 2) + 64;
-  };
+  int64_t row = rowBytes(op.getQ().getType());
   int64_t each = (sharedBytes + kReservedBytes) / blocks - kReservedBytes;
-  int64_t fit = kMostStages;
-  while (fit > 0 && bytes(fit) > each)
-    --fit;
+  auto stagesThatFit = [&](int64_t keys) {
+    int64_t fit = kMostStages;
+    while (fit > 0 && (kRows + fit * keys) * row + 8 * (2 * fit + 2) + 64 > each)
+      --fit;
+    return fit;
+  };
+  // Composites with columns for groups of dims are long: fewer keys a step then.
+  int64_t keys = asked.getKeys() ? asked.getKeys() : kMostKeys;
+  while (!asked.getKeys() && stagesThatFit(keys) < 2 && keys > 16 &&
+         keys / 2 % k.padded == 0)
+    keys /= 2;
+  if (keys % k.padded || keys % 16 || keys > kMostKeys)
+    return why << "expected keys that are whole blocks of " << k.padded
+               << " composites, up to " << kMostKeys << ", got " << keys;
+  int64_t fit = stagesThatFit(keys);
   int64_t stages = asked.getStages() ? asked.getStages() : fit;
   if (stages < 2 || stages > fit)
     return why << "expected 2 to " << fit

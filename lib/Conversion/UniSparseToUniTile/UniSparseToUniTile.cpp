@@ -46,7 +46,7 @@ LogicalResult unisparse::checkHeadDim(Operation *op, StringRef what,
 }
 
 LogicalResult unisparse::checkHeadDims(BlockScoreOp op) {
-  return checkHeadDim(op, "head_dim", op.getQ().getType(), 256);
+  return checkHeadDim(op, "head_dim", op.getQ().getType(), kMostColumns);
 }
 
 LogicalResult unisparse::checkHeadDims(BlockSparseAttentionOp op) {

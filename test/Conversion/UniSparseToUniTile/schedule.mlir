@@ -72,6 +72,21 @@ func.func @score(%q: tensor<1x4x64x64xbf16>, %p: tensor<1x4x512x64xbf16>) -> (te
 
 // -----
 
+// Columns for groups of dims make long rows (P6): a step has as many keys as
+// leave two stages a place.
+// CHECK-LABEL: func.func @long_composites(
+// SM90A:         #unitile.schedule<stages = 3, keys = 64,
+// SM90A:         #unitile.schedule<stages = 3, keys = 32,
+func.func @long_composites(%q: tensor<1x4x64x320xbf16>, %p: tensor<1x4x64x512xbf16>) -> (tensor<1x4x4x4xf32>, tensor<1x4x4x4xf32>) {
+  %0 = unisparse.block_score %q, %q lengths [512, 512] block <128x128> pooling <8x8, spread = 4> causal
+    : (tensor<1x4x64x320xbf16>, tensor<1x4x64x320xbf16>) -> tensor<1x4x4x4xf32>
+  %1 = unisparse.block_score %p, %p lengths [512, 512] block <128x128> pooling <8x8, spread = 1> causal
+    : (tensor<1x4x64x512xbf16>, tensor<1x4x64x512xbf16>) -> tensor<1x4x4x4xf32>
+  return %0, %1 : tensor<1x4x4x4xf32>, tensor<1x4x4x4xf32>
+}
+
+// -----
+
 // Registers are planned with room to spare. Where no tiles have that room, those
 // that ask for least: long rows of f32 where shared memory is short, and blocks
 // that one warp has to copy.

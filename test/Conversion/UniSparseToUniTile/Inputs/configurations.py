@@ -157,6 +157,8 @@ CONFIGS = [
 SCORING = [
     Config("score", 128, stage="score"),
     Config("score_long", 256, stage="score"),
+    Config("score_wide", 320, stage="score"),
+    Config("score_widest", 512, stage="score", dtype="f16"),
     Config("score_spread", 160, pooling="4x8", stage="score"),
     Config("score_tiles", 128, stage="score", schedule="tiles<rows = 64, keys = 128>"),
     Config("score_packed", 64, "64x64", stage="score", packed=True, agg="sum", share="group", schedule="tiles<rows = 64, keys = 64>"),
