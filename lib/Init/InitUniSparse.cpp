@@ -29,6 +29,7 @@
 #include "unisparse/Conversion/UniSparseToLoops.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
+#include "unisparse/Dialect/UniSparse/Transforms/Sharding.h"
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
 #include "unisparse/Dialect/UniTile/Transforms/Passes.h"
 #include "unisparse/InitAll.h"
@@ -74,6 +75,7 @@ static void registerTranslations(mlir::DialectRegistry &registry) {
 void unisparse::registerDialects(mlir::DialectRegistry &registry) {
   registry.insert<UniSparseDialect, unitile::UniTileDialect>();
   registerBufferizableOpInterfaceModels(registry);
+  registerShardingInterfaceModels(registry);
   // unitile-to-nvvm-pipeline lowers branches through it.
   mlir::cf::registerConvertControlFlowToLLVMInterface(registry);
   registerBufferizationModels(registry);
