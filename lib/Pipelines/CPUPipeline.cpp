@@ -6,6 +6,7 @@
 // contract: tensors, loops over tiles, vectors and threads, LLVM. Pages of tile
 // code join behind the tensors.
 #include "ModulePipeline.h"
+#include "OwnLinalg.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Affine/Transforms/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
@@ -67,6 +68,8 @@ static void buildPages(OpPassManager &pm, const CPUPipelineOptions &options) {
   pm.addPass(createUniSparseSelectSchedule(schedule));
   // Every stage is a page, with its launch.
   pm.addPass(createConvertUniSparseToUniTile());
+  // And so is the program's own linalg.
+  addOwnLinalg(pm);
 }
 
 static void buildTileLevel(OpPassManager &pm, bool descending) {

@@ -5,14 +5,24 @@
 // From the unisparse dialect to kernels and their launches, one sentence of why
 // a pass.
 #include "ChipPipeline.h"
+#include "OwnLinalg.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Transforms/Passes.h"
 #include "unisparse/Conversion/Passes.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
 #include "unisparse/Dialect/UniTile/Transforms/Passes.h"
+#include "unisparse/Transforms/Passes.h"
 
 using namespace mlir;
 using namespace unisparse;
+
+void unisparse::addOwnLinalg(OpPassManager &pm) {
+  pm.addNestedPass<func::FuncOp>(createLinalgGeneralizeNamedOpsPass());
+  pm.addNestedPass<func::FuncOp>(createLinalgElementwiseOpFusionPass());
+  pm.addPass(createConvertLinalgToUniTile());
+}
 
 LogicalResult
 unisparse::buildGPUPipeline(OpPassManager &pm,
@@ -29,6 +39,10 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
   pm.addPass(createUniSparseDecomposeAttention());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  // A program's own softmax is no op that becomes a kernel; its pieces are.
+  pm.addPass(createUniSparseDecomposeLinalg());
+  // Nor is arithmetic on tensors.
+  pm.addPass(createConvertElementwiseToLinalgPass());
   // Heads and head_dims have to be known from here on.
   pm.addPass(createUniSparseVerifyTensorContract());
   // The only place where the chip decides about tiles.
@@ -37,6 +51,9 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
   pm.addPass(createUniSparseSelectSchedule(schedule));
   // Stages become kernels of tile code; what is left launches them.
   pm.addPass(createConvertUniSparseToUniTile());
+  // So does what a program computes between them, all in one form, and chains
+  // of elementwise ops in one kernel.
+  addOwnLinalg(pm);
   // Tensors of the host code become buffers: tokens as they come, strides and
   // all, whatever else contiguous, results as the kernels write them. A loop
   // that is left carries what a stage gives.

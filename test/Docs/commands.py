@@ -2,6 +2,7 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # RUN: rm -rf %t && mkdir %t && %python %s %src_root %t %unisparse_opt %unisparse_run %fake_driver %plugin mlir-opt-22 Tutorial
+# RUN: rm -rf %t && mkdir %t && %python %s %src_root %t %unisparse_opt %unisparse_run %fake_driver %plugin mlir-opt-22 OwnStages
 # RUN: rm -rf %t && mkdir %t && %python %s %src_root %t %unisparse_opt %unisparse_run %fake_driver %plugin mlir-opt-22 Tuning
 """Pages whose commands run and whose IR is what they print.
 

@@ -280,6 +280,165 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     "::mlir::vector::VectorDialect", "::unisparse::unitile::UniTileDialect"];
 }
 
+def ConvertLinalgToUniTile : Pass<"convert-linalg-to-unitile", "::mlir::ModuleOp"> {
+  let summary = "Lower a program's own linalg to kernels and their launches";
+  let description = [{
+    What a program computes with linalg around the stages, in the functions of
+    the module, becomes kernels beside theirs (in the gpu.module whose kernels
+    have a `unitile.schedule`; in a new one where there is none), so that no
+    tensor leaves the device:
+
+    | op | kernel | an iteration of the page's `scf.parallel` |
+    |---|---|---|
+    | `linalg.generic` on tensors | `linalg` | an element of the results; reductions are loops in it, from the first to the last |
+    | `arith.constant` of a tensor, of one number or of at most 256, that a kernel reads | `constant` | an element of it |
+
+    Results are new device buffers. An argument of the function is read with the
+    strides that the stages read it with. Initial values that are one constant
+    are numbers of the kernel. Functions of math that PTX has not become
+    polynomials in f32, as on CPUs.
+
+    Nothing here is tuned: products are scalar, one element of a result a
+    thread, which is right for what is small beside attention (masses,
+    composites) and slow for a matrix product of weights.
+
+    Precondition: named ops are generalised (`linalg-generalize-named-ops`), one
+    loop of producers and consumers is one op (`linalg-fuse-elementwise-ops`).
+    Refused by name: results of rank 0, elements that are no whole bytes, bodies
+    that make tensors, results with more than 2<sup>31</sup> - 1 elements (where
+    sizes are dynamic, when the program runs). Larger constants stay.
+
+    Before:
+    ```mlir
+    #rows = affine_map<(i, j) -> (i)>
+    #all = affine_map<(i, j) -> (i, j)>
+    func.func @before(%x: tensor<20x40xf32>) -> tensor<20xf32> {
+      %zero = arith.constant 0.0 : f32
+      %empty = tensor.empty() : tensor<20xf32>
+      %none = linalg.generic {indexing_maps = [affine_map<(i) -> ()>, affine_map<(i) -> (i)>], iterator_types = ["parallel"]}
+          ins(%zero : f32) outs(%empty : tensor<20xf32>) {
+      ^bb0(%z: f32, %o: f32):
+        linalg.yield %z : f32
+      } -> tensor<20xf32>
+      %sums = linalg.generic {indexing_maps = [#all, #rows], iterator_types = ["parallel", "reduction"]}
+          ins(%x : tensor<20x40xf32>) outs(%none : tensor<20xf32>) {
+      ^bb0(%a: f32, %sum: f32):
+        %s = arith.addf %sum, %a : f32
+        linalg.yield %s : f32
+      } -> tensor<20xf32>
+      return %sums : tensor<20xf32>
+    }
+    ```
+    After:
+    ```mlir
+    module attributes {gpu.container_module} {
+      gpu.module @unisparse_kernels {
+        gpu.func @linalg(%x: memref<20x40xf32>, %out: memref<20xf32>, %elements: i32) kernel
+            attributes {unitile.schedule = #unitile.threads<lanes = 256>} {
+          %c0 = arith.constant 0 : index
+          %c1 = arith.constant 1 : index
+          %c40 = arith.constant 40 : index
+          %c256 = arith.constant 256 : index
+          %end = arith.index_cast %elements : i32 to index
+          %zero = arith.constant 0.0 : f32
+          %block = gpu.block_id x
+          %first = arith.muli %block, %c256 : index
+          scf.parallel (%n) = (%c0) to (%c256) step (%c1) {
+            %i = arith.addi %first, %n : index
+            %exists = arith.cmpi slt, %i, %end : index
+            scf.if %exists {
+              %sum = scf.for %j = %c0 to %c40 step %c1 iter_args(%s = %zero) -> f32 {
+                %a = memref.load %x[%i, %j] : memref<20x40xf32>
+                %t = arith.addf %s, %a : f32
+                scf.yield %t : f32
+              }
+              memref.store %sum, %out[%i] : memref<20xf32>
+            }
+            scf.reduce
+          }
+          gpu.return
+        }
+      }
+      func.func @after(%x: tensor<20x40xf32>) -> tensor<20xf32> {
+        %c1 = arith.constant 1 : index
+        %elements = arith.constant 20 : i32
+        %in = bufferization.to_buffer %x read_only : tensor<20x40xf32> to memref<20x40xf32>
+        %out = gpu.alloc () : memref<20xf32>
+        gpu.launch_func @unisparse_kernels::@linalg blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+          args(%in : memref<20x40xf32>, %out : memref<20xf32>, %elements : i32)
+        %sums = bufferization.to_tensor %out restrict : memref<20xf32> to tensor<20xf32>
+        return %sums : tensor<20xf32>
+      }
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::affine::AffineDialect",
+    "::mlir::arith::ArithDialect", "::mlir::bufferization::BufferizationDialect",
+    "::mlir::cf::ControlFlowDialect", "::mlir::gpu::GPUDialect",
+    "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+    "::mlir::tensor::TensorDialect", "::mlir::vector::VectorDialect",
+    "::unisparse::unitile::UniTileDialect"];
+}
+
+def UniSparseOutline : Pass<"unisparse-outline", "::mlir::ModuleOp"> {
+  let summary = "Compile each attention of a larger program for GPUs, and call it";
+  let description = [{
+    Every `unisparse.attention` and `unisparse.block_sparse_attention` becomes a
+    function, and the function an artifact for the `chips` asked for: a constant
+    of the module, and a call of `@unisparse_call`, which
+    `unisparse-rt/call.h` documents and `libunisparse-rt` has. With
+    block_sparse_attention goes what its selection is computed by: the stages,
+    what stands between them and, where it takes nothing but q, k and v, in front
+    of them. What is used of it elsewhere, its masses or its selection, is a
+    result. The rest of the program stays as it is, for any stack that lowers
+    func, memref, arith and llvm, `unisparse-to-cpu-pipeline` among them.
+
+    An attention in a loop, a branch or a function that is called twice is one
+    artifact. Results are allocated by the function, as large as the artifact
+    says they are; tensors are passed without gaps, in the host's memory unless
+    the host has a `unisparse_call` of its own. What the GPU pipeline refuses is
+    an error at the op.
+
+    Precondition: none; run it in front of everything that lowers unisparse ops.
+
+    Before:
+    ```mlir
+    func.func @before(%x: tensor<1x4x512x64xf16>, %k: tensor<1x2x512x64xf16>) -> tensor<1x4x512x64xf16> {
+      %q = linalg.exp ins(%x : tensor<1x4x512x64xf16>) outs(%x : tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16>
+      %o = unisparse.block_sparse_attention %q, %k, %k block <64x64> causal
+        : (tensor<1x4x512x64xf16>, tensor<1x2x512x64xf16>, tensor<1x2x512x64xf16>) -> tensor<1x4x512x64xf16>
+      return %o : tensor<1x4x512x64xf16>
+    }
+    ```
+    After, with a tensor's description left out:
+    ```mlir
+    llvm.mlir.global internal constant @attention_artifact("UNISPARS ...")
+    llvm.func @unisparse_call(!llvm.ptr, i64, !llvm.ptr, i32, !llvm.ptr, i32)
+    func.func @after(%x: tensor<1x4x512x64xf16>, %k: tensor<1x2x512x64xf16>) -> tensor<1x4x512x64xf16> {
+      %q = linalg.exp ins(%x : tensor<1x4x512x64xf16>) outs(%x : tensor<1x4x512x64xf16>) -> tensor<1x4x512x64xf16>
+      %o = call @attention(%q, %k) : (tensor<1x4x512x64xf16>, tensor<1x2x512x64xf16>) -> tensor<1x4x512x64xf16>
+      return %o : tensor<1x4x512x64xf16>
+    }
+    func.func private @attention(%q: tensor<1x4x512x64xf16>, %k: tensor<1x2x512x64xf16>) -> tensor<1x4x512x64xf16> {
+      %size = llvm.mlir.constant(12 : i64) : i64
+      %one = llvm.mlir.constant(1 : i32) : i32
+      %two = llvm.mlir.constant(2 : i32) : i32
+      %inputs = llvm.alloca %two x !llvm.struct<(ptr, i32, i32, array<4 x i64>, array<4 x i64>)> : (i32) -> !llvm.ptr
+      %outputs = llvm.alloca %one x !llvm.struct<(ptr, i32, i32, array<4 x i64>, array<4 x i64>)> : (i32) -> !llvm.ptr
+      %buffer = memref.alloc() : memref<1x4x512x64xf16>
+      %o = bufferization.to_tensor %buffer restrict writable : memref<1x4x512x64xf16> to tensor<1x4x512x64xf16>
+      %artifact = llvm.mlir.addressof @attention_artifact : !llvm.ptr
+      llvm.call @unisparse_call(%artifact, %size, %inputs, %two, %outputs, %one) : (!llvm.ptr, i64, !llvm.ptr, i32, !llvm.ptr, i32) -> ()
+      return %o : tensor<1x4x512x64xf16>
+    }
+    ```
+  }];
+  let options = [
+    ListOption<"chips", "chips", "std::string", "chips to compile for, as in sm_80,sm_90a">
+  ];
+}
+
 def ConvertUniTileToLinalg : Pass<"convert-unitile-to-linalg"> {
   let summary = "Lower a synchronous page to linalg on tensors";
   let description = [{

@@ -131,6 +131,16 @@ Value HostSide::buffer(Value tensor, bool strided) {
       tensor, /*read_only=*/true);
 }
 
+Value HostSide::givenBuffer(Value tensor) {
+  Value origin = originOf(tensor);
+  bool strided = false;
+  if (FunctionOpInterface function = functionOf(origin))
+    strided = isa_and_nonnull<StridedLayoutAttr>(function.getArgAttr(
+        cast<BlockArgument>(origin).getArgNumber(),
+        bufferization::BufferizationDialect::kBufferLayoutAttrName));
+  return typedBuffer(tensor, strided);
+}
+
 Value HostSide::typedBuffer(Value tensor, bool strided) {
   Value memref = buffer(tensor, strided);
   auto is = cast<MemRefType>(memref.getType());

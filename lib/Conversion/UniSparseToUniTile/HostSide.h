@@ -39,6 +39,8 @@ public:
   /// (q, k, v), or contiguous.
   Value stridedBuffer(Value tensor) { return typedBuffer(tensor, true); }
   Value contiguousBuffer(Value tensor) { return typedBuffer(tensor, false); }
+  /// An argument's as its other users have it, contiguous where it has none.
+  Value givenBuffer(Value tensor);
 
   /// A new device buffer as a tensor; `sizes` are its sizes where dynamic, null
   /// ones known to be static.

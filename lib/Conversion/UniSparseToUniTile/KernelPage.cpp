@@ -8,6 +8,17 @@
 using namespace unisparse;
 using namespace unisparse::unitile;
 
+gpu::GPUModuleOp unisparse::newKernelModule(ModuleOp module) {
+  OpBuilder b(module.getContext());
+  module->setAttr(gpu::GPUDialect::getContainerModuleAttrName(),
+                  b.getUnitAttr());
+  auto kernels =
+      gpu::GPUModuleOp::create(b, module.getLoc(), "unisparse_kernels");
+  // Renamed where the program has something of that name.
+  SymbolTable(module).insert(kernels, module.getBody()->begin());
+  return kernels;
+}
+
 KernelPage::KernelPage(gpu::GPUModuleOp module, Location loc, StringRef name)
     : PageBuilder(loc, OpBuilder::atBlockEnd(module.getBody())) {
   function = gpu::GPUFuncOp::create(

@@ -25,6 +25,9 @@ struct Span {
   bool isPacked = false;
 };
 
+/// An empty module for kernels of the host code in `module`.
+gpu::GPUModuleOp newKernelModule(ModuleOp module);
+
 /// A kernel under construction. What it takes from the host is named once:
 /// every `take` adds an argument to the kernel and its value to the launch.
 class KernelPage : public PageBuilder {

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "HopperSchedule.h"
+#include "KernelPage.h"
 #include "Kernels.h"
 #include "Schedule.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -89,7 +90,7 @@ struct ConvertUniSparseToUniTile
       return signalPassFailure();
     if (ops.empty())
       return;
-    gpu::GPUModuleOp kernels = kernelModule();
+    gpu::GPUModuleOp kernels = newKernelModule(getOperation());
     IRRewriter rewriter(&getContext());
     for (Operation *op : ops) {
       rewriter.setInsertionPoint(op);
@@ -235,18 +236,6 @@ struct ConvertUniSparseToUniTile
     };
     host.require(label, host.dim(x, i), name(xName, i), "==", host.dim(y, j),
                  name(yName, j));
-  }
-
-  gpu::GPUModuleOp kernelModule() {
-    OpBuilder b(&getContext());
-    getOperation()->setAttr(gpu::GPUDialect::getContainerModuleAttrName(),
-                            b.getUnitAttr());
-    auto kernels = gpu::GPUModuleOp::create(b, getOperation().getLoc(),
-                                            "unisparse_kernels");
-    // Renamed where the program has something of that name.
-    SymbolTable(getOperation())
-        .insert(kernels, getOperation().getBody()->begin());
-    return kernels;
   }
 };
 

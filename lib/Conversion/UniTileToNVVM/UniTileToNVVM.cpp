@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "Layout.h"
+#include "Math.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/Transforms/Patterns.h"
@@ -62,6 +63,7 @@ struct ConvertUniTileToNVVM
     for (auto kernel : getOperation().getOps<gpu::GPUFuncOp>())
       if (failed(convert(kernel)))
         return signalPassFailure();
+    lowerMathToIntrinsics(getOperation());
   }
 
   /// One symbol for the shared memory that a launch asks for.
