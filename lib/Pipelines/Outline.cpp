@@ -208,6 +208,11 @@ struct Outline : unisparse::impl::UniSparseOutlineBase<Outline> {
         if (isa<AttentionOp, BlockSparseAttentionOp>(op))
           attentions.push_back(op);
       });
+    if (attentions.empty())
+      emitRemark(getOperation().getLoc())
+          << "expected unisparse.attention or unisparse.block_sparse_attention "
+             "to outline, found none; unisparse-raise-attention makes it of "
+             "linalg";
     for (Operation *op : attentions)
       if (failed(outline(op)))
         return signalPassFailure();
