@@ -26,10 +26,10 @@ DEFAULT = (
     "t=16,s=4,p=.7,last=1 t=16,s=4,p=.75,last=1 t=8,s=1,p=.75,last=1 t=8,s=4,p=.8,last=1 t=16,s=1,p=.7 "
     "xattention:tau=.9 xattention:tau=.95 flexprefill:gamma=.9 flexprefill:gamma=.95"
 )
-# The GPU's score takes composites of at most 256 columns, and with spread these heads of 256 have more.
 GEMMA = (
-    "dense p=.9 p=.95 t=16,p=.7,last=1 t=16,p=.8,last=1 t=16,p=.9,last=1 reference:t=16,s=1,p=.7,last=1 reference:t=16,s=1,p=.8,last=1 "
-    "reference:t=16,s=1,p=.9,last=1 xattention:tau=.9 xattention:tau=.95 flexprefill:gamma=.9 flexprefill:gamma=.95"
+    "dense p=.9 p=.95 t=16,p=.8,last=1 t=16,s=1,p=.7,last=1 t=16,s=1,p=.75,last=1 t=16,s=1,p=.8,last=1 t=16,s=1,p=.9,last=1 "
+    "t=16,s=4,p=.75,last=1 t=8,s=4,p=.8,last=1 reference:t=16,s=1,p=.7,last=1 xattention:tau=.9 xattention:tau=.95 "
+    "flexprefill:gamma=.9 flexprefill:gamma=.95"
 )
 
 
