@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # RUN: %python %s --opt=%unisparse_opt --mlir-opt=mlir-opt-22 --plugin=%plugin --tmp=%t
 """Bytecode: what was stored is read, by version; what a later version wrote, or a program without the dialect reads, is
-refused in words. Inputs/version-N.mlirbc is Inputs/stored.mlir as version N wrote it: kept as it is when N grows."""
+refused in words. Inputs/version-N.mlirbc is Inputs/stored.mlir as version N of unisparse wrote it, Inputs/tile-version-N.mlirbc
+Inputs/tile.mlir as version N of unitile did: kept as they are when N grows."""
 import argparse
 import glob
 import os
@@ -12,14 +13,13 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 INPUTS = os.path.join(HERE, "Inputs")
-CURRENT = {"unisparse": 2, "unitile": 1}
+CURRENT = {"unisparse": 2, "unitile": 2}
 parser = argparse.ArgumentParser(description=__doc__)
 for option in ("opt", "mlir-opt", "plugin", "tmp"):
     parser.add_argument(f"--{option}", required=True)
 args = parser.parse_args()
 os.makedirs(args.tmp, exist_ok=True)
 failures = []
-text = open(os.path.join(INPUTS, "stored.mlir")).read()
 
 
 def expect(good, what):
@@ -31,9 +31,13 @@ def run(*command):
     return subprocess.run(command, capture_output=True)
 
 
-def read(path, what):
+def holds(done, source):
+    return done.returncode == 0 and done.stdout.decode().strip() == open(os.path.join(INPUTS, source)).read().strip()
+
+
+def read(path, source, what):
     done = run(args.opt, path)
-    expect(done.returncode == 0 and done.stdout.decode().strip() == text.strip(), f"{what}: {done.stderr.decode()[:500] or done.stdout.decode()}")
+    expect(holds(done, source), f"{what}: {done.stderr.decode()[:500] or done.stdout.decode()}")
 
 
 def section(version):
@@ -41,19 +45,20 @@ def section(version):
     return bytes([7, 3, 2 * version + 1])
 
 
-# Every version of the dialect whose ops they hold that ever was, and files from before versions.
-stored = sorted(glob.glob(os.path.join(INPUTS, "*.mlirbc")))
-expect(len(stored) == CURRENT["unisparse"] + 1, f"expected {CURRENT['unisparse'] + 1} stored files, got {stored}")
-for path in stored:
-    read(path, os.path.basename(path))
+# Every version of the dialect whose ops they hold that ever was, and files of unisparse from before versions.
+for names, source, count in (("[uv]*.mlirbc", "stored.mlir", CURRENT["unisparse"] + 1), ("tile-*.mlirbc", "tile.mlir", CURRENT["unitile"])):
+    stored = sorted(glob.glob(os.path.join(INPUTS, names)))
+    expect(len(stored) == count, f"expected {count} stored files, got {stored}")
+    for path in stored:
+        read(path, source, os.path.basename(path))
 
 # What is written now has the version of both dialects, and is read.
 now = os.path.join(args.tmp, "now.mlirbc")
 run(args.opt, os.path.join(INPUTS, "stored.mlir"), "--strip-debuginfo", "--emit-bytecode", "-o", now)
-read(now, "written now")
+read(now, "stored.mlir", "written now")
 data = open(now, "rb").read()
-for dialect, version in CURRENT.items():
-    expect(data.count(section(version)) == list(CURRENT.values()).count(version), f"expected version {version} of {dialect}")
+for version in CURRENT.values():
+    expect(data.count(section(version)) == list(CURRENT.values()).count(version), f"expected version {version} of {CURRENT}")
 
 # A later version of either, in a file of its ops.
 for dialect, source in (("unisparse", "stored.mlir"), ("unitile", "../UniTile/ops.mlir")):
@@ -69,7 +74,7 @@ for dialect, source in (("unisparse", "stored.mlir"), ("unitile", "../UniTile/op
 done = run(args.mlir_opt, now)
 expect(done.returncode != 0 and "dialect 'unisparse' is unknown" in done.stderr.decode(), f"without the dialect: {done.stderr.decode()}")
 done = run(args.mlir_opt, f"--load-dialect-plugin={args.plugin}", now)
-expect(done.returncode == 0 and done.stdout.decode().strip() == text.strip(), f"with the plugin: {done.stderr.decode()[:500]}")
+expect(done.returncode == 0 and holds(done, "stored.mlir"), f"with the plugin: {done.stderr.decode()[:500]}")
 
 for failure in failures:
     print("FAIL ", failure)

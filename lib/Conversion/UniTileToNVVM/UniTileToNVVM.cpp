@@ -41,6 +41,10 @@ struct TileTypeConverter : TypeConverter {
         return Type();
       return VectorType::get({elementsOf(type, warps)}, type.getElementType());
     });
+    // Registers too, whatever is known of what is in them.
+    addConversion([this](PendingType type) -> std::optional<Type> {
+      return convertType(type.getFragment());
+    });
     addConversion([warps](RowsType type) -> std::optional<Type> {
       if (type.getRows() % (16 * warps))
         return Type();
@@ -140,7 +144,8 @@ struct ConvertUniTileToNVVM
                           Warps warps) {
     WalkResult result = kernel.walk([&](Operation *op) {
       for (Type type : op->getResultTypes())
-        if (isa<FragmentType, RowsType>(type) && !converter.convertType(type)) {
+        if (isa<FragmentType, PendingType, RowsType>(type) &&
+            !converter.convertType(type)) {
           op->emitOpError("expected a number of rows that is a multiple of ")
               << 16 * warps.count << ", 16 for each of the kernel's "
               << warps.count << " warps, got " << type;

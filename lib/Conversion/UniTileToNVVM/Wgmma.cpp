@@ -81,7 +81,7 @@ struct MmaStartPattern : TilePattern<MmaStartOp> {
   matchAndRewrite(MmaStartOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
-    FragmentType result = op.getResult().getType();
+    FragmentType result = op.getResult().getType().getFragment();
     if (result.getRows() != 16 * warps || warps % 4)
       return op.emitOpError("expected 64 rows for each of whole warpgroups, "
                             "got ")

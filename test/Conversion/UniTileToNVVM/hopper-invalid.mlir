@@ -6,7 +6,7 @@ gpu.module @m {
     %a = unitile.fill %x : bf16 -> !unitile.fragment<128x16xbf16>
     // expected-error@+2 {{expected 64 rows for each of whole warpgroups, got 128 rows for 4 warps}}
     // expected-error@+1 {{failed to legalize operation 'unitile.mma_start'}}
-    %s = unitile.mma_start %a, %k[%i] : !unitile.fragment<128x16xbf16>, !unitile.shared<64x16xbf16> -> !unitile.fragment<128x64xf32>
+    %s = unitile.mma_start %a, %k[%i] : !unitile.fragment<128x16xbf16>, !unitile.shared<64x16xbf16> -> !unitile.pending<128x64xf32>
     gpu.return
   }
 }

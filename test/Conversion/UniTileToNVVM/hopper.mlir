@@ -129,9 +129,13 @@ gpu.module @tile_products {
       kernel attributes {known_block_size = array<i32: 256, 1, 1>} {
     %q = unitile.alloc : !unitile.shared<128x80xbf16>
     %k = unitile.alloc : !unitile.shared<64x80xbf16, 2>
+    %b = unitile.barriers arrivals 2 : !unitile.barriers<2>
+    unitile.tensor_copy %map[%i, %i] to %q[%i] on %b[%i] : !unitile.shared<128x80xbf16>, !unitile.barriers<2>
+    unitile.tensor_copy %map[%i, %i] to %k[%i] on %b[%i] : !unitile.shared<64x80xbf16, 2>, !unitile.barriers<2>
+    unitile.await %b[%i] parity %i : !unitile.barriers<2>
     unitile.mma_fence
-    %s = unitile.mma_start %q, %k[%i] : !unitile.shared<128x80xbf16>, !unitile.shared<64x80xbf16, 2> -> !unitile.fragment<128x64xf32>
-    %r = unitile.mma_wait 0, %s : !unitile.fragment<128x64xf32>
+    %s = unitile.mma_start %q, %k[%i] : !unitile.shared<128x80xbf16>, !unitile.shared<64x80xbf16, 2> -> !unitile.pending<128x64xf32>
+    %r = unitile.mma_wait 0, %s : !unitile.pending<128x64xf32>
     %w = unitile.fill %x : bf16 -> !unitile.fragment<128x48xbf16>
     unitile.write %w to %q[%i] : !unitile.fragment<128x48xbf16>, !unitile.shared<128x80xbf16>
     unitile.send %q[%i] columns 48 to %map[%i, %i] : !unitile.shared<128x80xbf16>
@@ -204,18 +208,21 @@ gpu.module @products {
   // CHECK:         arith.ori %{{.*}}, %[[PANEL]]
   // CHECK:         llvm.inline_asm {{.*}}setp.ne.b32 add, $25, 0;
   // CHECK-SAME:      add.u32 low, $24, 128;{{.*}}wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {{.*}}, {$12, $13, $14, $15}, tile, add, 1, 1, 1;
-  gpu.func @products(%q: !llvm.ptr<1>, %o: !llvm.ptr<1>, %i: i32, %c: i1, %x: bf16, %z: f32, %stride: i64)
+  gpu.func @products(%map: !llvm.ptr {unitile.tensor_map}, %o: !llvm.ptr<1>, %i: i32, %c: i1, %x: bf16, %z: f32, %stride: i64)
       kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
     %k = unitile.alloc : !unitile.shared<64x16xbf16, 2>
+    %b = unitile.barriers arrivals 1 : !unitile.barriers<2>
+    unitile.tensor_copy %map[%i, %i] to %k[%i] on %b[%i] : !unitile.shared<64x16xbf16, 2>, !unitile.barriers<2>
+    unitile.await %b[%i] parity %i : !unitile.barriers<2>
     %a = unitile.fill %x : bf16 -> !unitile.fragment<64x16xbf16>
     %p = unitile.fill %x : bf16 -> !unitile.fragment<64x64xbf16>
     %o0 = unitile.fill %z : f32 -> !unitile.fragment<64x16xf32>
     unitile.mma_fence
-    %s = unitile.mma_start %a, %k[%i] : !unitile.fragment<64x16xbf16>, !unitile.shared<64x16xbf16, 2> -> !unitile.fragment<64x64xf32>
-    %r = unitile.mma_wait 0, %s reading %a : !unitile.fragment<64x64xf32>, !unitile.fragment<64x16xbf16>
+    %s = unitile.mma_start %a, %k[%i] : !unitile.fragment<64x16xbf16>, !unitile.shared<64x16xbf16, 2> -> !unitile.pending<64x64xf32>
+    %r = unitile.mma_wait 0, %s reading %a : !unitile.pending<64x64xf32>, !unitile.fragment<64x16xbf16>
     unitile.store %r to %o row %i limit %i stride %stride : !unitile.fragment<64x64xf32>
-    %on = unitile.mma_start %p, %k[%i], %o0 when %c by_rows : !unitile.fragment<64x64xbf16>, !unitile.shared<64x16xbf16, 2>, !unitile.fragment<64x16xf32> -> !unitile.fragment<64x16xf32>
-    %or = unitile.mma_wait 0, %on : !unitile.fragment<64x16xf32>
+    %on = unitile.mma_start %p, %k[%i], %o0 when %c by_rows : !unitile.fragment<64x64xbf16>, !unitile.shared<64x16xbf16, 2>, !unitile.fragment<64x16xf32> -> !unitile.pending<64x16xf32>
+    %or = unitile.mma_wait 0, %on : !unitile.pending<64x16xf32>
     unitile.store %or to %o row %i limit %i stride %stride : !unitile.fragment<64x16xf32>
     gpu.return
   }

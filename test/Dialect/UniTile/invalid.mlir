@@ -205,7 +205,7 @@ func.func @send_columns(%map: !llvm.ptr, %t: !unitile.shared<128x64xbf16>, %i: i
 
 func.func @mma_start_a_stages(%a: !unitile.shared<64x64xbf16, 2>, %k: !unitile.shared<128x64xbf16>, %i: i32) {
   // expected-error@+1 {{[U4] expected one stage of a, got 2}}
-  %s = unitile.mma_start %a, %k[%i] : !unitile.shared<64x64xbf16, 2>, !unitile.shared<128x64xbf16> -> !unitile.fragment<64x128xf32>
+  %s = unitile.mma_start %a, %k[%i] : !unitile.shared<64x64xbf16, 2>, !unitile.shared<128x64xbf16> -> !unitile.pending<64x128xf32>
   return
 }
 
@@ -213,7 +213,7 @@ func.func @mma_start_a_stages(%a: !unitile.shared<64x64xbf16, 2>, %k: !unitile.s
 
 func.func @mma_start_a_u4(%a: !unitile.shared<64x64xbf16>, %k: !unitile.shared<128x128xbf16>, %i: i32) {
   // expected-error@+1 {{[U4] expected a with 128 columns to go with b, got 64}}
-  %s = unitile.mma_start %a, %k[%i] : !unitile.shared<64x64xbf16>, !unitile.shared<128x128xbf16> -> !unitile.fragment<64x128xf32>
+  %s = unitile.mma_start %a, %k[%i] : !unitile.shared<64x64xbf16>, !unitile.shared<128x128xbf16> -> !unitile.pending<64x128xf32>
   return
 }
 
@@ -221,7 +221,7 @@ func.func @mma_start_a_u4(%a: !unitile.shared<64x64xbf16>, %k: !unitile.shared<1
 
 func.func @mma_start_u2(%a: !unitile.fragment<128x64xf16>, %k: !unitile.shared<128x64xbf16>, %i: i32) {
   // expected-error@+1 {{[U2] expected a with b's element type 'bf16', got 'f16'}}
-  %0 = unitile.mma_start %a, %k[%i] : !unitile.fragment<128x64xf16>, !unitile.shared<128x64xbf16> -> !unitile.fragment<128x128xf32>
+  %0 = unitile.mma_start %a, %k[%i] : !unitile.fragment<128x64xf16>, !unitile.shared<128x64xbf16> -> !unitile.pending<128x128xf32>
   return
 }
 
@@ -229,17 +229,73 @@ func.func @mma_start_u2(%a: !unitile.fragment<128x64xf16>, %k: !unitile.shared<1
 
 func.func @mma_start_u4(%a: !unitile.fragment<128x64xbf16>, %k: !unitile.shared<128x64xbf16>, %i: i32) {
   // expected-error@+1 {{[U4] expected an accumulator with 128 columns to go with b, got 64}}
-  %0 = unitile.mma_start %a, %k[%i] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16> -> !unitile.fragment<128x64xf32>
+  %0 = unitile.mma_start %a, %k[%i] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16> -> !unitile.pending<128x64xf32>
   return
 }
 
 // -----
 
 func.func @mma_start_acc(%a: !unitile.fragment<128x64xbf16>, %k: !unitile.shared<128x64xbf16>, %o: !unitile.fragment<64x128xf32>, %i: i32, %c: i1) {
-  // expected-error@+1 {{expected acc of the result's type '!unitile.fragment<128x128xf32>', got '!unitile.fragment<64x128xf32>'}}
-  %0 = unitile.mma_start %a, %k[%i], %o when %c : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16>, !unitile.fragment<64x128xf32> -> !unitile.fragment<128x128xf32>
+  // expected-error@+1 {{expected acc of type '!unitile.fragment<128x128xf32>', as the result behind its wait, got '!unitile.fragment<64x128xf32>'}}
+  %0 = unitile.mma_start %a, %k[%i], %o when %c : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16>, !unitile.fragment<64x128xf32> -> !unitile.pending<128x128xf32>
   return
 }
+
+// -----
+
+// A product in flight is read by its wait alone.
+func.func @mma_start_read(%a: !unitile.fragment<128x64xbf16>, %k: !unitile.shared<128x64xbf16>, %p: !llvm.ptr<1>, %i: i32, %w: i64) {
+  // expected-note@+1 {{prior use here}}
+  %s = unitile.mma_start %a, %k[%i] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16> -> !unitile.pending<128x128xf32>
+  // expected-error@+1 {{use of value '%s' expects different type than prior uses: '!unitile.fragment<128x128xf32>' vs '!unitile.pending<128x128xf32>'}}
+  unitile.store %s to %p row %i limit %i stride %w : !unitile.fragment<128x128xf32>
+  return
+}
+
+// -----
+
+func.func @mma_start_stored(%s: !unitile.pending<128x128xf32>, %p: !llvm.ptr<1>, %i: i32, %w: i64) {
+  // expected-error@+1 {{operand #0 must be A matrix in the registers of a group of warps or One value for each row of a fragment, but got '!unitile.pending<128x128xf32>'}}
+  unitile.store %s to %p row %i limit %i stride %w : !unitile.pending<128x128xf32>
+  return
+}
+
+// -----
+
+func.func @mma_start_in_flight(%a: !unitile.fragment<128x64xbf16>, %k: !unitile.shared<128x64xbf16>, %i: i32) {
+  // expected-error@+1 {{'unitile.mma_start' op result #0 must be A fragment that tensor cores are still computing, but got '!unitile.fragment<128x128xf32>'}}
+  %s = unitile.mma_start %a, %k[%i] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16> -> !unitile.fragment<128x128xf32>
+  return
+}
+
+// -----
+
+func.func @mma_wait_arrived(%s: !unitile.fragment<128x128xf32>) {
+  // expected-error@+1 {{'value' must be A fragment that tensor cores are still computing, but got '!unitile.fragment<128x128xf32>'}}
+  %r = unitile.mma_wait 0, %s : !unitile.fragment<128x128xf32>
+  return
+}
+
+// -----
+
+func.func @mma_wait_arrived_generic(%s: !unitile.fragment<128x128xf32>) {
+  // expected-error@+1 {{operand #0 must be A fragment that tensor cores are still computing, but got '!unitile.fragment<128x128xf32>'}}
+  %r = "unitile.mma_wait"(%s) <{groups = 0 : i32}> : (!unitile.fragment<128x128xf32>) -> !unitile.fragment<128x128xf32>
+  return
+}
+
+// -----
+
+func.func @mma_wait_other(%s: !unitile.pending<128x128xf32>) {
+  // expected-error@+1 {{failed to verify that result is the fragment that value is behind its wait}}
+  %r = "unitile.mma_wait"(%s) <{groups = 0 : i32}> : (!unitile.pending<128x128xf32>) -> !unitile.fragment<128x64xf32>
+  return
+}
+
+// -----
+
+// expected-error@+1 {{expected rows of a fragment to be a positive multiple of 16, got 8}}
+func.func @pending_rows(%t: !unitile.pending<8x64xf32>) { return }
 
 // -----
 
@@ -297,6 +353,20 @@ gpu.module @m {
     unitile.roles producer {
       // expected-error@+1 {{[U15] expected fragments and rows in the consumers' region only}}
       %a = unitile.fill %x : f32 -> !unitile.fragment<128x64xf32>
+    } consumers {
+      %b = arith.constant 0 : i32
+    }
+    gpu.return
+  }
+}
+
+// -----
+
+gpu.module @m {
+  gpu.func @roles_u15_pending(%a: !unitile.shared<128x64xbf16>, %k: !unitile.shared<128x64xbf16>, %i: i32) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
+    unitile.roles producer {
+      // expected-error@+1 {{[U15] expected fragments and rows in the consumers' region only}}
+      %s = unitile.mma_start %a, %k[%i] : !unitile.shared<128x64xbf16>, !unitile.shared<128x64xbf16> -> !unitile.pending<128x128xf32>
     } consumers {
       %b = arith.constant 0 : i32
     }

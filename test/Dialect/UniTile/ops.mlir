@@ -167,19 +167,19 @@ func.func @threads(%yes: i1) -> (i32, i32) attributes {unitile.schedule = #uniti
 
 // CHECK-LABEL: func.func @in_flight(
 // CHECK:         unitile.mma_fence
-// CHECK:         %[[S:.*]] = unitile.mma_start %{{.*}}, %{{.*}}[%{{.*}}] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.fragment<128x128xf32>
-// CHECK:         unitile.mma_wait 0, %[[S]] reading %{{.*}} : !unitile.fragment<128x128xf32>, !unitile.fragment<128x64xbf16>
-// CHECK:         %[[O:.*]] = unitile.mma_start %{{.*}}, %{{.*}}[%{{.*}}], %{{.*}} when %{{.*}} by_rows : !unitile.fragment<128x128xbf16>, !unitile.shared<128x64xbf16, 3>, !unitile.fragment<128x64xf32> -> !unitile.fragment<128x64xf32>
-// CHECK:         unitile.mma_wait 0, %[[O]] : !unitile.fragment<128x64xf32>
+// CHECK:         %[[S:.*]] = unitile.mma_start %{{.*}}, %{{.*}}[%{{.*}}] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.pending<128x128xf32>
+// CHECK:         unitile.mma_wait 0, %[[S]] reading %{{.*}} : !unitile.pending<128x128xf32>, !unitile.fragment<128x64xbf16>
+// CHECK:         %[[O:.*]] = unitile.mma_start %{{.*}}, %{{.*}}[%{{.*}}], %{{.*}} when %{{.*}} by_rows : !unitile.fragment<128x128xbf16>, !unitile.shared<128x64xbf16, 3>, !unitile.fragment<128x64xf32> -> !unitile.pending<128x64xf32>
+// CHECK:         unitile.mma_wait 0, %[[O]] : !unitile.pending<128x64xf32>
 // CHECK:         unitile.fold max %{{.*}} : !unitile.fragment<128x128xf32> -> !unitile.fragment<128x8xf32>
 // CHECK:         unitile.all_below %{{.*}}, %{{.*}} : !unitile.fragment<128x8xf32>
 func.func @in_flight(%q: !unitile.fragment<128x64xbf16>, %p: !unitile.fragment<128x128xbf16>, %k: !unitile.shared<128x64xbf16, 3>,
                      %o: !unitile.fragment<128x64xf32>, %i: i32, %c: i1, %bound: f32) -> (!unitile.fragment<128x64xf32>, i1) {
   unitile.mma_fence
-  %s = unitile.mma_start %q, %k[%i] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.fragment<128x128xf32>
-  %sr = unitile.mma_wait 0, %s reading %q : !unitile.fragment<128x128xf32>, !unitile.fragment<128x64xbf16>
-  %on = unitile.mma_start %p, %k[%i], %o when %c by_rows : !unitile.fragment<128x128xbf16>, !unitile.shared<128x64xbf16, 3>, !unitile.fragment<128x64xf32> -> !unitile.fragment<128x64xf32>
-  %or = unitile.mma_wait 0, %on : !unitile.fragment<128x64xf32>
+  %s = unitile.mma_start %q, %k[%i] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.pending<128x128xf32>
+  %sr = unitile.mma_wait 0, %s reading %q : !unitile.pending<128x128xf32>, !unitile.fragment<128x64xbf16>
+  %on = unitile.mma_start %p, %k[%i], %o when %c by_rows : !unitile.fragment<128x128xbf16>, !unitile.shared<128x64xbf16, 3>, !unitile.fragment<128x64xf32> -> !unitile.pending<128x64xf32>
+  %or = unitile.mma_wait 0, %on : !unitile.pending<128x64xf32>
   %f = unitile.fold max %sr : !unitile.fragment<128x128xf32> -> !unitile.fragment<128x8xf32>
   %b = unitile.all_below %f, %bound : !unitile.fragment<128x8xf32>
   return %or, %b : !unitile.fragment<128x64xf32>, i1

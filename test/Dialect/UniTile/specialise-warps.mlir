@@ -44,7 +44,7 @@
 // CHECK:               unitile.map indices
 // CHECK:             scf.for
 // CHECK:               unitile.mma_fence
-// CHECK-NEXT:          %[[SS:.*]] = unitile.mma_start %{{.*}}, %[[K]][%{{.*}}] : !unitile.fragment<128x128xbf16>, !unitile.shared<128x128xbf16, 3> -> !unitile.fragment<128x128xf32>
+// CHECK-NEXT:          %[[SS:.*]] = unitile.mma_start %{{.*}}, %[[K]][%{{.*}}] : !unitile.fragment<128x128xbf16>, !unitile.shared<128x128xbf16, 3> -> !unitile.pending<128x128xf32>
 // CHECK-NEXT:          %[[OS:.*]] = unitile.mma_start %[[P:.*]], %[[V]][%{{.*}}], %{{.*}} when %{{.*}} by_rows
 // CHECK-NEXT:          %[[SR:.*]] = unitile.mma_wait 1, %[[SS]]
 // CHECK-NEXT:          unitile.arrive %[[EMPTYK]]

@@ -6,7 +6,7 @@
 // CHECK-COUNT-14: [U18] expected a chip with wgmma and a copy engine, as sm_90a
 !tile = !unitile.shared<64x64xbf16>
 !in = !unitile.fragment<64x64xbf16>
-!sums = !unitile.fragment<64x64xf32>
+!sums = !unitile.pending<64x64xf32>
 !barriers = !unitile.barriers<1>
 gpu.module @m {
   gpu.func @u18_tensor_copy(%map: !llvm.ptr {unitile.tensor_map}, %k: !tile, %b: !barriers, %i: i32) kernel attributes {known_block_size = array<i32: 128, 1, 1>} {

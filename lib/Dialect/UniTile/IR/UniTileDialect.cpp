@@ -14,7 +14,23 @@ using namespace unisparse::unitile;
 
 /// Of the dialect's form in bytecode: one more with every change after which a
 /// file would be read as something else or not at all, and an `upgrade` for it.
-static constexpr uint64_t kUniTileVersion = 1;
+/// - 2: the result of unitile.mma_start is a `!unitile.pending`.
+static constexpr uint64_t kUniTileVersion = 2;
+
+namespace {
+struct UniTileBytecode : unisparse::NumberedBytecode {
+  using NumberedBytecode::NumberedBytecode;
+  LogicalResult upgrade(Operation *top, uint64_t from) const override {
+    if (from == 1)
+      top->walk([](MmaStartOp start) {
+        Value product = start->getResult(0);
+        if (auto fragment = dyn_cast<FragmentType>(product.getType()))
+          product.setType(PendingType::of(fragment));
+      });
+    return success();
+  }
+};
+} // namespace
 
 void UniTileDialect::initialize() {
   registerTypes();
@@ -23,5 +39,5 @@ void UniTileDialect::initialize() {
 #define GET_OP_LIST
 #include "unisparse/Dialect/UniTile/IR/UniTileOps.cpp.inc"
       >();
-  addInterface(std::make_unique<NumberedBytecode>(this, kUniTileVersion));
+  addInterface(std::make_unique<UniTileBytecode>(this, kUniTileVersion));
 }

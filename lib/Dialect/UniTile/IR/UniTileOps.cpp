@@ -118,14 +118,15 @@ LogicalResult MmaOp::verify() {
 LogicalResult MmaStartOp::verify() {
   if (static_cast<bool>(getAcc()) != static_cast<bool>(getWhen()))
     return emitOpError("expected acc and when together");
-  if (getAcc() && getAcc().getType() != getResult().getType())
-    return emitOpError("expected acc of the result's type ")
-           << getResult().getType() << ", got " << getAcc().getType();
+  FragmentType result = getResult().getType().getFragment();
+  if (getAcc() && getAcc().getType() != result)
+    return emitOpError("expected acc of type ")
+           << result << ", as the result behind its wait, got "
+           << getAcc().getType();
   if (getB().getType().getElementType().isF32())
     return emitOpError("[U2] expected a 16-bit element type, got 'f32'");
   auto verify = [&](auto a) {
-    return verifyProduct(*this, a, getB().getType(), getResult().getType(),
-                         getByRows());
+    return verifyProduct(*this, a, getB().getType(), result, getByRows());
   };
   auto tile = dyn_cast<SharedType>(getA().getType());
   if (!tile)
@@ -180,7 +181,7 @@ LogicalResult RolesOp::verify() {
   WalkResult elsewhere = kernel.walk([&](Operation *op) {
     if (getConsumers().isAncestor(op->getParentRegion()) ||
         llvm::none_of(op->getResultTypes(),
-                      llvm::IsaPred<FragmentType, RowsType>))
+                      llvm::IsaPred<FragmentType, PendingType, RowsType>))
       return WalkResult::advance();
     op->emitOpError("[U15] expected fragments and rows in the consumers' "
                     "region only"); // [U15]

@@ -126,7 +126,7 @@ void TileType::print(AsmPrinter &printer) const {
 }
 
 //===----------------------------------------------------------------------===//
-// FragmentType, RowsType
+// FragmentType, PendingType, RowsType
 //===----------------------------------------------------------------------===//
 
 LogicalResult FragmentType::verify(function_ref<InFlightDiagnostic()> emitError,
@@ -155,6 +155,37 @@ Type FragmentType::parse(AsmParser &parser) {
 void FragmentType::print(AsmPrinter &printer) const {
   printer << '<' << getRows() << 'x' << getColumns() << 'x' << getElementType()
           << '>';
+}
+
+LogicalResult PendingType::verify(function_ref<InFlightDiagnostic()> emitError,
+                                  int64_t rows, int64_t columns, Type element) {
+  // What becomes a fragment keeps its rules.
+  return FragmentType::verify(emitError, rows, columns, element);
+}
+
+Type PendingType::parse(AsmParser &parser) {
+  SMLoc loc = parser.getCurrentLocation();
+  SmallVector<int64_t> sizes;
+  Type element;
+  if (parseShape(parser, 2, sizes, element) || parser.parseGreater())
+    return {};
+  return parser.getChecked<PendingType>(loc, parser.getContext(), sizes[0],
+                                        sizes[1], element);
+}
+
+void PendingType::print(AsmPrinter &printer) const {
+  printer << '<' << getRows() << 'x' << getColumns() << 'x' << getElementType()
+          << '>';
+}
+
+PendingType PendingType::of(FragmentType fragment) {
+  return get(fragment.getContext(), fragment.getRows(), fragment.getColumns(),
+             fragment.getElementType());
+}
+
+FragmentType PendingType::getFragment() {
+  return FragmentType::get(getContext(), getRows(), getColumns(),
+                           getElementType());
 }
 
 LogicalResult RowsType::verify(function_ref<InFlightDiagnostic()> emitError,

@@ -26,8 +26,8 @@ def UniTile_RolesOp : UniTile_Op<"roles",
     consumers; without it every thread keeps what it started with.
 
     Constraints
-    - U15: one `unitile.roles` a kernel, in the kernel's own block; fragments
-      and rows only in the consumers' region.
+    - U15: one `unitile.roles` a kernel, in the kernel's own block; fragments,
+      pending ones too, and rows only in the consumers' region.
     - U16: registers are multiples of 8 from 24 to 240.
 
     ```mlir
@@ -383,24 +383,25 @@ def UniTile_MmaStartOp : UniTile_Op<"mma_start",
     [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper, AttrSizedOperandSegments]> {
   let summary = "Start multiplying with a tile";
   let description = [{
-    `unitile.mma` that is in flight: nothing may read the result, nor write what
-    `a` is in, before a `unitile.mma_wait` has given the result back. Without
-    `acc` the result is the product alone; with it the product is added to
-    `acc` where `when` holds, and replaces it elsewhere. Every start is a group
-    that `unitile.mma_wait` counts. `a` is a fragment or a tile, of which each
-    warpgroup multiplies its own 64 rows; a tile must not be written before a
-    `unitile.mma_wait` either.
+    `unitile.mma` that is in flight: its result is `!unitile.pending`, which
+    nothing but a `unitile.mma_wait` takes, to give the fragment. Without `acc`
+    that is the product alone; with it the product is added to `acc` where `when`
+    holds, and replaces it elsewhere. Every start is a group that
+    `unitile.mma_wait` counts. `a` is a fragment or a tile, of which each
+    warpgroup multiplies its own 64 rows; neither may be written before the
+    `unitile.mma_wait`.
 
-    Constraints U2 to U4 as in `unitile.mma`; a tile has one stage (U4).
+    Constraints U2 to U4 as in `unitile.mma`, with what the wait gives as the
+    accumulator; a tile has one stage (U4).
 
     ```mlir
     func.func @start(%a: !unitile.fragment<128x64xbf16>, %stage: i32) -> !unitile.fragment<128x128xf32> {
       %k = unitile.alloc : !unitile.shared<128x64xbf16, 3>
       unitile.mma_fence
-      %s = unitile.mma_start %a, %k[%stage] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.fragment<128x128xf32>
-      %r = unitile.mma_wait 0, %s reading %a : !unitile.fragment<128x128xf32>, !unitile.fragment<128x64xbf16>
+      %s = unitile.mma_start %a, %k[%stage] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.pending<128x128xf32>
+      %r = unitile.mma_wait 0, %s reading %a : !unitile.pending<128x128xf32>, !unitile.fragment<128x64xbf16>
       %q = unitile.alloc : !unitile.shared<128x64xbf16>
-      %u = unitile.mma_start %q, %k[%stage] : !unitile.shared<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.fragment<128x128xf32>
+      %u = unitile.mma_start %q, %k[%stage] : !unitile.shared<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.pending<128x128xf32>
       return %r : !unitile.fragment<128x128xf32>
     }
     ```
@@ -409,7 +410,7 @@ def UniTile_MmaStartOp : UniTile_Op<"mma_start",
                        UniTile_SharedType:$b, I32:$stage,
                        Optional<UniTile_FragmentType>:$acc, Optional<I1>:$when,
                        UnitAttr:$by_rows);
-  let results = (outs UniTile_FragmentType:$result);
+  let results = (outs UniTile_PendingType:$result);
   let assemblyFormat = [{
     $a `,` $b `[` $stage `]` (`,` $acc^ `when` $when)? (`by_rows` $by_rows^)? attr-dict
     `:` type($a) `,` qualified(type($b)) (`,` qualified(type($acc))^)?
@@ -419,25 +420,29 @@ def UniTile_MmaStartOp : UniTile_Op<"mma_start",
 }
 
 def UniTile_MmaWaitOp : UniTile_Op<"mma_wait",
-    [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper, AllTypesMatch<["value", "result"]>]> {
+    [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper,
+     TypesMatchWith<"result is the fragment that value is behind its wait",
+                    "value", "result",
+                    "::llvm::cast<::unisparse::unitile::PendingType>($_self).getFragment()">]> {
   let summary = "Wait until at most so many products are in flight";
   let description = [{
     The latest `groups` products may still be in flight; all before them are
-    done. The result is `value`, which is the result of one of those. `reading`
-    names what they were reading: its registers are free behind this op.
+    done. The result is the fragment that `value`, the result of one of those,
+    has become (U34 of `unitile-verify-tile-contract`). `reading` names what they
+    were reading: its registers are free behind this op.
 
     ```mlir
     func.func @wait(%a: !unitile.fragment<128x64xbf16>, %stage: i32) -> !unitile.fragment<128x128xf32> {
       %k = unitile.alloc : !unitile.shared<128x64xbf16, 3>
       unitile.mma_fence
-      %s = unitile.mma_start %a, %k[%stage] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.fragment<128x128xf32>
-      %r = unitile.mma_wait 0, %s : !unitile.fragment<128x128xf32>
+      %s = unitile.mma_start %a, %k[%stage] : !unitile.fragment<128x64xbf16>, !unitile.shared<128x64xbf16, 3> -> !unitile.pending<128x128xf32>
+      %r = unitile.mma_wait 0, %s : !unitile.pending<128x128xf32>
       return %r : !unitile.fragment<128x128xf32>
     }
     ```
   }];
   let arguments = (ins ConfinedAttr<I32Attr, [IntNonNegative]>:$groups,
-                       UniTile_FragmentType:$value,
+                       UniTile_PendingType:$value,
                        Optional<UniTile_FragmentType>:$reading);
   let results = (outs UniTile_FragmentType:$result);
   let assemblyFormat = [{

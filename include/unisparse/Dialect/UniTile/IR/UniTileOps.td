@@ -141,7 +141,8 @@ def UniTile_BarrierOp : UniTile_Op<"barrier", [MemoryEffects<[MemWrite]>]> {
     Stands between the wait for a copy and the reads of what other threads
     copied, and between the last reads of a stage and the copy that overwrites
     it. Under `cluster`, for all threads of all blocks of the cluster; under
-    `consumers`, for those of `unitile.roles` alone, who execute it.
+    `consumers`, for those of `unitile.roles` alone, who execute it. It waits for
+    ever where some do not come by: U33 of `unitile-verify-tile-contract`.
 
     ```mlir
     func.func @barrier(%p: !llvm.ptr<1>, %row: i32, %limit: i32, %stride: i64, %stage: i32) {

@@ -52,6 +52,25 @@ def UniTile_FragmentType : UniTile_Type<"Fragment", "fragment"> {
   let hasCustomAssemblyFormat = 1;
 }
 
+def UniTile_PendingType : UniTile_Type<"Pending", "pending"> {
+  let summary = "A fragment that tensor cores are still computing";
+  let description = [{
+    `!unitile.pending<128x64xf32>`: what `unitile.mma_start` gives, in registers
+    that nothing may read or write yet. Only `unitile.mma_wait` takes it, and
+    gives the fragment of the same rows, columns and elements, whose rules it
+    keeps.
+  }];
+  let parameters = (ins "int64_t":$rows, "int64_t":$columns,
+                        "::mlir::Type":$elementType);
+  let hasCustomAssemblyFormat = 1;
+  let extraClassDeclaration = [{
+    /// What a fragment is before its wait.
+    static PendingType of(::unisparse::unitile::FragmentType fragment);
+    /// What it is behind its wait.
+    ::unisparse::unitile::FragmentType getFragment();
+  }];
+}
+
 def UniTile_RowsType : UniTile_Type<"Rows", "rows"> {
   let summary = "One value for each row of a fragment";
   let description = [{

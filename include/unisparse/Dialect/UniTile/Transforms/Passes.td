@@ -49,15 +49,18 @@ def UniTileAllocateShared
 
 def UniTileVerifyTileContract
     : Pass<"unitile-verify-tile-contract", "::mlir::gpu::GPUModuleOp"> {
-  let summary = "Check that tiles are read after their copies and before the next";
+  let summary = "Check that tiles are filled before they are read, and that threads meet";
   let description = [{
     Closes the tile level: follows every tile of one stage through a kernel's
     straight code, branches and loops.
 
-    - U7: `unitile.load` and `unitile.mma` read a tile only when its last copy
-      was waited for and a barrier stands behind the wait.
-    - U8: `unitile.copy_async` overwrites a tile only when a barrier stands
-      behind its last read.
+    - U7: `unitile.load`, `unitile.mma`, `unitile.mma_start` and `unitile.send`
+      read a tile only when its last copy was waited for and a barrier stands
+      behind the wait, or behind a `unitile.write`; a warpgroup sends what it has
+      written itself without. What TMA loads is read only behind a
+      `unitile.await` or a `unitile.test` of barriers that the copies arrive at.
+    - U8: `unitile.copy_async` and `unitile.write` overwrite a tile only when a
+      barrier stands behind its last read.
     - U9: no copy is in flight where the kernel ends.
     - U18: what only Hopper has (copies by the copy engine, barriers in shared
       memory, products in flight, fragments written to tiles, roles, clusters)
@@ -70,9 +73,33 @@ def UniTileVerifyTileContract
       other blocks, and one behind that: no block's barriers are used before
       they have started, or after it has ended.
     - U30: no `unitile.rank` and no `scf.parallel` of a page is left.
+    - U32: tiles of several stages are read only where something of the kernel
+      fills them: `unitile.copy_async`, `unitile.tensor_copy` or `unitile.write`.
+      Ops name tiles as `unitile.alloc` and barriers as `unitile.barriers` gives
+      them; none comes through a loop or a branch.
+    - U33: threads that execute an op together come by together. For those of a
+      warp (`load`, `mma`, `mma_wait`, `reduce`, `sum_groups`, `all_below`,
+      `ballot`, `write`, `arrive` without `by_thread`, shuffles), a warpgroup (`mma_fence`, `mma_start`, `send`) or the CTA
+      (`barrier`, `barriers`, `copy_async`, `take_turn`, `pass_turn`,
+      `gpu.barrier`, `gpu.all_reduce`), no condition of an `scf.if`, `scf.while` or
+      `scf.index_switch` and no bound of an `scf.for` around it may differ. What
+      differs: thread and lane numbers, what `unitile.test`, shuffles and atomics
+      give (`unitile.all_below`, `unitile.ballot`: between warps), and what is computed from those,
+      loops and branches included. A number of the warp (`thread_id x` divided by
+      32 or a multiple of it) and `thread_id x < 32 n` do not differ in a warp.
+      The producer of `unitile.roles` is one thread; its consumers have a barrier
+      of their own, `consumers`.
+    - U34: `unitile.mma_wait n` gives a product that n others were started behind,
+      in its own block; 0 gives any.
+    - U35: no more stages than are guarded. A tile of n stages is read while at
+      most n - 1 groups of copies into it are in flight, and each of its stages
+      has an mbarrier of its own where TMA fills it; or the thread that fills it
+      waits behind the copy, in the same block.
 
-    Stages of a tile of several are told apart at run time and not followed, nor
-    are tiles that the copy engine fills: barriers guard those. Changes nothing.
+    Which stage, and which phase of a barrier, is told at run time and not
+    followed: what holds for every one of them is checked. Nor is what
+    differs followed through memory. That a product has a wait needs no rule: in
+    flight it is of another type, `!unitile.pending`. Changes nothing.
   }];
   let options = [
     Option<"hopper", "hopper", "bool", "true",

@@ -11,14 +11,17 @@ using namespace unisparse;
 
 Value SpecialisedKernel::startScores(const Stream &x) {
   return named("scores",
-               MmaStartOp::create(b, parts.scores.getResult().getType(),
+               MmaStartOp::create(b,
+                                  PendingType::of(
+                                      parts.scores.getResult().getType()),
                                   x.queries, keys, x.now.slot, Value(),
                                   Value(), /*by_rows=*/false));
 }
 
 Value SpecialisedKernel::startOutput(const Stream &x) {
+  auto sums = cast<FragmentType>(x.output.getType());
   return named("output",
-               MmaStartOp::create(b, x.output.getType(), x.probabilities,
+               MmaStartOp::create(b, PendingType::of(sums), x.probabilities,
                                   values, x.behind.slot, x.output, x.adds,
                                   /*by_rows=*/true));
 }

@@ -29,8 +29,9 @@ SpecialisedKernel::countTile(Step kind, Counted x, const Item &item, Value key,
   if (schedule.getTurns())
     TakeTurnOp::create(b, /*first=*/false);
   MmaFenceOp::create(b);
+  auto product = PendingType::of(parts.scores.getResult().getType());
   Value scores = named(
-      "scores", MmaStartOp::create(b, parts.scores.getResult().getType(), held,
+      "scores", MmaStartOp::create(b, product, held,
                                    keys, x.now.slot, Value(), Value(),
                                    /*by_rows=*/false));
   if (schedule.getTurns())
