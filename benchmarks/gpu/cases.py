@@ -9,6 +9,7 @@ unless packed.
 """
 
 import dataclasses
+import itertools
 from typing import Optional, Tuple
 
 import adversaries
@@ -51,6 +52,11 @@ class Case:
     @property
     def causal(self):
         return self.option("causal", True)
+
+    @property
+    def window(self):
+        """M2: -1 for no limit."""
+        return tuple(self.option("window", (-1, -1)))
 
 
 def lengths(block, causal=True, long=0):
@@ -112,7 +118,7 @@ class Matrix:
         )
         case = Case(name, entry, shapes, batch, layout, gain, required, whole, fill, pattern)
         if shapes is None:
-            case.shapes = (PACKED if case.causal else PACKED_FULL) if case.packed else lengths(case.block, case.causal, long)
+            case.shapes = (PACKED if case.causal or case.window != (-1, -1) else PACKED_FULL) if case.packed else lengths(case.block, case.causal or case.window != (-1, -1), long)
         assert all(c.name != name for c in self.cases), name
         self.cases.append(case)
 
@@ -304,9 +310,52 @@ def given(m):
         m.add(f"given layout {layout}", "4:2", selection_heads=4, layout=layout, batch=2)
 
 
+MODIFICATIONS = {
+    "softcap": dict(softcap=4.0),
+    "window": dict(window=(150, 40)),
+    "sinks": dict(sinks=True),
+}
+
+
+def modifications(m):
+    """Soft cap, window, sinks (M1 to M3): each and in pairs and all, by kernels, selections and layouts."""
+    together = [names for n in (1, 2, 3) for names in itertools.combinations(MODIFICATIONS, n)]
+    few = [[(1, 1)], [(130, 300)], [(257, 257)], [(700, 700)], [(64, 1283)]]
+    for n, names in enumerate(together):
+        what, options = " ".join(names), {k: v for name in names for k, v in MODIFICATIONS[name].items()}
+        for t, dtype in enumerate(("bf16", "f16", "f32")):
+            dim, required = (128, 64, 64)[(n + t) % 3], dtype != "f32"
+            m.add(f"{what} {dtype}", ("4:2", "8:2", "4:1")[(n + t) % 3], dim, dtype, shapes=few, required=required, **options)
+            m.add(f"{what} {dtype} full", "4:2", dim, dtype, shapes=few, causal=False, required=required, **options)
+        m.add(f"{what} given", "4:2", 128, selection_heads=4, batch=2, shapes=few, **options)
+        m.add(f"{what} given full 64x64", "4:2", 64, "f16", selection_heads=2, block=(64, 64), causal=False, shapes=few, **options)
+        m.add(f"{what} packed", "4:2", 64, packed=True, **options)
+        m.add(f"{what} packed given full", "4:2", 128, selection_heads=4, packed=True, causal=False, block=(64, 128), **options)
+        m.add(f"{what} dense", "4:2", 64, dense=True, pattern="all", shapes=few, **options)
+    every = {k: v for options in MODIFICATIONS.values() for k, v in options.items()}
+    for dim in (96, 192, 256, (128, 64), (64, 128)):
+        m.add(f"modified d{dim}", "4:2", dim, shapes=few, **every)
+    m.add("modified policy", "4:2", 128, representatives=16, spread=1, last=1, shapes=few, **every)
+    m.add("modified policy packed", "4:2", 64, representatives=16, spread=1, last=1, packed=True, **every)
+    m.add("modified 48x80", "4:2", 64, block=(48, 80), shapes=few, required=False, **every)
+    m.add("modified 128x256", "4:2", 64, block=(128, 256), shapes=few, required=False, **every)
+    m.add("modified group", "8:2", share="group", shapes=few, **every)
+    m.add("modified negative scale", "4:2", 64, scale=-0.05, shapes=few, **every)
+    for window in ((0, -1), (-1, 0), (127, 0), (128, 128), (1000, -1), (31, 500)):
+        for causal in (True, False):
+            name = "window {} {}".format(*window) + " full" * (not causal)
+            m.add(name, "4:2", 64, window=window, causal=causal, long=10)
+            m.add(f"{name} given", "4:2", 128, "f16", window=window, causal=causal, selection_heads=4, long=10)
+    for rule in (dict(top_k=2), dict(threshold=0.1), dict(random=0.4, seed=5), dict(last=2), dict(sink=2, local=3)):
+        name = "window " + " ".join(f"{k} {v}" for k, v in rule.items())
+        m.add(name, "8:2", 64, block=(64, 64), window=(300, 100), causal=False, shapes=few, **rule)
+    for gain in (8.0, 100.0):
+        m.add(f"softcap gain {gain:g}", "4:2", softcap=50.0, gain=gain, shapes=few)
+
+
 def matrix():
     m = Matrix()
-    for part in (kernels, blocks, estimates, outliers, packed, memory, given, adversaries.large_heads, adversaries.pairs, adversaries.patterned):
+    for part in (kernels, blocks, estimates, outliers, packed, memory, given, modifications, adversaries.large_heads, adversaries.pairs, adversaries.patterned):
         part(m)
     return m.cases
 
@@ -330,6 +379,8 @@ def sanitize():
     m.add("threshold", "2:1", 64, threshold=0.1, shapes=some)
     m.add("random", "2:1", 64, random=0.3, shapes=some)
     m.add("f32", "2:1", 64, "f32", shapes=some, required=False)
+    m.add("modified", "2:1", 64, softcap=4.0, window=(150, 40), sinks=True, causal=False, shapes=some)
+    m.add("modified packed", "2:1", 64, softcap=4.0, window=(70, -1), sinks=True, packed=True, shapes=[[(5, 5), (0, 0), (130, 200)]])
     return m.cases
 
 

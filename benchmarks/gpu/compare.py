@@ -112,12 +112,14 @@ def selection(case, oracle, s, mask, q, k, scale):
             e["dtype"],
             case.option("representatives", 0),
             case.option("spread", 0),
+            case.option("softcap", None),
+            case.window,
         )
         m64 = m64.cpu().numpy()
     p = oracle.head_shares(case.option("p", 0.9), e["heads"], e["kv_heads"], share)
     rule = {name: e[name] for name in ("min_blocks", "max_blocks", "top_k", "dense_below") if name in e}
     rule.update(n_sink=case.option("sink", 1), n_local=case.option("local", 1), n_last=case.option("last", 0))
-    rule.update(threshold=e.get("threshold"), share_of=e.get("random"))
+    rule.update(threshold=e.get("threshold"), share_of=e.get("random"), window=case.window)
     found = []
     for h in range(e["heads"]):
         said = oracle.selection_valid(mask[h], m64[h], s.lq, s.lk, *case.block, float(p[h]), case.causal, EPS[e["dtype"]], **rule)
@@ -139,17 +141,21 @@ class Outputs:
         for name in ("o", "lse"):
             self.error[name] = self.plain[name] = self.size[name] = 0.0
 
-    def add(self, s, q, k, v, keep, scale, o, lse):
-        """q, k, v: float64; o, lse: what came out, lse None where it was not asked for."""
+    def add(self, s, q, k, v, keep, scale, o, lse, **modification):
+        """q, k, v: float64; o, lse: what came out, lse None where it was not asked for. modification: softcap, sinks."""
         if not s.lq:
             return
-        exact = dict(zip(("o", "lse"), R.attend(q, k, v, keep, scale)))
+        exact = dict(zip(("o", "lse"), R.attend(q, k, v, keep, scale, **modification)))
         got = {"o": o.double()} if lse is None else {"o": o.double(), "lse": lse.double()}
         blind = ~keep.any(-1)
         self.rows += blind.numel()
+        if modification.get("sinks") is not None:
+            if (got["o"][blind] != 0).any():
+                self.wrong.append(f"outputs [M3]: {s.name}: a row that sees nothing is not o = 0")
+            blind = torch.zeros_like(blind)  # Its lse is the sink.
         if (got["o"][blind] != 0).any() or lse is not None and not torch.isneginf(got["lse"][blind]).all():
             self.wrong.append(f"outputs [A2]: {s.name}: a row that sees nothing is not o = 0, lse = -inf")
-        yardsticks = [dict(zip(("o", "lse"), R.plain(q, k, v, keep, scale, self.dtype, n))) for n in range(3)]
+        yardsticks = [dict(zip(("o", "lse"), R.plain(q, k, v, keep, scale, self.dtype, n, **modification))) for n in range(3)]
         for name, mine in got.items():
             want = torch.where(blind if name == "lse" else blind[..., None], torch.zeros_like(exact[name]), exact[name])
             hide = lambda x: torch.where(blind if name == "lse" else blind[..., None], torch.zeros_like(want), x.double())

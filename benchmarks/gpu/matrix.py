@@ -43,8 +43,10 @@ class Cuda:
     def block_sparse_attention(self, *tensors, **options):
         return unisparse.block_sparse_attention(*tensors, **options)
 
-    def dense(self, entry, q, k, v, ends):
+    def dense(self, entry, q, k, v, ends, sinks):
         named = dict(q=q, k=k, v=v, **(dict(zip(("cu_seqlens_q", "cu_seqlens_k"), ends)) if ends else {}))
+        if sinks is not None:
+            named["sink_logits"] = sinks
         return tuple(_cuda.run(programs.configuration(entry), named).values())
 
     def wait(self):
@@ -66,6 +68,7 @@ class Run:
         self.ends = inputs.ends(lengths, maker.device) if case.packed else None
         scale = case.option("scale", None)
         self.scale = case.entry["head_dim"] ** -0.5 if scale is None else scale
+        self.sinks = torch.linspace(-2, 7, case.entry["heads"], device=maker.device) if case.option("sinks", False) else None
         self.selection = self.draw() if case.given else None
 
     def draw(self):
@@ -87,11 +90,13 @@ class Run:
     def call(self, entry):
         """-> {"o": ..., "lse": ..., "counts": ..., "indices": ...}, those that the entry asks for."""
         options = {name: value for name, value in entry.items() if name not in SHAPE}
+        if self.sinks is not None:
+            options["sinks"] = self.sinks
         if self.ends is not None:
             options["cu_seqlens"] = self.ends
         tensors = [self.q, self.k, self.v]
         if self.case.dense:
-            found = self.maker.dense(entry, *tensors, self.ends)
+            found = self.maker.dense(entry, *tensors, self.ends, self.sinks)
         elif self.case.given:
             found = self.maker.block_sparse_attention(*tensors, *self.selection, **options)
         else:
@@ -135,7 +140,7 @@ class Run:
             for x, old in zip((self.k, self.v), saved):
                 x.copy_(old)
             for s, mask in zip(self.sequences, masks):
-                kept = reference.undisturbed(mask, s.lq, s.lk, self.case.block, self.case.causal, *keys[:, s.keys])
+                kept = reference.undisturbed(mask, s.lq, s.lk, self.case.block, self.case.causal, *keys[:, s.keys], self.case.window)
                 for name in ("o", "lse") if "lse" in after else ("o",):
                     x, y = (inputs.bits(r[name][s.batch, :, s.queries])[kept] for r in (before, after))
                     if not torch.equal(x, y):
@@ -180,9 +185,11 @@ class Run:
             q, k, v = self.q[s.batch, :, s.queries].double(), self.k[s.batch, :, s.keys].double(), self.v[s.batch, :, s.keys].double()
             if not self.case.given:
                 wrong += compare.selection(self.case, oracle, s, mask, q, k, self.scale)
-            keep = reference.visible(torch.from_numpy(mask).to(q.device), s.lq, s.lk, self.case.block, self.case.causal)
+            chosen = torch.from_numpy(mask).to(q.device)
+            keep = reference.visible(chosen, s.lq, s.lk, self.case.block, self.case.causal, self.case.window)
             lse = got["lse"][s.batch, :, s.queries] if "lse" in got else None
-            outputs.add(s, q, k, v, keep, self.scale, got["o"][s.batch, :, s.queries], lse)
+            outputs.add(s, q, k, v, keep, self.scale, got["o"][s.batch, :, s.queries], lse,
+                        softcap=self.case.option("softcap", None), sinks=self.sinks)
         return wrong + outputs.verdict(), outputs.rows, outputs.share()
 
 

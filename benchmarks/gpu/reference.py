@@ -48,8 +48,20 @@ def spread_of(k, ck, size, means):
     return groups(pool(rest**2, ck)[0], size).mean(3)
 
 
-def masses(q, k, pooling, block, scale, causal=True, alpha=1.0, agg="max", share="none", dtype=None, reps=0, spread=0):
-    """q [Hq, Lq, D], k [Hkv, Lk, D], float64 -> M [Hq, R, J] (P1 to S6). dtype: what composites are kept in (P2)."""
+def reach(causal, window=(-1, -1)):
+    """How far a query sees to its left and to its right (A1, M2), None for no limit."""
+    left, right = (None if side is None or side < 0 else side for side in window)
+    return left, 0 if causal else right
+
+
+def capped(x, softcap, tanh=torch.tanh):
+    """M1."""
+    return x if softcap is None else softcap * tanh(x / softcap)
+
+
+def masses(q, k, pooling, block, scale, causal=True, alpha=1.0, agg="max", share="none", dtype=None, reps=0, spread=0,
+           softcap=None, window=(-1, -1)):
+    """q [Hq, Lq, D], k [Hkv, Lk, D], float64 -> M [Hq, R, J] (P1 to S6, M1, M2). dtype: what composites are kept in (P2)."""
     (cq, ck, ch), (bq, bk) = pooling, block
     (hq, lq, _), (hkv, lk, _) = q.shape, k.shape
     r, j, g = -(-lq // bq), -(-lk // bk), hq // hkv
@@ -61,24 +73,30 @@ def masses(q, k, pooling, block, scale, causal=True, alpha=1.0, agg="max", share
     if ch > g:
         k = k.reshape(hq // ch, ch // g, lk, -1).mean(1)
     (qt, nq), (kt, nk) = pool(q, cq), pool(k, ck)
-    last = (((torch.arange(len(nq), device=q.device) + 1) * cq).clamp(max=lq) - 1).expand(len(q), -1)
+    first = (torch.arange(len(nq), device=q.device) * cq).expand(len(q), -1)
+    last = (first + cq).clamp(max=lq) - 1
     kt = store(kt)
     if spread:  # P6, as columns of the composites.
         kt = torch.cat([kt, store(spread_of(k, ck, spread, pool(k, ck)[0]))], 2)
     kt = kt.repeat_interleave(len(q) // len(k), 0)
 
-    def weights(qt, last):
-        """W of some composite rows, each with its last token (S1 to S4)."""
+    left, right = reach(causal, window)
+
+    def weights(qt, first, last):
+        """W of some composite rows, each with its first and last token (S1 to S4)."""
         qt = store(qt)
         if spread:
             qt = torch.cat([qt, store(0.5 * alpha * scale * (groups(qt, spread) ** 2).sum(3))], 2)
-        s = alpha * scale * (qt @ kt.transpose(1, 2)) + torch.log(nk / ck)
-        if causal:
-            s = s.masked_fill(torch.arange(len(nk), device=q.device) * ck > lk - lq + last[..., None], -math.inf)
+        s = capped(alpha * scale * (qt @ kt.transpose(1, 2)), softcap) + torch.log(nk / ck)
+        start = torch.arange(len(nk), device=q.device) * ck
+        if right is not None:
+            s = s.masked_fill(start > lk - lq + last[..., None] + right, -math.inf)
+        if left is not None:
+            s = s.masked_fill(start + nk - 1 < lk - lq + first[..., None] - left, -math.inf)
         p = torch.softmax(s, -1)
         return torch.nn.functional.pad(p, (0, j * (bk // ck) - len(nk))).reshape(*p.shape[:2], j, bk // ck).sum(3)
 
-    w = weights(qt, last)
+    w = weights(qt, first, last)
     missing = r * (bq // cq) - len(nq)
     w = torch.nn.functional.pad(w, (0, 0, 0, missing)).reshape(len(q), r, bq // cq, j)
     if agg == "max":  # S5
@@ -86,7 +104,7 @@ def masses(q, k, pooling, block, scale, causal=True, alpha=1.0, agg="max", share
         if reps:  # P5
             rows, there = representatives(q, bq, reps)
             flat = rows.reshape(len(q), -1)
-            w = weights(torch.gather(q, 1, flat[..., None].expand(-1, -1, q.shape[2])), flat).reshape(len(q), r, reps, j)
+            w = weights(torch.gather(q, 1, flat[..., None].expand(-1, -1, q.shape[2])), flat, flat).reshape(len(q), r, reps, j)
             m = torch.maximum(m, torch.where(there[..., None], w, torch.zeros_like(w)).amax(2))
     else:
         n = torch.nn.functional.pad(nq, (0, missing)).reshape(r, bq // cq, 1)
@@ -95,43 +113,53 @@ def masses(q, k, pooling, block, scale, causal=True, alpha=1.0, agg="max", share
     return m.reshape(hkv, g, r, j).mean(1).repeat_interleave(g, 0) if share == "group" else m  # S6
 
 
-def visible(mask, lq, lk, block, causal):
-    """mask [H, R, J] -> which keys each query sees [H, Lq, Lk]."""
+def visible(mask, lq, lk, block, causal, window=(-1, -1)):
+    """mask [H, R, J] -> which keys each query sees [H, Lq, Lk] (A1, M2)."""
     keep = mask.repeat_interleave(block[0], 1)[:, :lq].repeat_interleave(block[1], 2)[:, :, :lk]
-    if causal:
-        position = torch.arange(lq, device=mask.device)[:, None] + lk - lq
-        keep = keep & (torch.arange(lk, device=mask.device)[None] <= position)
-    return keep
+    left, right = reach(causal, window)
+    distance = torch.arange(lk, device=mask.device)[None] - (torch.arange(lq, device=mask.device)[:, None] + lk - lq)
+    if right is not None:
+        keep = keep & (distance <= right)
+    return keep if left is None else keep & (distance >= -left)
 
 
-def undisturbed(mask, lq, lk, block, causal, bad_k, bad_v):
+def undisturbed(mask, lq, lk, block, causal, bad_k, bad_v, window=(-1, -1)):
     """A5: which rows [H, Lq] the rows of K and V that are not finite, bad_k and bad_v [Lk], may not change: those that see
     no such K and visit no such V, and those that see nothing at all."""
-    keep, visits = (visible(mask, lq, lk, block, c) for c in (causal, False))
+    keep, visits = visible(mask, lq, lk, block, causal, window), visible(mask, lq, lk, block, False)
     return ~((keep & bad_k).any(-1) | (visits & bad_v).any(-1)) | ~keep.any(-1)
 
 
-def attend(q, k, v, keep, scale):
-    """q [H, Lq, D], k, v [Hkv, Lk, .], keep [H, Lq, Lk] -> o, lse in the type of q (A1, A2); what is not finite reaches the
-    rows that see it and no others (A5)."""
+def attend(q, k, v, keep, scale, softcap=None, sinks=None):
+    """q [H, Lq, D], k, v [Hkv, Lk, .], keep [H, Lq, Lk] -> o, lse in the type of q (A1, A2, M1, M3); what is not finite
+    reaches the rows that see it and no others (A5)."""
     g = len(q) // len(k)
-    e, m, _ = _exponentials(q, k.repeat_interleave(g, 0), keep, scale, 0.0)
-    z, v = e.sum(-1, keepdim=True), v.repeat_interleave(g, 0)
+    e, m, sink = _exponentials(q, k.repeat_interleave(g, 0), keep, scale, 0.0, softcap, sinks)
+    z, v = e.sum(-1, keepdim=True) + sink, v.repeat_interleave(g, 0)
     o, bad = e @ torch.nan_to_num(v, 0.0, 0.0, 0.0), ~torch.isfinite(v).all(-1)
     if bad.any():
         o = torch.where((keep & bad[:, None]).any(-1, keepdim=True), torch.full_like(o, math.nan), o)
     return o / torch.where(z == 0, torch.ones_like(z), z), (m + torch.log(z))[..., 0]
 
 
-def _exponentials(q, k, keep, scale, shift):
-    """exp(logit - m - shift), m and the sum's reference m + shift."""
-    s = (scale * (q @ k.transpose(1, 2))).masked_fill(~keep, -math.inf)
+def _exponentials(q, k, keep, scale, shift, softcap=None, sinks=None, tanh=torch.tanh):
+    """exp(logit - m), m, and the exponential of each head's sink, [H, 1, 1] or 0."""
+    s = capped(scale * (q @ k.transpose(1, 2)), softcap, tanh).masked_fill(~keep, -math.inf)
     m = s.amax(-1, keepdim=True) if s.shape[-1] else s.new_full((*s.shape[:2], 1), -math.inf)
+    if sinks is not None:
+        sinks = sinks.to(s.dtype)[:, None, None]
+        m = torch.maximum(m, sinks)
     m = torch.where(torch.isfinite(m), m, torch.zeros_like(m)) + shift
-    return torch.exp(s - m), m, shift
+    return torch.exp(s - m), m, 0.0 if sinks is None else torch.exp(sinks - m)
 
 
-def plain(q, k, v, keep, scale, dtype, variant):
+def _coarse_tanh(x):
+    """M4: tanh of 16-bit inputs, to 11 bits."""
+    mantissa, exponent = torch.frexp(torch.tanh(x))
+    return torch.ldexp(torch.round(mantissa * 2**11) / 2**11, exponent)
+
+
+def plain(q, k, v, keep, scale, dtype, variant, softcap=None, sinks=None):
     """A3's yardstick: operands of the input type, accumulation in float32. Not rounded at the end.
 
     The reference that exponentials are taken against and the order of sums are anybody's choice, and with few rows the
@@ -141,8 +169,9 @@ def plain(q, k, v, keep, scale, dtype, variant):
     q, k, v = q.float(), k.float().repeat_interleave(g, 0), v.float().repeat_interleave(g, 0)
     if variant == 2:  # Keys last to first, the scale on the query.
         q, k, v, keep, scale = scale * q, k.flip(1), v.flip(1), keep.flip(2), 1.0
-    e, m, _ = _exponentials(q, k, keep, scale, (0.0, 0.3, -0.55)[variant])
-    z = e.sum(-1, keepdim=True)
+    tanh = torch.tanh if dtype == "f32" else _coarse_tanh
+    e, m, sink = _exponentials(q, k, keep, scale, (0.0, 0.3, -0.55)[variant], softcap, sinks, tanh)
+    z = e.sum(-1, keepdim=True) + sink
     p = e.to(DTYPES[dtype]).float()
     return p @ v / torch.where(z > 0, z, torch.ones_like(z)), (m + torch.log(z))[..., 0]
 
@@ -152,28 +181,33 @@ def against_oracle(oracle):
     import numpy
 
     done = 0
-    for lq, lk, causal, pooling, agg, share, reps, spread in (
-        (70, 70, True, (8, 8, 1), "max", "none", 0, 0),
-        (33, 100, True, (4, 8, 2), "sum", "none", 0, 4),
-        (65, 31, False, (16, 2, 4), "max", "none", 5, 0),
-        (1, 97, True, (1, 1, 1), "sum", "group", 0, 0),
-        (64, 64, True, (8, 8, 1), "max", "group", 0, 0),
-        (70, 90, True, (8, 8, 2), "max", "none", 12, 1),
+    whole = (-1, -1)
+    for lq, lk, causal, pooling, agg, share, reps, spread, softcap, window in (
+        (70, 70, True, (8, 8, 1), "max", "none", 0, 0, None, whole),
+        (33, 100, True, (4, 8, 2), "sum", "none", 0, 4, None, whole),
+        (65, 31, False, (16, 2, 4), "max", "none", 5, 0, None, whole),
+        (1, 97, True, (1, 1, 1), "sum", "group", 0, 0, None, whole),
+        (64, 64, True, (8, 8, 1), "max", "group", 0, 0, None, whole),
+        (70, 90, True, (8, 8, 2), "max", "none", 12, 1, None, whole),
+        (70, 90, True, (8, 8, 1), "max", "none", 12, 1, 2.0, (20, -1)),
+        (65, 131, False, (16, 2, 1), "sum", "none", 0, 0, 3.0, (30, 9)),
     ):
         rng = numpy.random.default_rng(done)
         q, k, v = (rng.normal(size=size) * 2 for size in ((4, lq, 24), (2, lk, 24), (2, lk, 16)))
         tq, tk, tv = (torch.from_numpy(x) for x in (q, k, v))
-        more = dict(reps=reps, spread=spread)
+        more = dict(reps=reps, spread=spread, softcap=softcap, window=window)
         want = oracle.masses(q, k, *pooling, 16, 16, 0.3, causal, 1.5, agg, None if share == "none" else share, **more)
         got = masses(tq, tk, pooling, (16, 16), 0.3, causal, 1.5, agg, share, **more)
         assert numpy.allclose(got.numpy(), want, rtol=1e-10, atol=1e-14), ("masses", lq, lk, pooling, agg, share, reps, spread)
         mask = rng.random(want.shape) < 0.5
-        o, lse = attend(tq, tk, tv, visible(torch.from_numpy(mask), lq, lk, (16, 16), causal), 0.3)
+        sinks = None if softcap is None else torch.linspace(-2, 3, 4)
+        o, lse = attend(tq, tk, tv, visible(torch.from_numpy(mask), lq, lk, (16, 16), causal, window), 0.3, softcap, sinks)
         for h in range(4):
-            oo, ll = oracle.attend(q[h], k[h // 2], v[h // 2], mask[h], 16, 16, 0.3, causal)
+            sink = -numpy.inf if sinks is None else float(sinks[h])
+            oo, ll = oracle.attend(q[h], k[h // 2], v[h // 2], mask[h], 16, 16, 0.3, causal, softcap, window, sink)
             assert numpy.allclose(o[h].numpy(), oo) and numpy.allclose(lse[h].numpy(), ll), ("attend", lq, lk)
             keys = torch.from_numpy(rng.random((2, lk)) < 0.1)
-            kept = undisturbed(torch.from_numpy(mask), lq, lk, (16, 16), causal, *keys)[h].numpy()
-            assert (kept == oracle.undisturbed(mask[h], lq, lk, 16, 16, causal, *keys.numpy())).all(), ("undisturbed", lq, lk)
+            kept = undisturbed(torch.from_numpy(mask), lq, lk, (16, 16), causal, *keys, window)[h].numpy()
+            assert (kept == oracle.undisturbed(mask[h], lq, lk, 16, 16, causal, *keys.numpy(), window)).all(), ("undisturbed", lq, lk)
         done += 1
     return done

@@ -31,6 +31,7 @@ class StandIn:
         pass
 
     def attention(self, q, k, v, **options):
+        sinks, options = options.get("sinks"), {name: x for name, x in options.items() if name != "sinks"}
         entry = dict(heads=q.shape[1], kv_heads=k.shape[1], head_dim=q.shape[3], value_dim=v.shape[3], dtype=self.dtype(q), **options)
         entry["packed"] = entry.pop("cu_seqlens", None) is not None
         case = cases.Case("stand-in", entry, [], q.shape[0])
@@ -55,6 +56,8 @@ class StandIn:
                 self.dtype(q),
                 config.rule.representatives,
                 config.rule.spread,
+                config.softcap,
+                config.window,
             )
             r = config.rule
             if r.random is not None:
@@ -76,13 +79,14 @@ class StandIn:
                     r.last,
                     r.threshold,
                     r.random,
+                    config.window,
                 )
                 mask[s.batch, h, s.rows, : s.columns] = torch.from_numpy(one)
         mask = mask[:, :: config.heads // config.selections]
         counts = mask.sum(-1).int()
         taken_first = torch.sort(mask.int(), stable=True, dim=-1, descending=True)[1]
         indices = torch.where(torch.arange(columns) < counts[..., None], taken_first, torch.zeros_like(taken_first)).int()
-        o, lse = self.attend(case, lengths, q, k, v, mask, self.scale(q, options))
+        o, lse = self.attend(case, lengths, q, k, v, mask, self.scale(q, options), sinks)
         out = dict(o=o, lse=lse, counts=counts, indices=indices)
         if self.spoil:
             self.spoil(out, self)
@@ -90,6 +94,7 @@ class StandIn:
         return tuple(self.place(out[name]) for name in names)
 
     def block_sparse_attention(self, q, k, v, counts, indices, **options):
+        sinks, options = options.get("sinks"), {name: x for name, x in options.items() if name != "sinks"}
         entry = dict(
             heads=q.shape[1],
             kv_heads=k.shape[1],
@@ -104,16 +109,16 @@ class StandIn:
         inside = torch.arange(indices.shape[3]) < counts[..., None]
         mask = torch.zeros(*indices.shape[:3], indices.shape[3] + 1, dtype=torch.bool)
         mask.scatter_(3, torch.where(inside, indices, indices.shape[3]).long(), True)
-        out = dict(zip(("o", "lse"), self.attend(case, self.lengths(q, k, options), q, k, v, mask[..., :-1], self.scale(q, options))))
+        out = dict(zip(("o", "lse"), self.attend(case, self.lengths(q, k, options), q, k, v, mask[..., :-1], self.scale(q, options), sinks)))
         if self.spoil:
             self.spoil(out, self)
         return tuple(self.place(out[name]) for name in ["o"] + ["lse"] * options["return_lse"])
 
-    def dense(self, entry, q, k, v, ends):
+    def dense(self, entry, q, k, v, ends, sinks):
         case = cases.Case("stand-in", entry, [], q.shape[0])
         lengths = self.lengths(q, k, dict(cu_seqlens=ends))
         mask = torch.ones(*q.shape[:2], *compare.shape_of_selection(case, lengths), dtype=torch.bool)
-        return tuple(map(self.place, self.attend(case, lengths, q, k, v, mask, self.scale(q, entry))))
+        return tuple(map(self.place, self.attend(case, lengths, q, k, v, mask, self.scale(q, entry), sinks)))
 
     @staticmethod
     def dtype(q):
@@ -130,14 +135,15 @@ class StandIn:
         a, b = ([y - x for x, y in zip(e.tolist(), e.tolist()[1:])] for e in options["cu_seqlens"])
         return list(zip(a, b))
 
-    def attend(self, case, lengths, q, k, v, mask, scale):
+    def attend(self, case, lengths, q, k, v, mask, scale, sinks=None):
         self.values = v
         mask = mask.repeat_interleave(q.shape[1] // mask.shape[1], 1)
         o, lse = torch.zeros(*q.shape[:3], v.shape[3]), torch.zeros(q.shape[:3])
         for s in compare.sequences(case, lengths):
-            keep = reference.visible(mask[s.batch, :, s.rows, : s.columns], s.lq, s.lk, case.block, case.causal)
+            keep = reference.visible(mask[s.batch, :, s.rows, : s.columns], s.lq, s.lk, case.block, case.causal, case.window)
             part = reference.attend(
-                q[s.batch, :, s.queries].double(), k[s.batch, :, s.keys].double(), v[s.batch, :, s.keys].double(), keep, scale
+                q[s.batch, :, s.queries].double(), k[s.batch, :, s.keys].double(), v[s.batch, :, s.keys].double(), keep, scale,
+                case.option("softcap", None), sinks,
             )
             o[s.batch, :, s.queries], lse[s.batch, :, s.queries] = (x.float() for x in part)
         return o.to(q.dtype), lse

@@ -92,6 +92,14 @@ MLIR_CAPI_EXPORTED MlirAttribute
 unisparseRuleAttrGet(MlirContext context, const UnisparseRule *rule);
 MLIR_CAPI_EXPORTED UnisparseRule unisparseRuleAttrRead(MlirAttribute attr);
 
+/* #unisparse.window<left = 4095, right = 0>, in tokens; negative: no limit. */
+MLIR_CAPI_EXPORTED bool unisparseAttributeIsAWindow(MlirAttribute attr);
+MLIR_CAPI_EXPORTED MlirAttribute unisparseWindowAttrGet(MlirContext context,
+                                                        int64_t left,
+                                                        int64_t right);
+MLIR_CAPI_EXPORTED int64_t unisparseWindowAttrGetLeft(MlirAttribute attr);
+MLIR_CAPI_EXPORTED int64_t unisparseWindowAttrGetRight(MlirAttribute attr);
+
 /*--------------------------------------------------------------------------*\
  * Ops. Created ones belong to the caller until they are inserted in a block;
  * null where the operands and attributes make no valid op. Other ops are made
@@ -112,6 +120,9 @@ typedef struct UnisparseAttention {
   bool returnLse;
   double scale; /* 0: D ** -0.5 */
   double alpha; /* 0: 1 */
+  double softcap;       /* 0: none [M1] */
+  MlirAttribute window; /* #unisparse.window<...> [M2] */
+  MlirValue sinkLogits; /* one a query head [M3] */
 } UnisparseAttention;
 
 MLIR_CAPI_EXPORTED bool unisparseOperationIsAttention(MlirOperation op);
@@ -130,6 +141,9 @@ typedef struct UnisparseBlockSparseAttention {
   bool causal;
   bool returnLse;
   double scale;
+  double softcap;
+  MlirAttribute window;
+  MlirValue sinkLogits;
 } UnisparseBlockSparseAttention;
 
 MLIR_CAPI_EXPORTED bool

@@ -32,6 +32,20 @@ int64_t unisparseBlockAttrGetKey(MlirAttribute attr) {
   return cast<BlockAttr>(unwrap(attr)).getKey();
 }
 
+bool unisparseAttributeIsAWindow(MlirAttribute attr) {
+  return isa<WindowAttr>(unwrap(attr));
+}
+MlirAttribute unisparseWindowAttrGet(MlirContext context, int64_t left,
+                                     int64_t right) {
+  return checked<WindowAttr>(context, left, right);
+}
+int64_t unisparseWindowAttrGetLeft(MlirAttribute attr) {
+  return cast<WindowAttr>(unwrap(attr)).getLeft();
+}
+int64_t unisparseWindowAttrGetRight(MlirAttribute attr) {
+  return cast<WindowAttr>(unwrap(attr)).getRight();
+}
+
 bool unisparseAttributeIsAPooling(MlirAttribute attr) {
   return isa<PoolingAttr>(unwrap(attr));
 }

@@ -80,6 +80,15 @@ MlirValue orNull(Value value) {
   return value ? wrap(value) : MlirValue{nullptr};
 }
 
+/// M1 to M3.
+template <typename Op, typename Struct>
+void readModification(Op op, Struct &a) {
+  a.softcap = op.getSoftcap() ? op.getSoftcap()->convertToDouble() : 0;
+  a.window = op.getWindowAttr() ? wrap(Attribute(op.getWindowAttr()))
+                                : MlirAttribute{nullptr};
+  a.sinkLogits = orNull(op.getSinkLogits());
+}
+
 } // namespace
 
 bool unisparseOperationIsAttention(MlirOperation op) {
@@ -107,8 +116,11 @@ MlirOperation unisparseAttentionCreate(MlirLocation location,
   p.return_lse = creator.unitIf(a->returnLse);
   p.scale = creator.numberUnlessZero(a->scale);
   p.alpha = creator.b.getF64FloatAttr(a->alpha == 0 ? 1 : a->alpha);
-  return creator.create(
-      {a->q, a->k, a->v, a->topP, a->cuSeqlensQ, a->cuSeqlensK});
+  p.softcap = creator.numberUnlessZero(a->softcap);
+  if (a->window.ptr && !creator.take(a->window, WindowAttr(), p.window))
+    return {nullptr};
+  return creator.create({a->q, a->k, a->v, a->topP, a->cuSeqlensQ,
+                         a->cuSeqlensK, a->sinkLogits});
 }
 
 UnisparseAttention unisparseAttentionRead(MlirOperation op) {
@@ -131,6 +143,7 @@ UnisparseAttention unisparseAttentionRead(MlirOperation op) {
                 ? attention.getScaleAttr().getValueAsDouble()
                 : 0;
   a.alpha = attention.getAlpha().convertToDouble();
+  readModification(attention, a);
   return a;
 }
 
@@ -149,8 +162,11 @@ unisparseBlockSparseAttentionCreate(MlirLocation location,
   p.causal = creator.unitIf(a->causal);
   p.return_lse = creator.unitIf(a->returnLse);
   p.scale = creator.numberUnlessZero(a->scale);
-  return creator.create(
-      {a->q, a->k, a->v, a->counts, a->indices, a->cuSeqlensQ, a->cuSeqlensK});
+  p.softcap = creator.numberUnlessZero(a->softcap);
+  if (a->window.ptr && !creator.take(a->window, WindowAttr(), p.window))
+    return {nullptr};
+  return creator.create({a->q, a->k, a->v, a->counts, a->indices,
+                         a->cuSeqlensQ, a->cuSeqlensK, a->sinkLogits});
 }
 
 UnisparseBlockSparseAttention
@@ -170,5 +186,6 @@ unisparseBlockSparseAttentionRead(MlirOperation op) {
   a.scale = attention.getScaleAttr()
                 ? attention.getScaleAttr().getValueAsDouble()
                 : 0;
+  readModification(attention, a);
   return a;
 }

@@ -247,7 +247,8 @@ public:
     cairo_paint(cr);
     drawHeader();
     for (int64_t row = 0; row < map.rows; ++row) {
-      candidate.addBlocks(0, map.candidates[row]);
+      int64_t first = map.firstCandidates.empty() ? 0 : map.firstCandidates[row];
+      candidate.addBlocks(first, first + map.candidates[row]);
       candidate.finishRow(row);
     }
     for (int64_t head = 0; head < map.heads; ++head) {

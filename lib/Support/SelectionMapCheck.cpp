@@ -92,6 +92,15 @@ private:
     for (int64_t count : map.candidates)
       if (Error error = checkRange("candidates", count, 0, map.keyBlocks))
         return error;
+    if (map.firstCandidates.empty())
+      return Error::success();
+    if (Error error = checkEqual("size of firstCandidates",
+                                 map.firstCandidates.size(), map.rows))
+      return error;
+    for (auto [first, count] : zip_equal(map.firstCandidates, map.candidates))
+      if (Error error = checkRange("firstCandidates", first, 0,
+                                   map.keyBlocks - count))
+        return error;
     return Error::success();
   }
 

@@ -25,6 +25,18 @@ struct ExpandMath : unisparse::impl::UniSparseExpandMathBase<ExpandMath> {
              name == math::LogOp::getOperationName();
     });
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      return signalPassFailure();
+    // Vectors of tanh are soft caps' (M1); a scalar is a program's own.
+    SmallVector<Operation *> caps;
+    getOperation()->walk([&](math::TanhOp op) {
+      if (isa<VectorType>(op.getType()))
+        caps.push_back(op);
+    });
+    RewritePatternSet tanh(&getContext());
+    populatePolynomialApproximateTanhPattern(tanh);
+    GreedyRewriteConfig own;
+    own.setStrictness(GreedyRewriteStrictness::ExistingOps);
+    if (failed(applyOpPatternsGreedily(caps, std::move(tanh), own)))
       signalPassFailure();
   }
 };

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Literal, Optional, Sequence, Tuple, TypedDict, TypeVar, Union, overload
 
 from . import _config, _cuda, _layout, _plan
-from ._checks import check_ends, check_lengths, check_out, check_selection, check_tensors, ends_of, shape
+from ._checks import check_ends, check_lengths, check_out, check_selection, check_sinks, check_tensors, ends_of, shape
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -27,6 +27,9 @@ class _Computation(TypedDict, total=False):
     block: Sequence[int]
     causal: bool
     scale: Optional[float]
+    softcap: Optional[float]
+    window: Optional[Sequence[Optional[int]]]
+    sinks: Any
     layout: Literal["bhsd", "bshd"]
 
 
@@ -88,6 +91,9 @@ def attention(
     share: Any = None,
     causal: Any = True,
     scale: Any = None,
+    softcap: Any = None,
+    window: Any = None,
+    sinks: Any = None,
     alpha: Any = 1.0,
     sink: Any = 1,
     local: Any = 1,
@@ -115,6 +121,9 @@ def attention(
     share        "group": the query heads of a KV head share a selection (S6)
     causal       query i sees the keys up to i + Lk - Lq: the last query sees the last key
     scale, alpha factor of all logits, D ** -0.5 unless given; further factor of the estimate's
+    softcap      logits x become softcap * tanh(x / softcap) (M1)
+    window       (left, right): tokens that a query sees to either side of itself, -1 for no limit (M2)
+    sinks        [Hq] float32: logits that join the sum of each head's softmax, with no value (M3)
     sink, local, min_blocks, max_blocks    guards of the selection (L2, L3)
     last         so many last query blocks of a sequence take every candidate (L8)
     dense_below  sequences of at most so many keys are dense
@@ -128,27 +137,28 @@ def attention(
     """
     rule = (_frozen(p), top_k, threshold, random, seed, _frozen(pooling), representatives, spread, agg, share, alpha)
     choosing = (*rule, sink, local, last, min_blocks, max_blocks, dense_below)
-    computation = (_frozen(block), causal, scale, return_lse, return_selection)
+    computation = (_frozen(block), causal, scale, softcap, _frozen(window), return_lse, return_selection)
     if layout != "bhsd" or out is not None:
-        return _layout.placed(_attention, (q, k, v), cu_seqlens, layout, out, choosing, computation)
-    return _attention((q, k, v), cu_seqlens, None, choosing, computation)
+        return _layout.placed(_attention, (q, k, v), cu_seqlens, layout, out, choosing, computation, sinks)
+    return _attention((q, k, v), cu_seqlens, None, choosing, computation, sinks)
 
 
-def _attention(given: Any, cu_seqlens: Any, out: Any, choosing: Any, computation: Any) -> Any:
+def _attention(given: Any, cu_seqlens: Any, out: Any, choosing: Any, computation: Any, sinks: Any) -> Any:
     if compiling():
-        options = dict(zip(_CHOOSING + _COMPUTATION, choosing + computation))
+        options = dict(zip(_CHOOSING + _COMPUTATION, choosing + computation), sinks=sinks)
         wanted = options.pop("return_lse"), options.pop("return_selection")
         return _layout.into(out, operators["attention"](*given, cu_seqlens, *wanted, **options))
     ends = ends_of(cu_seqlens)
-    tensors = (*given, *ends)
+    tensors = (*given, *ends) if sinks is None else (*given, *ends, sinks)
     name = _plan.key("attention", tensors, choosing + computation)
     if (planned := _plan.known(name)) is not None:
         return planned(tensors) if out is None else _layout.into(out, planned(tensors, check_out(given[0], given[2], out)))
     named = dict(zip("qkv", given))
     door, dtype = check_tensors(named)
     named.update(check_ends(door, given[0], ends))
+    named.update(check_sinks(door, given[0], sinks))
     options = dict(zip(_COMPUTATION + _CHOOSING, computation + choosing))
-    config = _config.make(*shape(named), dtype, bool(ends), **options)
+    config = _config.make(*shape(named), dtype, bool(ends), sinks=sinks is not None, **options)
     return _run(door, config, named, name, out)
 
 
@@ -177,6 +187,9 @@ def block_sparse_attention(
     block: Any = (128, 128),
     causal: Any = True,
     scale: Any = None,
+    softcap: Any = None,
+    window: Any = None,
+    sinks: Any = None,
     cu_seqlens: Any = None,
     layout: Any = "bhsd",
     out: Any = None,
@@ -186,21 +199,21 @@ def block_sparse_attention(
 
     Row r of head h attends to the blocks indices[b, h, r, : counts[b, h, r]], ascending. counts [B, H, R] and indices
     [B, H, R, J] are laid out as `attention` returns them, H being Hq or Hkv. Nothing is pooled: a block may have any size
-    that the target takes. Returns o, with return_lse (o, lse).
+    that the target takes. softcap, window and sinks are those of `attention`. Returns o, with return_lse (o, lse).
     """
-    computation = (_frozen(block), causal, scale, return_lse)
+    computation = (_frozen(block), causal, scale, softcap, _frozen(window), return_lse)
     if layout != "bhsd" or out is not None:
-        return _layout.placed(_block_sparse_attention, (q, k, v, counts, indices), cu_seqlens, layout, out, computation)
-    return _block_sparse_attention((q, k, v, counts, indices), cu_seqlens, None, computation)
+        return _layout.placed(_block_sparse_attention, (q, k, v, counts, indices), cu_seqlens, layout, out, computation, sinks)
+    return _block_sparse_attention((q, k, v, counts, indices), cu_seqlens, None, computation, sinks)
 
 
-def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: Any) -> Any:
+def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: Any, sinks: Any) -> Any:
     options = dict(zip(_COMPUTATION, computation))
     if compiling():
         return_lse = options.pop("return_lse")
-        return _layout.into(out, operators["block_sparse_attention"](*given, cu_seqlens, return_lse, **options))
+        return _layout.into(out, operators["block_sparse_attention"](*given, cu_seqlens, return_lse, sinks=sinks, **options))
     ends = ends_of(cu_seqlens)
-    tensors = (*given, *ends)
+    tensors = (*given, *ends) if sinks is None else (*given, *ends, sinks)
     name = _plan.key("block_sparse_attention", tensors, computation)
     if (planned := _plan.known(name)) is not None:
         return planned(tensors) if out is None else _layout.into(out, planned(tensors, check_out(given[0], given[2], out)))
@@ -208,16 +221,16 @@ def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: 
     named = {"q": q, "k": k, "v": v}
     door, dtype = check_tensors(named)
     selection = check_selection(door, q, k, counts, indices)
-    ends_named = check_ends(door, q, ends)
-    config = _config.make(*shape(named), dtype, bool(ends), selections=counts.shape[1], **options)
-    return _run(door, config, {**named, **selection, **ends_named}, name, out)
+    rest = {**check_ends(door, q, ends), **check_sinks(door, q, sinks)}
+    config = _config.make(*shape(named), dtype, bool(ends), sinks=sinks is not None, selections=counts.shape[1], **options)
+    return _run(door, config, {**named, **selection, **rest}, name, out)
 
 
 _CHOOSING = (
     "p", "top_k", "threshold", "random", "seed", "pooling", "representatives", "spread", "agg", "share", "alpha",
     "sink", "local", "last", "min_blocks", "max_blocks", "dense_below",
 )  # fmt: skip
-_COMPUTATION = ("block", "causal", "scale", "return_lse", "return_selection")
+_COMPUTATION = ("block", "causal", "scale", "softcap", "window", "return_lse", "return_selection")
 
 
 def _frozen(x: Any) -> Any:

@@ -114,8 +114,9 @@ def check_selection(door: Any, q: Any, k: Any, counts: Any, indices: Any) -> Dic
 def check_lengths(config: Config, named: Mapping[str, Any]) -> None:
     """I7 and A4 where lengths tell; those of packed sequences are values."""
     q, k = named["q"], named["k"]
-    if config.causal and not config.packed and q.shape[2] > k.shape[2]:
-        raise unexpected("q", f"[I7] no more queries than the {k.shape[2]} keys under causal", q.shape[2], Status.BAD_SHAPE)
+    if (config.causal or config.window != (-1, -1)) and not config.packed and q.shape[2] > k.shape[2]:
+        what = "causal" if config.causal else "a window"
+        raise unexpected("q", f"[I7] no more queries than the {k.shape[2]} keys under {what}", q.shape[2], Status.BAD_SHAPE)
     if "counts" in named:
         batch, _, rows = named["counts"].shape
         if batch != q.shape[0]:
@@ -146,3 +147,18 @@ def check_ends(door: Any, q: Any, pair: Tuple[Any, ...]) -> Dict[str, Any]:
         door.expect({"q": q, **ends})
     _expect_integers(door, ends)
     return ends
+
+
+def check_sinks(door: Any, q: Any, sinks: Any) -> Dict[str, Any]:
+    """M3: one logit a query head. -> {} or them by the name that programs give them."""
+    if sinks is None:
+        return {}
+    if (door_of("sinks", sinks) is _numpy) != (door is _numpy):
+        raise unexpected("sinks", "the kind of array that q is", type(sinks).__name__)
+    _expect_rank("sinks", sinks, 1)
+    door.expect({"q": q, "sinks": sinks})
+    if door.element(sinks) != "f32":
+        raise unexpected("sinks", "[M3] float32", sinks.dtype, Status.BAD_SHAPE)
+    if sinks.shape[0] != q.shape[1]:
+        raise unexpected("sinks", f"[M3] one for each of the {q.shape[1]} query heads", sinks.shape[0], Status.BAD_SHAPE)
+    return {"sink_logits": sinks}

@@ -111,6 +111,9 @@ class Config:
     selections: int = 0
     causal: bool = True
     scale: Optional[float] = None
+    softcap: Optional[float] = None
+    window: Tuple[int, int] = (-1, -1)
+    sinks: bool = False
     packed: bool = False
     return_lse: bool = False
     return_selection: bool = False
@@ -126,6 +129,9 @@ class Config:
             *(self.rule.options() if self.rule else [f"--share={'none' if self.selections == self.heads else 'group'}"]),
             *([] if self.causal else ["--no-causal"]),
             *([] if self.scale is None else [f"--scale={self.scale!r}"]),
+            *([] if self.softcap is None else [f"--softcap={self.softcap!r}"]),
+            *([] if self.window == (-1, -1) else ["--window={},{}".format(*self.window)]),
+            *(["--sink-logits"] if self.sinks else []),
         ]
 
     def options(self) -> list[str]:
@@ -156,7 +162,12 @@ class Config:
             "b{}x{}".format(*self.block),
         ]
         parts += [self.rule.describe()] if self.rule else []
-        parts += [word for word, on in (("causal", self.causal), ("packed", self.packed)) if on]
+        switches = {"causal": self.causal, "packed": self.packed, "sinks": self.sinks}
+        if self.softcap is not None:
+            parts.append(f"cap{self.softcap:g}")
+        if self.window != (-1, -1):
+            parts.append("w{}x{}".format(*self.window))
+        parts += [word for word, on in switches.items() if on]
         return "-".join([*parts, self.digest()]) + ".usp"
 
 
@@ -230,6 +241,32 @@ def one_share(argument: str, label: str, value: Any) -> Optional[float]:
     if not 0 <= result <= 1:
         raise unexpected(argument, f"{label} a share in [0, 1]", repr(result))
     return result
+
+
+def soft_cap(value: Any) -> Optional[float]:
+    """M1: a number that logits can be divided by and scores multiplied with in float32, or none."""
+    if value is None:
+        return None
+    result = number("softcap", value)
+    if not 2.0**-125 < result < 2.0**125:
+        raise unexpected("softcap", "[M1] a number above 0 that float32 has, with its inverse", repr(value))
+    return result
+
+
+def sides(value: Any) -> Tuple[int, int]:
+    """M2: how many tokens a query sees to its left and to its right; -1 or None for no limit."""
+    if value is None:
+        return -1, -1
+    try:
+        given: tuple[Any, ...] = tuple(value)
+    except TypeError:
+        given = ()
+    if len(given) != 2:
+        raise unexpected("window", "[M2] (left, right) in tokens, -1 for no limit", repr(value))
+    left, right = (-1 if side is None else integer("window", side, -1) for side in given)
+    if max(left, right) > 1 << 30:
+        raise unexpected("window", f"[M2] sides of at most {1 << 30} tokens", repr(value))
+    return left, right
 
 
 def check_together(rule: Rule) -> None:
@@ -325,6 +362,9 @@ def make(
     causal: Any,
     scale: Any,
     return_lse: Any,
+    softcap: Any = None,
+    window: Any = None,
+    sinks: Any = None,
     return_selection: Any = False,
     selections: int = 0,
     **choosing: Any,
@@ -343,6 +383,9 @@ def make(
         selections=rule.selections(heads, kv_heads) if rule else selections,
         causal=flag("causal", causal),
         scale=None if scale is None else number("scale", scale),
+        softcap=soft_cap(softcap),
+        window=sides(window),
+        sinks=False if sinks is None else flag("sinks", sinks),
         packed=packed,
         return_lse=flag("return_lse", return_lse),
         return_selection=flag("return_selection", return_selection),

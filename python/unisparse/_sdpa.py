@@ -41,6 +41,14 @@ class Selecting(TypedDict, total=False):
     dense_below: int
 
 
+class Modifying(Selecting, total=False):
+    """And those that change the logits."""
+
+    softcap: Optional[float]
+    window: Optional[Sequence[Optional[int]]]
+    sinks: Any
+
+
 def sdpa(
     query: T,
     key: T,
@@ -50,7 +58,7 @@ def sdpa(
     is_causal: bool = False,
     scale: Optional[float] = None,
     enable_gqa: bool = False,
-    **options: Unpack[Selecting],
+    **options: Unpack[Modifying],
 ) -> T:
     """torch.nn.functional.scaled_dot_product_attention over the blocks that `attention` selects: its arguments in their
     order and with their meaning, then options of `attention` by name. p = 1 is SDPA itself.
@@ -69,8 +77,8 @@ def sdpa(
         raise unexpected("dropout_p", "0, as there is no dropout", dropout_p)
     causal, grouped = _config.flag("is_causal", is_causal), _config.flag("enable_gqa", enable_gqa)
     for name in options:
-        if name not in Selecting.__annotations__:
-            raise unexpected(name, f"an option among {', '.join(Selecting.__annotations__)}", "none of them")
+        if name not in Modifying.__annotations__:
+            raise unexpected(name, f"an option among {', '.join(Modifying.__annotations__)}", "none of them")
     for name, x in (("query", q), ("key", k), ("value", v)):
         door_of(name, x)
         if len(x.shape) != 4:

@@ -26,6 +26,7 @@ except ImportError:
     raise Error("unisparse.ops: expected torch 2.4 or newer, got none") from None
 
 _COMPUTATION = "int[] block=[128, 128], bool causal=True, float? scale=None, bool return_lse=False"
+_MODIFICATION = "float? softcap=None, int[]? window=None, Tensor? sinks=None"
 _CHOOSING = (
     "float[] p=[0.9], int? top_k=None, int[] pooling=[8, 8, 1], str agg='max', str? share=None, float alpha=1.0, int sink=1, "
     "int local=1, int min_blocks=0, int? max_blocks=None, int dense_below=0, bool return_selection=False, "
@@ -35,11 +36,11 @@ _ENDS = "Tensor? cu_seqlens_q=None, Tensor? cu_seqlens_k=None"
 
 _library = Library("unisparse", "DEF")
 _library.define(
-    f"attention(Tensor q, Tensor k, Tensor v, *, {_ENDS}, {_COMPUTATION}, {_CHOOSING}) "
+    f"attention(Tensor q, Tensor k, Tensor v, *, {_ENDS}, {_COMPUTATION}, {_CHOOSING}, {_MODIFICATION}) "
     "-> (Tensor o, Tensor lse, Tensor counts, Tensor indices)"
 )
 _library.define(
-    f"block_sparse_attention(Tensor q, Tensor k, Tensor v, Tensor counts, Tensor indices, *, {_ENDS}, {_COMPUTATION}) "
+    f"block_sparse_attention(Tensor q, Tensor k, Tensor v, Tensor counts, Tensor indices, *, {_ENDS}, {_COMPUTATION}, {_MODIFICATION}) "
     "-> (Tensor o, Tensor lse)"
 )
 
@@ -128,10 +129,11 @@ def _attention_fake(
     return_selection: bool = False,
     threshold: Optional[float] = None,
     random: Optional[float] = None,
+    sinks: Ends = None,
     **options: Any,
 ) -> Tuple[torch.Tensor, ...]:
     _pair(cu_seqlens_q, cu_seqlens_k)
-    outputs = _outputs(q, v, return_lse, k=k, cu_seqlens_q=cu_seqlens_q, cu_seqlens_k=cu_seqlens_k)
+    outputs = _outputs(q, v, return_lse, k=k, cu_seqlens_q=cu_seqlens_q, cu_seqlens_k=cu_seqlens_k, sinks=sinks)
     if not return_selection:
         return (*outputs, _nothing(q, torch.int32), _nothing(q, torch.int32))
     heads, kv_heads = q.shape[1], k.shape[1]
@@ -144,10 +146,10 @@ def _attention_fake(
 
 def _block_sparse_attention_fake(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, counts: torch.Tensor, indices: torch.Tensor, *,
-    cu_seqlens_q: Ends = None, cu_seqlens_k: Ends = None, return_lse: bool = False, **options: Any,
+    cu_seqlens_q: Ends = None, cu_seqlens_k: Ends = None, return_lse: bool = False, sinks: Ends = None, **options: Any,
 ) -> Tuple[torch.Tensor, ...]:  # fmt: skip
     _pair(cu_seqlens_q, cu_seqlens_k)
-    others = dict(k=k, counts=counts, indices=indices, cu_seqlens_q=cu_seqlens_q, cu_seqlens_k=cu_seqlens_k)
+    others = dict(k=k, counts=counts, indices=indices, cu_seqlens_q=cu_seqlens_q, cu_seqlens_k=cu_seqlens_k, sinks=sinks)
     return tuple(_outputs(q, v, return_lse, **others))
 
 

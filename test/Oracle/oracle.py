@@ -52,8 +52,14 @@ def spread_of(k, ck, group):
     return groups(v, group).mean(2)
 
 
-def block_mass(q, k, cq, ck, bq, bk, scale, causal=True, alpha=1.0, agg="max", store=exact, reps=0, spread=0):
-    """q [Lq, D], k [Lk, D] -> M [R, J] (S1-S5). `store` rounds composites to the type they are kept in (P2).
+def cap(x, softcap, tanh=np.tanh):
+    """M1: logits under a soft cap, or as they are where that is None."""
+    return x if softcap is None else softcap * tanh(x / softcap)
+
+
+def block_mass(q, k, cq, ck, bq, bk, scale, causal=True, alpha=1.0, agg="max", store=exact, reps=0, spread=0,
+               softcap=None, window=(-1, -1)):
+    """q [Lq, D], k [Lk, D] -> M [R, J] (S1-S5, M1, M2). `store` rounds composites to the type they are kept in (P2).
     reps: representative rows of a query block (P5); spread: dims of a group (P6), 0 for none."""
     lq, lk = len(q), len(k)
     r, j, mk = -(-lq // bq), -(-lk // bk), bk // ck
@@ -62,19 +68,25 @@ def block_mass(q, k, cq, ck, bq, bk, scale, causal=True, alpha=1.0, agg="max", s
     assert not reps or agg == "max"
     qt, nq = pool(q, cq)
     kt, nk = pool(k, ck)
-    # Of each composite row: its last token, and its query block.
-    last, block = np.minimum((np.arange(len(nq)) + 1) * cq, lq) - 1, np.arange(len(nq)) // (bq // cq)
+    # Of each composite row: its first and last token, and its query block.
+    first, block = np.arange(len(nq)) * cq, np.arange(len(nq)) // (bq // cq)
+    last = np.minimum(first + cq, lq) - 1
     if reps:
         single = np.concatenate(representatives(q, bq, reps))
         qt, nq = np.concatenate([qt, q[single]]), np.concatenate([nq, np.ones(len(single), int)])
-        last, block = np.concatenate([last, single]), np.concatenate([block, single // bq])
+        first, last = np.concatenate([first, single]), np.concatenate([last, single])
+        block = np.concatenate([block, single // bq])
     qs, ks = store(qt), store(kt)
     if spread:
         qs = np.concatenate([qs, store(0.5 * alpha * scale * (groups(qs, spread) ** 2).sum(2))], 1)
         ks = np.concatenate([ks, store(spread_of(k, ck, spread))], 1)
-    s = alpha * scale * (qs @ ks.T) + np.log(nk / ck)[None]
-    if causal:
-        s = np.where(np.arange(len(nk))[None] * ck <= (lk - lq + last)[:, None], s, -np.inf)
+    s = cap(alpha * scale * (qs @ ks.T), softcap) + np.log(nk / ck)[None]
+    left, right = reach(causal, window)
+    start = np.arange(len(nk))[None] * ck
+    if right is not None:
+        s = np.where(start <= (lk - lq + last + right)[:, None], s, -np.inf)
+    if left is not None:
+        s = np.where(start + nk[None] - 1 >= (lk - lq + first - left)[:, None], s, -np.inf)
     p = np.exp(s - s.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
     w = np.stack([p[:, x * mk : (x + 1) * mk].sum(1) for x in range(j)], 1)
@@ -84,12 +96,13 @@ def block_mass(q, k, cq, ck, bq, bk, scale, causal=True, alpha=1.0, agg="max", s
     return np.stack([(nq[a, None] * w[a]).sum(0) / nq[a].sum() for a in rows])
 
 
-def masses(q, k, cq, ck, ch, bq, bk, scale, causal=True, alpha=1.0, agg="max", share=None, store=exact, reps=0, spread=0):
+def masses(q, k, cq, ck, ch, bq, bk, scale, causal=True, alpha=1.0, agg="max", share=None, store=exact, reps=0, spread=0,
+           softcap=None, window=(-1, -1)):
     """q [Hq, Lq, D], k [Hkv, Lk, D] -> M [Hq, R, J] (P1-S6), repeated over heads that share one."""
     hq, hkv = len(q), len(k)
     qh, kh = pool_heads(q, k, ch)
     m = [
-        block_mass(qh[h], kh[h * len(kh) // len(qh)], cq, ck, bq, bk, scale, causal, alpha, agg, store, reps, spread)
+        block_mass(qh[h], kh[h * len(kh) // len(qh)], cq, ck, bq, bk, scale, causal, alpha, agg, store, reps, spread, softcap, window)
         for h in range(len(qh))
     ]
     m = np.repeat(np.stack(m), ch, 0)
@@ -99,44 +112,56 @@ def masses(q, k, cq, ck, ch, bq, bk, scale, causal=True, alpha=1.0, agg="max", s
     return m
 
 
-def candidates(r, lq, lk, bq, bk, causal):
-    """Number of key blocks that query block r may see (L1): they are 0 .. n-1."""
-    return min((lk - lq + min((r + 1) * bq, lq) - 1) // bk + 1, -(-lk // bk)) if causal else -(-lk // bk)
+def reach(causal, window=(-1, -1)):
+    """How far a query sees to its left and to its right (A1, M2), None for no limit."""
+    left, right = (None if side < 0 else side for side in window)
+    return left, 0 if causal else right
 
 
-def forced(r, lq, lk, bq, bk, causal, n_sink=1, n_local=1):
-    """L2: which of the candidates of query block r are taken whatever their mass."""
-    n = candidates(r, lq, lk, bq, bk, causal)
-    f = np.zeros(n, bool)
+def candidates(r, lq, lk, bq, bk, causal, window=(-1, -1)):
+    """First and one past the last of the key blocks that query block r may see (L1, M2)."""
+    (left, right), first, end = reach(causal, window), 0, -(-lk // bk)
+    if right is not None:
+        end = min((lk - lq + min((r + 1) * bq, lq) - 1 + right) // bk + 1, end)
+    if left is not None:
+        first = max(0, lk - lq + r * bq - left) // bk
+    return first, end
+
+
+def forced(r, lq, lk, bq, bk, causal, n_sink=1, n_local=1, window=(-1, -1)):
+    """L2: which key blocks of query block r are taken whatever their mass, of its candidates."""
+    first, end = candidates(r, lq, lk, bq, bk, causal, window)
+    f = np.zeros(-(-lk // bk), bool)
     f[:n_sink] = True
     if causal:
         f[max(0, (lk - lq + r * bq) // bk - (n_local - 1)) :] = True
-    return f
+    return f[first:end]
 
 
-def every_candidate(lq, lk, bq, bk, causal):
+def every_candidate(lq, lk, bq, bk, causal, window=(-1, -1)):
     """The mask [R, J] of dense attention."""
     mask = np.zeros((-(-lq // bq), -(-lk // bk)), bool)
     for r in range(len(mask)):
-        mask[r, : candidates(r, lq, lk, bq, bk, causal)] = True
+        mask[r, slice(*candidates(r, lq, lk, bq, bk, causal, window))] = True
     return mask
 
 
 def select(m, lq, lk, bq, bk, p=0.9, causal=True, n_sink=1, n_local=1, min_blocks=0, max_blocks=None, top_k=None, dense_below=0,
-           n_last=0, threshold=None, share_of=None):
+           n_last=0, threshold=None, share_of=None, window=(-1, -1)):
     """M [R, J] -> mask [R, J] (L1-L4, L8, L9; with random_mass as M and share_of = d, L10)."""
     if lk <= dense_below:
-        return every_candidate(lq, lk, bq, bk, causal)
+        return every_candidate(lq, lk, bq, bk, causal, window)
     mask = np.zeros(m.shape, bool)
     for r in range(len(m)):
-        f = forced(r, lq, lk, bq, bk, causal, n_sink, n_local)
-        row, take = m[r, : len(f)], f.copy()
+        f = forced(r, lq, lk, bq, bk, causal, n_sink, n_local, window)
+        span = slice(*candidates(r, lq, lk, bq, bk, causal, window))
+        row, take = m[r, span], f.copy()
         by_p = top_k is None and threshold is None and share_of is None
         if r >= len(m) - n_last or (by_p and p >= 1 and max_blocks is None):
-            mask[r, : len(f)] = True
+            mask[r, span] = True
             continue
         if threshold is not None:
-            mask[r, : len(f)] = f | (row >= threshold * row.max())
+            mask[r, span] = f | (row >= threshold * row.max())
             continue
         if share_of is not None:
             top_k = int(np.ceil(share_of * len(f)))
@@ -153,7 +178,7 @@ def select(m, lq, lk, bq, bk, p=0.9, causal=True, n_sink=1, n_local=1, min_block
                 break
             take[j] = True
             mass, count, extra = mass + row[j], count + 1, extra + 1
-        mask[r, : len(f)] = take
+        mask[r, span] = take
     return mask
 
 
@@ -170,34 +195,42 @@ def random_mass(r, j, seed, unit=0):
     return mix(x ^ (np.arange(j, dtype=np.uint64) * np.uint64(0x9E3779B9) & np.uint64(0xFFFFFFFF))[None]) / 2.0**32
 
 
-def visible(mask, lq, lk, bq, bk, causal=True):
-    """mask [R, J] -> which keys each row sees [Lq, Lk] (A1)."""
+def visible(mask, lq, lk, bq, bk, causal=True, window=(-1, -1)):
+    """mask [R, J] -> which keys each row sees [Lq, Lk] (A1, M2)."""
     keep = np.repeat(np.repeat(mask, bq, 0)[:lq], bk, 1)[:, :lk]
-    return keep & (np.arange(lk)[None] <= np.arange(lq)[:, None] + lk - lq) if causal else keep
+    left, right = reach(causal, window)
+    distance = np.arange(lk)[None] - (np.arange(lq)[:, None] + lk - lq)
+    if right is not None:
+        keep = keep & (distance <= right)
+    return keep if left is None else keep & (distance >= -left)
 
 
-def attend(q, k, v, mask, bq, bk, scale, causal=True):
-    """q [Lq, D], k [Lk, D], v [Lk, Dv], mask [R, J] -> o [Lq, Dv], lse [Lq] (A1, A2).
+def attend(q, k, v, mask, bq, bk, scale, causal=True, softcap=None, window=(-1, -1), sink=-np.inf, modify=None):
+    """q [Lq, D], k [Lk, D], v [Lk, Dv], mask [R, J] -> o [Lq, Dv], lse [Lq] (A1, A2, M1-M3, M5). sink: the head's logit;
+    modify: of logits, positions of queries and of keys.
 
     What a row does not see is no part of its sums, so that a non-finite K or V there changes nothing in it (A5).
     """
-    keep, finite = visible(mask, len(q), len(k), bq, bk, causal), np.isfinite(v).all(1)
+    keep, finite = visible(mask, len(q), len(k), bq, bk, causal, window), np.isfinite(v).all(1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        s = np.where(keep, scale * (q @ k.T), -np.inf)
-        m = s.max(1, keepdims=True, initial=-np.inf)
+        s = cap(scale * (q @ k.T), softcap)
+        if modify is not None:
+            s = modify(s, np.arange(len(q))[:, None] + len(k) - len(q), np.arange(len(k))[None])
+        s = np.where(keep, s, -np.inf)
+        m = np.maximum(s.max(1, keepdims=True, initial=-np.inf), sink)
         m = np.where(np.isfinite(m), m, 0)
         e = np.exp(s - m)
-        z = e.sum(1, keepdims=True)
+        z = e.sum(1, keepdims=True) + np.exp(sink - m)
         o = e[:, finite] @ v[finite]
         for t in np.flatnonzero(~finite):
             o += np.where(keep[:, t, None], e[:, t, None] * v[t], 0)
         return o / np.where(z == 0, 1, z), (m + np.log(z))[:, 0]
 
 
-def undisturbed(mask, lq, lk, bq, bk, causal, bad_k, bad_v):
+def undisturbed(mask, lq, lk, bq, bk, causal, bad_k, bad_v, window=(-1, -1)):
     """A5: which rows [Lq] the rows of K and V that are not finite, bad_k and bad_v [Lk], may not change: those that see no
     such K and visit no such V, and those that see nothing at all."""
-    keep = visible(mask, lq, lk, bq, bk, causal)
+    keep = visible(mask, lq, lk, bq, bk, causal, window)
     visits = visible(mask, lq, lk, bq, bk, causal=False)
     return ~((keep & bad_k).any(1) | (visits & bad_v).any(1)) | ~keep.any(1)
 
@@ -208,21 +241,22 @@ def head_shares(p, hq, hkv, share=None):
 
 
 def attention(q, k, v, cq=8, ck=8, ch=1, bq=128, bk=128, p=0.9, causal=True, scale=None, alpha=1.0, agg="max", share=None,
-              reps=0, spread=0, **sel):
+              reps=0, spread=0, softcap=None, window=(-1, -1), sinks=None, **sel):
     """q [Hq, Lq, D], k [Hkv, Lk, D], v [Hkv, Lk, Dv] -> o, lse, mask [Hq, R, J]. `sel`: the options of select()."""
     q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
     hq, hkv, lq, lk = len(q), len(k), q.shape[1], k.shape[1]
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    m = masses(q, k, cq, ck, ch, bq, bk, scale, causal, alpha, agg, share, exact, reps, spread)
+    m = masses(q, k, cq, ck, ch, bq, bk, scale, causal, alpha, agg, share, exact, reps, spread, softcap, window)
     p = head_shares(p, hq, hkv, share)
-    mask = np.stack([select(m[h], lq, lk, bq, bk, p[h], causal, **sel) for h in range(hq)])
-    g = hq // hkv
-    o, lse = zip(*(attend(q[h], k[h // g], v[h // g], mask[h], bq, bk, scale, causal) for h in range(hq)))
+    mask = np.stack([select(m[h], lq, lk, bq, bk, p[h], causal, window=window, **sel) for h in range(hq)])
+    g, sinks = hq // hkv, np.full(hq, -np.inf) if sinks is None else sinks
+    o, lse = zip(*(attend(q[h], k[h // g], v[h // g], mask[h], bq, bk, scale, causal, softcap, window, sinks[h]) for h in range(hq)))
     return np.stack(o), np.stack(lse), mask
 
 
 def selection_valid(mask, m64, lq, lk, bq, bk, p=0.9, causal=True, eps=0.02, n_sink=1, n_local=1,
-                    min_blocks=0, max_blocks=None, top_k=None, dense_below=0, n_last=0, threshold=None, share_of=None):
+                    min_blocks=0, max_blocks=None, top_k=None, dense_below=0, n_last=0, threshold=None, share_of=None,
+                    window=(-1, -1)):
     """L7: is a mask [R, J] made in low precision acceptable, given the oracle's M? '' or the first violation.
 
     L7 speaks of p alone. With the guards of L3 and with top-k the same idea holds: F is in S, S is in C, no left-out
@@ -232,9 +266,10 @@ def selection_valid(mask, m64, lq, lk, bq, bk, p=0.9, causal=True, eps=0.02, n_s
     """
     dense = lk <= dense_below
     for r in range(len(m64)):
-        f = forced(r, lq, lk, bq, bk, causal, n_sink, n_local)
-        s, row = np.asarray(mask[r, : len(f)], bool), m64[r, : len(f)]
-        if mask[r, len(f) :].any():
+        f = forced(r, lq, lk, bq, bk, causal, n_sink, n_local, window)
+        span = slice(*candidates(r, lq, lk, bq, bk, causal, window))
+        s, row = np.asarray(mask[r, span], bool), m64[r, span]
+        if mask[r].sum() != s.sum():
             return f"row {r}: a block outside the {len(f)} candidates"
         if dense or r >= len(m64) - n_last:
             if not s.all():

@@ -53,6 +53,41 @@ def c1_is_the_true_block_mass():
     yield "200x200"
 
 
+def modifications_are_what_they_say():
+    """M1 to M3, each by its definition."""
+    q, k, v = qkv(70, 100)
+    every = np.ones((3, 4), bool)
+    plain = lambda s: (np.exp(s) @ v / np.exp(s).sum(1, keepdims=True), np.log(np.exp(s).sum(1)))
+    s = 32**-0.5 * q @ k.T
+    o, l = O.attend(q, k, v, every, 32, 32, 32**-0.5, False, softcap=2.0)
+    assert all(np.allclose(x, y) for x, y in zip((o, l), plain(2 * np.tanh(s / 2))))
+    yield "softcap"
+    t, i = np.arange(100)[None], np.arange(70)[:, None] + 30
+    for left, right, causal in ((5, 9, False), (40, -1, False), (-1, 3, False), (7, 50, True), (0, 0, False)):
+        seen = (t >= i - left if left >= 0 else True) & (t <= i + (0 if causal else right) if causal or right >= 0 else True)
+        o, l = O.attend(q, k, v, every, 32, 32, 32**-0.5, causal, window=(left, right))
+        assert all(np.allclose(x, y) for x, y in zip((o, l), plain(np.where(seen, s, -np.inf))))
+        # No block outside of the candidates has a key that is seen, every candidate has; nor has one mass.
+        blocks = np.array([[seen[r : r + 32, j : j + 32].any() for j in range(0, 100, 32)] for r in range(0, 70, 32)])
+        assert (blocks == O.every_candidate(70, 100, 32, 32, causal, (left, right))).all()
+        m = O.block_mass(q, k, 8, 8, 32, 32, 32**-0.5, causal, window=(left, right))
+        assert (m[~blocks] == 0).all() and (m[blocks] > 0).all()
+        one = O.block_mass(q, k, 1, 1, 32, 32, 32**-0.5, causal, agg="sum", softcap=3.0, window=(left, right))
+        p = np.where(seen, np.exp(3 * np.tanh(s / 3)), 0)
+        p /= p.sum(1, keepdims=True)
+        assert np.allclose(one[0], [p[:32, j : j + 32].sum() / 32 for j in range(0, 100, 32)])
+        mask = O.select(m, 70, 100, 32, 32, 0.5, causal, window=(left, right))
+        assert not (mask & ~blocks).any() and O.selection_valid(mask, m, 70, 100, 32, 32, 0.5, causal, 1e-9, window=(left, right)) == ""
+        yield f"window {left}, {right}, causal={causal}"
+    o, l = O.attend(q, k, v, every, 32, 32, 32**-0.5, False, sink=1.5)
+    wide = np.concatenate([s, np.full((70, 1), 1.5)], 1)
+    e = np.exp(wide)
+    assert np.allclose(o, e[:, :-1] @ v / e.sum(1, keepdims=True)) and np.allclose(l, np.log(e.sum(1)))
+    o, l = O.attend(q, k, v, np.zeros((3, 4), bool), 32, 32, 32**-0.5, False, sink=1.5)
+    assert (o == 0).all() and np.allclose(l, 1.5)
+    yield "sink"
+
+
 def chunked_prefill_is_the_same_computation():
     q, k, v = (x[None] for x in qkv(512, 512))
     kw = dict(bq=32, bk=32, p=0.9)
@@ -144,7 +179,7 @@ def last_blocks_take_every_candidate_and_others_are_as_before():
     m = O.block_mass(q, k, 8, 8, 32, 32, 32**-0.5)
     for rule in (dict(p=0.5), dict(top_k=3), dict(threshold=0.9), dict(p=0.9, max_blocks=1)):
         a, b = (O.select(m, 200, 333, 32, 32, n_last=n, **rule) for n in (0, 2))
-        assert (a[:-2] == b[:-2]).all() and b[-2].sum() == O.candidates(5, 200, 333, 32, 32, True) and b[-1].all()
+        assert (a[:-2] == b[:-2]).all() and b[-2].sum() == O.candidates(5, 200, 333, 32, 32, True)[1] and b[-1].all()
         assert O.selection_valid(b, m, 200, 333, 32, 32, eps=1e-9, n_last=2, **rule) == ""
         assert O.selection_valid(a, m, 200, 333, 32, 32, eps=1e-9, n_last=2, **rule) != ""
         yield str(rule)
@@ -264,6 +299,7 @@ PROPERTIES = [
     all_mass_is_dense,
     selected_mass_reaches_p_and_is_valid,
     c1_is_the_true_block_mass,
+    modifications_are_what_they_say,
     chunked_prefill_is_the_same_computation,
     gqa_equals_repeated_kv,
     head_pooling_of_equal_heads_changes_nothing,

@@ -48,12 +48,15 @@ class Cpu(unittest.TestCase):
                 return_lse=True,
                 causal=options.get("causal", True),
                 scale=options.get("scale"),
+                **{name: options[name] for name in ("softcap", "window", "sinks") if name in options},
             )
             if counts.shape[1] in (q.shape[1], k.shape[1])
             else found
         )
         self.assertTrue(np.array_equal(again[0], o) and np.array_equal(again[1], lse))
         pooling = (*options.pop("pooling", (8, 8)), 1)[:3]
+        if "window" in options:
+            options["window"] = tuple(-1 if side is None else side for side in options["window"])
         renamed = (("sink", "n_sink"), ("local", "n_local"), ("last", "n_last"), ("representatives", "reps"))
         rule = {new: options.pop(old) for old, new in renamed if old in options}
         heads, distinct = q.shape[1], counts.shape[1]
@@ -92,6 +95,9 @@ class Cpu(unittest.TestCase):
             dict(p=0.5, representatives=4, spread=4, last=1),
             dict(p=0.5, representatives=4, pooling=(8, 8, 2)),
             dict(threshold=0.3),
+            dict(softcap=3.0, p=0.5),
+            dict(window=(40, 10), causal=False, p=0.5),
+            dict(softcap=2.0, window=[30, None], sinks=np.linspace(-1, 6, 4, dtype=np.float32), p=0.5),
         ):
             with self.subTest(**options):
                 self.compare(*qkv(1, 4, 2, 150, 200, 32, 48, batch=2), **dict(options))

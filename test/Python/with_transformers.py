@@ -65,13 +65,15 @@ class WithTransformers(unittest.TestCase):
             ("Llama", dict(num_hidden_layers=2), 2, {}),
             ("Qwen2", {}, 1, {}),
             ("Qwen3", {}, 1, {}),
-            ("Qwen3", dict(num_hidden_layers=2, use_sliding_window=True, sliding_window=50, max_window_layers=1), 1, dict(sliding_window=1)),
+            ("Qwen3", dict(num_hidden_layers=2, use_sliding_window=True, sliding_window=50, max_window_layers=1), 2, {}),
             ("Gemma", {}, 1, {}),
-            ("Gemma2", dict(sliding_window=50), 0, dict(softcap=1)),
-            ("Gemma2", dict(attn_logit_softcapping=None, num_hidden_layers=2, sliding_window=50), 1, dict(sliding_window=1)),
+            ("Gemma2", dict(sliding_window=50), 1, {}),
+            ("Gemma2", dict(attn_logit_softcapping=1.5, num_hidden_layers=2, sliding_window=50), 2, {}),
+            ("Gemma2", dict(attn_logit_softcapping=None, num_hidden_layers=2, sliding_window=50), 2, {}),
             ("Gemma2", dict(attn_logit_softcapping=None, num_hidden_layers=2, sliding_window=500), 2, {}),
-            ("Gemma3Text", dict(num_hidden_layers=2, sliding_window=50, layer_types=["sliding_attention", "full_attention"]), 1, dict(sliding_window=1)),
-            ("GptOss", dict(num_local_experts=2, num_experts_per_tok=1, layer_types=["full_attention"]), 0, dict(sinks=1)),
+            ("Gemma3Text", dict(num_hidden_layers=2, sliding_window=50, layer_types=["sliding_attention", "full_attention"]), 2, {}),
+            ("GptOss", dict(num_local_experts=2, num_experts_per_tok=1, layer_types=["full_attention"]), 1, {}),
+            ("GptOss", dict(num_local_experts=2, num_experts_per_tok=1, sliding_window=50, layer_types=["sliding_attention"]), 1, {}),
         ):
             with self.subTest(kind, **options):
                 register(p=1.0, min_length=64, **BLOCK)

@@ -22,7 +22,18 @@ func.func @log(%x: f32) -> f32 {
   return %0 : f32
 }
 
-// Only these two are ours to make inexact.
+// Of tanh, vectors.
+// CHECK-LABEL: func.func @tanh(
+// CHECK-NOT:     math.tanh
+// CHECK:         math.fma %{{.*}} : vector<16xf32>
+// CHECK-NOT:     math.tanh
+// CHECK:         return
+func.func @tanh(%x: vector<16xf32>) -> vector<16xf32> {
+  %0 = math.tanh %x : vector<16xf32>
+  return %0 : vector<16xf32>
+}
+
+// Only these are ours to make inexact.
 // CHECK-LABEL: func.func @others(
 // CHECK:         math.tanh
 // CHECK:         math.log2

@@ -18,6 +18,14 @@ static Error parsePair(StringRef option, StringRef text, int64_t &first,
   return Error::success();
 }
 
+/// `4095,0`
+static Error parseWindow(StringRef text, int64_t &left, int64_t &right) {
+  auto [a, b] = text.split(',');
+  if (a.trim().getAsInteger(10, left) || b.trim().getAsInteger(10, right))
+    return usage("--window", "two numbers of tokens like 4095,0", text);
+  return Error::success();
+}
+
 static Error parseShares(StringRef text, std::vector<double> &shares) {
   SmallVector<StringRef> parts;
   text.split(parts, ',');
@@ -38,7 +46,8 @@ Error ComputationOptions::expectNone(StringRef beside,
       &pool,   &headPool,  &representatives, &spread, &agg,
       &share,  &p,         &topK,            &threshold, &random,
       &seed,   &sink,      &local,           &last,   &minBlocks,
-      &maxBlocks, &denseBelow, &scale,       &alpha,  &dense};
+      &maxBlocks, &denseBelow, &scale,       &alpha,  &softcap,
+      &window, &dense};
   if (blocksToo)
     options.append({&block, &noCausal});
   append_range(options, others);
@@ -63,8 +72,12 @@ Error ComputationOptions::convert(Computation &c) {
   if (scale.getNumOccurrences())
     if (Error e = parseNumber("--scale", scale, c.scale.emplace()))
       return e;
+  if (window.getNumOccurrences())
+    if (Error e = parseWindow(window, c.windowLeft, c.windowRight))
+      return e;
   for (auto [option, value] :
-       {std::pair{&threshold, &c.threshold}, {&random, &c.random}})
+       {std::pair{&threshold, &c.threshold}, {&random, &c.random},
+        {&softcap, &c.softcap}})
     if (option->getNumOccurrences())
       if (Error e = parseNumber("--" + option->ArgStr.str(), *option,
                                 value->emplace()))
@@ -93,6 +106,7 @@ Error ComputationOptions::convert(Computation &c) {
           c.share))
     return e;
   c.causal = !noCausal;
+  c.sinkLogits = sinkLogits;
   c.dense = dense;
   return Error::success();
 }
@@ -119,6 +133,24 @@ static Error checkOtherRules(const Computation &o) {
     return failure("--max-blocks",
                    "[L9] expected none beside --threshold, got " +
                        Twine(*o.maxBlocks));
+  return Error::success();
+}
+
+/// [M1], [M2]
+static Error checkModification(const Computation &o) {
+  if (o.softcap) {
+    double cap = *o.softcap;
+    for (double x : {cap, 1 / cap, cap * M_LOG2E})
+      if (!(x > 0) || !std::isnormal(static_cast<float>(x)))
+        return failure("--softcap", "[M1] expected a finite number above 0, "
+                                    "got " + number(cap));
+  }
+  for (int64_t side : {o.windowLeft, o.windowRight})
+    if (side < -1 || side > int64_t(1) << 30)
+      return failure("--window", "[M2] expected sides of at most " +
+                                     Twine(int64_t(1) << 30) +
+                                     " tokens, or -1 for no limit, got " +
+                                     Twine(side));
   return Error::success();
 }
 
@@ -159,6 +191,8 @@ Error tools::checkComputation(const Computation &o, bool pools) {
       return failure("--p",
                      "[L3] expected shares in [0, 1], got " + number(share));
   if (Error e = checkOtherRules(o))
+    return e;
+  if (Error e = checkModification(o))
     return e;
   if (pools && o.representatives && o.agg != Agg::Max)
     return failure("--agg", "[P5] expected max beside --representatives, got " +

@@ -25,6 +25,14 @@ struct Computation {
   bool causal = true, dense = false;
   std::optional<double> scale;
   double alpha = 1.0;
+  std::optional<double> softcap; ///< M1
+  /// M2: tokens to either side, -1 for no limit.
+  int64_t windowLeft = -1, windowRight = -1;
+  bool sinkLogits = false; ///< M3: they are one more input.
+
+  bool hasWindow() const { return windowLeft >= 0 || windowRight >= 0; }
+  /// Whether queries have positions among the keys (I7).
+  bool hasPositions() const { return causal || hasWindow(); }
 
   /// Which rule decides where several are given: the first of all, top-k,
   /// threshold, random and top-p.
@@ -53,6 +61,8 @@ public:
   llvm::Error expectNone(llvm::StringRef beside,
                          llvm::ArrayRef<llvm::cl::Option *> others,
                          bool blocksToo = true);
+  /// Whether there is one more input, which some programs have.
+  llvm::cl::Option *sinks() { return &sinkLogits; }
 
 private:
   llvm::cl::OptionCategory &category;
@@ -127,6 +137,19 @@ private:
   Text alpha{"alpha", llvm::cl::init("1"), llvm::cl::value_desc("X"),
              llvm::cl::desc("Further factor of the estimate's logits"),
              llvm::cl::cat(category)};
+  Text softcap{"softcap", llvm::cl::value_desc("C"),
+               llvm::cl::desc("Soft cap of the logits: C * tanh(x / C)"),
+               llvm::cl::cat(category)};
+  Text window{"window", llvm::cl::value_desc("LEFT,RIGHT"),
+              llvm::cl::desc("Tokens that a query sees to either side of "
+                             "itself (-1: no limit)"),
+              llvm::cl::cat(category)};
+  /// Which an artifact or a program may ask for beside everything else.
+  llvm::cl::opt<bool> sinkLogits{
+      "sink-logits",
+      llvm::cl::desc("The input sink_logits, one a query head, joins the sum "
+                     "of its softmax"),
+      llvm::cl::cat(category)};
   llvm::cl::opt<bool> dense{
       "dense",
       llvm::cl::desc("Select every block, whatever other rule is given"),

@@ -33,6 +33,14 @@ struct FunctionBuilder {
   FloatAttr scale() {
     return c.scale ? b.getF64FloatAttr(*c.scale) : FloatAttr();
   }
+  FloatAttr softcap() {
+    return c.softcap ? b.getF64FloatAttr(*c.softcap) : FloatAttr();
+  }
+  WindowAttr window() {
+    return c.hasWindow() ? WindowAttr::get(b.getContext(), c.windowLeft,
+                                           c.windowRight)
+                         : WindowAttr();
+  }
   UnitAttr unitIf(bool holds) { return holds ? b.getUnitAttr() : UnitAttr(); }
 
   RuleAttr rule() {
@@ -70,18 +78,20 @@ struct FunctionBuilder {
         b, q, k, v, shares, cuQ, cuK, block(), pooling, rule(),
         AggAttr::get(b.getContext(), c.agg),
         ShareAttr::get(b.getContext(), c.share), unitIf(c.causal),
-        unitIf(returnLse), scale(), b.getF64FloatAttr(c.alpha));
+        unitIf(returnLse), scale(), b.getF64FloatAttr(c.alpha), softcap(),
+        window(), sinks, /*tables=*/ValueRange(), /*modificationCount=*/0);
   }
 
   BlockSparseAttentionOp attend(bool dense, bool returnLse) {
     return BlockSparseAttentionOp::create(
         b, q, k, v, dense ? Value() : counts, dense ? Value() : indices, cuQ,
-        cuK, block(), c.causal, returnLse, scale());
+        cuK, block(), c.causal, returnLse, scale(), softcap(), window(), sinks,
+        /*tables=*/ValueRange(), /*modificationCount=*/0);
   }
 
   ImplicitLocOpBuilder b;
   const Computation &c;
-  Value q, k, v, cuQ, cuK, counts, indices;
+  Value q, k, v, cuQ, cuK, counts, indices, sinks;
 };
 
 using Named = std::pair<StringRef, Value>;
@@ -121,7 +131,8 @@ func::FuncOp tools::addFunction(ModuleOp module, StringRef name,
       {"cu_seqlens_q", t.cuQ, &f.cuQ},
       {"cu_seqlens_k", t.cuK, &f.cuK},
       {"counts", t.counts, &f.counts},
-      {"indices", t.indices, &f.indices}};
+      {"indices", t.indices, &f.indices},
+      {"sink_logits", t.sinks, &f.sinks}};
   SmallVector<Type> types;
   for (auto &[what, type, value] : arguments)
     if (type)

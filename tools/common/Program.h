@@ -20,7 +20,7 @@ namespace unisparse::tools {
 /// What a function of a program takes, in the order of its arguments; null
 /// where it does not take it.
 struct TensorTypes {
-  mlir::RankedTensorType q, k, v, cuQ, cuK, counts, indices;
+  mlir::RankedTensorType q, k, v, cuQ, cuK, counts, indices, sinks;
 };
 
 /// Which ops a function consists of.

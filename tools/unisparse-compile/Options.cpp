@@ -99,7 +99,8 @@ Error convertProgram(CommandLine &c, Options &o) {
     return c.computation.expectNone("PROGRAM.mlir",
                                     {&c.stage, &c.heads, &c.kvHeads, &c.headDim,
                                      &c.valueDim, &c.dtype, &c.packed,
-                                     &c.returnLse, &c.returnSelection});
+                                     &c.returnLse, &c.returnSelection,
+                                     c.computation.sinks()});
   }
   for (Text *option : {&c.heads, &c.headDim})
     if (!option->getNumOccurrences())

@@ -42,6 +42,8 @@ TensorTypes typesOf(MLIRContext *context, const Options &o) {
     types.counts = tensor({batch, selectionHeads, any}, b.getI32Type());
     types.indices = tensor({batch, selectionHeads, any, any}, b.getI32Type());
   }
+  if (o.sinkLogits)
+    types.sinks = tensor({o.heads}, b.getF32Type());
   return types;
 }
 

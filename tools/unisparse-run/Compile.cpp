@@ -62,7 +62,8 @@ TensorTypes typesOf(MLIRContext *context, const Options &o, const Inputs &in) {
     return RankedTensorType::get(shape, elementType(context, t.dtype));
   };
   return {type(in.q),   type(in.k),      type(in.v),      type(in.cuQ),
-          type(in.cuK), type(in.counts), type(in.indices)};
+          type(in.cuK), type(in.counts), type(in.indices),
+          in.sinks ? typeOf(context, in.sinks) : RankedTensorType()};
 }
 
 /// The function of the options, and dense attention to compare with.

@@ -120,10 +120,7 @@ std::vector<KernelSchedule> DeviceProgram::schedules() const {
 }
 
 Error DeviceProgram::copyInputs(const Inputs &in, Call &call) {
-  for (const Tensor *t :
-       {&in.q, &in.k, &in.v, &in.cuQ, &in.cuK, &in.counts, &in.indices}) {
-    if (!*t)
-      continue;
+  for (const Tensor *t : in.arguments()) {
     auto memory =
         DeviceMemory::allocate(*device, t->numBytes(), in.poisoned ? kGuard : 0);
     if (!memory)

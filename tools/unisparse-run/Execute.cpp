@@ -76,10 +76,8 @@ Expected<Outputs> run::execute(const Compiled &compiled,
                                const Signature &function, const Inputs &in,
                                Timing &timing) {
   SmallVector<std::vector<int64_t>> descriptors;
-  for (const Tensor *t :
-       {&in.q, &in.k, &in.v, &in.cuQ, &in.cuK, &in.counts, &in.indices})
-    if (*t)
-      descriptors.push_back(describe(*t));
+  for (const Tensor *t : in.arguments())
+    descriptors.push_back(describe(*t));
   size_t words = 0;
   for (mlir::RankedTensorType type : function.results)
     words += 3 + 2 * type.getRank();

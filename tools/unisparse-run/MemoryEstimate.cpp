@@ -59,7 +59,7 @@ void run::addInputs(MemoryEstimate &estimate, const Options &o,
   };
   estimate.add("inputs", o.input,
                bytes(in.q) + bytes(in.k) + bytes(in.v) + bytes(in.cuQ) +
-                   bytes(in.cuK));
+                   bytes(in.cuK) + bytes(in.sinks));
   if (in.counts)
     estimate.add("the selection", o.selection,
                  bytes(in.counts) + bytes(in.indices));

@@ -96,13 +96,17 @@ FileSelection run::fileSelection(const Options &o, const Inputs &in,
   return s;
 }
 
+static int64_t sizeOf(CandidateBlocks blocks) {
+  return blocks.end - blocks.first;
+}
+
 void run::countBlocks(const Options &o, const Inputs &in,
                       const FileSelection &s, Report &report) {
   std::vector<SequenceRows> sequences = sequencesOf(in, o.blockQ);
   int64_t candidates = 0;
   for (const SequenceRows &q : sequences)
     for (int64_t r = 0; r < q.rows; ++r)
-      candidates += candidateBlocks(q, r, o.blockQ, o.blockK, o.causal);
+      candidates += sizeOf(candidateBlocks(q, r, o));
   int64_t heads = in.batch() * in.heads();
   report.candidates = candidates * heads;
   report.densityPerHead.assign(heads, 1.0);
@@ -176,10 +180,12 @@ Error run::writeOutput(const Options &o, const Inputs &in, const Outputs &out,
 Error run::writeMap(const Options &o, const Inputs &in, const FileSelection &s,
                     const Report &report) {
   std::vector<SequenceRows> sequences = sequencesOf(in, o.blockQ);
-  std::vector<int64_t> candidates;
-  for (int64_t r = 0; r < sequences[0].rows; ++r)
-    candidates.push_back(
-        candidateBlocks(sequences[0], r, o.blockQ, o.blockK, o.causal));
+  std::vector<int64_t> candidates, firsts;
+  for (int64_t r = 0; r < sequences[0].rows; ++r) {
+    CandidateBlocks blocks = candidateBlocks(sequences[0], r, o);
+    candidates.push_back(sizeOf(blocks));
+    firsts.push_back(blocks.first);
+  }
   SelectionMap map;
   map.heads = in.batch() * in.heads();
   map.rows = s.indicesShape[2];
@@ -193,6 +199,8 @@ Error run::writeMap(const Options &o, const Inputs &in, const FileSelection &s,
   map.counts = s.counts;
   map.indices = s.indices;
   map.candidates = candidates;
+  if (o.windowLeft >= 0)
+    map.firstCandidates = firsts;
   map.densityPerHead = report.densityPerHead;
   map.title = formatv("{0}   {1}   block {2}x{3}", sys::path::filename(o.input),
                       o.describeRule(), o.blockQ, o.blockK)

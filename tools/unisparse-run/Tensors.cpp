@@ -7,6 +7,8 @@
 #include "llvm/ADT/APFloat.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/MathExtras.h"
+#include "llvm/Support/FormatVariadic.h"
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 
@@ -93,6 +95,7 @@ private:
       std::memcpy(t.bytes(), bytes.data(), bytes.size());
   }
   Error describeTokens(StringRef name, Inputs &in, Tensor &to);
+  Error describeSinks(Inputs &in);
   Error readEnds(StringRef name, int64_t length, Tensor &to);
   Error checkShapes(const Inputs &in);
   Error checkHeads(const Inputs &in);
@@ -215,6 +218,29 @@ Error Reader::readEnds(StringRef name, int64_t length, Tensor &to) {
   return Error::success();
 }
 
+/// sink_logits: F32, one a query head [M3].
+Error Reader::describeSinks(Inputs &in) {
+  Expected<const TensorInfo *> info = file.get("sink_logits");
+  if (!info)
+    return info.takeError();
+  const TensorInfo &t = **info;
+  if (t.dtype != DType::F32)
+    return subject("sink_logits",
+                   "[M3] expected F32, got " + getDTypeName(t.dtype));
+  if (t.shape.size() != 1 || t.shape[0] != in.heads())
+    return subject("sink_logits",
+                   "[M3] expected one number for each of q's " +
+                       Twine(in.heads()) + " heads, got " + shapeText(t.shape));
+  in.sinks = Tensor::describe(t.dtype, t.shape);
+  load(t, in.sinks);
+  for (float sink : ArrayRef(in.sinks.as<float>(), in.sinks.shape[0]))
+    if (!(sink < INFINITY))
+      return subject("sink_logits",
+                     "[M3] expected finite numbers or -inf, got " +
+                         formatv("{0}", sink).str());
+  return Error::success();
+}
+
 Error Reader::checkPacking(const Inputs &in) {
   if (in.batch() != 1)
     return subject("q", "[I8] expected batch 1 beside cu_seqlens, got " +
@@ -252,7 +278,11 @@ Error Reader::describe(Inputs &in) {
     if (Error e = checkPacking(in))
       return e;
   }
-  return options.program.empty() ? checkCausal(options, in) : Error::success();
+  if (options.sinkLogits)
+    if (Error e = describeSinks(in))
+      return e;
+  return options.program.empty() ? checkPositions(options, in)
+                                 : Error::success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -398,15 +428,15 @@ Error SelectionReader::load() {
 
 } // namespace
 
-Error run::checkCausal(const Options &o, const Inputs &in) {
-  if (!o.causal)
+Error run::checkPositions(const Options &o, const Inputs &in) {
+  if (!o.hasPositions())
     return Error::success();
   for (auto [i, s] : enumerate(sequencesOf(in, o.blockQ)))
     if (s.lq > s.lk)
       return failure(
           o.input + ": tensor 'q'",
-          "[I7] expected no more queries than keys under causal "
-          "attention, got " +
+          Twine("[I7] expected no more queries than keys under ") +
+              (o.causal ? "causal attention" : "a window") + ", got " +
               Twine(s.lq) + " and " + Twine(s.lk) +
               (in.packed() ? " in sequence " + Twine(i) : Twine("")));
   return Error::success();
@@ -428,13 +458,18 @@ std::vector<SequenceRows> run::sequencesOf(const Inputs &in, int64_t blockQ) {
   return sequences;
 }
 
-int64_t run::candidateBlocks(const SequenceRows &s, int64_t r, int64_t blockQ,
-                             int64_t blockK, bool causal) {
-  int64_t all = ceilUnits(s.lk, blockK);
-  if (!causal)
-    return all;
-  int64_t end = s.lk - s.lq + std::min((r + 1) * blockQ, s.lq);
-  return std::min(ceilUnits(end, blockK), all);
+CandidateBlocks run::candidateBlocks(const SequenceRows &s, int64_t r,
+                                     const Options &o) {
+  int64_t first = 0, end = ceilUnits(s.lk, o.blockK), delta = s.lk - s.lq;
+  int64_t right = o.causal ? 0 : o.windowRight;
+  if (right >= 0) {
+    int64_t keys = delta + std::min((r + 1) * o.blockQ, s.lq) + right;
+    end = std::min(ceilUnits(keys, o.blockK), end);
+  }
+  if (o.windowLeft >= 0)
+    first = std::max<int64_t>(0, delta + r * o.blockQ - o.windowLeft) /
+            o.blockK;
+  return {first, end};
 }
 
 Error run::describeInputs(const Options &options, InputFiles &files,

@@ -64,9 +64,18 @@ struct Inputs {
   /// Of a given selection, in slots; else empty. On the CPU indices have the
   /// columns of the file, up to the number of key blocks; kernels want them all.
   Tensor counts, indices;
+  Tensor sinks;           ///< [Hq] f32 (M3), else empty.
   bool batched = true;    ///< The file's tensors have a batch dim.
   bool poisoned = false;  ///< There is NaN around every tensor.
 
+  /// What functions take, in the order of their arguments.
+  llvm::SmallVector<const Tensor *> arguments() const {
+    llvm::SmallVector<const Tensor *> present;
+    for (const Tensor *t : {&q, &k, &v, &cuQ, &cuK, &counts, &indices, &sinks})
+      if (*t)
+        present.push_back(t);
+    return present;
+  }
   bool packed() const { return static_cast<bool>(cuQ); }
   int64_t batch() const { return q.shape[0]; }
   int64_t heads() const { return q.shape[1]; }
@@ -87,12 +96,15 @@ struct SequenceRows {
 /// Sequences of a packed batch, or the one of a padded batch.
 std::vector<SequenceRows> sequencesOf(const Inputs &in, int64_t blockQ);
 
-/// Key blocks that row `r` of a sequence may see (L1).
-int64_t candidateBlocks(const SequenceRows &s, int64_t r, int64_t blockQ,
-                        int64_t blockK, bool causal);
+/// The key blocks [first, end) that row `r` of a sequence may see (L1, M2).
+struct CandidateBlocks {
+  int64_t first, end;
+};
+CandidateBlocks candidateBlocks(const SequenceRows &s, int64_t r,
+                                const Options &options);
 
-/// I7: no sequence has more queries than keys under causal.
-llvm::Error checkCausal(const Options &options, const Inputs &in);
+/// I7: no sequence has more queries than keys where queries have positions.
+llvm::Error checkPositions(const Options &options, const Inputs &in);
 
 /// The files that inputs are read from.
 struct InputFiles {

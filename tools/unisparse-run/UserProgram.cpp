@@ -46,6 +46,8 @@ llvm::Error checkArguments(func::FuncOp entry, const Inputs &in,
     tensors.push_back({"cu_seqlens_q", &in.cuQ});
     tensors.push_back({"cu_seqlens_k", &in.cuK});
   }
+  if (in.sinks)
+    tensors.push_back({"sink_logits", &in.sinks});
   std::string subject = (path + ": @" + entry.getName()).str();
   if (entry.getNumArguments() != tensors.size())
     return failure(subject, "expected the file's " + Twine(tensors.size()) +
@@ -87,6 +89,10 @@ void readBlocks(ModuleOp module, Options &o) {
       o.blockQ = stage.getBlock().getQuery();
       o.blockK = stage.getBlock().getKey();
       o.causal = stage.getCausal();
+      if (WindowAttr window = stage.getWindowAttr()) {
+        o.windowLeft = window.getLeft();
+        o.windowRight = window.getRight();
+      }
       return WalkResult::interrupt();
     };
     return llvm::TypeSwitch<Operation *, WalkResult>(op)
@@ -140,7 +146,7 @@ llvm::Expected<Program> run::readProgram(MLIRContext &context, Options &o,
   if (llvm::Error e =
           checkReturns(subject, types, o, in).moveInto(program.returns))
     return std::move(e);
-  if (llvm::Error e = checkCausal(o, in))
+  if (llvm::Error e = checkPositions(o, in))
     return std::move(e);
   return std::move(program);
 }

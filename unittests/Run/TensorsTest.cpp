@@ -64,6 +64,16 @@ TEST(Sequences, PackedSlotsAndRows) {
   EXPECT_EQ(s[2].firstSlot, 130 / 64 + 2);
   EXPECT_EQ(s[2].firstRow, 3);
   EXPECT_EQ(s[2].lk, 170);
-  EXPECT_EQ(candidateBlocks(s[0], 0, 64, 64, /*causal=*/true), (70 + 64 + 63) / 64);
-  EXPECT_EQ(candidateBlocks(s[0], 0, 64, 64, /*causal=*/false), 4);
+  Options o;
+  o.blockQ = o.blockK = 64;
+  EXPECT_EQ(candidateBlocks(s[0], 0, o).end, (70 + 64 + 63) / 64);
+  o.causal = false;
+  EXPECT_EQ(candidateBlocks(s[0], 0, o).end, 4);
+  // Row 1 begins at key 70 + 64; it sees keys from 130 to 70 + 127 + 2.
+  o.windowLeft = 4, o.windowRight = 2;
+  EXPECT_EQ(candidateBlocks(s[0], 1, o).first, 130 / 64);
+  EXPECT_EQ(candidateBlocks(s[0], 1, o).end, 4);
+  o.windowRight = 200;
+  EXPECT_EQ(candidateBlocks(s[0], 0, o).first, 1);
+  EXPECT_EQ(candidateBlocks(s[0], 0, o).end, 4);
 }

@@ -48,8 +48,10 @@ struct SelectionMap {
   llvm::ArrayRef<int32_t> counts;
   /// [heads * rows * maxBlocks]: which, ascending within a row.
   llvm::ArrayRef<int32_t> indices;
-  /// [rows]: how many key blocks a row may see (L1). They are its first ones.
+  /// [rows]: how many key blocks a row may see (L1).
   llvm::ArrayRef<int64_t> candidates;
+  /// [rows]: the first of them, under a window (M2); empty where it is block 0.
+  llvm::ArrayRef<int64_t> firstCandidates;
   /// [heads]: what the panels are labelled with.
   llvm::ArrayRef<double> densityPerHead;
   /// E.g. "sample.safetensors  top-p 0.9  block 128x128".

@@ -138,8 +138,9 @@ def UniSparseExpandMath
   let summary = "Expand exponentials and logarithms into polynomials";
   let description = [{
     Applies upstream's polynomial approximation of `math.exp` and `math.log` on
-    f32, vectors above all: without it every lane becomes a call of libm. MLIR
-    has these patterns, but no pass outside its tests that runs them.
+    f32, vectors above all, and of vectors of `math.tanh`: without it every lane
+    becomes a call of libm. MLIR has these patterns, but no pass outside its tests
+    that runs them.
 
     Before:
     ```mlir

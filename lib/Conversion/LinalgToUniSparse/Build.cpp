@@ -238,7 +238,10 @@ FailureOr<Value> unisparse::raise::createDenseAttention(
   auto op = BlockSparseAttentionOp::create(
       b, loc, q, k, v, /*counts=*/{}, /*indices=*/{}, /*cu_seqlens_q=*/{},
       /*cu_seqlens_k=*/{}, BlockAttr::get(b.getContext(), 128, 128), causal,
-      /*return_lse=*/false, scale ? b.getF64FloatAttr(*scale) : FloatAttr());
+      /*return_lse=*/false, scale ? b.getF64FloatAttr(*scale) : FloatAttr(),
+      /*softcap=*/FloatAttr(), /*window=*/WindowAttr(),
+      /*sink_logits=*/Value(), /*tables=*/ValueRange(),
+      /*modificationCount=*/0);
   if (failed(verifyQuietly(op, why)))
     return failure();
   if (!isa<FloatType>(element)) {

@@ -3,9 +3,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // unisparse.block_sparse_attention: exact attention over selected blocks, one
-// key block at a time with a running maximum (A1-A4).
+// key block at a time with a running maximum (A1-A4, M1-M5).
 #include "Lowering.h"
 #include "Tiles.h"
+#include "unisparse/Dialect/UniSparse/IR/Modification.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include <cmath>
 #include <limits>
@@ -19,6 +20,9 @@ struct Attend {
   Emit &e;
   BlockSparseAttentionOp op;
   int64_t bq, bk, headDim, valueDim;
+  Reach reach;
+  Value batch, head;
+  ValueRange tables; ///< M5
   // allocate() makes these.
   Strips queries = {};
   RowTile keys = {}, values = {};
@@ -28,10 +32,14 @@ struct Attend {
 
   void allocate(int64_t strip);
   Value visibleKeys(const Sequence &s, Value strip, Value firstKey);
+  Value firstVisible(const Sequence &s, Value strip, Value firstKey);
+  Value keyAt(const Sequence &s, Value strip, Value firstKey, int64_t distance);
+  void modify(const Sequence &s, Value strip, Value firstKey);
   void attendStrip(const Sequence &s, Value strip, Value firstKey,
                    Value needsMask);
   void attendBlock(const Sequence &s, Value k, Value v, Value j);
-  void writeRows(const Sequence &s, Value rows, Value o, Value lse);
+  void writeRows(const Sequence &s, Value rows, Value o, Value lse,
+                 Value sink);
 };
 
 void Attend::allocate(int64_t strip) {
@@ -48,19 +56,70 @@ void Attend::allocate(int64_t strip) {
   e.fill(sums, 0.0);
 }
 
+/// The key `distance` behind the position of each query of the strip, counted
+/// within the block that starts at `firstKey`.
+Value Attend::keyAt(const Sequence &s, Value strip, Value firstKey,
+                    int64_t distance) {
+  int64_t w = queries.width;
+  Value i = e.add(e.mul(s.unit, bq), e.mul(strip, w));
+  Value key = e.sub(e.add(e.add(i, s.delta(e)), distance), firstKey);
+  return arith::AddIOp::create(e.b, e.splat(e.toI32(key), w), e.iota(w));
+}
+
 /// Keys of the block that starts at `firstKey` which each query of the strip
-/// sees: t <= i + delta (A1) and t < Lk (P3), counted within the block.
+/// sees: t <= i + delta + right (A1, M2) and t < Lk (P3), counted within the
+/// block.
 Value Attend::visibleKeys(const Sequence &s, Value strip, Value firstKey) {
   int64_t w = queries.width;
   Value end =
       e.splat(e.toI32(e.min(e.sub(s.kLength, firstKey), e.index(bk))), w);
-  if (!op.getCausal())
+  if (!reach.right)
     return end;
-  Value i = e.add(e.mul(s.unit, bq), e.mul(strip, w));
-  Value base = e.sub(e.add(e.add(i, s.delta(e)), 1), firstKey);
-  Value causal =
-      arith::AddIOp::create(e.b, e.splat(e.toI32(base), w), e.iota(w));
-  return arith::MinSIOp::create(e.b, causal, end);
+  return arith::MinSIOp::create(
+      e.b, keyAt(s, strip, firstKey, *reach.right + 1), end);
+}
+
+/// The first of them, t >= i + delta - left (M2); null where all are.
+Value Attend::firstVisible(const Sequence &s, Value strip, Value firstKey) {
+  return reach.left ? keyAt(s, strip, firstKey, -*reach.left) : Value();
+}
+
+/// M5, a vector of queries at a time.
+void Attend::modify(const Sequence &s, Value strip, Value firstKey) {
+  int64_t w = queries.width;
+  Value zero = e.index(0);
+  auto splat = [&](Value index) { return e.splat(e.toI32(index), w); };
+  auto vectorOf = [&](Type type) -> Type { return VectorType::get({w}, type); };
+  auto read = [&](unsigned table, ValueRange indices) -> Value {
+    Value from = tables[table];
+    Type type = cast<MemRefType>(from.getType()).getElementType();
+    SmallVector<Value> inside;
+    for (auto [i, index] : llvm::enumerate(indices)) {
+      Value last = e.sub(e.dim(from, i), e.index(1));
+      Value low = arith::MaxSIOp::create(e.b, index, e.splat(zero, w));
+      inside.push_back(arith::MinSIOp::create(e.b, low, e.splat(last, w)));
+    }
+    Value none = arith::ConstantOp::create(e.b, e.b.getZeroAttr(vectorOf(type)));
+    return e.fold(zero, e.index(w), none,
+                  [&](Value lane, ValueRange all) -> SmallVector<Value> {
+                    SmallVector<Value> at;
+                    for (Value index : inside)
+                      at.push_back(
+                          vector::ExtractOp::create(e.b, index, lane));
+                    return {vector::InsertOp::create(e.b, e.load(from, at),
+                                                     all[0], lane)};
+                  })[0];
+  };
+  auto constant = [&](Value scalar) { return e.splat(scalar, w); };
+  Value query = keyAt(s, strip, zero, 0);
+  e.forEach(zero, e.dim(logits, 0), [&](Value t) {
+    SmallVector<Value> arguments{e.loadVector(logits, {t, zero}, w),
+                                 splat(batch), splat(head), query,
+                                 splat(e.add(firstKey, t))};
+    Value y = copyModification(e.b, op.getModification().front(), arguments,
+                               {vectorOf, constant, read});
+    e.storeVector(y, logits, {t, zero});
+  });
 }
 
 void Attend::attendStrip(const Sequence &s, Value strip, Value firstKey,
@@ -68,8 +127,14 @@ void Attend::attendStrip(const Sequence &s, Value strip, Value firstKey,
   int64_t w = queries.width;
   Value zero = e.index(0);
   multiplyKeys(e, keys, e.part(queries.buffer, {strip}), logits);
-  e.ifThen(needsMask,
-           [&] { maskLogits(e, logits, visibleKeys(s, strip, firstKey)); });
+  if (op.getSoftcap())
+    capLogits(e, logits, op.getSoftcap()->convertToDouble());
+  if (!op.getModification().empty())
+    modify(s, strip, firstKey);
+  e.ifThen(needsMask, [&] {
+    maskLogits(e, logits, visibleKeys(s, strip, firstKey),
+               firstVisible(s, strip, firstKey));
+  });
   Value oldTop = e.loadVector(tops, {strip, zero}, w);
   Value top = columnMax(e, logits, oldTop);
   Value shrink = e.exp(e.subF(oldTop, top));
@@ -101,14 +166,21 @@ void Attend::attendBlock(const Sequence &s, Value k, Value v, Value j) {
   Value start = e.add(s.kStart, firstKey);
   packRows(e, keys, k, start, rows);
   packRows(e, values, v, start, rows);
-  // Only the blocks at the end and on the diagonal have keys to hide; padding
-  // rows of an odd block size always have.
+  // Only the blocks at the end and at an edge of what is seen have keys to hide;
+  // padding rows of an odd block size always have.
   Value needsMask = arith::ConstantIntOp::create(e.b, roundUp8(bk) != bk, 1);
   needsMask = arith::OrIOp::create(e.b, needsMask, e.less(rows, e.index(bk)));
-  if (op.getCausal()) {
-    Value firstQuery = e.add(e.mul(s.unit, bq), s.delta(e));
-    Value diagonal = e.less(firstQuery, e.add(firstKey, bk - 1));
+  if (reach.right) {
+    Value lastKey = e.add(e.mul(s.unit, bq), s.delta(e));
+    if (*reach.right)
+      lastKey = e.add(lastKey, *reach.right);
+    Value diagonal = e.less(lastKey, e.add(firstKey, bk - 1));
     needsMask = arith::OrIOp::create(e.b, needsMask, diagonal);
+  }
+  if (reach.left) {
+    Value lastQuery = e.add(e.add(e.mul(s.unit, bq), s.delta(e)), bq - 1);
+    Value edge = e.less(e.add(firstKey, *reach.left), lastQuery);
+    needsMask = arith::OrIOp::create(e.b, needsMask, edge);
   }
   e.forEach(e.index(0), e.index(queries.count),
             [&](Value strip) { attendStrip(s, strip, firstKey, needsMask); });
@@ -116,8 +188,10 @@ void Attend::attendBlock(const Sequence &s, Value k, Value v, Value j) {
 
 /// o = O / sum, lse = top + ln(sum); 0 and -inf where nothing was seen (A2),
 /// chosen, not multiplied: O may hold 0 * NaN of values that no row sees (A5).
-/// `o` is the head's [Lq, Dv], `lse` its [Lq] or null.
-void Attend::writeRows(const Sequence &s, Value rows, Value o, Value lse) {
+/// The head's `sink`, where it has one, joins the sum alone (M3). `o` is the
+/// head's [Lq, Dv], `lse` its [Lq] or null.
+void Attend::writeRows(const Sequence &s, Value rows, Value o, Value lse,
+                       Value sink) {
   Type element = op.getO().getType().getElementType();
   Value first = e.add(s.qStart, e.mul(s.unit, bq));
   e.forEach(e.index(0), rows, [&](Value i) {
@@ -126,16 +200,44 @@ void Attend::writeRows(const Sequence &s, Value rows, Value o, Value lse) {
     Value sum = e.load(sums, {strip, lane});
     Value blind =
         arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ, sum, e.f32(0.0));
-    Value inverse = e.divF(e.f32(1.0), sum), zero = e.f32(0.0);
+    Value inverse, zero = e.f32(0.0), top = e.load(tops, {strip, lane});
+    if (sink) {
+      Value own = top;
+      top = e.maxF(own, sink);
+      // The polynomial's error is common to all keys of a row, and cancels but
+      // here, against the sink.
+      auto exp = [&](Value x) -> Value {
+        return math::Exp2Op::create(e.b, e.mulF(x, e.f32(M_LOG2E)));
+      };
+      Value shrink = exp(e.subF(own, top));
+      sum = e.addF(e.mulF(sum, shrink), exp(e.subF(sink, top)));
+      inverse = e.divF(shrink, sum);
+    } else {
+      inverse = e.divF(e.f32(1.0), sum);
+    }
     e.forEach(e.index(0), e.index(valueDim), [&](Value d) {
       Value x = e.mulF(e.load(output, {strip, d, lane}), inverse);
       e.store(e.narrow(e.select(blind, zero, x), element), o, {row, d});
     });
     if (!lse)
       return;
-    Value l = e.addF(e.load(tops, {strip, lane}), e.log(sum));
+    Value l = e.addF(top, e.log(sum));
     Value none = e.f32(-std::numeric_limits<double>::infinity());
+    if (sink)
+      blind = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ, sum, zero);
     e.store(e.select(blind, none, l), lse, {row});
+  });
+}
+
+/// M3: rows that see nothing have the head's sink alone.
+void fillWithSinks(Emit &e, Value lse, Value sinks) {
+  Value zero = e.index(0);
+  e.forEach(zero, e.dim(lse, 0), [&](Value b) {
+    e.forEach(zero, e.dim(lse, 1), [&](Value h) {
+      Value sink = e.load(sinks, {h});
+      e.forEach(zero, e.dim(lse, 2),
+                [&](Value i) { e.store(sink, lse, {b, h, i}); });
+    });
   });
 }
 
@@ -149,6 +251,9 @@ SmallVector<Value> loops::lowerBlockSparseAttention(OpBuilder &builder,
   Value q = buffers[0], k = buffers[1], v = buffers[2], counts = buffers[3],
         indices = buffers[4];
   Packing packing{buffers[5], buffers[6]};
+  Value sinks = buffers[7];
+  ValueRange tables = buffers.drop_front(8);
+  Reach reach = reachOf(op);
   auto type = op.getO().getType();
   int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey(),
           headDim = op.getQ().getType().getDimSize(3),
@@ -169,18 +274,23 @@ SmallVector<Value> loops::lowerBlockSparseAttention(OpBuilder &builder,
     e.fill(results[0], 0.0);
     if (op.getLse())
       e.fill(results[1], -std::numeric_limits<double>::infinity());
+    if (op.getLse() && sinks && !isEmpty(op.getLse().getType()))
+      fillWithSinks(e, results[1], sinks); // M3
     return results;
   }
   Value slots = slotCount(e, packing, lq, bq);
   double scale = op.getScale() ? op.getScale()->convertToDouble()
                                : 1.0 / std::sqrt(headDim);
+  if (op.getSoftcap()) // M1
+    scale /= op.getSoftcap()->convertToDouble();
 
   e.parallel({e.dim(q, 0), e.index(heads), slots}, [&](ValueRange at) {
     // The last rows see the most keys: longest first leaves no straggler.
     Value slot =
         op.getCausal() ? e.sub(e.sub(slots, e.index(1)), at[2]) : Value(at[2]);
     withSequence(e, packing, lq, lk, slot, bq, [&](Sequence s) {
-      Attend attend{e, op, bq, bk, headDim, type.getDimSize(3)};
+      Attend attend{e, op, bq, bk, headDim, type.getDimSize(3), reach,
+                    at[0], at[1], tables};
       attend.allocate(strip);
       Value first = e.mul(s.unit, bq);
       Value rows = e.min(e.index(bq), e.sub(s.qLength, first));
@@ -190,8 +300,8 @@ SmallVector<Value> loops::lowerBlockSparseAttention(OpBuilder &builder,
       Value keys = e.part(k, {at[0], kvHead}),
             vals = e.part(v, {at[0], kvHead});
       if (!counts) {
-        Value all = candidateBlocks(e, s, bq, bk, op.getCausal());
-        e.forEach(e.index(0), all,
+        Candidates all = candidateBlocks(e, s, bq, bk, reach);
+        e.forEach(all.first, all.end,
                   [&](Value j) { attend.attendBlock(s, keys, vals, j); });
       } else {
         int64_t selections = op.getCounts().getType().getDimSize(1);
@@ -204,7 +314,8 @@ SmallVector<Value> loops::lowerBlockSparseAttention(OpBuilder &builder,
       }
       attend.writeRows(s, rows, e.part(results[0], {at[0], at[1]}),
                        results.size() > 1 ? e.part(results[1], {at[0], at[1]})
-                                          : Value());
+                                          : Value(),
+                       sinks ? e.load(sinks, {at[1]}) : Value());
     });
   });
   return results;

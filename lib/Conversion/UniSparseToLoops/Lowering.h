@@ -16,6 +16,7 @@ namespace unisparse::loops {
 /// queries, no keys.
 /// Such an op computes nothing, and slices of what is empty are not valid.
 bool isEmpty(mlir::Operation *op);
+bool isEmpty(mlir::Type type);
 
 /// Asserts what the op's lowering relies on and its types leave open.
 void assertRequirements(mlir::OpBuilder &b, mlir::Operation *op,

@@ -45,7 +45,7 @@ struct Requirements {
   void requireEqual(StringRef label, const Named &x, const Named &y) {
     require(label, x, "==", y);
   }
-  void sequences(bool causal, Value cuQ, Value cuK, Value lq, Value lk);
+  void sequences(bool positions, Value cuQ, Value cuK, Value lq, Value lk);
   void ends(Value cu, StringRef name, Value length);
   void selection(BlockSparseAttentionOp attend, Value lq);
 
@@ -86,10 +86,10 @@ void Requirements::ends(Value cu, StringRef name, Value length) {
 }
 
 /// [I7] of every sequence, [I8].
-void Requirements::sequences(bool causal, Value cuQ, Value cuK, Value lq,
+void Requirements::sequences(bool positions, Value cuQ, Value cuK, Value lq,
                              Value lk) {
   if (!cuQ) {
-    if (causal)
+    if (positions)
       require("I7", {lq, "the length of q"}, "<=", {lk, "the length of k"});
     return;
   }
@@ -98,7 +98,7 @@ void Requirements::sequences(bool causal, Value cuQ, Value cuK, Value lq,
   Value q = bufferOf(cuQ), k = bufferOf(cuK);
   ends(q, "cu_seqlens_q", lq);
   ends(k, "cu_seqlens_k", lk);
-  if (!causal || cuQ == cuK)
+  if (!positions || cuQ == cuK)
     return;
   e.forEach(e.index(0), e.sub(e.dim(q, 0), e.index(1)), [&](Value i) {
     auto lengthIn = [&](Value cu) {
@@ -123,7 +123,7 @@ void Requirements::of(BlockScoreOp score) {
                   bufferOf(score.getCuSeqlensK())};
   Packing keys{packing.cuK, packing.cuK};
   requireEqual("I2", size(q, "q", 0), size(k, "k", 0));
-  sequences(score.getCausal(), score.getCuSeqlensQ(), score.getCuSeqlensK(), lq,
+  sequences(score.hasPositions(), score.getCuSeqlensQ(), score.getCuSeqlensK(), lq,
             lk);
   PoolingAttr pooling = score.getPooling();
   int64_t block = score.getBlock().getQuery();
@@ -146,7 +146,7 @@ void Requirements::of(BlockSelectOp select) {
   Value mass = select.getMass();
   Packing packing{bufferOf(select.getCuSeqlensQ()),
                   bufferOf(select.getCuSeqlensK())};
-  sequences(select.getCausal(), select.getCuSeqlensQ(), select.getCuSeqlensK(),
+  sequences(select.hasPositions(), select.getCuSeqlensQ(), select.getCuSeqlensK(),
             lq, lk);
   requireEqual("L6", size(mass, "mass", 2),
                {slotCount(e, packing, lq, select.getBlock().getQuery()),
@@ -176,10 +176,13 @@ void Requirements::of(BlockSparseAttentionOp attend) {
   requireEqual("I2", size(q, "q", 0), size(v, "v", 0));
   requireEqual("I4", size(k, "k", 2), size(v, "v", 2));
   Value lq = size(q, "q", 2).value, lk = size(k, "k", 2).value;
-  sequences(attend.getCausal(), attend.getCuSeqlensQ(),
+  sequences(attend.hasPositions(), attend.getCuSeqlensQ(),
             attend.getCuSeqlensK(), lq, lk);
   if (attend.getCounts())
     selection(attend, lq);
+  if (Value sinks = attend.getSinkLogits())
+    requireEqual("M3", size(sinks, "sink_logits", 0),
+                 size(q, "q", 1));
 }
 
 void loops::assertRequirements(OpBuilder &b, Operation *op,

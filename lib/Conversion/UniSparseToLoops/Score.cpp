@@ -2,7 +2,8 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// unisparse.block_score: composite attention summed over key blocks (S1-S6).
+// unisparse.block_score: composite attention summed over key blocks (S1-S6, M1,
+// M2).
 //
 // One pass over the keys keeps, for each composite row and key block, the
 // maximum and the sum of exponentials; the row's normaliser is known when the
@@ -22,11 +23,12 @@ struct Score {
   Value q, k, rows;
   int64_t bq, cq, ck, group;
   int64_t rowsPerBlock, keysPerBlock; ///< Composites in a block.
+  Reach reach;
   // Tiles and scratch, filled in before the first head.
   Strips queries = {};
   RowTile keys = {};
   Value logits = {};          ///< [roundUp8(keysPerBlock), strip]
-  Value ends = {}; ///< [strips, strip] i32, with representatives (P5)
+  Value ends = {}, starts = {}; ///< [strips, strip] i32, with representatives (P5)
   Value tops = {}, sums = {}; ///< [strips, J, strip]
 
   bool isMax() { return op.getAgg() == Agg::Max; }
@@ -38,18 +40,22 @@ struct Score {
   void readEnds(const Sequence &s, Value rows);
   /// The same of a strip.
   Value endsOf(const Sequence &s, Value strip);
+  /// The first row of every composite of a strip.
+  Value startsOf(const Sequence &s, Value strip);
   /// Composite rows of the query block: i32 lanes of local composite numbers.
   Value rowNumbers(const Sequence &s, Value strip);
   /// Composite keys, from the first on, that each row may see (S2).
   Value visibleKeys(const Sequence &s, Value strip);
+  /// The first composite key that each row may see (M2); null for the first.
+  Value firstVisible(const Sequence &s, Value strip);
   /// Rows in each composite of `rows`: 0 for lanes without one (P1).
   Value rowCounts(const Sequence &s, Value rows);
 
   void scoreKeyBlock(const Sequence &s, Value j, Value kc, Value firstKey);
-  Value coefficients(const Sequence &s, Value strip, Value blocks,
+  Value coefficients(const Sequence &s, Value strip, Candidates blocks,
                      Value &rowTop);
   void addHead(const Sequence &s, Value slot, Value batch, Value queryHead,
-               Value massRow, Value headMass, Value blocks);
+               Value massRow, Value headMass, Candidates blocks);
 };
 
 Value Score::rowNumbers(const Sequence &s, Value strip) {
@@ -62,17 +68,24 @@ void Score::readEnds(const Sequence &s, Value rows) {
   int64_t means = bq / cq, w = queries.width;
   Value start = e.mul(s.unit, bq);
   e.fill(ends, 0.0);
-  auto store = [&](Value a, Value end) {
-    e.store(end, ends, {e.floorDiv(a, w), e.rem(a, w)});
+  if (reach.left)
+    e.fill(starts, 0.0);
+  auto store = [&](Value a, Value first, Value end) {
+    SmallVector<Value> lane{e.floorDiv(a, w), e.rem(a, w)};
+    e.store(end, ends, lane);
+    if (reach.left)
+      e.store(first, starts, lane);
   };
   e.forEach(e.index(0), e.index(means), [&](Value a) {
     Value end = e.add(start, e.mul(e.add(a, 1), cq));
-    store(a, e.toI32(e.min(end, s.qLength)));
+    store(a, e.toI32(e.add(start, e.mul(a, cq))),
+          e.toI32(e.min(end, s.qLength)));
   });
   e.forEach(e.index(0), e.dim(rows, 0), [&](Value n) {
     Value one = arith::ConstantIntOp::create(e.b, 1, 32);
-    Value end = arith::AddIOp::create(e.b, e.load(rows, {n}), one);
-    store(e.add(n, means), end);
+    Value row = e.load(rows, {n});
+    Value end = arith::AddIOp::create(e.b, row, one);
+    store(e.add(n, means), row, end);
   });
 }
 
@@ -88,16 +101,38 @@ Value Score::endsOf(const Sequence &s, Value strip) {
   return arith::MinSIOp::create(e.b, end, splat(s.qLength));
 }
 
+Value Score::startsOf(const Sequence &s, Value strip) {
+  int64_t w = queries.width;
+  if (hasRepresentatives())
+    return e.loadVector(starts, {strip, e.index(0)}, w);
+  return arith::MulIOp::create(e.b, rowNumbers(s, strip),
+                               e.splat(e.toI32(e.index(cq)), w));
+}
+
+/// Its last token, b * ck + ck - 1, is at or behind delta + start - left.
+Value Score::firstVisible(const Sequence &s, Value strip) {
+  if (!reach.left)
+    return {};
+  int64_t w = queries.width;
+  auto splat = [&](Value index) { return e.splat(e.toI32(index), w); };
+  Value back = e.sub(s.delta(e), e.index(*reach.left));
+  Value first = arith::AddIOp::create(e.b, startsOf(s, strip), splat(back));
+  first = arith::MaxSIOp::create(e.b, first, splat(e.index(0)));
+  return arith::DivSIOp::create(e.b, first, splat(e.index(ck)));
+}
+
 /// 32-bit lanes hold tokens: lengths stay below 2^31, as cu_seqlens demands.
 Value Score::visibleKeys(const Sequence &s, Value strip) {
   int64_t w = queries.width;
   auto splat = [&](Value index) { return e.splat(e.toI32(index), w); };
   Value all = splat(e.ceilDiv(s.kLength, ck));
-  if (!op.getCausal())
+  if (!reach.right)
     return all;
-  Value end = endsOf(s, strip);
-  // b * ck <= delta + end - 1
-  Value position = arith::AddIOp::create(e.b, end, splat(s.delta(e)));
+  Value end = endsOf(s, strip), ahead = s.delta(e);
+  // b * ck <= delta + end - 1 + right
+  if (*reach.right)
+    ahead = e.add(ahead, *reach.right);
+  Value position = arith::AddIOp::create(e.b, end, splat(ahead));
   Value seen = arith::DivSIOp::create(
       e.b, arith::AddIOp::create(e.b, position, splat(e.index(ck - 1))),
       splat(e.index(ck)));
@@ -138,6 +173,8 @@ void Score::scoreKeyBlock(const Sequence &s, Value j, Value kc,
                                         e.less(lastKey, e.index(keysPerBlock)));
   e.forEach(zero, e.index(queries.count), [&](Value strip) {
     multiplyKeys(e, keys, e.part(queries.buffer, {strip}), logits);
+    if (op.getSoftcap()) // M1
+      capLogits(e, logits, op.getSoftcap()->convertToDouble());
     e.ifThen(hasTail, [&] { // S1: + ln(n_b / ck)
       Value n = arith::UIToFPOp::create(e.b, e.b.getF32Type(), e.toI32(tail));
       Value bias = e.log(e.divF(n, e.f32(static_cast<double>(ck))));
@@ -151,7 +188,11 @@ void Score::scoreKeyBlock(const Sequence &s, Value j, Value kc,
     // Columns of padding are masked as keys behind the block's end.
     relative = arith::MinSIOp::create(
         e.b, relative, e.splat(e.toI32(e.index(keysPerBlock)), queries.width));
-    maskLogits(e, logits, relative);
+    Value from = firstVisible(s, strip);
+    if (from)
+      from = arith::SubIOp::create(e.b, from,
+                                   e.splat(e.toI32(first), queries.width));
+    maskLogits(e, logits, relative, from);
     Value top = columnMax(e, logits, e.splat(lowestLogit(), queries.width));
     Value sum = exponentiate(e, logits, top);
     e.storeVector(top, tops, {strip, j, zero});
@@ -161,16 +202,16 @@ void Score::scoreKeyBlock(const Sequence &s, Value j, Value kc,
 
 /// What a row's block sums are multiplied with: one over its normaliser (S3),
 /// times its weight in the block's mass (S5) and in the group's mean (S6).
-Value Score::coefficients(const Sequence &s, Value strip, Value blocks,
+Value Score::coefficients(const Sequence &s, Value strip, Candidates blocks,
                           Value &rowTop) {
   Value zero = e.index(0);
   int64_t w = queries.width;
   rowTop =
-      e.fold(zero, blocks, e.splat(lowestLogit(), w),
+      e.fold(blocks.first, blocks.end, e.splat(lowestLogit(), w),
              [&](Value j, ValueRange top) -> SmallVector<Value> {
                return {e.maxF(e.loadVector(tops, {strip, j, zero}, w), top[0])};
              })[0];
-  Value norm = e.fold(zero, blocks, e.splat(0.0, w),
+  Value norm = e.fold(blocks.first, blocks.end, e.splat(0.0, w),
                       [&](Value j, ValueRange sum) -> SmallVector<Value> {
                         Value top = e.loadVector(tops, {strip, j, zero}, w);
                         Value part =
@@ -195,28 +236,33 @@ Value Score::coefficients(const Sequence &s, Value strip, Value blocks,
 /// Adds the masses of one query head to `massRow`; `headMass` [J] is scratch.
 void Score::addHead(const Sequence &s, Value slot, Value batch,
                     Value queryHead, Value massRow, Value headMass,
-                    Value blocks) {
+                    Candidates blocks) {
   Value zero = e.index(0), composites = e.ceilDiv(s.qLength, cq);
   Value first = e.mul(s.unit, rowsPerBlock);
   Value count = e.min(e.index(rowsPerBlock), e.sub(composites, first));
   first = e.add(s.firstQuerySlot(e, cq), first);
   if (hasRepresentatives()) { // Composites by query blocks.
     first = e.mul(slot, rowsPerBlock), count = e.index(rowsPerBlock);
-    if (op.getCausal())
+    if (op.hasPositions())
       readEnds(s, e.part(rows, {batch, queryHead, slot}));
   }
   int64_t heads = op.getQ().getType().getDimSize(1),
           kvHeads = op.getK().getType().getDimSize(1);
-  packStrips(e, queries, e.part(q, {batch, queryHead}), first, count,
-             op.getLogitScale() * op.getAlpha().convertToDouble());
+  double scale = op.getLogitScale() * op.getAlpha().convertToDouble();
+  if (op.getSoftcap())
+    scale /= op.getSoftcap()->convertToDouble();
+  packStrips(e, queries, e.part(q, {batch, queryHead}), first, count, scale);
   Value kc = e.part(k, {batch, e.floorDiv(queryHead, heads / kvHeads)});
   Value firstKey = s.firstKeySlot(e, ck);
-  e.forEach(zero, blocks, [&](Value j) { scoreKeyBlock(s, j, kc, firstKey); });
-  e.forEach(zero, blocks, [&](Value j) { e.store(e.f32(0.0), headMass, {j}); });
+  auto forBlocks = [&](function_ref<void(Value)> body) {
+    e.forEach(blocks.first, blocks.end, body);
+  };
+  forBlocks([&](Value j) { scoreKeyBlock(s, j, kc, firstKey); });
+  forBlocks([&](Value j) { e.store(e.f32(0.0), headMass, {j}); });
   e.forEach(zero, e.index(queries.count), [&](Value strip) {
     Value rowTop;
     Value coefficient = coefficients(s, strip, blocks, rowTop);
-    e.forEach(zero, blocks, [&](Value j) {
+    forBlocks([&](Value j) {
       Value top = e.loadVector(tops, {strip, j, zero}, queries.width);
       Value w = e.mulF(e.loadVector(sums, {strip, j, zero}, queries.width),
                        e.exp(e.subF(top, rowTop)));
@@ -228,7 +274,7 @@ void Score::addHead(const Sequence &s, Value slot, Value batch,
       e.store(isMax() ? e.maxF(all, old) : e.addF(all, old), headMass, {j});
     });
   });
-  e.forEach(zero, blocks, [&](Value j) {
+  forBlocks([&](Value j) {
     Value sum = e.addF(e.load(massRow, {j}), e.load(headMass, {j}));
     e.store(sum, massRow, {j});
   });
@@ -270,19 +316,22 @@ SmallVector<Value> loops::lowerBlockScore(OpBuilder &builder, BlockScoreOp op,
     e.forEach(e.index(0), keyBlocks,
               [&](Value j) { e.store(e.f32(0.0), massRow, {j}); });
     withSequence(e, packing, lq, lk, at[2], bq, [&](Sequence s) {
-      Score score{e, op, q, k, rows, bq, cq, ck, group, rowsPerBlock, bk / ck};
+      Score score{e,  op, q,     k,            rows,    bq,
+                  cq, ck, group, rowsPerBlock, bk / ck, reachOf(op)};
       score.queries = stripsFor(e, rowsPerBlock, columns, strip);
       score.keys = rowTileFor(e, bk / ck, columns);
       score.logits = e.buffer({roundUp8(bk / ck), strip}, e.b.getF32Type());
       int64_t dynamic = ShapedType::kDynamic, strips = score.queries.count;
       if (rows)
         score.ends = e.buffer({strips, strip}, e.b.getI32Type());
+      if (rows && score.reach.left)
+        score.starts = e.buffer({strips, strip}, e.b.getI32Type());
       Value headMass = e.buffer({dynamic}, e.b.getF32Type(), keyBlocks);
       score.tops =
           e.buffer({strips, dynamic, strip}, e.b.getF32Type(), keyBlocks);
       score.sums =
           e.buffer({strips, dynamic, strip}, e.b.getF32Type(), keyBlocks);
-      Value blocks = candidateBlocks(e, s, bq, bk, op.getCausal());
+      Candidates blocks = candidateBlocks(e, s, bq, bk, score.reach);
       Value first = e.mul(at[1], group);
       e.forEach(first, e.add(first, group), [&](Value head) {
         score.addHead(s, at[2], at[0], head, massRow, headMass, blocks);

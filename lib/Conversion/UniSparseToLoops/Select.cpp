@@ -32,7 +32,8 @@ struct Select {
   Value left =
       {}; ///< [J, rounded up to lanes] masses not yet taken, kTaken else
   Value share = {}; ///< f32 p, null unless the rule is top_p
-  Value candidates = {};
+  Candidates blocks = {};
+  Value candidates = {}; ///< How many there are.
   Value randomRow = {}; ///< i32, what makes the masses of rule random
 
   RuleKind kind() { return op.getRule().getKind(); }
@@ -48,7 +49,10 @@ struct Select {
     return arith::CmpFOp::create(e.b, arith::CmpFPredicate::OLT,
                                  e.load(left, {j}), number(0.0));
   }
-  Value vectors() { return e.ceilDiv(candidates, kLanes); }
+  /// The vectors of `left` that hold candidates end here.
+  Value vectors() { return e.ceilDiv(blocks.end, kLanes); }
+  /// They begin here.
+  Value firstVector() { return e.floorDiv(blocks.first, kLanes); }
 
   Value mass(Value j);
   Value isForced(const Sequence &s, Value j);
@@ -107,7 +111,7 @@ Value Select::mass(Value j) {
 /// and the mass of all candidates.
 std::array<Value, 3> Select::takeForced(const Sequence &s, Value dense) {
   SmallVector<Value> r = e.fold(
-      e.index(0), candidates, {e.index(0), number(0.0), number(0.0)},
+      blocks.first, blocks.end, {e.index(0), number(0.0), number(0.0)},
       [&](Value j, ValueRange c) -> SmallVector<Value> {
         Value take = arith::OrIOp::create(e.b, dense, isForced(s, j));
         Value m = mass(j);
@@ -115,8 +119,10 @@ std::array<Value, 3> Select::takeForced(const Sequence &s, Value dense) {
         return {e.add(c[0], e.select(take, e.index(1), e.index(0))),
                 e.addF(c[1], e.select(take, m, number(0.0))), e.addF(c[2], m)};
       });
-  e.forEach(candidates, e.mul(vectors(), kLanes),
-            [&](Value j) { e.store(number(kTaken), left, {j}); });
+  auto leaveOut = [&](Value j) { e.store(number(kTaken), left, {j}); };
+  e.forEach(blocks.end, e.mul(vectors(), kLanes), leaveOut);
+  if (op.getWindow())
+    e.forEach(e.mul(firstVector(), kLanes), blocks.first, leaveOut);
   return {r[0], r[1], r[2]};
 }
 
@@ -138,12 +144,12 @@ Value Select::randomBlocks() {
 
 /// L9: besides the forced ones, what has a share of the row's largest mass.
 void Select::takeByThreshold() {
-  Value least = e.fold(e.index(0), candidates, number(0.0),
+  Value least = e.fold(blocks.first, blocks.end, number(0.0),
                        [&](Value j, ValueRange top) -> SmallVector<Value> {
                          return {e.maxF(mass(j), top[0])};
                        })[0];
   least = e.mulF(least, number(op.getRule().getValue()));
-  e.forEach(e.index(0), candidates, [&](Value j) {
+  e.forEach(blocks.first, blocks.end, [&](Value j) {
     Value m = e.load(left, {j});
     Value take =
         arith::CmpFOp::create(e.b, arith::CmpFPredicate::OGE, m, least);
@@ -183,7 +189,7 @@ void Select::takeByMass(Value dense, std::array<Value, 3> forced) {
         scf::ConditionOp::create(e.b, go, c);
       },
       [&](OpBuilder &, Location, ValueRange c) {
-        auto [j, m] = largestOf(e, left, e.index(0), vectors(), kLanes,
+        auto [j, m] = largestOf(e, left, firstVector(), vectors(), kLanes,
                                 number(kTaken));
         e.store(number(kTaken), left, {j});
         scf::YieldOp::create(e.b, ValueRange{e.add(c[0], 1), e.addF(c[1], m)});
@@ -194,7 +200,7 @@ void Select::takeByMass(Value dense, std::array<Value, 3> forced) {
 Value Select::writeRow(Value indicesRow, Value keyBlocks) {
   Value zero = arith::ConstantIntOp::create(e.b, 0, 32);
   Value count =
-      e.fold(e.index(0), candidates, {e.index(0)},
+      e.fold(blocks.first, blocks.end, {e.index(0)},
              [&](Value j, ValueRange c) -> SmallVector<Value> {
                Value take = isTaken(j);
                // A skipped block's entry is overwritten by the next.
@@ -215,6 +221,7 @@ SmallVector<Value> loops::lowerBlockSelect(OpBuilder &builder, BlockSelectOp op,
   std::pair<Value, Value> lengths = lengthsOf(e, op);
   Value lq = lengths.first, lk = lengths.second;
   int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey();
+  Reach reach = reachOf(op);
   auto type = op.getIndices().getType();
   int64_t heads = type.getDimSize(1);
   int64_t massHeads = op.getMass().getType().getDimSize(1);
@@ -243,7 +250,8 @@ SmallVector<Value> loops::lowerBlockSelect(OpBuilder &builder, BlockSelectOp op,
     select.massRow = e.part(mass, {b, e.floorDiv(h, heads / massHeads), slot});
     select.left = e.buffer({ShapedType::kDynamic}, select.element(),
                            e.mul(e.ceilDiv(keyBlocks, kLanes), kLanes));
-    select.candidates = candidateBlocks(e, s, bq, bk, op.getCausal());
+    select.blocks = candidateBlocks(e, s, bq, bk, reach);
+    select.candidates = e.sub(select.blocks.end, select.blocks.first);
     if (topP) { // L5
       int64_t shares = op.getTopP().getType().getDimSize(0);
       select.share = e.load(topP, {e.floorDiv(h, heads / shares)});
@@ -283,8 +291,9 @@ SmallVector<Value> loops::lowerBlockSelect(OpBuilder &builder, BlockSelectOp op,
         e.fold(first, slots, {first},
                [&](Value slot, ValueRange sum) -> SmallVector<Value> {
                  withSequence(e, packing, lq, lk, slot, bq, [&](Sequence s) {
-                   Value all = candidateBlocks(e, s, bq, bk, op.getCausal());
-                   e.store(e.add(e.load(cell, {first}), all), cell, {first});
+                   Candidates all = candidateBlocks(e, s, bq, bk, reach);
+                   Value number = e.sub(all.end, all.first);
+                   e.store(e.add(e.load(cell, {first}), number), cell, {first});
                  });
                  Value count = e.fromI32(e.load(counts, {at[0], at[1], slot}));
                  return {e.add(sum[0], count)};

@@ -88,14 +88,23 @@ void unisparse::loops::withSequence(Emit &e, Packing packing, Value lq,
   });
 }
 
-Value unisparse::loops::candidateBlocks(Emit &e, const Sequence &s,
-                                        int64_t blockQ, int64_t blockK,
-                                        bool causal) {
-  Value all = e.ceilDiv(s.kLength, blockK);
-  if (!causal)
-    return all;
-  Value end = e.min(e.mul(e.add(s.unit, 1), blockQ), s.qLength);
-  return e.min(e.ceilDiv(e.add(s.delta(e), end), blockK), all);
+Candidates unisparse::loops::candidateBlocks(Emit &e, const Sequence &s,
+                                             int64_t blockQ, int64_t blockK,
+                                             Reach reach) {
+  Value zero = e.index(0), first = zero, end = e.ceilDiv(s.kLength, blockK);
+  if (reach.right) {
+    Value rows = e.min(e.mul(e.add(s.unit, 1), blockQ), s.qLength);
+    Value keys = e.add(s.delta(e), rows);
+    if (*reach.right)
+      keys = e.add(keys, *reach.right);
+    end = e.min(e.ceilDiv(keys, blockK), end);
+  }
+  if (reach.left) {
+    Value position = e.add(e.mul(s.unit, blockQ), s.delta(e));
+    Value key = e.max(e.sub(position, e.index(*reach.left)), zero);
+    first = e.floorDiv(key, blockK);
+  }
+  return {first, end};
 }
 
 //===----------------------------------------------------------------------===//
@@ -180,13 +189,29 @@ static int64_t lanesOf(Value buffer) {
   return cast<MemRefType>(buffer.getType()).getDimSize(1);
 }
 
-void unisparse::loops::maskLogits(Emit &e, Value logits, Value visible) {
+void unisparse::loops::capLogits(Emit &e, Value logits, double cap) {
+  int64_t lanes = lanesOf(logits);
+  Value zero = e.index(0), factor = e.splat(cap, lanes);
+  e.forEach(zero, e.index(rowsOf(logits)), [&](Value t) {
+    Value x = e.loadVector(logits, {t, zero}, lanes);
+    Value y = math::TanhOp::create(e.b, x);
+    e.storeVector(e.mulF(y, factor), logits, {t, zero});
+  });
+}
+
+void unisparse::loops::maskLogits(Emit &e, Value logits, Value visible,
+                                  Value from) {
   int64_t lanes = lanesOf(logits);
   Value zero = e.index(0);
   Value masked = e.splat(-std::numeric_limits<double>::infinity(), lanes);
   e.forEach(zero, e.index(rowsOf(logits)), [&](Value t) {
-    Value sees = arith::CmpIOp::create(e.b, arith::CmpIPredicate::slt,
-                                       e.splat(e.toI32(t), lanes), visible);
+    Value key = e.splat(e.toI32(t), lanes);
+    Value sees =
+        arith::CmpIOp::create(e.b, arith::CmpIPredicate::slt, key, visible);
+    if (from)
+      sees = arith::AndIOp::create(
+          e.b, sees,
+          arith::CmpIOp::create(e.b, arith::CmpIPredicate::sge, key, from));
     Value x = e.loadVector(logits, {t, zero}, lanes);
     e.storeVector(e.select(sees, x, masked), logits, {t, zero});
   });

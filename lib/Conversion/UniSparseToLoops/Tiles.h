@@ -10,6 +10,7 @@
 #include "Emit.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "unisparse/Dialect/UniSparse/IR/Reach.h"
 
 namespace unisparse::loops {
 
@@ -52,9 +53,12 @@ std::pair<Value, Value> lengthsOf(Emit &e, OpTy op) {
 void withSequence(Emit &e, Packing packing, Value lq, Value lk, Value slot,
                   int64_t granularity, function_ref<void(Sequence)> body);
 
-/// L1: how many key blocks, from the first on, query block `unit` may see.
-Value candidateBlocks(Emit &e, const Sequence &s, int64_t blockQ,
-                      int64_t blockK, bool causal);
+/// L1: the key blocks [first, end) that query block `unit` may see.
+struct Candidates {
+  Value first, end;
+};
+Candidates candidateBlocks(Emit &e, const Sequence &s, int64_t blockQ,
+                           int64_t blockK, Reach reach);
 
 /// Q^T of up to `rows` rows in strips: [strips, roundUp8(D), strip] f32.
 struct Strips {
@@ -79,9 +83,12 @@ void packRows(Emit &e, const RowTile &to, Value from, Value first, Value rows);
 /// S^T = K Q^T of one strip: overwrites `logits` [keys' rows, strip].
 void multiplyKeys(Emit &e, const RowTile &keys, Value strip, Value logits);
 
+/// M1: cap * tanh(logits), which were divided by the cap.
+void capLogits(Emit &e, Value logits, double cap);
+
 /// -inf where row `t` of `logits` is at or past `visible` of its lane, an
-/// i32 vector.
-void maskLogits(Emit &e, Value logits, Value visible);
+/// i32 vector, or, where that is given, before `from`.
+void maskLogits(Emit &e, Value logits, Value visible, Value from = Value());
 
 /// Column maxima of `logits`, started from the vector `init`.
 Value columnMax(Emit &e, Value logits, Value init);

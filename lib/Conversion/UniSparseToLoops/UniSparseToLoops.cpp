@@ -26,11 +26,13 @@ namespace unisparse {
 using namespace mlir;
 using namespace unisparse;
 
+bool loops::isEmpty(Type type) {
+  auto shaped = dyn_cast<ShapedType>(type);
+  return shaped && llvm::is_contained(shaped.getShape(), 0);
+}
+
 bool loops::isEmpty(Operation *op) {
-  auto holdsNothing = [](Type type) {
-    auto shaped = dyn_cast<ShapedType>(type);
-    return shaped && llvm::is_contained(shaped.getShape(), 0);
-  };
+  auto holdsNothing = [](Type type) { return isEmpty(type); };
   return llvm::any_of(op->getOperandTypes(), holdsNothing) ||
          llvm::any_of(op->getResultTypes(), holdsNothing);
 }
@@ -72,10 +74,12 @@ SmallVector<Value> unisparse::tensorOperandSlots(Operation *op) {
                                   op.getCuSeqlensQ(), op.getCuSeqlensK()};
       })
       .Case([](BlockSparseAttentionOp op) {
-        return SmallVector<Value>{op.getQ(),         op.getK(),
-                                  op.getV(),         op.getCounts(),
-                                  op.getIndices(),   op.getCuSeqlensQ(),
-                                  op.getCuSeqlensK()};
+        SmallVector<Value> slots{op.getQ(),          op.getK(),
+                                 op.getV(),          op.getCounts(),
+                                 op.getIndices(),    op.getCuSeqlensQ(),
+                                 op.getCuSeqlensK(), op.getSinkLogits()};
+        llvm::append_range(slots, op.getTables());
+        return slots;
       })
       .Default(SmallVector<Value>{});
 }

@@ -9,6 +9,9 @@
 #include "KernelPage.h"
 #include "Kernels.h"
 #include "Schedule.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "unisparse/Dialect/UniSparse/IR/Modification.h"
 #include <cmath>
 
 using namespace unisparse;
@@ -31,10 +34,15 @@ struct AttendPage {
         width(tileColumns(op.getV().getType().getDimSize(3))),
         scale(scaleInBase2(op.getScale(), 1.0,
                            op.getQ().getType().getDimSize(3)) /
-              M_LOG2E) {}
+              M_LOG2E),
+        reach(reachOf(op)), modifies(!op.getModification().empty()) {
+    if (op.getSoftcap())
+      cap = op.getSoftcap()->convertToDouble();
+  }
 
   // The kernel's arguments.
-  Value q, k, v, o, lse, counts, indices, slots;
+  Value q, k, v, o, lse, counts, indices, sinks, slots;
+  SmallVector<Value> tables; ///< M5
 
   void build();
 
@@ -46,8 +54,17 @@ private:
   void writeMask(Block &block);
   void writeUpdate(Block &block);
   void writeFinish(Block &block);
+  Value capped(Value scores);
+  Value modified(Value scores, Value key);
+  Value readTable(unsigned table, ValueRange indices);
+  void joinSink(Value &reference, Value &sum, Value &inverse);
   /// A maximum of S is one of scale * S only where the scale is above 0.
-  bool scalesFirst() const { return !(scale > 1e-6); }
+  bool scalesFirst() const { return modifies || !(scale > 1e-6); }
+  /// What the score region leaves a logit to be times: nothing for a
+  /// modification, which wants logits.
+  double unit() const {
+    return modifies ? 1.0 : cap ? *cap : scalesFirst() ? 1.0 : scale;
+  }
 
   BlockSparseAttentionOp op;
   KernelPage &p;
@@ -59,11 +76,15 @@ private:
   int64_t heads, group;
   int64_t depth, width;
   double scale;
+  Reach reach;
+  std::optional<double> cap; ///< M1
+  bool modifies;             ///< M5
 
   // Of the query tile at hand.
   Span span;
   Value head, batch, slot, selection; ///< Head of the selection.
   Value first, end;                   ///< Rows, in the sequence.
+  Value firstBlock; ///< Of the candidates, where a window cuts them.
   Value queries;
 };
 
@@ -74,12 +95,14 @@ void AttendPage::writeBlock(Block &body) {
   Value n = body.getArgument(0), block = p.div(n, tilesOfBlock);
   if (indices)
     block = p.read(indices, {batch, selection, slot, block});
+  else if (firstBlock)
+    block = p.add(block, firstBlock);
   Value start = p.mul(block, bk), limit = span.kLength;
   // Tiles of a block that they do not divide stop at its end.
   if (bk % tk)
     limit = p.min(limit, p.add(start, bk));
   Value key = p.add(start, p.mul(p.rem(n, tilesOfBlock), tk));
-  YieldOp::create(b, ValueRange{key, limit});
+  unitile::YieldOp::create(b, ValueRange{key, limit});
 }
 
 void AttendPage::writeScore(Block &body) {
@@ -91,23 +114,69 @@ void AttendPage::writeScore(Block &body) {
   auto type = p.fragment(tq, tk, b.getF32Type());
   Value scores =
       DotOp::create(b, type, queries, keys, Value(), /*by_rows=*/false);
-  if (scalesFirst())
+  if (cap)
+    scores = capped(scores);
+  else if (scalesFirst())
     scores = p.map(type, scores, [&](ValueRange e) -> Value {
       return arith::MulFOp::create(b, e[0], p.f32(scale));
     });
-  YieldOp::create(b, scores);
+  unitile::YieldOp::create(b, scores);
 }
 
-/// A key is behind the query's position (A1), its block's end or the sequence's
-/// (P3).
+/// M1: cap * tanh(scale * S / cap), the cap left to the softmax's own scale, so
+/// that a logit costs one product and one tanh.
+Value AttendPage::capped(Value scores) {
+  return p.map(scores.getType(), scores, [&](ValueRange e) -> Value {
+    Value x = arith::MulFOp::create(b, e[0], p.f32(scale / *cap));
+    Value y = math::TanhOp::create(b, x, tanhFlags(element));
+    return modifies ? arith::MulFOp::create(b, y, p.f32(*cap)).getResult() : y;
+  });
+}
+
+/// The nearest entry, for an index outside of the table.
+Value AttendPage::readTable(unsigned table, ValueRange at) {
+  Value zero = arith::ConstantIndexOp::create(b, 0),
+        one = arith::ConstantIndexOp::create(b, 1);
+  SmallVector<Value> inside;
+  for (auto [i, index] : llvm::enumerate(at)) {
+    Value size = memref::DimOp::create(b, tables[table], i);
+    Value last = p.sub(size, one);
+    inside.push_back(p.min(p.max(index, zero), last));
+  }
+  return memref::LoadOp::create(b, tables[table], inside);
+}
+
+/// M5, of the tile that begins at `key`.
+Value AttendPage::modified(Value scores, Value key) {
+  Value position = p.add(first, p.delta(span));
+  return p.map(
+      scores.getType(), scores,
+      [&](ValueRange e) -> Value {
+        SmallVector<Value> arguments{e[2], batch, head, p.add(position, e[0]),
+                                     p.add(key, e[1])};
+        return copyModification(
+            b, op.getModification().front(), arguments,
+            {[](Type type) { return type; }, [](Value x) { return x; },
+             [&](unsigned table, ValueRange at) { return readTable(table, at); }});
+      },
+      /*indices=*/true);
+}
+
+/// A key is behind what the query sees (A1, M2), its block's end or the
+/// sequence's (P3), or before what it sees (M2).
 void AttendPage::writeMask(Block &body) {
-  Value position;
-  if (op.getCausal())
-    position = p.add(first, p.delta(span));
+  Value position, from;
+  if (reach.right)
+    position = p.add(p.add(first, p.delta(span)), *reach.right);
+  if (reach.left)
+    from = p.sub(p.add(first, p.delta(span)), *reach.left);
   Value scores = body.getArgument(0);
-  YieldOp::create(b, ValueRange{MaskOp::create(
+  if (modifies)
+    scores = modified(scores, body.getArgument(1));
+  unitile::YieldOp::create(b, ValueRange{MaskOp::create(
                          b, scores.getType(), scores, body.getArgument(1),
-                         body.getArgument(2), position, Value())});
+                         body.getArgument(2), position, /*bounds=*/Value(),
+                         /*last=*/Value(), /*when=*/Value(), from)});
 }
 
 void AttendPage::writeUpdate(Block &body) {
@@ -118,7 +187,7 @@ void AttendPage::writeUpdate(Block &body) {
   auto step = SoftmaxOp::create(
       b, TypeRange{p.fragment(tq, tk, element), reference.getType(),
                    sum.getType(), output.getType()},
-      scores, b.getF64FloatAttr(scalesFirst() ? 1.0 : scale), reference, sum,
+      scores, b.getF64FloatAttr(unit()), reference, sum,
       output, /*speculative=*/UnitAttr());
   auto tile = TileType::get(b.getContext(), tk, width, element);
   Value values =
@@ -126,14 +195,44 @@ void AttendPage::writeUpdate(Block &body) {
   Value sumOfProducts =
       DotOp::create(b, output.getType(), step.getProbabilities(), values,
                     step.getOutput(), /*by_rows=*/true);
-  YieldOp::create(
+  unitile::YieldOp::create(
       b, ValueRange{sumOfProducts, step.getReference(), step.getSum()});
+}
+
+/// M3: the sink's exponential joins the sum. What it is relative to may move, and
+/// O's factor with it; that stays 0 where no key was seen (A2, A5).
+void AttendPage::joinSink(Value &reference, Value &sum, Value &inverse) {
+  Value sink = arith::MulFOp::create(b, p.read(sinks, head), p.f32(M_LOG2E));
+  Value top = p.map(p.rows(tq), reference, [&](ValueRange e) -> Value {
+    return arith::MaxNumFOp::create(b, e[0], sink);
+  });
+  Value shrink = p.map(p.rows(tq), {reference, top}, [&](ValueRange e) -> Value {
+    return math::Exp2Op::create(b, arith::SubFOp::create(b, e[0], e[1]));
+  });
+  Value all =
+      p.map(p.rows(tq), {sum, shrink, top}, [&](ValueRange e) -> Value {
+        Value own = math::Exp2Op::create(
+            b, arith::SubFOp::create(b, sink, e[2]));
+        return math::FmaOp::create(b, e[0], e[1], own);
+      });
+  inverse = InverseOp::create(b, all.getType(), all, element.isF32());
+  inverse =
+      p.map(p.rows(tq), {inverse, shrink, sum}, [&](ValueRange e) -> Value {
+        Value blind = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, e[2],
+                                            p.f32(0.0));
+        return p.select(blind, p.f32(0.0),
+                        arith::MulFOp::create(b, e[0], e[1]));
+      });
+  reference = top, sum = all;
 }
 
 /// o = O / sum, and LSE; 0 and -inf where nothing was seen (A2, A5).
 void AttendPage::writeFinish(Block &body) {
-  Value inverse = InverseOp::create(b, body.getArgument(2).getType(),
-                                    body.getArgument(2), element.isF32());
+  Value reference = body.getArgument(1), sum = body.getArgument(2), inverse;
+  if (sinks)
+    joinSink(reference, sum, inverse);
+  else
+    inverse = InverseOp::create(b, sum.getType(), sum, element.isF32());
   Value out = p.map(
       p.fragment(tq, width, element), {body.getArgument(0), inverse},
       [&](ValueRange e) -> Value {
@@ -148,11 +247,10 @@ void AttendPage::writeFinish(Block &body) {
   Value row = p.add(span.qStart, first), limit = p.add(span.qStart, this->end);
   PutOp::create(b, out, o, batch, head, row, limit);
   if (lse) {
-    Value logs = LseOp::create(b, p.rows(tq), body.getArgument(1),
-                               body.getArgument(2));
+    Value logs = LseOp::create(b, p.rows(tq), reference, sum);
     PutOp::create(b, logs, lse, batch, head, row, limit);
   }
-  YieldOp::create(b);
+  unitile::YieldOp::create(b);
 }
 
 void AttendPage::attend(Value count) {
@@ -174,8 +272,12 @@ void AttendPage::attend(Value count) {
 /// How many key tiles the query tile walks: those of the blocks that were
 /// selected for it, or of its candidates (L1).
 Value AttendPage::countTiles() {
-  if (!counts)
-    return p.mul(p.candidates(span, bq, bk, op.getCausal()), tilesOfBlock);
+  if (!counts) {
+    KeyBlocks all = p.candidates(span, bq, bk, reach);
+    if (reach.left)
+      firstBlock = all.first;
+    return p.mul(p.sub(all.end, all.first), tilesOfBlock);
+  }
   int64_t selections = cast<ShapedType>(op.getCounts().getType()).getDimSize(1);
   selection = p.div(head, heads / selections);
   Value blocks = p.read(counts, {batch, selection, slot});
@@ -231,6 +333,11 @@ SmallVector<Value> unisparse::lowerToPage(HostSide &host,
     attend.indices =
         page.take("indices", host.contiguousBuffer(op.getIndices()));
   }
+  if (op.getSinkLogits())
+    attend.sinks =
+        page.take("sinks", host.contiguousBuffer(op.getSinkLogits()));
+  for (Value table : op.getTables())
+    attend.tables.push_back(page.take("table", host.contiguousBuffer(table)));
   page.takeSequences(host, lq, lk, op.getCuSeqlensQ(), op.getCuSeqlensK());
   Value slots =
       host.slots(lq, op.getCuSeqlensQ(), op.getBlock().getQuery());

@@ -18,7 +18,9 @@ static void buildDensity(KernelPage &p, BlockSelectOp op, Value counts,
         batch = p.blockId(gpu::Dimension::z);
   Value none = p.i64(int64_t(0));
   auto count = [&](Value slot) -> SmallVector<Value> {
-    Value seen = candidatesOf(p, op, p.locate(slot, op.getBlock().getQuery()));
+    KeyBlocks all =
+        candidatesOf(p, op, p.locate(slot, op.getBlock().getQuery()));
+    Value seen = p.sub(all.end, all.first);
     Value taken = p.read(counts, {batch, head, slot});
     return {p.i64(taken), p.i64(seen)};
   };

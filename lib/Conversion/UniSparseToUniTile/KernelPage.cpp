@@ -85,24 +85,31 @@ Value KernelPage::firstSlot(const Span &span, Value start, int64_t by) {
   return span.isPacked ? add(div(start, by), span.number) : i32(0);
 }
 
-Value KernelPage::candidates(const Span &span, int64_t bq, int64_t bk,
-                             bool causal) {
-  Value all = ceilDiv(span.kLength, bk);
-  if (!causal)
-    return all;
-  Value end = min(mul(add(span.unit, 1), bq), span.qLength);
-  return min(ceilDiv(add(delta(span), end), bk), all);
+KeyBlocks KernelPage::candidates(const Span &span, int64_t bq, int64_t bk,
+                                  Reach reach) {
+  Value first = i32(0), end = ceilDiv(span.kLength, bk);
+  if (reach.right) {
+    Value rows = min(mul(add(span.unit, 1), bq), span.qLength);
+    Value keys = add(add(delta(span), rows), *reach.right);
+    end = min(ceilDiv(keys, bk), end);
+  }
+  if (reach.left) {
+    Value position = add(delta(span), mul(span.unit, bq));
+    first = div(max(sub(position, *reach.left), i32(0)), bk);
+  }
+  return {first, end};
 }
 
-Value unisparse::candidatesOf(KernelPage &p, BlockSelectOp op,
-                              const Span &span) {
+KeyBlocks unisparse::candidatesOf(KernelPage &p, BlockSelectOp op,
+                                   const Span &span) {
   int64_t bq = op.getBlock().getQuery();
-  Value all =
-      p.candidates(span, bq, op.getBlock().getKey(), op.getCausal());
+  Reach reach = reachOf(op);
+  KeyBlocks all = p.candidates(span, bq, op.getBlock().getKey(), reach);
   if (!p.isPacked())
     return all;
   Value exists = p.less(p.mul(span.unit, bq), span.qLength);
-  return p.select(exists, all, p.i32(0));
+  auto orNone = [&](Value x) { return p.select(exists, x, p.i32(0)); };
+  return {reach.left ? orNone(all.first) : all.first, orNone(all.end)};
 }
 
 void KernelPage::walk(Value count, ValueRange state,

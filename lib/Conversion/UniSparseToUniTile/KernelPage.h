@@ -8,7 +8,7 @@
 #define UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_KERNELPAGE_H
 
 #include "HostSide.h"
-#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "unisparse/Dialect/UniSparse/IR/Reach.h"
 #include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
 #include <array>
 #include <functional>
@@ -27,6 +27,11 @@ struct Span {
 
 /// An empty module for kernels of the host code in `module`.
 gpu::GPUModuleOp newKernelModule(ModuleOp module);
+
+/// Key blocks [first, end). i32.
+struct KeyBlocks {
+  Value first, end;
+};
 
 /// A kernel under construction. What it takes from the host is named once:
 /// every `take` adds an argument to the kernel and its value to the launch.
@@ -54,8 +59,8 @@ public:
   Span locate(Value slot, int64_t by);
   /// Slots of composites of `by` tokens before the span's own.
   Value firstSlot(const Span &span, Value start, int64_t by);
-  /// How many key blocks any row of query block span.unit may see (L1).
-  Value candidates(const Span &span, int64_t bq, int64_t bk, bool causal);
+  /// The key blocks that any row of query block span.unit may see (L1).
+  KeyBlocks candidates(const Span &span, int64_t bq, int64_t bk, Reach reach);
   /// The causal offset of the span's queries.
   Value delta(const Span &span) { return sub(span.kLength, span.qLength); }
 
@@ -74,7 +79,7 @@ private:
 
 /// The candidates of a row of block_select; a spare slot of a packed batch has
 /// none (L1).
-Value candidatesOf(KernelPage &p, BlockSelectOp op, const Span &span);
+KeyBlocks candidatesOf(KernelPage &p, BlockSelectOp op, const Span &span);
 
 } // namespace unisparse
 

@@ -41,7 +41,11 @@ struct ScorePage {
         kvGroup(heads / op.getK().getType().getDimSize(1)),
         massGroup(heads / op.getMass().getType().getDimSize(1)),
         depth(tileColumns(op.getQ().getType().getDimSize(3))),
-        scale(op.getLogitScale() * op.getAlpha().convertToDouble()) {}
+        scale(op.getLogitScale() * op.getAlpha().convertToDouble()),
+        reach(reachOf(op)) {
+    if (op.getSoftcap())
+      cap = op.getSoftcap()->convertToDouble();
+  }
 
   // The kernel's arguments.
   Value q, k, mass, sums, tops, slots, tiles;
@@ -66,11 +70,15 @@ private:
   FetchOp fetch(int64_t rows, Value source, Value head, Value row, Value limit,
                 const BlockRows &blocks);
   Value keysVisible(Value token);
+  Value firstVisible(Value token);
   Value tokenOf(Value i);
+  Value firstTokenOf(Value i);
+  Value representative(Value i);
   Value blockEnd(Value block);
   Value composite(Value first, Value i, const BlockRows &blocks);
   Value lastShare();
   Value maskedPadded(Value scores, Value key);
+  Value maskedFront(Value scores, Value key);
   Value rowBias(Value reference, Value sum);
   Value keyBlocks() {
     return arith::IndexCastOp::create(
@@ -79,7 +87,9 @@ private:
   /// A maximum of S is one of scale * S only where the scale is above 0.
   bool scalesFirst() const { return !(scale > 1e-6); }
   /// What a score is times, before the exponential.
-  double unit() const { return scalesFirst() ? 1.0 : scale; }
+  double unit() const { return cap ? *cap : scalesFirst() ? 1.0 : scale; }
+  /// One past the walk's last tile.
+  Value endTile() { return windowStart ? p.add(windowStart, count) : count; }
 
   BlockScoreOp op;
   KernelPage &p;
@@ -95,6 +105,8 @@ private:
   int64_t massGroup; ///< Query heads that share a mass (S6).
   int64_t depth;
   double scale;
+  Reach reach;
+  std::optional<double> cap; ///< M1
 
   // Of the query blocks at hand.
   Span span;
@@ -105,6 +117,7 @@ private:
   Value blocks;          ///< The sequence's query blocks.
   Value allQ, allK;      ///< The sequence's composites.
   Value count, queries;
+  Value windowStart; ///< The first tile with a visible key, under a window.
   Value accumulate; ///< Not the first head of a mass.
 };
 
@@ -126,6 +139,28 @@ Value ScorePage::blockEnd(Value block) {
   return p.min(p.mul(next, bq), span.qLength);
 }
 
+/// The token of the representative in row `i` of the tile (P5).
+Value ScorePage::representative(Value i) {
+  Value block = p.div(i, qRows.padded), within = p.rem(i, qRows.padded);
+  // Rows that are there, also for means and behind the sequence's last block.
+  Value last = p.sub(p.sub(blocks, span.unit), 1);
+  Value n = p.max(p.sub(within, means), p.i32(0)),
+        own = p.add(slot, p.min(block, last));
+  n = p.min(n, p.i32(qRows.composites - means - 1));
+  return memref::LoadOp::create(
+      b, rows, ValueRange{at(batch), at(head), at(own), at(n)});
+}
+
+/// The first token of the composite in row `i` of the tile (M2).
+Value ScorePage::firstTokenOf(Value i) {
+  if (!rows)
+    return p.mul(composite(firstComposite, i, qRows), cq);
+  Value block = p.div(i, qRows.padded), within = p.rem(i, qRows.padded);
+  Value start = p.mul(p.add(span.unit, block), bq);
+  return p.select(p.less(within, p.i32(means)),
+                  p.add(start, p.mul(within, cq)), representative(i));
+}
+
 /// The last token of the composite in row `i` of the tile, in its sequence: a
 /// representative's own (P5, S2).
 Value ScorePage::tokenOf(Value i) {
@@ -138,20 +173,20 @@ Value ScorePage::tokenOf(Value i) {
   Value block = p.div(i, qRows.padded), within = p.rem(i, qRows.padded);
   Value start = p.mul(p.add(span.unit, block), bq);
   end = p.min(p.add(start, p.mul(p.add(within, 1), cq)), span.qLength);
-  // Rows that are there, also for means and behind the sequence's last block.
-  Value last = p.sub(p.sub(blocks, span.unit), 1);
-  Value n = p.max(p.sub(within, means), p.i32(0)),
-        own = p.add(slot, p.min(block, last));
-  n = p.min(n, p.i32(qRows.composites - means - 1));
-  Value row = memref::LoadOp::create(
-      b, rows, ValueRange{at(batch), at(head), at(own), at(n)});
+  Value row = representative(i);
   return p.select(p.less(within, p.i32(means)), p.sub(end, 1), row);
 }
 
-/// How many composite keys a token sees (S2).
+/// How many composite keys, from the sequence's first on, a token sees (S2, M2).
 Value ScorePage::keysVisible(Value token) {
-  Value position = p.add(p.delta(span), token);
+  Value position = p.add(p.add(p.delta(span), token), *reach.right);
   return p.min(p.add(p.div(position, ck), 1), allK);
+}
+
+/// The first of them, whose last token is not before delta + token - left (M2).
+Value ScorePage::firstVisible(Value token) {
+  Value key = p.sub(p.add(p.delta(span), token), *reach.left);
+  return p.div(p.max(key, p.i32(0)), ck);
 }
 
 /// Which composite row or column `i` of a tile is.
@@ -176,8 +211,11 @@ Value ScorePage::lastShare() {
 
 /// Tile n has whole key blocks; keys are composites.
 void ScorePage::writeBlock(Block &body) {
-  Value key = p.mul(body.getArgument(0), kBlocks * kRows.composites);
-  YieldOp::create(b, ValueRange{key, allK});
+  Value tile = body.getArgument(0);
+  if (windowStart)
+    tile = p.add(tile, windowStart);
+  Value key = p.mul(tile, kBlocks * kRows.composites);
+  unitile::YieldOp::create(b, ValueRange{key, allK});
 }
 
 void ScorePage::writeScore(Block &body) {
@@ -187,11 +225,16 @@ void ScorePage::writeScore(Block &body) {
   auto type = p.fragment(tq, tk, b.getF32Type());
   Value scores =
       DotOp::create(b, type, queries, keys, Value(), /*by_rows=*/false);
-  if (scalesFirst())
+  if (cap) // M1; the cap itself is left to the softmax's scale.
+    scores = p.map(type, scores, [&](ValueRange e) -> Value {
+      Value x = arith::MulFOp::create(b, e[0], p.f32(scale / *cap));
+      return math::TanhOp::create(b, x, tanhFlags(element));
+    });
+  else if (scalesFirst())
     scores = p.map(type, scores, [&](ValueRange e) -> Value {
       return arith::MulFOp::create(b, e[0], p.f32(scale));
     });
-  YieldOp::create(b, scores);
+  unitile::YieldOp::create(b, scores);
 }
 
 /// A composite key is behind all tokens of a row's composite (S2) or not there;
@@ -199,11 +242,11 @@ void ScorePage::writeScore(Block &body) {
 void ScorePage::writeMask(Block &body) {
   Value scores = body.getArgument(0), key = body.getArgument(1);
   if (kRows.composites != kRows.padded) {
-    YieldOp::create(b, maskedPadded(scores, key));
+    unitile::YieldOp::create(b, maskedPadded(scores, key));
     return;
   }
   Value position, bounds;
-  if (op.getCausal()) {
+  if (reach.right) {
     // No row's token is before the first block's first.
     position = p.sub(keysVisible(p.mul(span.unit, bq)), 1);
     bounds = p.map(
@@ -213,9 +256,29 @@ void ScorePage::writeMask(Block &body) {
         },
         /*indices=*/true);
   }
-  YieldOp::create(b, ValueRange{MaskOp::create(
-                         b, scores.getType(), scores, key, body.getArgument(2),
-                         position, bounds, lastShare(), /*when=*/Value())});
+  scores = MaskOp::create(b, scores.getType(), scores, key, body.getArgument(2),
+                          position, bounds, lastShare(), /*when=*/Value(),
+                          /*from=*/Value());
+  unitile::YieldOp::create(b, reach.left ? maskedFront(scores, key) : scores);
+}
+
+/// -inf for composite keys before those that a row sees (M2), which stand in no
+/// line.
+Value ScorePage::maskedFront(Value scores, Value key) {
+  Value rowBounds = p.map(
+      p.rows(tq), {},
+      [&](ValueRange e) -> Value {
+        return p.toFloat(p.sub(firstVisible(firstTokenOf(e[0])), key));
+      },
+      /*indices=*/true);
+  return p.map(
+      scores.getType(), {scores, rowBounds},
+      [&](ValueRange e) {
+        Value seen = arith::CmpFOp::create(b, arith::CmpFPredicate::OGE,
+                                           p.toFloat(e[1]), e[3]);
+        return p.select(seen, e[2], p.f32(-kInfinity));
+      },
+      /*indices=*/true);
 }
 
 /// The same where the tile has columns between blocks that are no composites.
@@ -227,9 +290,11 @@ Value ScorePage::maskedPadded(Value scores, Value firstKey) {
         Value key = composite(firstKey, e[1], kRows);
         Value seen = p.both(p.less(key, allK), p.less(p.rem(e[1], kRows.padded),
                                                       p.i32(kRows.composites)));
-        if (op.getCausal()) {
+        if (reach.right)
           seen = p.both(seen, p.less(key, keysVisible(tokenOf(e[0]))));
-        }
+        if (reach.left)
+          seen = p.both(seen, p.compare(arith::CmpIPredicate::sge, key,
+                                        firstVisible(firstTokenOf(e[0]))));
         Value biased = arith::AddFOp::create(b, e[2], share);
         Value x = p.select(p.compare(arith::CmpIPredicate::eq, key, last),
                            biased, e[2]);
@@ -254,7 +319,7 @@ void ScorePage::writeUpdate(Block &body) {
   PutOp::create(b, step.getSums(), sums, worker, tile, p.i32(0), p.i32(tq));
   PutOp::create(b, step.getReference(), tops, worker, tile, p.i32(0),
                 p.i32(tq));
-  YieldOp::create(b, ValueRange{step.getReference(), step.getSum()});
+  unitile::YieldOp::create(b, ValueRange{step.getReference(), step.getSum()});
 }
 
 /// What turns log2 of a sum of exponentials, relative to a reference, into that
@@ -292,23 +357,28 @@ Value ScorePage::rowBias(Value reference, Value sum) {
 void ScorePage::writeFinish(Block &body) {
   Value bias = rowBias(body.getArgument(0), body.getArgument(1));
   // Behind the last tile's.
-  PutOp::create(b, bias, tops, worker, count, p.i32(0), p.i32(tq));
+  PutOp::create(b, bias, tops, worker, endTile(), p.i32(0), p.i32(tq));
   writeMasses();
-  YieldOp::create(b);
+  unitile::YieldOp::create(b);
 }
 
 /// The mass of query block `block` of the tile in key block `j`: over its rows,
 /// the largest share or their sum (S5). Blocks that no row sees have none.
 Value ScorePage::massOf(Value block, Value j) {
   Value tile = p.div(j, kBlocks);
-  Value seen = p.select(p.less(tile, count), p.i32(qRows.composites), p.i32(0));
+  Value isSeen = p.less(tile, endTile());
+  if (windowStart)
+    isSeen = p.both(isSeen, p.compare(arith::CmpIPredicate::sge, tile,
+                                      windowStart));
+  Value seen = p.select(isSeen, p.i32(qRows.composites), p.i32(0));
   return p.forEach(
       p.i32(0), seen, 1, {p.f32(0.0)},
       [&](Value r, ValueRange best) -> SmallVector<Value> {
         Value row = at(p.add(p.mul(block, qRows.padded), r)), w = at(worker);
         Value top = memref::LoadOp::create(b, tops, ValueRange{w, at(tile), row}),
               bias =
-                  memref::LoadOp::create(b, tops, ValueRange{w, at(count), row}),
+                  memref::LoadOp::create(b, tops,
+                                         ValueRange{w, at(endTile()), row}),
               sum = memref::LoadOp::create(
                   b, sums, ValueRange{w, at(tile), row, at(p.rem(j, kBlocks))});
         Value factor = math::Exp2Op::create(
@@ -401,10 +471,21 @@ void ScorePage::locate(Value tile) {
   }
   firstComposite = p.mul(span.unit, qRows.composites);
   Value last = p.sub(blockEnd(p.i32(qBlocks - 1)), 1);
-  Value seen = op.getCausal() ? keysVisible(last) : allK;
+  Value seen = reach.right ? keysVisible(last) : allK;
   count = p.ceilDiv(p.ceilDiv(seen, kRows.composites), kBlocks);
-  if (p.isPacked()) // Nothing stands in spare slots.
-    count = p.select(p.less(span.unit, blocks), count, zero);
+  Value first; // M2
+  if (reach.left)
+    first = p.div(p.div(firstVisible(p.mul(span.unit, bq)), kRows.composites),
+                  kBlocks);
+  if (p.isPacked()) { // Nothing stands in spare slots.
+    Value exists = p.less(span.unit, blocks);
+    count = p.select(exists, count, zero);
+    if (first)
+      first = p.select(exists, first, zero);
+  }
+  windowStart = first;
+  if (first)
+    count = p.sub(count, first);
 }
 
 void ScorePage::build() {

@@ -35,7 +35,9 @@ struct SelectPage {
   // Of the row
   Span span = {};
   Value batch = {}, head = {}, slot = {}, massHead = {};
-  Value candidates = {}, share = {}, randomBits = {};
+  KeyBlocks blocks = {}; ///< The candidates (L1),
+  Value candidates = {};  ///< and how many they are.
+  Value share = {}, randomBits = {};
   Value low = {}, high = {}; ///< Bounds of how many besides the forced.
   Value target = {};         ///< Mass to reach, the forced included; f32.
   Taken forced = {};
@@ -130,7 +132,7 @@ Taken SelectPage::sumWhere(function_ref<Value(Value, Value)> condition) {
       terms.push_back(p.select(take, m, p.f32(0.0)));
     return terms;
   };
-  SmallVector<Value> sums = p.parallel(p.i32(0), candidates, inits, terms);
+  SmallVector<Value> sums = p.parallel(blocks.first, blocks.end, inits, terms);
   return {sums[0], byMass() ? sums[1] : Value()};
 }
 
@@ -199,8 +201,8 @@ Value SelectPage::tiesWanted(Value limit) {
 
 /// All candidates, ascending as they are (L6).
 Value SelectPage::selectDense() {
-  p.parallel(p.i32(0), candidates, {}, [&](Value j) -> SmallVector<Value> {
-    p.write(j, indices, {batch, head, slot, j});
+  p.parallel(blocks.first, blocks.end, {}, [&](Value j) -> SmallVector<Value> {
+    p.write(j, indices, {batch, head, slot, p.sub(j, blocks.first)});
     return {};
   });
   return candidates;
@@ -229,12 +231,12 @@ Value SelectPage::writeTaken(function_ref<Value(Value)> isTaken) {
     p.ifThen(taken, [&] { p.write(j, indices, {batch, head, slot, place}); });
     return {p.select(taken, p.i32(1), p.i32(0))};
   };
-  return p.parallel(p.i32(0), candidates, p.i32(0), take)[0];
+  return p.parallel(blocks.first, blocks.end, p.i32(0), take)[0];
 }
 
 /// L9: besides the forced ones, what has a share of the row's largest mass.
 Value SelectPage::selectByThreshold() {
-  Value top = p.largest(p.i32(0), candidates, p.i32(0),
+  Value top = p.largest(blocks.first, blocks.end, p.i32(0),
                         [&](Value j) { return bitsOf(massOf(j)); });
   Value largest = arith::BitcastOp::create(p.b, p.b.getF32Type(), top);
   Value least = arith::MulFOp::create(p.b, largest, p.f32(rule().getValue()));
@@ -316,7 +318,8 @@ void SelectPage::build() {
   int64_t heads = op.getIndices().getType().getDimSize(1);
   auto headOf = [&](int64_t of) { return p.div(head, heads / of); };
   span = p.locate(slot, op.getBlock().getQuery());
-  candidates = candidatesOf(p, op, span);
+  blocks = candidatesOf(p, op, span);
+  candidates = p.sub(blocks.end, blocks.first);
   if (mass)
     massHead = headOf(op.getMass().getType().getDimSize(1));
   if (byMass())

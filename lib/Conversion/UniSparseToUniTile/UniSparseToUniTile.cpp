@@ -152,7 +152,7 @@ struct ConvertUniSparseToUniTile
     }
   }
 
-  /// What types could not say of dynamic sizes (I2, I4, I7, I8, A4).
+  /// What types could not say of dynamic sizes (I2, I4, I7, I8, A4, M3).
   static void checkLengths(HostSide &host, Operation *op) {
     for (auto [tensor, name] : tensorsOf(op))
       host.requireCasts(tensor, name);
@@ -160,7 +160,7 @@ struct ConvertUniSparseToUniTile
       Value lq = host.length(score.getStaticLengths(), score.getLengths(), 0),
             lk = host.length(score.getStaticLengths(), score.getLengths(), 1);
       checkSame(host, "I2", score.getQ(), "q", 0, score.getK(), "k", 0);
-      checkCausal(host, score.getCausal(), score.getCuSeqlensQ(), lq, lk);
+      checkPositions(host, score, lq, lk);
     }
     if (auto attend = dyn_cast<BlockSparseAttentionOp>(op)) {
       Value q = attend.getQ(), k = attend.getK(), v = attend.getV();
@@ -169,11 +169,13 @@ struct ConvertUniSparseToUniTile
       checkSame(host, "I4", k, "k", 2, v, "v", 2);
       Value lq = host.dim(q, 2), lk = host.dim(k, 2);
       Value cuQ = attend.getCuSeqlensQ(), cuK = attend.getCuSeqlensK();
-      checkCausal(host, attend.getCausal(), cuQ, lq, lk);
+      checkPositions(host, attend, lq, lk);
       if (cuQ)
         checkSame(host, "I8", cuQ, "cu_seqlens_q", 0, cuK, "cu_seqlens_k", 0);
       if (attend.getCounts())
         checkSelection(host, attend, lq);
+      if (Value sinks = attend.getSinkLogits())
+        checkSame(host, "M3", sinks, "sink_logits", 0, q, "q", 1);
     }
   }
 
@@ -198,13 +200,17 @@ struct ConvertUniSparseToUniTile
                            {op.getCuSeqlensK(), "cu_seqlens_k"}};
             })
             .Case([](BlockSparseAttentionOp op) {
-              return Named{{op.getQ(), "q"},
-                           {op.getK(), "k"},
-                           {op.getV(), "v"},
-                           {op.getCounts(), "counts"},
-                           {op.getIndices(), "indices"},
-                           {op.getCuSeqlensQ(), "cu_seqlens_q"},
-                           {op.getCuSeqlensK(), "cu_seqlens_k"}};
+              Named named{{op.getQ(), "q"},
+                          {op.getK(), "k"},
+                          {op.getV(), "v"},
+                          {op.getCounts(), "counts"},
+                          {op.getIndices(), "indices"},
+                          {op.getCuSeqlensQ(), "cu_seqlens_q"},
+                          {op.getCuSeqlensK(), "cu_seqlens_k"},
+                          {op.getSinkLogits(), "sink_logits"}};
+              for (Value table : op.getTables())
+                named.push_back({table, "table"});
+              return named;
             });
     llvm::erase_if(named, [](auto &pair) { return !pair.first; });
     return named;
@@ -222,9 +228,9 @@ struct ConvertUniSparseToUniTile
                  "query blocks");
   }
 
-  static void checkCausal(HostSide &host, bool causal, Value cuSeqlens,
-                          Value lq, Value lk) {
-    if (causal && !cuSeqlens)
+  template <typename OpTy>
+  static void checkPositions(HostSide &host, OpTy op, Value lq, Value lk) {
+    if (op.hasPositions() && !op.getCuSeqlensQ())
       host.require("I7", lq, "the length of q", "<=", lk, "the length of k");
   }
 

@@ -5,6 +5,7 @@
 // Fragments and rows: elementwise, across a row, to memory.
 #include "Layout.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/IRMapping.h"
 
@@ -220,10 +221,85 @@ struct StorePattern : TilePattern<StoreOp> {
   }
 };
 
-/// exp2 and log2 as the instructions of the special-function unit, not calls.
+/// tanh as the instruction, where its relative error of 2^-11 is allowed (M4).
+struct FastTanhPattern : OpConversionPattern<math::TanhOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult
+  matchAndRewrite(math::TanhOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    if (!op.getType().isF32() ||
+        !bitEnumContainsAny(op.getFastmath(), arith::FastMathFlags::afn))
+      return rewriter.notifyMatchFailure(op, "only f32 has an instruction, and "
+                                             "only an approximate one");
+    rewriter.replaceOpWithNewOp<LLVM::TanhOp>(op, op.getType(),
+                                              adaptor.getOperand(),
+                                              LLVM::FastmathFlags::afn);
+    return success();
+  }
+};
+
+/// exp and log of a modification (M5) by those of base 2.
+struct ExpPattern : OpConversionPattern<math::ExpOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult
+  matchAndRewrite(math::ExpOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Value factor = arith::ConstantOp::create(
+        rewriter, op.getLoc(),
+        rewriter.getFloatAttr(op.getType(), 1.4426950408889634));
+    Value x = arith::MulFOp::create(rewriter, op.getLoc(),
+                                    adaptor.getOperand(), factor);
+    rewriter.replaceOpWithNewOp<math::Exp2Op>(op, x);
+    return success();
+  }
+};
+struct LogPattern : OpConversionPattern<math::LogOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult
+  matchAndRewrite(math::LogOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Value x =
+        math::Log2Op::create(rewriter, op.getLoc(), adaptor.getOperand());
+    Value factor = arith::ConstantOp::create(
+        rewriter, op.getLoc(),
+        rewriter.getFloatAttr(op.getType(), 0.6931471805599453));
+    rewriter.replaceOpWithNewOp<arith::MulFOp>(op, x, factor);
+    return success();
+  }
+};
+
+/// 1 / sqrt, and the sign of another number, of a modification (M5).
+struct RsqrtPattern : OpConversionPattern<math::RsqrtOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult
+  matchAndRewrite(math::RsqrtOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    Value root = math::SqrtOp::create(rewriter, op.getLoc(),
+                                      adaptor.getOperand());
+    Value one = arith::ConstantOp::create(
+        rewriter, op.getLoc(), rewriter.getFloatAttr(op.getType(), 1.0));
+    rewriter.replaceOpWithNewOp<arith::DivFOp>(op, one, root);
+    return success();
+  }
+};
+struct CopySignPattern : OpConversionPattern<math::CopySignOp> {
+  using OpConversionPattern::OpConversionPattern;
+  LogicalResult
+  matchAndRewrite(math::CopySignOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    rewriter.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(
+        op, op.getType(), rewriter.getStringAttr("llvm.copysign"),
+        adaptor.getOperands());
+    return success();
+  }
+};
+
+/// One-operand ops as LLVM's intrinsics by name: exp2 and log2 as the
+/// instructions of the special-function unit, and others as what NVPTX selects,
+/// where convert-gpu-to-nvvm would want libdevice.
 template <typename OpTy>
-struct ApproxPattern : OpConversionPattern<OpTy> {
-  ApproxPattern(MLIRContext *context, StringRef intrinsic)
+struct IntrinsicPattern : OpConversionPattern<OpTy> {
+  IntrinsicPattern(MLIRContext *context, StringRef intrinsic)
       : OpConversionPattern<OpTy>(context), intrinsic(intrinsic) {}
   LogicalResult
   matchAndRewrite(OpTy op, typename OpTy::Adaptor adaptor,
@@ -309,8 +385,21 @@ void unisparse::unitile::populateFragmentPatterns(
   patterns.add<FillPattern, MapPattern, ReducePattern, FoldPattern,
                AllBelowPattern, BallotPattern, StorePattern, SumGroupsPattern>(
       converter, patterns.getContext(), warps);
-  patterns.add<ApproxPattern<math::Exp2Op>>(patterns.getContext(),
+  patterns.add<IntrinsicPattern<math::Exp2Op>>(patterns.getContext(),
                                             "llvm.nvvm.ex2.approx.ftz.f");
-  patterns.add<ApproxPattern<math::Log2Op>>(patterns.getContext(),
+  patterns.add<IntrinsicPattern<math::Log2Op>>(patterns.getContext(),
                                             "llvm.nvvm.lg2.approx.ftz.f");
+  patterns.add<IntrinsicPattern<math::AbsFOp>>(patterns.getContext(), "llvm.fabs");
+  patterns.add<IntrinsicPattern<math::CeilOp>>(patterns.getContext(), "llvm.ceil");
+  patterns.add<IntrinsicPattern<math::FloorOp>>(patterns.getContext(),
+                                             "llvm.floor");
+  patterns.add<IntrinsicPattern<math::RoundEvenOp>>(patterns.getContext(),
+                                                 "llvm.roundeven");
+  patterns.add<IntrinsicPattern<math::SqrtOp>>(patterns.getContext(), "llvm.sqrt");
+  patterns.add<IntrinsicPattern<math::TruncOp>>(patterns.getContext(),
+                                             "llvm.trunc");
+  patterns.add<ExpPattern, LogPattern, RsqrtPattern, CopySignPattern>(
+      patterns.getContext());
+  patterns.add<FastTanhPattern>(patterns.getContext(), /*benefit=*/2);
+  populatePolynomialApproximateTanhPattern(patterns);
 }

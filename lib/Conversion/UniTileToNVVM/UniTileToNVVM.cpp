@@ -113,7 +113,10 @@ struct ConvertUniTileToNVVM
     RewritePatternSet patterns(&getContext());
     ConversionTarget target(getContext());
     target.addIllegalDialect<UniTileDialect>();
-    target.addIllegalOp<math::Exp2Op, math::Log2Op>();
+    target.addIllegalOp<math::AbsFOp, math::CeilOp, math::CopySignOp,
+                        math::ExpOp, math::Exp2Op, math::FloorOp, math::LogOp,
+                        math::Log2Op, math::RoundEvenOp, math::RsqrtOp,
+                        math::SqrtOp, math::TanhOp, math::TruncOp>();
     target.markUnknownOpDynamicallyLegal([](Operation *) { return true; });
     scf::populateSCFStructuralTypeConversionsAndLegality(converter, patterns,
                                                          target);

@@ -51,6 +51,8 @@ def register(
     fallback     the attn_implementation that serves what is not sparse. "sdpa" knows neither softcapping nor sinks: the
                  model's eager attention serves these
 
+    A layer's softcap, sinks and sliding window are part of what is sparse (M1 to M3).
+
     A name that is registered again starts with new options and a new report.
     """
     for what, x in (("name", name), ("fallback", fallback)):
@@ -87,8 +89,10 @@ class Mask:
     for each pair. `dense` is the mask as the fallback has it, made when somebody needs it: a model that looks into its mask
     finds that one."""
 
-    def __init__(self, causal: bool, spans: Sequence[Tuple[int, int]], offset: int, dense: Callable[[], Any]) -> None:
-        self.causal, self.spans, self.offset = causal, spans, offset
+    def __init__(
+        self, causal: bool, spans: Sequence[Tuple[int, int]], offset: int, dense: Callable[[], Any], window: Optional[int] = None
+    ) -> None:
+        self.causal, self.spans, self.offset, self.window = causal, spans, offset, window
         self._make, self._made, self.packing = dense, False, Packing()
 
     def parts(self, queries: int) -> List[Part]:
@@ -152,18 +156,20 @@ class _Adapter:
         local = local_size is not None and kv_length >= local_size
         # In these a static cache forbids skipping, too; in newer ones, callers that do more with a mask than pass it on.
         skip = allow_is_causal_skip or positions is not None
-        causal = not local and ((skip and mask_function is causal_mask_function) or (allow_is_causal_skip and local_size is not None))
+        causal = (not local and skip and mask_function is causal_mask_function) or (allow_is_causal_skip and local_size is not None)
+        # Keys of a sliding window, or those of a query's own chunk: the layer's attention says which.
+        window = local_size if local else None
         plain = causal or (allow_is_bidirectional_skip and not local and mask_function is _bidirectional)
         # What is traced has no values yet.
         traced = torch.compiler.is_compiling() and (attention_mask is not None or isinstance(q_offset, torch.Tensor))
         if not plain or traced or q_length < self.min_queries:
             made = dense()
             # None would say causal to our attention, whatever it says to the fallback's.
-            return made if made is not None or q_length < self.min_queries else Mask(causal, [], 0, dense)
+            return made if made is not None or q_length < self.min_queries else Mask(causal, [], 0, dense, window)
         spans: Optional[List[Tuple[int, int]]] = [(0, kv_length)] * given["batch_size"]
         if attention_mask is not None:
             spans = spans_of(attention_mask[:, kv_offset : kv_offset + kv_length])
-        return Mask(causal, spans or [], int(q_offset) - kv_offset, dense)
+        return Mask(causal, spans or [], int(q_offset) - kv_offset, dense, window)
 
     def attention(self, module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **kwargs: Any) -> Tuple[Any, Any]:
         causal, parts = self._parts(module, query, key, attention_mask, kwargs.get("is_causal"))
@@ -173,7 +179,7 @@ class _Adapter:
         if reason:
             return self._fall_back(module, query, key, value, attention_mask, kwargs)  # type: ignore[no-any-return]
         query, key, value = autocast(query, key, value)
-        options = {**self.options, "causal": causal, "scale": kwargs.get("scaling")}
+        options = {**self.options, "causal": causal, "scale": kwargs.get("scaling"), **_modification(attention_mask, kwargs)}
         if all(part == parts[0] for part in parts):
             part = parts[0]
             o = attention(
@@ -207,10 +213,9 @@ class _Adapter:
         for reason, holds in (
             ("decoding", query.shape[2] < min(self.min_queries, key.shape[2])),
             ("short prompt", key.shape[2] < self.min_length or query.shape[2] < self.min_queries),
-            ("softcap", kwargs.get("softcap") is not None),
-            ("sinks", any(kwargs.get(name) is not None for name in ("s_aux", "sinks"))),
             ("position bias", kwargs.get("position_bias") is not None),
-            ("sliding window", window is not None and (keys or key.shape[2]) > window),
+            ("sliding window", window is not None and getattr(mask, "window", None) != window and (keys or key.shape[2]) > window),
+            ("mask", window is None and getattr(mask, "window", None) is not None),
             ("dropout", bool(kwargs.get("dropout"))),
             ("gradient", torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))),
             ("attention weights", bool(kwargs.get("output_attentions"))),
@@ -234,6 +239,17 @@ class _Adapter:
         if self.fallback == "sdpa":
             dense = _additive(dense, query, key, kwargs.get("is_causal", getattr(module, "is_causal", True)))
         return eager(module, query, key, value, dense, **kwargs)
+
+
+def _modification(mask: Any, kwargs: Dict[str, Any]) -> Dict[str, Any]:
+    """M1 to M3 of a layer. Transformers' window counts the query itself."""
+    sinks = next((x for x in map(kwargs.get, ("s_aux", "sinks")) if x is not None), None)
+    window = mask.window if isinstance(mask, Mask) else None
+    return {
+        "softcap": kwargs.get("softcap"),
+        "window": None if window is None else (window - 1, -1),
+        "sinks": None if sinks is None else sinks.detach().float(),
+    }
 
 
 def _additive(mask: Any, query: Any, key: Any, is_causal: Optional[bool]) -> Any:

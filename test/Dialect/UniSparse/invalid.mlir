@@ -735,7 +735,7 @@ func.func @block_sparse_attention_i8_sizes(%q: tensor<1x8x512x64xf32>, %k: tenso
 
 func.func @block_sparse_attention_i8_alone(%q: tensor<1x8x512x64xf32>, %k: tensor<1x2x512x64xf32>, %cu: tensor<3xi32>) {
   // expected-error@+1 {{'unisparse.block_sparse_attention' op [I8] expected both cu_seqlens or none, got cu_seqlens_q alone}}
-  %o = "unisparse.block_sparse_attention"(%q, %k, %k, %cu) <{block = #unisparse.block<128x128>, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 1, 0>}>
+  %o = "unisparse.block_sparse_attention"(%q, %k, %k, %cu) <{block = #unisparse.block<128x128>, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 1, 0, 0, 0>}>
     : (tensor<1x8x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>, tensor<3xi32>) -> tensor<1x8x512x64xf32>
   return
 }
@@ -753,7 +753,7 @@ func.func @block_sparse_attention_a1(%q: tensor<1x8x512x64xf32>, %k: tensor<1x2x
 
 func.func @block_sparse_attention_a4_alone(%q: tensor<1x8x512x64xf32>, %k: tensor<1x2x512x64xf32>, %c: tensor<1x8x4xi32>) {
   // expected-error@+1 {{'unisparse.block_sparse_attention' op [A4] expected counts and indices or neither, got one of them}}
-  %o = "unisparse.block_sparse_attention"(%q, %k, %k, %c) <{block = #unisparse.block<128x128>, operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0>}>
+  %o = "unisparse.block_sparse_attention"(%q, %k, %k, %c) <{block = #unisparse.block<128x128>, operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 0, 0, 0, 0>}>
     : (tensor<1x8x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x8x4xi32>) -> tensor<1x8x512x64xf32>
   return
 }
@@ -1019,7 +1019,7 @@ func.func @attention_i8_sizes(%q: tensor<1x8x512x64xf32>, %k: tensor<1x2x512x64x
 
 func.func @attention_i8_alone(%q: tensor<1x8x512x64xf32>, %k: tensor<1x2x512x64xf32>, %cu: tensor<3xi32>) {
   // expected-error@+1 {{'unisparse.attention' op [I8] expected both cu_seqlens or none, got cu_seqlens_k alone}}
-  %o, %c, %i, %d = "unisparse.attention"(%q, %k, %k, %cu) <{alpha = 1.0, block = #unisparse.block<128x128>, pooling = #unisparse.pooling<8x8>, rule = #unisparse.rule<all>, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 1>}>
+  %o, %c, %i, %d = "unisparse.attention"(%q, %k, %k, %cu) <{alpha = 1.0, block = #unisparse.block<128x128>, pooling = #unisparse.pooling<8x8>, rule = #unisparse.rule<all>, operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 1, 0, 0>}>
     : (tensor<1x8x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>, tensor<3xi32>)
       -> (tensor<1x8x512x64xf32>, tensor<1x8x4xi32>, tensor<1x8x4x4xi32>, tensor<1x8xf32>)
   return

@@ -278,3 +278,25 @@ module attributes {transform.with_named_sequence} {
     transform.yield
   }
 }
+
+// -----
+
+// Each tile has the sinks of its query heads (M3), and what else modifies.
+// CHECK-LABEL: func.func @attend_modified(
+// CHECK-SAME:    %[[S:[a-z0-9]+]]: tensor<8xf32>
+// CHECK:         scf.for %[[H:[a-z0-9]+]] =
+// CHECK:           %[[SINKS:.*]] = tensor.extract_slice %[[S]][%{{.*}}] [4] [1] : tensor<8xf32> to tensor<4xf32>
+// CHECK:           unisparse.block_sparse_attention {{.*}} sink_logits(%[[SINKS]]) block <128x128> causal softcap 5.000000e+01 window <left = 63> :
+func.func @attend_modified(%q: tensor<1x8x512x64xf32>, %k: tensor<1x2x512x64xf32>, %s: tensor<8xf32>) -> tensor<1x8x512x64xf32> {
+  %o = unisparse.block_sparse_attention %q, %k, %k sink_logits(%s) block <128x128> causal softcap 50.0 window <left = 63>
+    : (tensor<1x8x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>, tensor<8xf32>) -> tensor<1x8x512x64xf32>
+  return %o : tensor<1x8x512x64xf32>
+}
+
+module attributes {transform.with_named_sequence} {
+  transform.named_sequence @__transform_main(%root: !transform.any_op {transform.readonly}) {
+    %attend = transform.structured.match ops{["unisparse.block_sparse_attention"]} in %root : (!transform.any_op) -> !transform.any_op
+    %tiled, %loop = transform.structured.tile_using_for %attend tile_sizes [0, 1] : (!transform.any_op) -> (!transform.any_op, !transform.any_op)
+    transform.yield
+  }
+}

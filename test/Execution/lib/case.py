@@ -4,7 +4,7 @@
 """What an execution test runs: options, inputs, and the sequences that they hold."""
 
 import dataclasses
-from typing import Optional, Tuple, Union
+from typing import Callable, Optional, Tuple, Union
 
 import numpy as np
 from safetensors import Tensor, round_to
@@ -35,6 +35,8 @@ class Options:
     causal: bool = True
     scale: Optional[float] = None
     alpha: float = 1.0
+    softcap: Optional[float] = None
+    window: Tuple[int, int] = (-1, -1)
     dense: bool = False
 
     def args(self):
@@ -52,7 +54,7 @@ class Options:
                 result.append("--dense")
                 continue
             if isinstance(value, tuple):
-                value = ("," if field.name == "p" else "x").join(map(str, value))
+                value = ("," if field.name in ("p", "window") else "x").join(map(str, value))
             result.append(f"--{field.name.replace('_', '-')}={value}")
         return result
 
@@ -68,6 +70,7 @@ class Options:
             n_last=self.last,
             threshold=self.threshold,
             share_of=self.random,
+            window=self.window,
         )
 
 
@@ -96,7 +99,8 @@ class Sequence:
 class Case:
     """q, k, v: [B, H, L, D] or [H, L, D], values of `dtype`. cu: the ends of packed sequences, of q and of k.
 
-    selection: counts and indices to execute as given, laid out as in the output.
+    selection: counts and indices to execute as given, laid out as in the output. sinks: [Hq], logits (M3). modify: what a
+    program makes of logits, given the batch, the head, the logits and the positions of queries and of keys (M5).
     """
 
     name: str
@@ -107,6 +111,8 @@ class Case:
     dtype: str = "F32"
     cu: Optional[Tuple[np.ndarray, np.ndarray]] = None
     selection: Optional[Tuple[np.ndarray, np.ndarray]] = None
+    sinks: Optional[np.ndarray] = None
+    modify: Optional[Callable] = None
     extra: Tuple[str, ...] = ()
     file: dict = dataclasses.field(default_factory=dict)
 
@@ -135,7 +141,19 @@ class Case:
         if self.cu is not None:
             for name, ends in zip("qk", self.cu):
                 result[f"cu_seqlens_{name}"] = Tensor("I32", np.asarray(ends, np.int32))
+        if self.sinks is not None:
+            result["sink_logits"] = Tensor("F32", np.asarray(self.sinks, np.float32))
         return result
+
+    def args(self):
+        """The command line of the options, and of what the file holds besides q, k and v."""
+        return self.options.args() + ["--sink-logits"] * (self.sinks is not None)
+
+    def modification(self, batch, head):
+        """What the oracle's attend takes of a query head (M1 to M3, M5)."""
+        sink = -np.inf if self.sinks is None else float(np.float32(self.sinks[head]))
+        modify = None if self.modify is None else lambda s, i, t: self.modify(batch, head, s, i, t)
+        return dict(softcap=self.options.softcap, window=self.options.window, sink=sink, modify=modify)
 
     def sequences(self):
         """Every sequence of every batch, in the order of the results."""

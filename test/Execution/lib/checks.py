@@ -91,7 +91,7 @@ def oracle_masses(case, s):
     if o.random is not None:
         return _random_masses(case, s)
     store = lambda x: round_to(np.clip(x, -most, most), case.dtype)
-    rest = (o.alpha, o.agg, share, store, o.representatives, o.spread)
+    rest = (o.alpha, o.agg, share, store, o.representatives, o.spread, o.softcap, o.window)
     return O.masses(s.q, s.k, *o.pool, o.head_pool, *o.block, case.scale, o.causal, *rest)
 
 
@@ -112,7 +112,7 @@ def _sequence_selection(case, s, mask):
     if not s.lq:
         return []
     if o.dense:
-        want = O.every_candidate(s.lq, s.lk, *o.block, o.causal)
+        want = O.every_candidate(s.lq, s.lk, *o.block, o.causal, o.window)
         return ["" if (m == want).all() else "not every candidate of a dense run" for m in mask]
     m64 = oracle_masses(case, s)
     if not np.isfinite(m64).all():
@@ -147,7 +147,7 @@ def density(case, got, report):
     per_head = np.zeros(hq)
     candidates = np.zeros(hq)
     for s, mask in zip(case.sequences(), got):
-        every = O.every_candidate(s.lq, s.lk, *o.block, o.causal)
+        every = O.every_candidate(s.lq, s.lk, *o.block, o.causal, o.window)
         if (mask & ~every).any():
             return []  # A selection from outside that leaves the candidates has no density.
         per_head += mask.sum((1, 2))
@@ -177,7 +177,7 @@ def outputs(case, got, o, lse):
     for number, (s, mask) in enumerate(zip(case.sequences(), got)):
         for h in range(hq):
             k, v = s.k[h // (hq // hkv)], s.v[h // (hq // hkv)]
-            args = (s.q[h], k, v, mask[h], *case.options.block, case.scale, case.options.causal)
+            args = (s.q[h], k, v, mask[h], *case.options.block, case.scale, case.options.causal, case.modification(s.batch, h))
             exact = by_row(O.attend, *args)
             plain = [by_row(_plain(case.dtype, i), *args) for i in variants]
             mine = o[s.batch, h, s.tokens], lse[s.batch, h, s.tokens]
@@ -190,14 +190,27 @@ def outputs(case, got, o, lse):
     return wrong + [f"{name} [A3]: {w.verdict()}" for name, w in worst.items() if w.verdict()], rows
 
 
-def by_row(attend, q, k, v, mask, bq, bk, scale, causal):
+def by_row(attend, q, k, v, mask, bq, bk, scale, causal, modification):
     """attend() one query block at a time, over the keys that it may see: the same results for less time and memory."""
     o, lse = np.zeros((len(q), v.shape[1])), np.zeros(len(q))
     for r in range(len(mask)):
         rows = slice(r * bq, min((r + 1) * bq, len(q)))
-        seen = len(k) - len(q) + rows.stop if causal else len(k)
-        o[rows], lse[rows] = attend(q[rows], k[:seen], v[:seen], mask[r : r + 1, : -(-seen // bk)], bq, bk, scale, causal)
+        right = O.reach(causal, modification["window"])[1]
+        # Behind a query block's last row are the keys to its right, so that rows keep their places among the keys.
+        seen = len(k) if right is None else min(len(k), len(k) - len(q) + rows.stop + right)
+        last = len(k) - len(q) + rows.stop
+        shifted = modification | {"window": _shifted(modification["window"], seen - last)}
+        if modification["modify"] is not None:
+            shifted["modify"] = lambda s, i, t, by=seen - last: modification["modify"](s, i - by, t)
+        o[rows], lse[rows] = attend(q[rows], k[:seen], v[:seen], mask[r : r + 1, : -(-seen // bk)], bq, bk, scale,
+                                    causal and seen == last, **shifted)
     return o, lse
+
+
+def _shifted(window, by):
+    """The same keys for queries whose last stands `by` keys before the last key."""
+    left, right = window
+    return (left if left < 0 else left + by, right if right < 0 else right - by)
 
 
 def _plain(dtype, variant):
@@ -208,24 +221,37 @@ def _plain(dtype, variant):
     as NumPy's BLAS does it, and alone does for large cases, where the largest error of many rows is steady.
     """
 
-    def attend(q, k, v, mask, bq, bk, scale, causal):
+    def attend(q, k, v, mask, bq, bk, scale, causal, softcap, window, sink, modify):
         q, k, v = (x.astype(np.float32) for x in (q, k, v))
-        keep = np.repeat(np.repeat(mask, bq, 0)[: len(q)], bk, 1)[:, : len(k)]
-        if causal:
-            keep = keep & (np.arange(len(k))[None] <= np.arange(len(q))[:, None] + len(k) - len(q))
+        keep = O.visible(mask, len(q), len(k), bq, bk, causal, window)
+        places = np.arange(len(q))[:, None] + len(k) - len(q), np.arange(len(k))[None]
         used = np.flatnonzero(keep.any(0))
         keep, k, v, scale = keep[:, used], k[used], v[used], np.float32(scale)
         multiply = (_sum_up, _sum_down, np.matmul)[variant]
         s = multiply(scale * q, k.T) if variant == 1 else scale * multiply(q, k.T)
+        if softcap is not None:
+            s = O.cap(s, np.float32(softcap), tanh=lambda x: _tanh(x, dtype))
+        if modify is not None:
+            s = modify(s, places[0], places[1][:, used]).astype(np.float32)
         s = np.where(keep, s, np.float32(-np.inf))
-        m = s.max(1, keepdims=True, initial=-np.inf)
+        m = np.maximum(s.max(1, keepdims=True, initial=-np.inf), np.float32(sink))
         m = np.where(np.isfinite(m), m, np.float32(0))
         e = np.exp(s - m)
         z = e.sum(1, keepdims=True) if variant == 2 else multiply(e, np.ones((len(k), 1), np.float32))
+        z = z + np.exp(np.float32(sink) - m)
         with np.errstate(divide="ignore"):
             return multiply(round_to(e, dtype), v) / np.where(z > 0, z, 1), (m + np.log(z))[:, 0]
 
     return attend
+
+
+def _tanh(x, dtype):
+    """M4: in float32; of 16-bit inputs to 11 bits."""
+    y = np.tanh(x)
+    if dtype == "F32":
+        return y
+    mantissa, exponent = np.frexp(y)
+    return np.ldexp(np.rint(mantissa * 2**11) / 2**11, exponent).astype(np.float32)
 
 
 def _sum_up(a, b):

@@ -40,7 +40,7 @@ class Suite:
         stem = os.path.join(self.tmp, "".join(c if c.isalnum() else "-" for c in case.name[:100]))
         files = {name: f"{stem}.{name}.safetensors" for name in ("in", "sel", "out")}
         safetensors.write(files["in"], case.tensors(), **case.file)
-        command = [self.tool, files["in"], *case.options.args(), *self.target, *case.extra, *extra, f"--output={files['out']}", "--json"]
+        command = [self.tool, files["in"], *case.args(), *self.target, *case.extra, *extra, f"--output={files['out']}", "--json"]
         if case.selection is not None:
             named = zip(("counts", "indices"), case.selection)
             safetensors.write(files["sel"], {name: safetensors.Tensor("I32", x) for name, x in named})

@@ -42,11 +42,13 @@ using Option = std::pair<StringRef, int64_t *>;
 using OptionSet = llvm::SmallDenseSet<StringRef>;
 
 /// `, name = number` as often as it comes, in any order, each name once; which
-/// ones came.
+/// ones came. The `first` thing of a list has no comma in front of it.
 static FailureOr<OptionSet> parseOptions(AsmParser &parser,
-                                         ArrayRef<Option> known) {
+                                         ArrayRef<Option> known,
+                                         bool first = false) {
   OptionSet seen;
-  while (succeeded(parser.parseOptionalComma())) {
+  while (first || succeeded(parser.parseOptionalComma())) {
+    first = false;
     SMLoc loc = parser.getCurrentLocation();
     StringRef keyword;
     int64_t value;
@@ -336,5 +338,43 @@ void RuleAttr::print(AsmPrinter &printer) const {
     printer << ", max_blocks = " << *getMaxBlocks();
   option("dense_below", getDenseBelow(), kDenseBelow);
   option("seed", getSeed(), kSeed);
+  printer << '>';
+}
+
+//===----------------------------------------------------------------------===//
+// WindowAttr
+//===----------------------------------------------------------------------===//
+
+// [M2] Positions are counted in 32 bits, and a side is added to them.
+LogicalResult WindowAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                 int64_t left, int64_t right) {
+  constexpr int64_t most = 1 << 30;
+  for (auto [name, side] : {std::pair("left", left), {"right", right}})
+    if (side < -1 || side > most)
+      return emitError() << "[M2] expected " << name << " in [0, " << most
+                         << "], or -1 for no limit, got " << side;
+  if (left < 0 && right < 0)
+    return emitError() << "[M2] expected a window with a limit to its left or "
+                          "right, got none";
+  return success();
+}
+
+Attribute WindowAttr::parse(AsmParser &parser, Type) {
+  SMLoc loc = parser.getCurrentLocation();
+  int64_t left = -1, right = -1;
+  if (parser.parseLess() ||
+      failed(parseOptions(parser, {{"left", &left}, {"right", &right}},
+                          /*first=*/true)) ||
+      parser.parseGreater())
+    return {};
+  return parser.getChecked<WindowAttr>(loc, parser.getContext(), left, right);
+}
+
+void WindowAttr::print(AsmPrinter &printer) const {
+  printer << '<';
+  if (getLeft() >= 0)
+    printer << "left = " << getLeft();
+  if (getRight() >= 0)
+    printer << (getLeft() >= 0 ? ", " : "") << "right = " << getRight();
   printer << '>';
 }

@@ -6,6 +6,7 @@
 // needs no estimate.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/IRMapping.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include <cmath>
@@ -86,7 +87,7 @@ static FailureOr<Value> estimate(AttentionOp op, OpBuilder &b) {
       b, loc, q->getComposites(), k.getComposites(), lengths.dynamic,
       lengths.fixed, op.getCuSeqlensQ(), op.getCuSeqlensK(), op.getBlock(),
       pooling, op.getAgg(), op.getShare(), op.getCausal(), op.getScaleAttr(),
-      op.getAlpha(), q->getRows()));
+      op.getAlpha(), q->getRows(), op.getSoftcapAttr(), op.getWindowAttr()));
 }
 
 FailureOr<SmallVector<Value>> AttentionOp::decomposeOperation(OpBuilder &b) {
@@ -99,11 +100,18 @@ FailureOr<SmallVector<Value>> AttentionOp::decomposeOperation(OpBuilder &b) {
   bool dense = rule.getKind() == RuleKind::All;
   auto select = BlockSelectOp::create(
       b, loc, *mass, getTopP(), lengths.dynamic, lengths.fixed, getCuSeqlensQ(),
-      getCuSeqlensK(), getBlock(), rule, getCausal());
+      getCuSeqlensK(), getBlock(), rule, getCausal(), getWindowAttr());
   auto attend = BlockSparseAttentionOp::create(
       b, loc, getQ(), getK(), getV(), dense ? Value() : select.getCounts(),
       dense ? Value() : select.getIndices(), getCuSeqlensQ(), getCuSeqlensK(),
-      getBlock(), getCausal(), getReturnLse(), getScaleAttr());
+      getBlock(), getCausal(), getReturnLse(), getScaleAttr(),
+      getSoftcapAttr(), getWindowAttr(), getSinkLogits(), getTables(),
+      getModification().size());
+  for (auto [from, to] :
+       llvm::zip_equal(getModification(), attend.getModification())) {
+    IRMapping mapping;
+    b.cloneRegionBefore(from, to, to.end(), mapping);
+  }
   SmallVector<Value> results(attend->getResults());
   llvm::append_range(results, select->getResults());
   // Sizes that the stages know as constants may be dynamic in the op's types.

@@ -18,7 +18,8 @@ using namespace unisparse;
 /// - 2: `representatives`, `block`, `spread`, `norms` and `factor` of
 ///   unisparse.pool, `rows` of unisparse.block_score. Their absence is what
 ///   version 1 meant, so that nothing is left to upgrade.
-static constexpr uint64_t kUniSparseVersion = 2;
+/// - 3: `softcap`, `window` and `sink_logits` (M1 to M3). Likewise.
+static constexpr uint64_t kUniSparseVersion = 3;
 
 namespace {
 /// Ops are functions of their operands: they may stand anywhere.

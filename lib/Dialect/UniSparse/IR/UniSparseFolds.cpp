@@ -46,7 +46,10 @@ struct DropUnusedLse : OpRewritePattern<OpTy> {
     properties.return_lse = nullptr;
     auto bare =
         OpTy::create(rewriter, op.getLoc(), op->getOperands(), properties,
-                     op->getDiscardableAttrDictionary().getValue());
+                     op->getDiscardableAttrDictionary().getValue(),
+                     op->getNumRegions());
+    for (auto [from, to] : llvm::zip_equal(op->getRegions(), bare->getRegions()))
+      rewriter.inlineRegionBefore(from, to, to.end());
     SmallVector<Value> results;
     auto next = bare->result_begin();
     for (OpResult result : op->getResults())
@@ -170,6 +173,7 @@ bool selectsFor(BlockSelectOp select, BlockSparseAttentionOp op) {
   SmallVector<OpFoldResult> lengths =
       getMixedValues(select.getStaticLengths(), select.getLengths(), b);
   return select.getCausal() == op.getCausal() &&
+         select.getWindow() == op.getWindow() &&
          select.getBlock() == op.getBlock() &&
          select.getCuSeqlensQ() == op.getCuSeqlensQ() &&
          select.getCuSeqlensK() == op.getCuSeqlensK() &&
@@ -190,6 +194,38 @@ struct DropFullSelection : OpRewritePattern<BlockSparseAttentionOp> {
       op.getCountsMutable().clear();
       op.getIndicesMutable().clear();
     });
+    return success();
+  }
+};
+
+/// Lq and Lk of an op's sequences, of a packed batch in all.
+std::pair<int64_t, int64_t> lengthsOf(BlockScoreOp op) {
+  return {op.getStaticLengths()[0], op.getStaticLengths()[1]};
+}
+std::pair<int64_t, int64_t> lengthsOf(BlockSelectOp op) {
+  return {op.getStaticLengths()[0], op.getStaticLengths()[1]};
+}
+template <typename OpTy> std::pair<int64_t, int64_t> lengthsOf(OpTy op) {
+  return {op.getQ().getType().getDimSize(2), op.getK().getType().getDimSize(2)};
+}
+
+/// window <left = 4095> of sequences of at most 4096 keys -> no window: it hides
+/// nothing (M2). I7, which it asks for, has to be known to hold without it.
+template <typename OpTy> struct DropWideWindow : OpRewritePattern<OpTy> {
+  using OpRewritePattern<OpTy>::OpRewritePattern;
+  LogicalResult matchAndRewrite(OpTy op,
+                                PatternRewriter &rewriter) const override {
+    WindowAttr window = op.getWindowAttr();
+    auto [lq, lk] = lengthsOf(op);
+    if (!window || ShapedType::isDynamic(lk))
+      return rewriter.notifyMatchFailure(op, "no window, or of any length");
+    bool known = op.getCausal() ||
+                 (!ShapedType::isDynamic(lq) && !op.getCuSeqlensQ());
+    auto isWide = [lk = lk](int64_t side) { return side < 0 || side >= lk - 1; };
+    if (!known || !isWide(window.getLeft()) ||
+        !(op.getCausal() || isWide(window.getRight())))
+      return rewriter.notifyMatchFailure(op, "the window may hide keys");
+    rewriter.modifyOpInPlace(op, [&] { op.removeWindowAttr(); });
     return success();
   }
 };
@@ -239,9 +275,9 @@ struct StaticLengths : OpRewritePattern<OpTy> {
     SmallVector<Value> dynamic;
     SmallVector<int64_t> fixed;
     dispatchIndexOpFoldResults(lengths, dynamic, fixed);
-    bool causalFits = !op.getCausal() || ShapedType::isDynamic(fixed[0]) ||
-                      ShapedType::isDynamic(fixed[1]) || fixed[0] <= fixed[1];
-    if (!causalFits || !lengthsFit(op, fixed))
+    bool positionsFit = !op.hasPositions() || ShapedType::isDynamic(fixed[0]) ||
+                        ShapedType::isDynamic(fixed[1]) || fixed[0] <= fixed[1];
+    if (!positionsFit || !lengthsFit(op, fixed))
       return rewriter.notifyMatchFailure(op, "the constants do not fit");
     IRMapping mapping;
     auto clone = cast<OpTy>(rewriter.clone(*op, mapping));
@@ -270,22 +306,24 @@ struct StaticLengths : OpRewritePattern<OpTy> {
 
 void BlockScoreOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
                                                MLIRContext *context) {
-  patterns.add<StaticLengths<BlockScoreOp>>(context);
+  patterns.add<StaticLengths<BlockScoreOp>, DropWideWindow<BlockScoreOp>>(
+      context);
 }
 
 void BlockSelectOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
                                                 MLIRContext *context) {
-  patterns.add<StaticLengths<BlockSelectOp>, UnreadMass>(context);
+  patterns.add<StaticLengths<BlockSelectOp>, UnreadMass,
+               DropWideWindow<BlockSelectOp>>(context);
 }
 
 void BlockSparseAttentionOp::getCanonicalizationPatterns(
     RewritePatternSet &patterns, MLIRContext *context) {
-  patterns.add<DropUnusedLse<BlockSparseAttentionOp>, DropFullSelection>(
-      context);
+  patterns.add<DropUnusedLse<BlockSparseAttentionOp>, DropFullSelection,
+               DropWideWindow<BlockSparseAttentionOp>>(context);
 }
 
 void AttentionOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
                                               MLIRContext *context) {
-  patterns.add<DropUnusedLse<AttentionOp>, DenseAttention, SimplifyPooling>(
-      context);
+  patterns.add<DropUnusedLse<AttentionOp>, DenseAttention, SimplifyPooling,
+               DropWideWindow<AttentionOp>>(context);
 }

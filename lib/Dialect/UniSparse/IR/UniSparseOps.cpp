@@ -9,7 +9,6 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
-#include "unisparse/Dialect/Versioning.h"
 #include <cmath>
 
 using namespace mlir;
@@ -168,32 +167,6 @@ LogicalResult PoolOp::reifyResultShapes(OpBuilder &b,
     shapes.push_back(
         {batch, heads, rows, b.getIndexAttr(getRepresentatives())});
   return success();
-}
-
-LogicalResult PoolOp::readProperties(DialectBytecodeReader &reader,
-                                     OperationState &state) {
-  auto &p = state.getOrAddProperties<Properties>();
-  if (failed(reader.readAttribute(p.by)) ||
-      failed(reader.readOptionalAttribute(p.heads)))
-    return failure();
-  FailureOr<const DialectVersion *> version =
-      reader.getDialectVersion<UniSparseDialect>();
-  if (failed(version) ||
-      static_cast<const NumberedVersion *>(*version)->number < 2)
-    return success();
-  for (IntegerAttr *attr : {&p.representatives, &p.block, &p.spread, &p.norms})
-    if (failed(reader.readOptionalAttribute(*attr)))
-      return failure();
-  return reader.readOptionalAttribute(p.factor);
-}
-
-void PoolOp::writeProperties(DialectBytecodeWriter &writer) {
-  auto &p = getProperties();
-  writer.writeAttribute(p.by);
-  writer.writeOptionalAttribute(p.heads);
-  for (IntegerAttr attr : {p.representatives, p.block, p.spread, p.norms})
-    writer.writeOptionalAttribute(attr);
-  writer.writeOptionalAttribute(p.factor);
 }
 
 Speculation::Speculatability PoolOp::getSpeculatability() {

@@ -173,6 +173,9 @@ BlockSparseAttentionOp::getTiledImplementation(OpBuilder &b,
                                                ArrayRef<OpFoldResult> sizes) {
   if (failed(expectElements(*this)))
     return failure();
+  if (!getModification().empty()) // [M5]
+    return emitOpError("cannot be tiled: expected no modification, whose heads "
+                       "and batch are those of the whole");
   Location loc = getLoc();
   SmallVector<Operation *> slices;
   auto take = [&](Value from) -> Value {
@@ -196,9 +199,18 @@ BlockSparseAttentionOp::getTiledImplementation(OpBuilder &b,
   if (!q || !k || !v || (getCounts() && (!counts || !indices)))
     return emitOpError("cannot be tiled by KV heads: expected static numbers "
                        "of heads, each a multiple of k's");
+  Value sinks = getSinkLogits(); // [M3] one a query head.
+  if (sinks) {
+    AffineExpr d0 = b.getAffineDimExpr(0);
+    int64_t group = perKvHead(*this, getQ().getType().getDimSize(1));
+    sinks = slice(b, loc, sinks, {apply(b, loc, d0 * group, {offsets[1]})},
+                  {apply(b, loc, d0 * group, {sizes[1]})}, slices);
+  }
   auto tile = BlockSparseAttentionOp::create(
       b, loc, q, k, v, counts, indices, getCuSeqlensQ(), getCuSeqlensK(),
-      getBlock(), getCausal(), getReturnLse(), getScaleAttr());
+      getBlock(), getCausal(), getReturnLse(), getScaleAttr(),
+      getSoftcapAttr(), getWindowAttr(), sinks, /*tables=*/ValueRange(),
+      /*modificationCount=*/0);
   return TilingResult{{tile}, SmallVector<Value>(tile->getResults()), slices};
 }
 

@@ -5,6 +5,7 @@
 // What SPEC.md demands of the ops and ODS cannot say; each check carries the
 // label that its message, its test in invalid.mlir and docs/SPEC.md share.
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "unisparse/Dialect/UniSparse/IR/Modification.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include <cmath>
@@ -70,13 +71,16 @@ LogicalResult verifyValueOperand(Operation *op, Value q, Value k, Value v) {
 
 /// [I7] bottom-right alignment needs a key for every query. Lengths of a
 /// packed batch are sums, so nothing is known of its sequences here.
-LogicalResult verifyCausal(Operation *op, bool causal, int64_t lq, int64_t lk) {
-  if (!causal || ShapedType::isDynamic(lq) || ShapedType::isDynamic(lk) ||
-      lq <= lk)
+template <typename OpTy>
+LogicalResult verifyPositions(OpTy op, int64_t lq, int64_t lk) {
+  if (!op.hasPositions() || ShapedType::isDynamic(lq) ||
+      ShapedType::isDynamic(lk) || lq <= lk)
     return success();
-  return op->emitOpError() << "[I7] expected Lq <= Lk under causal, got Lq = "
-                           << lq << " and Lk = " << lk
-                           << "; drop causal or pass the earlier keys";
+  StringRef what = op.getCausal() ? "causal" : "a window";
+  return op->emitOpError() << "[I7] expected Lq <= Lk under " << what
+                           << ", got Lq = " << lq << " and Lk = " << lk
+                           << "; drop " << (op.getCausal() ? what : "the window")
+                           << " or pass the earlier keys";
 }
 
 /// [I8] both ends or none, one batch, one number of sequences.
@@ -132,8 +136,10 @@ LogicalResult verifyPooling(Operation *op, BlockAttr block,
   return success();
 }
 
-LogicalResult verifyLengths(Operation *op, ArrayRef<int64_t> lengths,
-                            ValueRange dynamic, bool causal) {
+template <typename OpTy>
+LogicalResult verifyLengths(OpTy op) {
+  ArrayRef<int64_t> lengths = op.getStaticLengths();
+  ValueRange dynamic = op.getLengths();
   if (lengths.size() != 2)
     return op->emitOpError()
            << "expected lengths [Lq, Lk], got " << lengths.size() << " values";
@@ -144,7 +150,29 @@ LogicalResult verifyLengths(Operation *op, ArrayRef<int64_t> lengths,
   for (int64_t length : lengths)
     if (!ShapedType::isDynamic(length) && length < 0)
       return op->emitOpError() << "expected lengths >= 0, got " << length;
-  return verifyCausal(op, causal, lengths[0], lengths[1]);
+  return verifyPositions(op, lengths[0], lengths[1]);
+}
+
+/// [M1] a cap that a logit can be divided by and a score multiplied with.
+template <typename OpTy> LogicalResult verifySoftcap(OpTy op) {
+  if (!op.getSoftcap())
+    return success();
+  double cap = op.getSoftcap()->convertToDouble();
+  auto isNormal = [](double x) {
+    return std::isnormal(static_cast<float>(x));
+  };
+  if (cap > 0 && isNormal(cap) && isNormal(1 / cap) && isNormal(cap * M_LOG2E))
+    return success();
+  return op->emitOpError() << "[M1] expected a finite softcap above 0, got "
+                           << cap;
+}
+
+/// [M3] one sink logit a query head.
+template <typename OpTy> LogicalResult verifySinks(OpTy op) {
+  if (!op.getSinkLogits())
+    return success();
+  return expectEqualDims(op, "[M3]", "sink_logits of one value a query head,",
+                         dim(op.getQ(), 1), dim(op.getSinkLogits(), 0));
 }
 
 /// [L5] shares from the operand belong to `rule <top_p>`.
@@ -261,11 +289,11 @@ LogicalResult BlockScoreOp::verify() {
   ArrayRef<int64_t> lengths = getStaticLengths();
   if (failed(verifyQueryAndKey(op, getQ(), getK())) ||
       failed(verifyPooling(op, getBlock(), getPooling())) ||
-      failed(verifyLengths(op, lengths, getLengths(), getCausal())) ||
+      failed(verifyLengths(*this)) ||
       failed(verifyCuSeqlens(op, getQ(), getCuSeqlensQ(), getCuSeqlensK())) ||
       failed(verifyFinite(op, "[S1]", "scale", getScale())) ||
       failed(verifyFinite(op, "[S1]", "alpha", getAlpha())) ||
-      failed(verifyEstimateFactor(*this)) ||
+      failed(verifyEstimateFactor(*this)) || failed(verifySoftcap(*this)) ||
       failed(verifyAgg(op, getPooling(), getAgg())) ||
       failed(verifyRows(*this)) || failed(verifySpreadColumns(*this)))
     return failure();
@@ -282,7 +310,7 @@ LogicalResult BlockScoreOp::verify() {
 LogicalResult BlockSelectOp::verify() {
   Operation *op = *this;
   ArrayRef<int64_t> lengths = getStaticLengths();
-  if (failed(verifyLengths(op, lengths, getLengths(), getCausal())) ||
+  if (failed(verifyLengths(*this)) ||
       failed(
           verifyCuSeqlens(op, getMass(), getCuSeqlensQ(), getCuSeqlensK())) ||
       failed(verifyShares(op, getTopP(), getRule())))
@@ -335,11 +363,20 @@ LogicalResult BlockSparseAttentionOp::verify() {
   Operation *op = *this;
   if (failed(verifyQueryAndKey(op, getQ(), getK())) ||
       failed(verifyValueOperand(op, getQ(), getK(), getV())) ||
-      failed(verifyCausal(op, getCausal(), dim(getQ(), 2), dim(getK(), 2))) ||
+      failed(verifyPositions(*this, dim(getQ(), 2), dim(getK(), 2))) ||
       failed(verifyCuSeqlens(op, getQ(), getCuSeqlensQ(), getCuSeqlensK())) ||
-      failed(verifyFinite(op, "[A1]", "scale", getScale())))
+      failed(verifyFinite(op, "[A1]", "scale", getScale())) ||
+      failed(verifySoftcap(*this)) || failed(verifySinks(*this)))
     return failure();
   return verifySelection(*this);
+}
+
+LogicalResult BlockSparseAttentionOp::verifyRegions() {
+  return verifyModification(*this, getModification(), getTables());
+}
+
+LogicalResult AttentionOp::verifyRegions() {
+  return verifyModification(*this, getModification(), getTables());
 }
 
 /// [I6] pooled heads beside the KV groups.
@@ -386,11 +423,12 @@ LogicalResult AttentionOp::verify() {
                    failed(verifyAgg(op, getPooling(), getAgg())) ||
                    failed(verifySpread(*this)))) ||
       failed(verifyPooledHeads(*this)) ||
-      failed(verifyCausal(op, getCausal(), dim(getQ(), 2), dim(getK(), 2))) ||
+      failed(verifyPositions(*this, dim(getQ(), 2), dim(getK(), 2))) ||
       failed(verifyCuSeqlens(op, getQ(), getCuSeqlensQ(), getCuSeqlensK())) ||
       failed(verifyFinite(op, "[S1]", "scale", getScale())) ||
       failed(verifyFinite(op, "[S1]", "alpha", getAlpha())) ||
-      failed(verifyEstimateFactor(*this)) ||
+      failed(verifyEstimateFactor(*this)) || failed(verifySoftcap(*this)) ||
+      failed(verifySinks(*this)) ||
       failed(verifyShares(op, getTopP(), getRule())))
     return failure();
   if (!getTopP())

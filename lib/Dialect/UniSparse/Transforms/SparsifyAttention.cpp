@@ -102,7 +102,11 @@ private:
         op.getCuSeqlensQ(), op.getCuSeqlensK(), policy->block, policy->pooling,
         rule, policy->agg, policy->share, op.getCausalAttr(),
         op.getReturnLseAttr(), op.getScaleAttr(),
-        rewriter.getF64FloatAttr(1.0));
+        rewriter.getF64FloatAttr(1.0), op.getSoftcapAttr(), op.getWindowAttr(),
+        op.getSinkLogits(), op.getTables(), op.getModification().size());
+    for (auto [from, to] :
+         llvm::zip_equal(op.getModification(), sparse.getModification()))
+      rewriter.inlineRegionBefore(from, to, to.end());
     sparse->setDiscardableAttrs(kept.getDictionary(op.getContext()));
     removePolicy(sparse);
     // [I5], [I6]: what the policy asks of these tensors.

@@ -78,7 +78,8 @@ LogicalResult MaskOp::verify() { // [U26]
 void MaskOp::build(OpBuilder &b, OperationState &state, Type result,
                    Value scores, Value key, Value limit, Value position,
                    Value when) {
-  build(b, state, result, scores, key, limit, position, Value(), Value(), when);
+  build(b, state, result, scores, key, limit, position, Value(), Value(), when,
+        Value());
 }
 
 /// A column for each group, up to a multiple of 8. [U28]

@@ -74,8 +74,8 @@ private:
 
 } // namespace
 
-/// -inf where a key is behind what the query sees (A1, S2) or the limit (P3);
-/// the last key's own weight (S1).
+/// -inf where a key is behind what the query sees (A1, S2) or the limit (P3), or
+/// before what it sees (M2); the last key's own weight (S1).
 Value Softmax::hidden(MaskOp op) {
   Value none = p.f32(-kInfinity);
   Value length = p.sub(op.getLimit(), op.getKey()), position;
@@ -92,6 +92,7 @@ Value Softmax::hidden(MaskOp op) {
     position = p.sub(p.add(op.getPosition(), p.i32(1)), op.getKey());
   }
   Value last = op.getLast() ? p.sub(length, 1) : Value();
+  Value from = op.getFrom() ? p.sub(op.getFrom(), op.getKey()) : Value();
   return p.map(
       op.getScores().getType(), inputs,
       [&](ValueRange e) {
@@ -99,6 +100,9 @@ Value Softmax::hidden(MaskOp op) {
         if (position)
           seen = p.min(length, p.add(position, e[0]));
         seen = p.less(e[1], seen);
+        if (from)
+          seen = p.both(seen, p.compare(arith::CmpIPredicate::sge, e[1],
+                                        p.add(from, e[0])));
         if (bounded)
           seen = p.both(seen, arith::CmpFOp::create(
                                   b, arith::CmpFPredicate::OLT,

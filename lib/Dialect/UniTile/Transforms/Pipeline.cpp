@@ -142,7 +142,7 @@ Value PipelinedWalk::maskedScores(Value scores, KeyTile now) {
     };
     Value key = of(mask.getKey()), limit = of(mask.getLimit()),
           position = of(mask.getPosition()), bounds = of(mask.getBounds()),
-          last = of(mask.getLast());
+          last = of(mask.getLast()), from = of(mask.getFrom());
     Value end = p.add(key, x.keyRows());
     // The last key has its own weight.
     Value needed = p.compare(last ? arith::CmpIPredicate::sle
@@ -150,10 +150,12 @@ Value PipelinedWalk::maskedScores(Value scores, KeyTile now) {
                              limit, end);
     if (position)
       needed = p.either(needed, p.less(p.add(position, 1), end));
+    if (from) // Of the last row.
+      needed = p.either(needed, p.less(key, p.add(from, x.rows() - 1)));
     cloner.mapping.map(mask.getResult(),
                        MaskOp::create(p.b, mask.getResult().getType(),
                                       of(mask.getScores()), key, limit,
-                                      position, bounds, last, needed)
+                                      position, bounds, last, needed, from)
                            .getResult());
     return true;
   })[0];

@@ -141,4 +141,15 @@ def UniSparse_ShareAttr : EnumAttr<UniSparse_Dialect, UniSparse_Share, "share"> 
   let summary = "Whether the query heads of a KV group share a selection [S6]";
 }
 
+def UniSparse_WindowAttr : UniSparse_Attr<"Window", "window"> {
+  let summary = "How far a query sees to either side, in tokens";
+  let description = [{
+    `#unisparse.window<left = 4095, right = 0>`: a query sees keys from 4095
+    before its own position to that position [M2]. A side that is not named has
+    no limit (-1); one of them has.
+  }];
+  let parameters = (ins "int64_t":$left, "int64_t":$right);
+  let hasCustomAssemblyFormat = 1;
+}
+
 #endif // UNISPARSE_DIALECT_UNISPARSE_IR_UNISPARSEATTRS_TD

@@ -116,6 +116,12 @@ defvar lengthsArguments = (ins Variadic<Index>:$lengths,
                                Optional<UniSparse_CuSeqlens>:$cu_seqlens_q,
                                Optional<UniSparse_CuSeqlens>:$cu_seqlens_k);
 
+/// Of the ops that know what a query sees.
+defvar positionsDeclaration = [{
+    /// Whether queries have positions among the keys: I7 holds.
+    bool hasPositions() { return getCausal() || getWindow(); }
+}];
+
 def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [AttrSizedOperandSegments]> {
   let summary = "Attention between composite tokens, summed over key blocks";
   let description = [{
@@ -150,6 +156,8 @@ def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [AttrSizedOperandSegmen
     - P5: `rows` beside representatives and only then, with q's batch and heads,
       `R` and `t`; `agg max` with them.
     - P6: composites of `D + D / s` columns.
+    - M1: `softcap` is above 0 and finite, as are its inverse and its product
+      with log2(e); M2: a window needs I7.
 
     ```mlir
     func.func @score(%q: tensor<1x8x512x64xf16>, %k: tensor<1x2x512x64xf16>) -> tensor<1x8x32x32xf32> {
@@ -169,7 +177,9 @@ def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [AttrSizedOperandSegmen
                             OptionalAttr<F64Attr>:$scale,
                             DefaultValuedAttr<F64Attr, "1.0">:$alpha,
                             // The last operand: files of version 1 have none.
-                            Optional<UniSparse_Rows>:$rows));
+                            Optional<UniSparse_Rows>:$rows,
+                            OptionalAttr<F64Attr>:$softcap,
+                            OptionalAttr<UniSparse_WindowAttr>:$window));
   let results = (outs UniSparse_Mass:$mass);
   let assemblyFormat = [{
     $q `,` $k (`rows` `(` $rows^ `)`)?
@@ -177,21 +187,25 @@ def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [AttrSizedOperandSegmen
     (`cu_seqlens` `(` $cu_seqlens_q^ `,` $cu_seqlens_k `)`)?
     `block` $block `pooling` $pooling (`agg` `` $agg^)? (`share` `` $share^)?
     (`causal` $causal^)? (`scale` $scale^)? (`alpha` $alpha^)?
+    (`softcap` $softcap^)? (`window` $window^)?
     attr-dict `:` functional-type(operands, results)
   }];
-  let extraClassDeclaration = [{
+  let extraClassDeclaration = positionsDeclaration # [{
     /// D: what the composites have without the columns of their spread [P6].
     int64_t getHeadDim();
     /// The factor of the logits [S1] without alpha: `scale`, or its default.
     double getLogitScale();
   }];
   let hasCanonicalizer = 1;
+  // Files of versions 1 and 2 know nothing of modifications [M1, M2].
+  let useCustomPropertiesEncoding = 1;
 }
 
 def UniSparse_BlockSelectOp : UniSparse_Op<"block_select", [AttrSizedOperandSegments]> {
   let summary = "Choose the key blocks of every row of query blocks";
   let description = [{
-    Candidates are the key blocks that any row of a query block may see [L1].
+    Candidates are the key blocks that any row of a query block may see, under
+    a `window` too [L1, M2].
     The forced ones [L2] are taken, then the others in order of mass, ties by
     the smaller index, until the `rule` is met [L3, L4, L9, L10]. The last blocks
     of a sequence may take all [L8]. A mass that is NaN or below zero counts as
@@ -226,21 +240,41 @@ def UniSparse_BlockSelectOp : UniSparse_Op<"block_select", [AttrSizedOperandSegm
   let arguments = !con((ins UniSparse_Mass:$mass, Optional<UniSparse_Share_P>:$top_p),
                        lengthsArguments,
                        (ins UniSparse_BlockAttr:$block,
-                            UniSparse_RuleAttr:$rule, UnitAttr:$causal));
+                            UniSparse_RuleAttr:$rule, UnitAttr:$causal,
+                            OptionalAttr<UniSparse_WindowAttr>:$window));
   let results = (outs UniSparse_Counts:$counts, UniSparse_Indices:$indices,
                       TensorRankOf<[F32], [2]>:$density);
   let assemblyFormat = [{
     $mass (`top_p` `(` $top_p^ `)`)?
     `lengths` custom<DynamicIndexList>($lengths, $static_lengths)
     (`cu_seqlens` `(` $cu_seqlens_q^ `,` $cu_seqlens_k `)`)?
-    `block` $block `rule` $rule (`causal` $causal^)?
+    `block` $block `rule` $rule (`causal` $causal^)? (`window` $window^)?
     attr-dict `:` functional-type(operands, results)
   }];
   let hasCanonicalizer = 1;
+  // Files of versions 1 and 2 know nothing of modifications [M1, M2].
+  let useCustomPropertiesEncoding = 1;
+  let extraClassDeclaration = positionsDeclaration;
+}
+
+//===----------------------------------------------------------------------===//
+// Attention
+//===----------------------------------------------------------------------===//
+
+def UniSparse_YieldOp : Op<UniSparse_Dialect, "yield", [
+    Pure, Terminator,
+    ParentOneOf<["BlockSparseAttentionOp", "AttentionOp"]>]> {
+  let summary = "The logit that a modification makes";
+  let description = [{
+    Ends the region of `unisparse.block_sparse_attention` and of
+    `unisparse.attention` [M5].
+  }];
+  let arguments = (ins F32:$logit);
+  let assemblyFormat = "$logit attr-dict `:` type($logit)";
 }
 
 def UniSparse_BlockSparseAttentionOp : UniSparse_Op<"block_sparse_attention", [
-    AttrSizedOperandSegments,
+    AttrSizedOperandSegments, IsolatedFromAbove,
     DeclareOpInterfaceMethods<TilingInterface,
       ["getIterationDomain", "getLoopIteratorTypes", "getResultTilePosition",
        "getTiledImplementation"]>]> {
@@ -251,6 +285,17 @@ def UniSparse_BlockSparseAttentionOp : UniSparse_Op<"block_sparse_attention", [
     `lse_i` is the natural logarithm of the sum of exponentials. A row that sees
     nothing has `o = 0` and `lse = -inf` [A2]. Any selection that satisfies L6
     is executed as given [A4]; without one every candidate is selected.
+
+    Models modify the logits: `softcap c` makes `c * tanh(x / c)` of each [M1], a
+    `window` hides keys by their distance [M2], and the exponential of a head's
+    `sink_logits` joins the sum of its softmax, with no value [M3]. `modify` takes
+    a region from (logit, batch, head, query position, key position) to a logit,
+    of f32 and i32 [M5]: ops of arith, those of math that every target has
+    (absf, absi, ceil, copysign, exp, exp2, floor, fma, log, log2, rsqrt,
+    roundeven, sqrt, tanh, trunc), and `tensor.extract` from the `tables`, which
+    are its further arguments; an index outside of a table reads the nearest
+    entry. It follows the scale and the soft cap, and comes before what is hidden
+    is. Positions count from the sequence's first key.
 
     Shapes: q `[B, Hq, Lq, D]`, k `[B, Hkv, Lk, D]`, v `[B, Hkv, Lk, Dv]`,
     counts `[B, H, R]`, indices `[B, H, R, J]`, o `[B, Hq, Lq, Dv]`, f32 lse
@@ -263,6 +308,10 @@ def UniSparse_BlockSparseAttentionOp : UniSparse_Op<"block_sparse_attention", [
       I4: k and v agree in `Hkv` and `Lk`.
     - I7, I8 as for `unisparse.block_score`.
     - A1: `scale` is finite; it defaults to `D ** -0.5`.
+    - M1: `softcap` is above 0 and finite, as are its inverse and its product
+      with log2(e); M2: a window needs I7; M3: one sink logit a query head.
+    - M5: one region of one block, with arguments f32, i32, i32, i32, i32 and the
+      tables', and of such ops alone; tables beside it only.
     - A4: counts and indices together or not at all; `H` divides `Hq`; `R` is
       the blocks of the queries, `J` any number that no count exceeds. What they
       hold is the caller's promise.
@@ -275,6 +324,26 @@ def UniSparse_BlockSparseAttentionOp : UniSparse_Op<"block_sparse_attention", [
           -> (tensor<1x8x4096x64xf16>, tensor<1x8x4096xf32>)
       return %o, %lse : tensor<1x8x4096x64xf16>, tensor<1x8x4096xf32>
     }
+    func.func @modified(%q: tensor<1x8x4096x64xf16>, %k: tensor<1x2x4096x64xf16>, %v: tensor<1x2x4096x64xf16>, %s: tensor<8xf32>)
+        -> tensor<1x8x4096x64xf16> {
+      %o = unisparse.block_sparse_attention %q, %k, %v sink_logits(%s) block <128x128> causal softcap 50.0 window <left = 1023>
+        : (tensor<1x8x4096x64xf16>, tensor<1x2x4096x64xf16>, tensor<1x2x4096x64xf16>, tensor<8xf32>) -> tensor<1x8x4096x64xf16>
+      return %o : tensor<1x8x4096x64xf16>
+    }
+    // ALiBi: minus the distance, times a slope of the head.
+    func.func @alibi(%q: tensor<1x8x4096x64xf16>, %k: tensor<1x8x4096x64xf16>, %slopes: tensor<8xf32>) -> tensor<1x8x4096x64xf16> {
+      %o = unisparse.block_sparse_attention %q, %k, %k tables(%slopes) block <128x128> causal modify {
+      ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32, %table: tensor<8xf32>):
+        %head = arith.index_cast %h : i32 to index
+        %slope = tensor.extract %table[%head] : tensor<8xf32>
+        %d = arith.subi %t, %i : i32
+        %distance = arith.sitofp %d : i32 to f32
+        %bias = arith.mulf %distance, %slope : f32
+        %y = arith.addf %x, %bias : f32
+        unisparse.yield %y : f32
+      } : (tensor<1x8x4096x64xf16>, tensor<1x8x4096x64xf16>, tensor<1x8x4096x64xf16>, tensor<8xf32>) -> tensor<1x8x4096x64xf16>
+      return %o : tensor<1x8x4096x64xf16>
+    }
     ```
   }];
   let arguments = (ins UniSparse_Tokens:$q, UniSparse_Tokens:$k, UniSparse_Tokens:$v,
@@ -283,19 +352,31 @@ def UniSparse_BlockSparseAttentionOp : UniSparse_Op<"block_sparse_attention", [
                        Optional<UniSparse_CuSeqlens>:$cu_seqlens_q,
                        Optional<UniSparse_CuSeqlens>:$cu_seqlens_k,
                        UniSparse_BlockAttr:$block, UnitAttr:$causal,
-                       UnitAttr:$return_lse, OptionalAttr<F64Attr>:$scale);
+                       UnitAttr:$return_lse, OptionalAttr<F64Attr>:$scale,
+                       OptionalAttr<F64Attr>:$softcap,
+                       OptionalAttr<UniSparse_WindowAttr>:$window,
+                       // The last operand: files of versions 1 and 2 have none.
+                       Optional<UniSparse_Sinks>:$sink_logits,
+                       Variadic<UniSparse_Table>:$tables);
+  let regions = (region VariadicRegion<AnyRegion>:$modification);
   let results = (outs UniSparse_Tokens:$o, Optional<TensorRankOf<[F32], [3]>>:$lse);
   let assemblyFormat = [{
     $q `,` $k `,` $v (`selection` `(` $counts^ `,` $indices `)`)?
     (`cu_seqlens` `(` $cu_seqlens_q^ `,` $cu_seqlens_k `)`)?
+    (`sink_logits` `(` $sink_logits^ `)`)? (`tables` `(` $tables^ `)`)?
     `block` $block (`causal` $causal^)? (`return_lse` $return_lse^)?
-    (`scale` $scale^)? attr-dict `:` functional-type(operands, results)
+    (`scale` $scale^)? (`softcap` $softcap^)? (`window` $window^)? attr-dict
+    (`modify` $modification^)? `:` functional-type(operands, results)
   }];
   let hasCanonicalizer = 1;
+  let hasRegionVerifier = 1;
+  // Files of versions 1 and 2 know nothing of modifications [M1, M2].
+  let useCustomPropertiesEncoding = 1;
+  let extraClassDeclaration = positionsDeclaration;
 }
 
 def UniSparse_AttentionOp : UniSparse_Op<"attention", [
-    AttrSizedOperandSegments,
+    AttrSizedOperandSegments, IsolatedFromAbove,
     AggregatedOpInterface]> {
   let summary = "Block-sparse attention that selects its own blocks";
   let description = [{
@@ -314,7 +395,7 @@ def UniSparse_AttentionOp : UniSparse_Op<"attention", [
       candidate and nothing is pooled; I6: `ch` divides `Hq`, and one of `ch` and
       `g = Hq / Hkv` divides the other.
     - I7: causal needs `Lq <= Lk`; I8: both `cu_seqlens` or none, then `B` is 1.
-    - S1, L2-L4, L8-L10: as for the ops that take these attributes.
+    - S1, L2-L4, L8-L10, M1-M3, M5: as for the ops that take these attributes.
     - P5: `agg max` beside representatives; P6: `spread` divides `D`.
     - L5: the operand `top_p` has `Hq` values, or `Hkv` under `share group`.
 
@@ -338,19 +419,30 @@ def UniSparse_AttentionOp : UniSparse_Op<"attention", [
                        DefaultValuedAttr<UniSparse_ShareAttr, "::unisparse::Share::None">:$share,
                        UnitAttr:$causal, UnitAttr:$return_lse,
                        OptionalAttr<F64Attr>:$scale,
-                       DefaultValuedAttr<F64Attr, "1.0">:$alpha);
+                       DefaultValuedAttr<F64Attr, "1.0">:$alpha,
+                       OptionalAttr<F64Attr>:$softcap,
+                       OptionalAttr<UniSparse_WindowAttr>:$window,
+                       // The last operand: files of versions 1 and 2 have none.
+                       Optional<UniSparse_Sinks>:$sink_logits,
+                       Variadic<UniSparse_Table>:$tables);
+  let regions = (region VariadicRegion<AnyRegion>:$modification);
   let results = (outs UniSparse_Tokens:$o, Optional<TensorRankOf<[F32], [3]>>:$lse,
                       UniSparse_Counts:$counts, UniSparse_Indices:$indices,
                       TensorRankOf<[F32], [2]>:$density);
   let assemblyFormat = [{
     $q `,` $k `,` $v (`top_p` `(` $top_p^ `)`)?
     (`cu_seqlens` `(` $cu_seqlens_q^ `,` $cu_seqlens_k `)`)?
+    (`sink_logits` `(` $sink_logits^ `)`)? (`tables` `(` $tables^ `)`)?
     `block` $block `pooling` $pooling `rule` $rule (`agg` `` $agg^)? (`share` `` $share^)?
     (`causal` $causal^)? (`return_lse` $return_lse^)? (`scale` $scale^)? (`alpha` $alpha^)?
-    attr-dict `:` functional-type(operands, results)
+    (`softcap` $softcap^)? (`window` $window^)? attr-dict
+    (`modify` $modification^)? `:` functional-type(operands, results)
   }];
   let hasCanonicalizer = 1;
-  let extraClassDeclaration = [{
+  let hasRegionVerifier = 1;
+  // Files of versions 1 and 2 know nothing of modifications [M1, M2].
+  let useCustomPropertiesEncoding = 1;
+  let extraClassDeclaration = positionsDeclaration # [{
     /// The rule, or `all` where the lengths make it that.
     RuleAttr effectiveRule();
     /// Whether anything is pooled and scored: not where the rule takes what it

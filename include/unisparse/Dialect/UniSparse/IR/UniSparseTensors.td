@@ -24,5 +24,9 @@ def UniSparse_CuSeqlens : TensorRankOf<[I32], [1]>;
 def UniSparse_Rows : TensorRankOf<[I32], [4]>;
 /// [heads]
 def UniSparse_Share_P : TensorRankOf<[F32], [1]>;
+/// [heads of q]
+def UniSparse_Sinks : TensorRankOf<[F32], [1]>;
+/// What a modification of logits reads.
+def UniSparse_Table : TensorRankOf<[F32, F16, BF16, I32], [1, 2, 3, 4]>;
 
 #endif // UNISPARSE_DIALECT_UNISPARSE_IR_UNISPARSETENSORS_TD

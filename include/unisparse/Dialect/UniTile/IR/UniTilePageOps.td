@@ -170,7 +170,8 @@ def UniTile_MaskOp : UniTile_Op<"mask",
     `position` is that of row 0 among the keys (A1). Rows that do not stand in
     line, as composites of queries among composites of keys, have `by` a bound
     each instead, a whole number below 2^24: key + c < bound[r] (S2); no bound is
-    at or below `position`. With `last`, that number is added to the scores of
+    at or below `position`. Under `from`, a number likewise, it also becomes -inf
+    unless key + c >= from + r (M2). With `last`, that number is added to the scores of
     the last key, that of limit - 1: a composite of fewer tokens than others
     weighs less (S1).
 
@@ -193,10 +194,10 @@ def UniTile_MaskOp : UniTile_Op<"mask",
   }];
   let arguments = (ins UniTile_FragmentType:$scores, I32:$key, I32:$limit,
                        Optional<I32>:$position, Optional<UniTile_RowsType>:$bounds,
-                       Optional<F32>:$last, Optional<I1>:$when);
+                       Optional<F32>:$last, Optional<I1>:$when, Optional<I32>:$from);
   let results = (outs UniTile_FragmentType:$result);
   let assemblyFormat = [{
-    $scores `keys` $key `to` $limit (`diagonal` $position^)?
+    $scores `keys` $key `to` $limit (`from` $from^)? (`diagonal` $position^)?
     (`by` $bounds^)?
     (`last` $last^)? (`when` $when^)? attr-dict
     `:` qualified(type($scores))

@@ -15,13 +15,17 @@ using namespace unisparse;
 SmallVector<Value> SpecialisedKernel::valuesOf(const Item &item) {
   SmallVector<Value> x{item.x, item.batchHead, item.count, item.masked,
                        item.firstKey};
+  if (hasFront())
+    x.push_back(item.behind);
   llvm::append_range(x, item.leaves);
   return x;
 }
 
 Item SpecialisedKernel::itemFrom(ValueRange x) {
-  Item item{x[0], x[1], x[2], x[3], x[4], {}, {}};
-  llvm::append_range(item.leaves, x.drop_front(5));
+  Item item{x[0], x[1], x[2], x[3], x[4], {}, {}, {}};
+  if (hasFront())
+    item.behind = x[5];
+  llvm::append_range(item.leaves, x.drop_front(5 + hasFront()));
   return item;
 }
 
@@ -93,7 +97,8 @@ SpecialisedKernel::Stream SpecialisedKernel::remainingTiles(Stream x) {
           // Tiles with keys to hide go down in either order.
           if (kind == Step::Masked || usesKeys)
             key = keyOf(item,
-                        place(n, item, usesKeys ? descending(item) : item.masked));
+                        place(n, item,
+                              usesKeys ? descending(item) : behindOf(item)));
           return carried(step(kind, restore(v), item, key));
         });
     x = restore(tiles);

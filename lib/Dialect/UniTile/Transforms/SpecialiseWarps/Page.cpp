@@ -122,12 +122,14 @@ LogicalResult SpecialisedKernel::verify() {
   SmallVector<Value> known{parts.scores.getResult()};
   usesKeys = dependsOn(yielded(score), score.getArgument(0), known);
   if (parts.mask) {
-    for (Value operand : {parts.mask.getLimit(), parts.mask.getPosition()})
+    for (Value operand : {parts.mask.getLimit(), parts.mask.getPosition(),
+                          parts.mask.getFrom()})
       if (operand && dependsOn(operand, mask.getArgument(1), {}))
         return expected("a mask whose limit and position are those of all "
                         "tiles");
     if (parts.mask.getKey() != mask.getArgument(1))
       return expected("a mask of the tile's keys");
+    usesKeys |= dependsOn(parts.mask.getScores(), mask.getArgument(1), known);
     known.push_back(parts.mask.getResult());
   }
   usesKeys |= dependsOn(yielded(mask), mask.getArgument(1), known);

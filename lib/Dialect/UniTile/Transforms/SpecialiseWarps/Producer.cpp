@@ -120,6 +120,24 @@ Value SpecialisedKernel::hiddenTiles(const Item &item) {
       })[0];
 }
 
+/// How many tiles, from the item's first, have keys before what the query tile's
+/// last row sees (M2).
+Value SpecialisedKernel::hiddenInFront(const Item &item) {
+  IRMapping page = inRegion(item, parts.walk.getMask(), Value());
+  Value begin = add(from(page, parts.mask.getFrom()), i32(blockQ - 1));
+  return whileLoop(
+      i32(0),
+      [&](ValueRange n) {
+        Value some = less(n[0], item.count);
+        // Reads the last entry where none is left.
+        Value first = keyOf(item, min(n[0], sub(item.count, i32(1))));
+        return both(some, less(first, begin));
+      },
+      [&](ValueRange n) -> SmallVector<Value> {
+        return {add(n[0], i32(1))};
+      })[0];
+}
+
 /// Serpentine order: every second wave of items goes through its tiles from the
 /// last down. It begins with the keys that the wave before it ended with, which
 /// are still in the L2 where a KV head does not fit whole. Under a diagonal
@@ -134,10 +152,11 @@ Value SpecialisedKernel::turnsBack(const Item &item) {
   return compare(arith::CmpIPredicate::ne, rem(wave, i32(2)), i32(0));
 }
 
-/// How many tiles, the first to go, are taken from the last down.
+/// How many tiles, the first to go, are taken from the last down. A window's
+/// neighbours share keys whatever the order is.
 Value SpecialisedKernel::descending(const Item &item) {
-  if (!parts.hasValues())
-    return item.masked;
+  if (!parts.hasValues() || hasFront())
+    return behindOf(item);
   return select(turnsBack(item), item.count, item.masked);
 }
 
@@ -154,10 +173,16 @@ void SpecialisedKernel::produceTiles(Item item, Walk &w) {
       },
       [&]() -> SmallVector<Value> {
         item.masked = hiddenTiles(item);
+        if (hasFront()) {
+          item.behind = item.masked;
+          item.masked = min(add(item.behind, hiddenInFront(item)), item.count);
+        }
         Value down = descending(item);
         return {item.masked, down, keyOf(item, place(i32(0), item, down))};
       });
   item.masked = first[0], item.firstKey = first[2];
+  if (hasFront())
+    item.behind = first[1];
   produceRest(item, first[1], w);
 }
 

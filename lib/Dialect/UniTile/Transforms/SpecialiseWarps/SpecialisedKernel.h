@@ -31,8 +31,11 @@ struct Item {
   Value x;         ///< Of the page's grid.
   Value batchHead; ///< Of the page's grid: z * heads + y.
   Value count;     ///< Key tiles, at least 1; -1: no item is left.
-  Value masked;    ///< How many of them, from the last, have keys to hide.
+  Value masked;    ///< How many of them have keys to hide; they go first.
   Value firstKey;  ///< Of the tile that goes first.
+  /// Under a mask with a front (M2): how many of the masked, from the last tile
+  /// down, have them behind what is seen. Null elsewhere: all have.
+  Value behind;
   /// What the page reads from memory in front of the walk and consumers use.
   SmallVector<Value> leaves;
   /// The page's values that the producer has of this item. Consumers compute
@@ -139,14 +142,21 @@ private:
   Value validKeys(const Item &item, Value key);
   Item itemOf(Value number);
   Value hiddenTiles(const Item &item);
+  Value hiddenInFront(const Item &item);
   Value turnsBack(const Item &item);
   Value descending(const Item &item);
   /// The tile that goes `n`-th: those with keys to hide from the last down,
-  /// the others from the first up, or all of them down (`turnsBack`).
+  /// the others from the first up, or all of them down (`turnsBack`). Under a
+  /// mask with a front those that it hides are the first of the others.
   Value place(Value n, const Item &item, Value down) {
     return select(less(n, down), sub(sub(item.count, i32(1)), n),
-                  sub(n, item.masked));
+                  sub(n, behindOf(item)));
   }
+  Value behindOf(const Item &item) {
+    return hasFront() ? item.behind : item.masked;
+  }
+  /// Whether keys are hidden before what is seen (M2).
+  bool hasFront() const { return parts.mask && parts.mask.getFrom(); }
 
   //===--------------------------------------------------------------------===//
   // The consumers: Consumers.cpp, Steps.cpp
@@ -174,7 +184,7 @@ private:
   void consume();
   void consumeStream();
   void consumeItems();
-  int64_t words() const { return 5 + leaves.size(); }
+  int64_t words() const { return 5 + hasFront() + leaves.size(); }
   SmallVector<Value> valuesOf(const Item &item);
   Item itemFrom(ValueRange values);
   SmallVector<Value> pack(const Stream &x);

@@ -50,7 +50,8 @@ Value SpecialisedKernel::mask(Step kind, Value scores, const Item &item,
       };
       masked = MaskOp::create(b, masked.getType(), masked, key,
                               of(mask.getLimit()), of(mask.getPosition()),
-                              of(mask.getBounds()), of(mask.getLast()), when);
+                              of(mask.getBounds()), of(mask.getLast()), when,
+                              of(mask.getFrom()));
     }
     page.map(mask.getResult(), masked);
   }

@@ -122,7 +122,7 @@ void SpecialisedKernel::countItem(const Item &item, Cursor &now) {
   auto loop = [&](Step kind, Value first, Value last) {
     x = Counted::from(forEach(
         first, last, 1, x.values(), [&](Value n, ValueRange v) {
-          Value key = keyOf(item, place(n, item, item.masked));
+          Value key = keyOf(item, place(n, item, behindOf(item)));
           return countTile(kind, Counted::from(v), item, key, held).values();
         }));
   };
