@@ -128,3 +128,17 @@ func.func @two_heads(%q: !q, %k: tensor<4x2x512x64xf16>) -> !q {
   %r = shard.shard %o to %s : !q
   return %r : !q
 }
+
+// A device has the sinks of its query heads (M3).
+// PART-LABEL: func.func @sinks(
+// PART-SAME:    tensor<4x2x512x64xf16>, %{{.*}}: tensor<4x1x512x64xf16>, %{{.*}}: tensor<2xf32>) -> tensor<4x2x512x64xf16>
+// PART:         unisparse.block_sparse_attention {{.*}} sink_logits({{.*}}) block <64x64> causal window <left = 63>
+// PART-NOT:     shard.
+// PART:         return
+func.func @sinks(%q: !q, %k: !k, %s: tensor<8xf32>) -> !q {
+  %o = unisparse.block_sparse_attention %q, %k, %k sink_logits(%s) block <64x64> causal window <left = 63>
+    : (!q, !k, !k, tensor<8xf32>) -> !q
+  %sharding = shard.sharding @grid split_axes = [[], [1]] : !shard.sharding
+  %r = shard.shard %o to %sharding : !q
+  return %r : !q
+}

@@ -39,10 +39,12 @@ struct Axes {
 
 } // namespace
 
-/// A part of the queries sees what all of them see, but for causality, which
-/// counts from the end of the queries (I7), and sequences of a packed batch.
-static bool mayCutRows(bool causal, Value cuSeqlens) {
-  return !causal && !cuSeqlens;
+/// A part of the queries sees what all of them see, but for positions, which
+/// count from the end of the queries (I7, M2, M5), and sequences of a packed
+/// batch.
+static bool mayCutRows(BlockSparseAttentionOp op) {
+  return !op.hasPositions() && op.getModification().empty() &&
+         !op.getCuSeqlensQ();
 }
 
 static Axes axesOf(Operation *op) {
@@ -71,9 +73,10 @@ static Axes axesOf(Operation *op) {
         axes.set(op.getDensity(), {Batch, Heads});
       })
       .Case([&](BlockSparseAttentionOp op) {
-        if (mayCutRows(op.getCausal(), op.getCuSeqlensQ()))
+        if (mayCutRows(op))
           axes.rows = op.getCounts() ? op.getBlock().getQuery() : 1;
         axes.set(op.getQ(), {Batch, Heads, Rows, Whole});
+        axes.set(op.getSinkLogits(), {Heads}); // M3
         axes.set(op.getCounts(), {Batch, Heads, Rows});
         axes.set(op.getIndices(), {Batch, Heads, Rows, Whole});
         axes.set(op.getO(), {Batch, Heads, Rows, Whole});
@@ -95,21 +98,26 @@ static Axes axesOf(Operation *op) {
         for (Value value : {op.getLse(), op.getCounts()})
           axes.set(value, {Batch, Heads, Whole});
         axes.set(op.getTopP(), {Heads});
+        axes.set(op.getSinkLogits(), {Heads});
         axes.set(op.getDensity(), {Batch, Heads});
       });
   return axes;
 }
 
-/// Whether masses are numbers drawn for this head of this batch (L10), which a
-/// device that has a part of them would draw for another.
+/// Whether masses are numbers drawn for this head of this batch (L10), or logits
+/// depend on which it is (M5), which a device that has a part of them would take
+/// for another.
 static bool countsHeads(Operation *op) {
   auto isRandom = [](RuleAttr rule) {
     return rule.getKind() == RuleKind::Random;
   };
   if (auto select = dyn_cast<BlockSelectOp>(op))
     return isRandom(select.getRule());
+  if (auto attend = dyn_cast<BlockSparseAttentionOp>(op))
+    return !attend.getModification().empty();
   auto attention = dyn_cast<AttentionOp>(op);
-  return attention && isRandom(attention.getRule());
+  return attention && (isRandom(attention.getRule()) ||
+                       !attention.getModification().empty());
 }
 
 static SmallVector<Value> valuesOf(Operation *op) {
