@@ -20,7 +20,8 @@ from harness import qkv
 def edges(suite):
     """A sink that is far above or below all logits, or none; a cap that is far from bending; a window that is no limit."""
     data = qkv(90, 4, 2, 70, 90, 32)
-    for low, high in ((-200.0, -100.0), (8.0, 14.0)):
+    # Heads with a high sink have small outputs, and small errors: a low one beside them keeps A3's yardstick.
+    for low, high in ((-200.0, -100.0), (0.0, 14.0)):
         case = modifications.modified(f"sinks of {low} to {high}", data, dict(block=(32, 32)))
         suite.check(dataclasses.replace(case, sinks=np.linspace(low, high, 4)))
     plain = modifications.modified("plain", data, dict(block=(32, 32)))

@@ -40,7 +40,9 @@ static void lower(house::AttendOp op) {
       unisparse::BlockAttr::get(op.getContext(), 64, 64),
       unisparse::PoolingAttr::get(op.getContext(), 8, 8, 1), op.getRule(),
       unisparse::Agg::Max, unisparse::Share::None, /*causal=*/true,
-      /*return_lse=*/false, /*scale=*/{}, llvm::APFloat(1.0));
+      /*return_lse=*/false, /*scale=*/{}, llvm::APFloat(1.0), /*softcap=*/{},
+      /*window=*/{}, /*sink_logits=*/{}, /*tables=*/{},
+      /*modificationCount=*/0);
   op.getResult().replaceAllUsesWith(attention.getO());
   op.erase();
 }
