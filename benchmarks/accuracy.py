@@ -21,6 +21,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -187,7 +188,9 @@ def measured(arguments, folder, chip=None):
 
         report["seconds"] = round(time.monotonic() - begin, 1)
         if arguments.json:
-            arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+            # A cell's missed questions are one line.
+            text = re.sub(r"\[[\d,\s]*\]", lambda found: re.sub(r"\s+", " ", found[0]), json.dumps(report, indent=1))
+            arguments.json.write_text(text + "\n")
         if arguments.png:
             picture.draw(arguments.png, report)
 

@@ -30,9 +30,7 @@ static LogicalResult compile(ModuleOp module, ArrayRef<MlirStringRef> chips,
     FailureOr<artifact::Artifact> one = translateToArtifact(*clone, entry);
     if (failed(one))
       return failure();
-    if (all.variants.empty())
-      all = std::move(*one);
-    else if (llvm::Error e = artifact::merge(all, std::move(*one)))
+    if (llvm::Error e = artifact::merge(all, std::move(*one)))
       return emitError(module.getLoc(), llvm::toString(std::move(e)));
   }
   bytes = artifact::write(all);

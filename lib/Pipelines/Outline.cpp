@@ -267,9 +267,7 @@ FailureOr<artifact::Artifact> Outline::compile(func::FuncOp function) {
     clone.erase();
     if (failed(one))
       return failure();
-    if (all.variants.empty())
-      all = std::move(*one);
-    else if (llvm::Error e = artifact::merge(all, std::move(*one)))
+    if (llvm::Error e = artifact::merge(all, std::move(*one)))
       return emitError(module.getLoc(), llvm::toString(std::move(e)));
   }
   return all;

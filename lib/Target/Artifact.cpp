@@ -220,6 +220,10 @@ std::string artifact::write(const Artifact &artifact) {
 //===----------------------------------------------------------------------===//
 
 Error artifact::merge(Artifact &into, Artifact from) {
+  if (into.variants.empty()) {
+    into = std::move(from);
+    return Error::success();
+  }
   for (const Variant &v : from.variants)
     for (const Variant &other : into.variants)
       if (v.chip == other.chip && v.kind == other.kind)

@@ -91,9 +91,7 @@ llvm::Expected<artifact::Artifact> compileAll(MLIRContext &context,
     llvm::Expected<artifact::Artifact> one = translate(*clone, o.entry, said);
     if (!one)
       return one.takeError();
-    if (all.variants.empty())
-      all = std::move(*one);
-    else if (llvm::Error e = artifact::merge(all, std::move(*one)))
+    if (llvm::Error e = artifact::merge(all, std::move(*one)))
       return std::move(e);
   }
   return std::move(all);

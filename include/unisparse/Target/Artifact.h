@@ -211,7 +211,7 @@ std::string write(const Artifact &artifact);
 llvm::Expected<Artifact> read(llvm::StringRef bytes);
 
 /// Adds the variants of `from`, which has to be the same program for another
-/// chip. An input that either takes only contiguous is contiguous.
+/// chip; to nothing, all of it. An input that either takes only contiguous is contiguous.
 llvm::Error merge(Artifact &into, Artifact from);
 
 /// "q.size(2)", "ceildiv(q.size(2), 128)", ... for people.

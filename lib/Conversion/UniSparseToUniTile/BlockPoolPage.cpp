@@ -21,6 +21,8 @@ namespace {
 constexpr int64_t kThreads = 128, kCtas = 6;
 /// A block's sum has so many parts, and so has a row's distance.
 constexpr int64_t kParts = 8, kDistanceParts = 16;
+/// Words that parts of distances take at most, of long blocks fewer parts.
+constexpr int64_t kDistanceWords = 8 * 1024;
 /// Rows whose distances a thread works on at a time.
 constexpr int64_t kRows = 4;
 
@@ -132,9 +134,10 @@ Value BlockPage::centreOf(Value sums) {
 /// Squared distances of the block's rows from its mean. One that is no number
 /// counts as none; behind the block's end they are -1, to the next kRows rows.
 Value BlockPage::distancesFrom(Value centre) {
-  int64_t parts = std::min(kDistanceParts, count),
-          each = llvm::divideCeil(count, parts);
   int64_t padded = llvm::alignTo(block, kRows);
+  int64_t fit = std::max<int64_t>(1, kDistanceWords / (padded + 1));
+  int64_t parts = std::min({kDistanceParts, count, fit}),
+          each = llvm::divideCeil(count, parts);
   // Parts of a row begin a bank apart.
   Value ofParts = p.scratch({parts, padded + 1}, p.b.getF32Type());
   Value lastRow = p.sub(rows, 1);

@@ -268,38 +268,10 @@ struct LogPattern : OpConversionPattern<math::LogOp> {
   }
 };
 
-/// 1 / sqrt, and the sign of another number, of a modification (M5).
-struct RsqrtPattern : OpConversionPattern<math::RsqrtOp> {
-  using OpConversionPattern::OpConversionPattern;
-  LogicalResult
-  matchAndRewrite(math::RsqrtOp op, OpAdaptor adaptor,
-                  ConversionPatternRewriter &rewriter) const override {
-    Value root = math::SqrtOp::create(rewriter, op.getLoc(),
-                                      adaptor.getOperand());
-    Value one = arith::ConstantOp::create(
-        rewriter, op.getLoc(), rewriter.getFloatAttr(op.getType(), 1.0));
-    rewriter.replaceOpWithNewOp<arith::DivFOp>(op, one, root);
-    return success();
-  }
-};
-struct CopySignPattern : OpConversionPattern<math::CopySignOp> {
-  using OpConversionPattern::OpConversionPattern;
-  LogicalResult
-  matchAndRewrite(math::CopySignOp op, OpAdaptor adaptor,
-                  ConversionPatternRewriter &rewriter) const override {
-    rewriter.replaceOpWithNewOp<LLVM::CallIntrinsicOp>(
-        op, op.getType(), rewriter.getStringAttr("llvm.copysign"),
-        adaptor.getOperands());
-    return success();
-  }
-};
-
-/// One-operand ops as LLVM's intrinsics by name: exp2 and log2 as the
-/// instructions of the special-function unit, and others as what NVPTX selects,
-/// where convert-gpu-to-nvvm would want libdevice.
+/// exp2 and log2 as the instructions of the special-function unit, not calls.
 template <typename OpTy>
-struct IntrinsicPattern : OpConversionPattern<OpTy> {
-  IntrinsicPattern(MLIRContext *context, StringRef intrinsic)
+struct ApproxPattern : OpConversionPattern<OpTy> {
+  ApproxPattern(MLIRContext *context, StringRef intrinsic)
       : OpConversionPattern<OpTy>(context), intrinsic(intrinsic) {}
   LogicalResult
   matchAndRewrite(OpTy op, typename OpTy::Adaptor adaptor,
@@ -385,21 +357,12 @@ void unisparse::unitile::populateFragmentPatterns(
   patterns.add<FillPattern, MapPattern, ReducePattern, FoldPattern,
                AllBelowPattern, BallotPattern, StorePattern, SumGroupsPattern>(
       converter, patterns.getContext(), warps);
-  patterns.add<IntrinsicPattern<math::Exp2Op>>(patterns.getContext(),
+  patterns.add<ApproxPattern<math::Exp2Op>>(patterns.getContext(),
                                             "llvm.nvvm.ex2.approx.ftz.f");
-  patterns.add<IntrinsicPattern<math::Log2Op>>(patterns.getContext(),
+  patterns.add<ApproxPattern<math::Log2Op>>(patterns.getContext(),
                                             "llvm.nvvm.lg2.approx.ftz.f");
-  patterns.add<IntrinsicPattern<math::AbsFOp>>(patterns.getContext(), "llvm.fabs");
-  patterns.add<IntrinsicPattern<math::CeilOp>>(patterns.getContext(), "llvm.ceil");
-  patterns.add<IntrinsicPattern<math::FloorOp>>(patterns.getContext(),
-                                             "llvm.floor");
-  patterns.add<IntrinsicPattern<math::RoundEvenOp>>(patterns.getContext(),
-                                                 "llvm.roundeven");
-  patterns.add<IntrinsicPattern<math::SqrtOp>>(patterns.getContext(), "llvm.sqrt");
-  patterns.add<IntrinsicPattern<math::TruncOp>>(patterns.getContext(),
-                                             "llvm.trunc");
-  patterns.add<ExpPattern, LogPattern, RsqrtPattern, CopySignPattern>(
-      patterns.getContext());
+  patterns.add<ExpPattern, LogPattern>(patterns.getContext());
   patterns.add<FastTanhPattern>(patterns.getContext(), /*benefit=*/2);
   populatePolynomialApproximateTanhPattern(patterns);
+  math::populateExpansionPatterns(patterns, {"rsqrt"});
 }

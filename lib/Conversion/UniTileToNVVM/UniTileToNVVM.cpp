@@ -113,10 +113,8 @@ struct ConvertUniTileToNVVM
     RewritePatternSet patterns(&getContext());
     ConversionTarget target(getContext());
     target.addIllegalDialect<UniTileDialect>();
-    target.addIllegalOp<math::AbsFOp, math::CeilOp, math::CopySignOp,
-                        math::ExpOp, math::Exp2Op, math::FloorOp, math::LogOp,
-                        math::Log2Op, math::RoundEvenOp, math::RsqrtOp,
-                        math::SqrtOp, math::TanhOp, math::TruncOp>();
+    target.addIllegalOp<math::ExpOp, math::Exp2Op, math::LogOp, math::Log2Op,
+                        math::RsqrtOp, math::TanhOp>();
     target.markUnknownOpDynamicallyLegal([](Operation *) { return true; });
     scf::populateSCFStructuralTypeConversionsAndLegality(converter, patterns,
                                                          target);

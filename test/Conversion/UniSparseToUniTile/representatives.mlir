@@ -55,6 +55,19 @@ func.func @pool(%x: tensor<1x4x1001x64xf16>) -> (tensor<1x4x160x80xf16>, tensor<
 
 // -----
 
+// Of a long block a row's distance has fewer parts, which fit every chip.
+// CHECK-LABEL: gpu.func @pool_blocks(
+// CHECK:         memref.alloca() : memref<3x2049xf32,
+
+// GPU: gpu.binary
+func.func @long_blocks(%x: tensor<1x4x4096x64xf16>) -> (tensor<1x4x136x64xf16>, tensor<1x4x2x4xi32>) {
+  %0, %rows = unisparse.pool %x by 32 representatives 4 of 2048
+    : (tensor<1x4x4096x64xf16>) -> (tensor<1x4x136x64xf16>, tensor<1x4x2x4xi32>)
+  return %0, %rows : tensor<1x4x136x64xf16>, tensor<1x4x2x4xi32>
+}
+
+// -----
+
 // Keys: a piece of variances beside each of means.
 // CHECK-LABEL: gpu.func @pool(
 // CHECK-SAME:    %{{.*}}, %[[OUT:.*]]: memref<1x2x?x128xbf16>

@@ -64,6 +64,15 @@ template <typename IO> void describe(IO &io, PoolOp::Properties &p) {
   io.optional(p.factor);
 }
 
+/// What modifies logits, of the ops that have it.
+template <typename IO, typename Properties>
+void describeModified(IO &io, Properties &p) {
+  if (!io.has(3))
+    return;
+  io.optional(p.softcap);
+  io.optional(p.window);
+}
+
 template <typename IO> void describe(IO &io, BlockScoreOp::Properties &p) {
   io.optional(p.agg);
   io.optional(p.alpha);
@@ -74,10 +83,7 @@ template <typename IO> void describe(IO &io, BlockScoreOp::Properties &p) {
   io.optional(p.share);
   io.required(p.static_lengths);
   io.segments(p.operandSegmentSizes);
-  if (!io.has(3))
-    return;
-  io.optional(p.softcap);
-  io.optional(p.window);
+  describeModified(io, p);
 }
 
 template <typename IO> void describe(IO &io, BlockSelectOp::Properties &p) {
@@ -97,10 +103,7 @@ void describe(IO &io, BlockSparseAttentionOp::Properties &p) {
   io.optional(p.return_lse);
   io.optional(p.scale);
   io.segments(p.operandSegmentSizes);
-  if (!io.has(3))
-    return;
-  io.optional(p.softcap);
-  io.optional(p.window);
+  describeModified(io, p);
 }
 
 template <typename IO> void describe(IO &io, AttentionOp::Properties &p) {
@@ -114,10 +117,7 @@ template <typename IO> void describe(IO &io, AttentionOp::Properties &p) {
   io.optional(p.scale);
   io.optional(p.share);
   io.segments(p.operandSegmentSizes);
-  if (!io.has(3))
-    return;
-  io.optional(p.softcap);
-  io.optional(p.window);
+  describeModified(io, p);
 }
 
 template <typename OpTy>

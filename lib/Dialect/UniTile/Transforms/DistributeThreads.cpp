@@ -84,7 +84,7 @@ LogicalResult Distribution::check() {
   }
   SmallVector<memref::AllocaOp> scratch = scratchOf(page.kernel);
   if (!scratch.empty() &&
-      (how.getItems() != 1 || how.getLanes() % kWarp || how.getLanes() == 0))
+      (how.getItems() != 1 || how.getLanes() % kWarp))
     return scratch.front()->emitOpError("expected a schedule of one item of "
                                         "whole warps for a kernel with memory "
                                         "of its own, got ")
