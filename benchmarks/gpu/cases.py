@@ -27,6 +27,7 @@ class Case:
     whole: Optional[dict] = None  # The entry that also returns LSE and selection, where this one does not.
     fill: Tuple[float, float] = (0.5, 0.2)  # Given selections: share of blocks, share of empty rows.
     pattern: str = "random"  # Given selections: one of patterns.py.
+    measured: dict = dataclasses.field(default_factory=dict)  # Options that are not given, and what they have to become.
 
     @property
     def dense(self):
@@ -43,7 +44,7 @@ class Case:
         return self.entry.get("packed", False)
 
     def option(self, name, default):
-        return self.entry.get(name, default)
+        return self.entry.get(name, self.measured.get(name, default))
 
     @property
     def block(self):
@@ -102,6 +103,7 @@ class Matrix:
         required=True,
         fill=(0.5, 0.2),
         pattern="random",
+        measured=None,
         **options,
     ):
         hq, hkv = map(int, heads.split(":"))
@@ -109,14 +111,17 @@ class Matrix:
         entry = dict(heads=hq, kv_heads=hkv, head_dim=d, value_dim=dv, dtype=dtype, return_lse=True)
         given = "selection_heads" in options or "dense" in options
         if not given:
-            entry.update(return_selection=True, p=0.8)
+            # The plain form, so that each line says what it adds to it.
+            entry.update(return_selection=True, p=0.8, representatives=0, spread=0, last=0)
+            for option in measured or ():
+                del entry[option]
             if {"top_k", "threshold", "random"} & options.keys():
                 del entry["p"]
         entry.update(options)
         whole = (
             None if given or entry["return_lse"] and entry["return_selection"] else {**entry, "return_lse": True, "return_selection": True}
         )
-        case = Case(name, entry, shapes, batch, layout, gain, required, whole, fill, pattern)
+        case = Case(name, entry, shapes, batch, layout, gain, required, whole, fill, pattern, measured or {})
         if shapes is None:
             case.shapes = (PACKED if case.causal or case.window != (-1, -1) else PACKED_FULL) if case.packed else lengths(case.block, case.causal or case.window != (-1, -1), long)
         assert all(c.name != name for c in self.cases), name
@@ -220,6 +225,15 @@ def outliers(m):
     m.add("policy packed", "4:2", 64, packed=True, **policy)
     m.add("policy group", "8:2", 64, share="group", shapes=few, **policy)
     m.add("policy 64x64", "4:2", 128, block=(64, 64), shapes=few, **policy)
+    # What a call without options gets.
+    measured = dict(p=0.8, representatives=16, spread=4, last=1)
+    for dtype, dim in (("bf16", 128), ("bf16", 80), ("f16", 64), ("f32", 64)):
+        spread = 2 if dim == 80 else 4
+        m.add(f"measured {dtype} d{dim}", "8:2", dim, dtype, measured=dict(measured, spread=spread), shapes=few, required=dim != 80 and dtype != "f32")
+    m.add("measured d256", "4:1", 256, measured=measured, shapes=few)
+    m.add("measured full", "4:2", 64, measured=dict(measured, last=0), causal=False, shapes=few, batch=2)
+    m.add("measured packed", "4:2", 128, measured=measured, packed=True)
+    m.add("measured sum", "4:2", 64, measured=dict(measured, representatives=0), agg="sum", shapes=few)
     for t in (1, 5, 8, 64, 112):
         m.add(f"representatives {t}", "4:2", 64, representatives=t, shapes=few)
     m.add("representatives of pooled heads", "8:2", 64, representatives=8, pooling=(8, 8, 2), shapes=few)

@@ -18,6 +18,7 @@ import functools
 from typing import Any, Dict
 
 SHORT = dict(t="representatives", s="spread", c="pooling", k="top_k", a="threshold")
+PLAIN = dict(representatives=0, spread=0, last=0)  # A name says all of a policy, whatever a call without options gets.
 TEXTS = ("agg", "share")
 REFERENCE = ("p", "pooling", "representatives", "spread", "sink", "local", "last")
 RIVALS = dict(xattention=dict(stride=8, tau=0.9), flexprefill=dict(gamma=0.95, tau=0.1, min_budget=1024))
@@ -86,7 +87,7 @@ def parse(text):
     if kind not in ("dense", "unisparse", "reference", *RIVALS):
         raise SystemExit(f"--policies: expected dense, options of unisparse.attention, reference, {' or '.join(RIVALS)}, got {text}")
     known = ours() if kind == "unisparse" else REFERENCE if kind == "reference" else RIVALS.get(kind, {})
-    options = dict(RIVALS.get(kind, {}))
+    options = dict(RIVALS.get(kind, PLAIN if kind == "unisparse" else {}))
     for item in filter(None, rest.split(",")):
         name, _, value = item.partition("=")
         name = SHORT.get(name, name) if kind not in RIVALS else name

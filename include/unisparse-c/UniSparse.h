@@ -85,7 +85,8 @@ typedef struct UnisparseRule {
   int64_t seed; /* of random */
 } UnisparseRule;
 
-/* Top-p 0.9 with the defaults of the rest. */
+/* The measured policy of causal attention: top-p 0.8, the last query block
+ * dense, the defaults of the rest. */
 MLIR_CAPI_EXPORTED UnisparseRule unisparseRuleDefault(void);
 MLIR_CAPI_EXPORTED bool unisparseAttributeIsARule(MlirAttribute attr);
 MLIR_CAPI_EXPORTED MlirAttribute
@@ -113,7 +114,10 @@ typedef struct UnisparseAttention {
   MlirValue q, k, v;
   MlirValue topP;                     /* shares of the heads */
   MlirValue cuSeqlensQ, cuSeqlensK;   /* of a packed batch */
-  MlirAttribute block, pooling, rule; /* 128x128, 8x8, top-p 0.9 */
+  MlirAttribute block, pooling, rule; /* 128x128; the measured policy:
+                                      * 8x8 with 16 representatives and
+                                      * spread, top-p 0.8 and, where
+                                      * causal, the last block dense */
   bool aggregateBySum;
   bool shareInGroup;
   bool causal;

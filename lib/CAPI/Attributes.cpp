@@ -5,6 +5,7 @@
 #include "mlir/CAPI/IR.h"
 #include "unisparse-c/UniSparse.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "unisparse/Dialect/UniSparse/Transforms/Policy.h"
 
 using namespace mlir;
 using namespace unisparse;
@@ -80,8 +81,9 @@ int64_t unisparsePoolingAttrGetSpread(MlirAttribute attr) {
 UnisparseRule unisparseRuleDefault() {
   UnisparseRule rule = {};
   rule.kind = UNISPARSE_RULE_TOP_P;
-  rule.p = 0.9;
+  rule.p = measured::kShare;
   rule.sink = rule.local = 1;
+  rule.last = measured::last(/*causal=*/true);
   rule.maxBlocks = -1;
   return rule;
 }

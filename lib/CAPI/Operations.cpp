@@ -6,6 +6,7 @@
 #include "mlir/IR/Verifier.h"
 #include "unisparse-c/UniSparse.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "unisparse/Dialect/UniSparse/Transforms/Policy.h"
 
 using namespace mlir;
 using namespace unisparse;
@@ -100,16 +101,19 @@ MlirOperation unisparseAttentionCreate(MlirLocation location,
   Creator<AttentionOp> creator(location);
   MLIRContext *context = creator.b.getContext();
   auto &p = creator.properties();
-  UnisparseRule rule = unisparseRuleDefault();
+  Agg agg = a->aggregateBySum ? Agg::Sum : Agg::Max;
+  // What q is otherwise is said below.
+  auto q = a->q.ptr ? dyn_cast<RankedTensorType>(unwrap(a->q).getType())
+                    : RankedTensorType();
+  int64_t headDim = q && q.getRank() == 4 && q.getDimSize(3) > 0
+                        ? q.getDimSize(3)
+                        : 1;
   if (!creator.take(a->block, BlockAttr::get(context, 128, 128), p.block) ||
-      !creator.take(a->pooling, PoolingAttr::get(context, 8, 8, 1),
+      !creator.take(a->pooling, measured::pooling(context, agg, headDim),
                     p.pooling) ||
-      !creator.take(
-          a->rule,
-          cast<RuleAttr>(unwrap(unisparseRuleAttrGet(wrap(context), &rule))),
-          p.rule))
+      !creator.take(a->rule, measured::rule(context, a->causal), p.rule))
     return {nullptr};
-  p.agg = AggAttr::get(context, a->aggregateBySum ? Agg::Sum : Agg::Max);
+  p.agg = AggAttr::get(context, agg);
   p.share =
       ShareAttr::get(context, a->shareInGroup ? Share::Group : Share::None);
   p.causal = creator.unitIf(a->causal);

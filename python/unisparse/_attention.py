@@ -40,14 +40,14 @@ class _Choosing(_Computation, total=False):
     random: Optional[float]
     seed: int
     pooling: Sequence[int]
-    representatives: int
-    spread: int
+    representatives: Optional[int]
+    spread: Optional[int]
     agg: str
     share: Optional[str]
     alpha: float
     sink: int
     local: int
-    last: int
+    last: Optional[int]
     min_blocks: int
     max_blocks: Optional[int]
     dense_below: int
@@ -78,15 +78,15 @@ def attention(
     k: Any,
     v: Any,
     *,
-    p: Any = 0.9,
+    p: Any = _config.SHARE,
     top_k: Any = None,
     threshold: Any = None,
     random: Any = None,
     seed: Any = 0,
     block: Any = (128, 128),
     pooling: Any = (8, 8, 1),
-    representatives: Any = 0,
-    spread: Any = 0,
+    representatives: Any = None,
+    spread: Any = None,
     agg: Any = "max",
     share: Any = None,
     causal: Any = True,
@@ -97,7 +97,7 @@ def attention(
     alpha: Any = 1.0,
     sink: Any = 1,
     local: Any = 1,
-    last: Any = 0,
+    last: Any = None,
     min_blocks: Any = 0,
     max_blocks: Any = None,
     dense_below: Any = 0,
@@ -115,8 +115,8 @@ def attention(
     random, seed this share of the blocks instead, at random: the baseline of an ablation (L10)
     block        (queries, keys) of a block
     pooling      (queries, keys) or (queries, keys, query heads) of a composite token
-    representatives    rows of a query block that are scored by themselves, besides its means (P5)
-    spread       dims of a group whose keys' variance is scored too; 0: none (P6)
+    representatives    rows of a query block that are scored by themselves, besides its means (P5); 16 unless given, 0 with agg="sum"
+    spread       dims of a group whose keys' variance is scored too; 0: none (P6); 4 unless given, or fewer that divide D
     agg          how composite rows make a block's mass: "max" or "sum" (S5)
     share        "group": the query heads of a KV head share a selection (S6)
     causal       query i sees the keys up to i + Lk - Lq: the last query sees the last key
@@ -125,8 +125,13 @@ def attention(
     window       (left, right): tokens that a query sees to either side of itself, -1 for no limit (M2)
     sinks        [Hq] float32: logits that join the sum of each head's softmax, with no value (M3)
     sink, local, min_blocks, max_blocks    guards of the selection (L2, L3)
-    last         so many last query blocks of a sequence take every candidate (L8)
+    last         so many last query blocks of a sequence take every candidate (L8); 1 where causal unless given
     dense_below  sequences of at most so many keys are dense
+
+    p, representatives, spread and last unless given are the measured policy: at least 99% of dense attention's answers on
+    a model made for retrieval and on Gemma 3 270M, at 4K to 32K tokens. representatives = 0, spread = 0, last = 0 is the
+    paper's plain form.
+
     cu_seqlens   ends of packed sequences (then B = 1): one int32 array for q and k, or a pair
     layout       "bshd": q, k, v and o are [B, L, H, D], in a packed batch [tokens, H, D] too
     out          where o goes: of its sizes and type, with any strides that leave each element memory of its own

@@ -24,6 +24,27 @@ T = TypeVar("T")
 FORMAT_VERSION = 2
 
 
+# The measured policy: of those that keep 99% of dense attention's answers on every measured model and length, the one
+# that takes the least time (benchmarks/NOTES.md, "Accuracy"). The tools have the same one.
+SHARE = 0.8  # L3
+
+
+def measured_representatives(agg: str, pooled_queries: int) -> int:
+    """P5: rows stand for themselves where a block's mass is a maximum, and where a composite query is no row already."""
+    return 16 if agg == "max" and pooled_queries > 1 else 0
+
+
+def measured_spread(head_dim: int, pooled_keys: int) -> int:
+    """P6: groups of 4 dims, or of fewer where the columns behind head_dim would not be a multiple of 8, which tiles are
+    made of. 0 where a composite key is a key."""
+    return next(dims for columns in (8, 1) for dims in (4, 3, 2, 1) if head_dim % (dims * columns) == 0) if pooled_keys > 1 else 0
+
+
+def measured_last(causal: bool) -> int:
+    """L8: the end of a prompt asks the question; without causality there is no end."""
+    return 1 if causal else 0
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """How blocks are scored and selected (P1 to L10)."""
@@ -33,7 +54,7 @@ class Rule:
     spread: int = 0
     agg: str = "max"
     share: str = "none"
-    p: Tuple[float, ...] = (0.9,)
+    p: Tuple[float, ...] = (SHARE,)
     top_k: Optional[int] = None
     threshold: Optional[float] = None
     random: Optional[float] = None
@@ -292,6 +313,7 @@ def make_rule(
     kv_heads: int,
     head_dim: int,
     block: tuple[int, int],
+    causal: bool,
     *,
     p: Any,
     top_k: Any,
@@ -311,7 +333,7 @@ def make_rule(
     max_blocks: Any,
     dense_below: Any,
 ) -> Rule:
-    """The options of attention that choose blocks, checked; heads, kv_heads, head_dim and block are."""
+    """The options of attention that choose blocks, checked; heads, kv_heads, head_dim, block and causal are."""
     cq, ck, pooled = (*sizes("pooling", pooling, (2, 3), "(queries, keys) or (queries, keys, heads)"), 1)[:3]
     for what, factor, size in zip(("query", "key"), (cq, ck), block):
         if size % factor:
@@ -324,14 +346,15 @@ def make_rule(
             pooled,
         )
     share = choice("share", share, (None, "none", "group")) or "none"
-    spread = integer("spread", spread, 0)
+    agg = choice("agg", agg, ("max", "sum"))
+    spread = measured_spread(head_dim, ck) if spread is None else integer("spread", spread, 0)
     if spread and head_dim % spread:
         raise unexpected("spread", f"[P6] a number that divides head_dim {head_dim}", spread)
     rule = Rule(
         pooling=(cq, ck, pooled),
-        representatives=integer("representatives", representatives, 0),
+        representatives=measured_representatives(agg, cq) if representatives is None else integer("representatives", representatives, 0),
         spread=spread,
-        agg=choice("agg", agg, ("max", "sum")),
+        agg=agg,
         share=share,
         p=shares(p, heads, kv_heads, share),
         top_k=None if top_k is None else integer("top_k", top_k, 1),
@@ -340,7 +363,7 @@ def make_rule(
         seed=integer("seed", seed, 0),
         sink=integer("sink", sink, 0),
         local=integer("local", local, 0),
-        last=integer("last", last, 0),
+        last=measured_last(causal) if last is None else integer("last", last, 0),
         min_blocks=integer("min_blocks", min_blocks, 0),
         max_blocks=None if max_blocks is None else integer("max_blocks", max_blocks, 0),
         dense_below=integer("dense_below", dense_below, 0),
@@ -371,7 +394,8 @@ def make(
 ) -> Config:
     """The configuration of a call: `choosing` holds the options that choose blocks, or nothing where the selection is given."""
     bq, bk = sizes("block", block, (2,), "(queries, keys)")
-    rule = make_rule(heads, kv_heads, head_dim, (bq, bk), **choosing) if choosing else None
+    causal = flag("causal", causal)
+    rule = make_rule(heads, kv_heads, head_dim, (bq, bk), causal, **choosing) if choosing else None
     return Config(
         heads=heads,
         kv_heads=kv_heads,
@@ -381,7 +405,7 @@ def make(
         block=(bq, bk),
         rule=rule,
         selections=rule.selections(heads, kv_heads) if rule else selections,
-        causal=flag("causal", causal),
+        causal=causal,
         scale=None if scale is None else number("scale", scale),
         softcap=soft_cap(softcap),
         window=sides(window),

@@ -28,14 +28,14 @@ class Selecting(TypedDict, total=False):
     random: Optional[float]
     seed: int
     pooling: Sequence[int]
-    representatives: int
-    spread: int
+    representatives: Optional[int]
+    spread: Optional[int]
     agg: str
     share: Optional[str]
     alpha: float
     sink: int
     local: int
-    last: int
+    last: Optional[int]
     min_blocks: int
     max_blocks: Optional[int]
     dense_below: int

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Attention of a sequence that several ranks hold parts of, over torch.distributed.
 
-    o = unisparse.distributed.attention(q, k, v, group=group, p=0.9)
+    o = unisparse.distributed.attention(q, k, v, group=group)
 
 Every rank has its part of the tokens, q, k, v [B, H, L of the part, D], and gets its part of o.
 """
@@ -241,7 +241,7 @@ class _Call:
         # Whether the sequence is short, the whole of it says.
         below = self.options["dense_below"] if piece.keys <= self.options["dense_below"] else 0
         # A piece with rows to spare has one row of blocks more, behind the last.
-        last = self.options["last"] + 1 if piece.last else 0
+        last = self.config.rule.last + 1 if piece.last else 0
         options = {**self.options, "dense_below": below, "last": last, "return_lse": self.config.return_lse}
         found = _results(_attention.attention(mine, k[:, :, piece.key : piece.key_end], v[:, :, piece.key : piece.key_end], **options))
         return tuple(x[:, :, :length] for x in found)

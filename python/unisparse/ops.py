@@ -15,7 +15,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 from . import _attention as functions
 from ._attention import attention, block_sparse_attention
 from ._checks import ends_of
-from ._config import Rule
+from ._config import SHARE, Rule
 from ._errors import Error, Status, unexpected
 from ._torch import expect_no_gradient
 
@@ -28,9 +28,9 @@ except ImportError:
 _COMPUTATION = "int[] block=[128, 128], bool causal=True, float? scale=None, bool return_lse=False"
 _MODIFICATION = "float? softcap=None, int[]? window=None, Tensor? sinks=None"
 _CHOOSING = (
-    "float[] p=[0.9], int? top_k=None, int[] pooling=[8, 8, 1], str agg='max', str? share=None, float alpha=1.0, int sink=1, "
+    f"float[] p=[{SHARE}], int? top_k=None, int[] pooling=[8, 8, 1], str agg='max', str? share=None, float alpha=1.0, int sink=1, "
     "int local=1, int min_blocks=0, int? max_blocks=None, int dense_below=0, bool return_selection=False, "
-    "float? threshold=None, float? random=None, int seed=0, int representatives=0, int spread=0, int last=0"
+    "float? threshold=None, float? random=None, int seed=0, int? representatives=None, int? spread=None, int? last=None"
 )
 _ENDS = "Tensor? cu_seqlens_q=None, Tensor? cu_seqlens_k=None"
 
@@ -61,7 +61,7 @@ def _attention_kernel(
     *,
     cu_seqlens_q: Ends = None,
     cu_seqlens_k: Ends = None,
-    p: Sequence[float] = (0.9,),
+    p: Sequence[float] = (SHARE,),
     return_lse: bool = False,
     return_selection: bool = False,
     **options: Any,
@@ -122,7 +122,7 @@ def _attention_fake(
     cu_seqlens_k: Ends = None,
     block: Sequence[int] = (128, 128),
     return_lse: bool = False,
-    p: Sequence[float] = (0.9,),
+    p: Sequence[float] = (SHARE,),
     top_k: Optional[int] = None,
     pooling: Sequence[int] = (8, 8, 1),
     share: Optional[str] = None,

@@ -97,6 +97,23 @@ static MlirOperation sparse(MlirLocation location, const MlirValue inputs[3]) {
   return op;
 }
 
+/* What an attention gets that says nothing. */
+static void measured(MlirLocation location, const MlirValue inputs[3], bool causal, bool bySum) {
+  UnisparseAttention attention = {0};
+  attention.q = inputs[0];
+  attention.k = inputs[1];
+  attention.v = inputs[2];
+  attention.causal = causal;
+  attention.aggregateBySum = bySum;
+  MlirOperation op = unisparseAttentionCreate(location, &attention);
+  UnisparseAttention read = unisparseAttentionRead(op);
+  UnisparseRule rule = unisparseRuleAttrRead(read.rule);
+  printf("measured: representatives %ld, spread %ld, p %.2f, last %ld\n",
+         (long)unisparsePoolingAttrGetRepresentatives(read.pooling),
+         (long)unisparsePoolingAttrGetSpread(read.pooling), rule.p, (long)rule.last);
+  mlirOperationDestroy(op);
+}
+
 static MlirOperation dense(MlirLocation location, const MlirValue inputs[3]) {
   UnisparseBlockSparseAttention attention = {0};
   attention.q = inputs[0];
@@ -124,6 +141,8 @@ static MlirOperation bad(MlirLocation location, const MlirValue inputs[3]) {
   attention = (UnisparseAttention){0};
   if (!mlirOperationIsNull(unisparseAttentionCreate(location, &attention)))
     exit(1);
+  measured(location, inputs, true, false);
+  measured(location, inputs, false, true);
   attention.pooling = unisparsePoolingAttrGetRefined(context, 8, 8, 1, 16, 4);
   printf("representatives %ld, spread %ld\n", (long)unisparsePoolingAttrGetRepresentatives(attention.pooling),
          (long)unisparsePoolingAttrGetSpread(attention.pooling));

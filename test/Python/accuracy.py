@@ -297,7 +297,7 @@ class Reference(unittest.TestCase):
         q[:, :, 700:710] *= 6
         for options in (dict(p=0.6), dict(p=0.7, representatives=4, spread=8, last=2, sink=2, local=3, pooling=(16, 8)), dict(p=1.0)):
             counts, indices = rivals.selection(reference.mask(q, k, 0.25, **options))
-            _, wanted, blocks = unisparse.attention(q, k, k, return_selection=True, **options)
+            _, wanted, blocks = unisparse.attention(q, k, k, return_selection=True, **{**policies.PLAIN, **options})
             self.assertTrue(torch.equal(counts, wanted), options)
             self.assertTrue(torch.equal(indices, blocks), options)
 

@@ -73,7 +73,7 @@ class Artifacts(unittest.TestCase):
 
     def test_name(self):
         name = config(return_lse=True).file_name()
-        self.assertRegex(name, r"^attention-bf16-h8x2-d128x128-b128x128-c8x8x1-max-p0\.9-causal-[0-9a-f]{16}\.usp$")
+        self.assertRegex(name, r"^attention-bf16-h8x2-d128x128-b128x128-c8x8x1t16s4-max-p0\.8-causal-[0-9a-f]{16}\.usp$")
         self.assertEqual(name, config(return_lse=True).file_name())
 
     def test_every_option_counts(self):
@@ -93,13 +93,13 @@ class Artifacts(unittest.TestCase):
                     pooling=(4, 8),
                     agg="sum",
                     share="group",
-                    p=0.8,
+                    p=0.7,
                     top_k=3,
                     threshold=0.5,
                     random=0.5,
                     representatives=4,
-                    spread=4,
-                    last=1,
+                    spread=2,
+                    last=2,
                     sink=0,
                     local=2,
                     min_blocks=1,
@@ -120,7 +120,7 @@ class Artifacts(unittest.TestCase):
         )
         names = {config(**change).file_name() for change in changes}
         self.assertEqual(len(names), len(changes))
-        self.assertEqual(config().file_name(), config(p=0.9, value_dim=128, pooling=[8, 8], share="none", packed=False).file_name())
+        self.assertEqual(config().file_name(), config(p=0.8, representatives=16, spread=4, last=1, value_dim=128, pooling=[8, 8], share="none", packed=False).file_name())
 
     def test_format_version_counts(self):
         before = config().file_name()
@@ -151,9 +151,12 @@ class Artifacts(unittest.TestCase):
             "--head-pool=1",
             "--agg=max",
             "--share=none",
-            "--p=0.9",
+            "--p=0.8",
+            "--representatives=16",
+            "--spread=4",
             "--sink=1",
             "--local=1",
+            "--last=1",
             "--min-blocks=0",
             "--dense-below=0",
             "--alpha=1.0",

@@ -62,7 +62,7 @@ expect(same(output(f"--program={EXAMPLES}/attention.mlir"), reference), "attenti
 dense = output("--dense")
 expect(same(output(f"--program={EXAMPLES}/dense.mlir"), dense), "dense.mlir equals --dense")
 for name, words in (("representatives", ("--p=0.7", "--representatives=16", "--spread=1", "--last=1")),
-                    ("threshold", ("--pool=8x128", "--threshold=0.1", "--sink=2", "--local=4", "--last=8"))):
+                    ("threshold", ("--pool=8x128", "--representatives=0", "--spread=0", "--threshold=0.1", "--sink=2", "--local=4", "--last=8"))):
     expect(same(output(f"--program={EXAMPLES}/{name}.mlir"), output(*words)), f"{name}.mlir equals {words}")
 
 # Sums of antidiagonals, as the products of longer rows that they are.

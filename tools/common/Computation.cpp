@@ -83,18 +83,19 @@ Error ComputationOptions::convert(Computation &c) {
                                 value->emplace()))
         return e;
   for (auto [option, value] : {std::pair{&headPool, &c.headPool},
-                               {&representatives, &c.representatives},
-                               {&spread, &c.spread},
                                {&seed, &c.seed},
                                {&sink, &c.sink},
                                {&local, &c.local},
-                               {&last, &c.last},
                                {&minBlocks, &c.minBlocks},
                                {&denseBelow, &c.denseBelow}})
     if (Error e = parseInteger(*option, *value))
       return e;
   for (auto [option, value] :
-       {std::pair{&topK, &c.topK}, {&maxBlocks, &c.maxBlocks}})
+       {std::pair{&topK, &c.topK},
+        {&maxBlocks, &c.maxBlocks},
+        {&representatives, &c.representatives},
+        {&spread, &c.spread},
+        {&last, &c.last}})
     if (Error e = parseInteger(*option, *value))
       return e;
   if (Error e = parseKeyword(
@@ -175,9 +176,9 @@ Error tools::checkComputation(const Computation &o, bool pools) {
                                   Twine(o.blockQ) + "x" + Twine(o.blockK));
   for (auto [option, least, got] :
        {std::tuple{"--head-pool", int64_t(1), o.headPool},
-        {"--representatives", int64_t(0), o.representatives}, // [P5]
-        {"--spread", int64_t(0), o.spread},                   // [P6]
-        {"--last", int64_t(0), o.last},                       // [L8]
+        {"--representatives", int64_t(0), o.representatives.value_or(0)}, // [P5]
+        {"--spread", int64_t(0), o.spread.value_or(0)}, // [P6]
+        {"--last", int64_t(0), o.last.value_or(0)}, // [L8]
         {"--sink", int64_t(0), o.sink},
         {"--local", int64_t(0), o.local},
         {"--min-blocks", int64_t(0), o.minBlocks},
@@ -194,7 +195,7 @@ Error tools::checkComputation(const Computation &o, bool pools) {
     return e;
   if (Error e = checkModification(o))
     return e;
-  if (pools && o.representatives && o.agg != Agg::Max)
+  if (pools && o.representativeRows() && o.agg != Agg::Max)
     return failure("--agg", "[P5] expected max beside --representatives, got " +
                                 stringifyAgg(o.agg));
   // Logits are f32: a factor that is infinite there is none.

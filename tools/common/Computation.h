@@ -8,20 +8,20 @@
 #define UNISPARSE_TOOLS_COMMON_COMPUTATION_H
 
 #include "CommandLine.h"
-#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "unisparse/Dialect/UniSparse/Transforms/Policy.h"
 
 namespace unisparse::tools {
 
 struct Computation {
   int64_t blockQ = 128, blockK = 128, poolQ = 8, poolK = 8, headPool = 1;
-  int64_t representatives = 0, spread = 0;
+  std::optional<int64_t> representatives, spread; ///< Or the measured ones.
   Agg agg = Agg::Max;
   Share share = Share::None;
-  std::vector<double> p{0.9};
+  std::vector<double> p{measured::kShare};
   std::optional<int64_t> topK, maxBlocks;
   std::optional<double> threshold, random;
-  int64_t sink = 1, local = 1, last = 0, minBlocks = 0, denseBelow = 0,
-          seed = 0;
+  int64_t sink = 1, local = 1, minBlocks = 0, denseBelow = 0, seed = 0;
+  std::optional<int64_t> last; ///< Or the measured one.
   bool causal = true, dense = false;
   std::optional<double> scale;
   double alpha = 1.0;
@@ -33,6 +33,14 @@ struct Computation {
   bool hasWindow() const { return windowLeft >= 0 || windowRight >= 0; }
   /// Whether queries have positions among the keys (I7).
   bool hasPositions() const { return causal || hasWindow(); }
+
+  int64_t representativeRows() const {
+    return representatives.value_or(measured::representatives(agg, poolQ));
+  }
+  int64_t spreadOf(int64_t headDim) const {
+    return spread.value_or(measured::spread(headDim, poolK));
+  }
+  int64_t lastBlocks() const { return last.value_or(measured::last(causal)); }
 
   /// Which rule decides where several are given: the first of all, top-k,
   /// threshold, random and top-p.
@@ -77,12 +85,13 @@ private:
                 llvm::cl::desc("Query heads in a composite token"),
                 llvm::cl::cat(category)};
   Text representatives{
-      "representatives", llvm::cl::init("0"), llvm::cl::value_desc("T"),
-      llvm::cl::desc("Rows of a query block that are scored by themselves"),
+      "representatives", llvm::cl::value_desc("T"),
+      llvm::cl::desc("Rows of a query block that are scored by themselves "
+                     "(default 16, with --agg=sum 0)"),
       llvm::cl::cat(category)};
-  Text spread{"spread", llvm::cl::init("0"), llvm::cl::value_desc("S"),
-              llvm::cl::desc("Score the keys' variance in groups of S dims "
-                             "(0: not at all)"),
+  Text spread{"spread", llvm::cl::value_desc("S"),
+              llvm::cl::desc("Score the keys' variance in groups of S dims (0: "
+                             "not at all; default 4 or what divides head_dim)"),
               llvm::cl::cat(category)};
   Text agg{
       "agg", llvm::cl::init("max"), llvm::cl::value_desc("max|sum"),
@@ -93,7 +102,7 @@ private:
       llvm::cl::desc("Whether the query heads of a KV head share a selection"),
       llvm::cl::cat(category)};
   Text p{
-      "p", llvm::cl::init("0.9"), llvm::cl::value_desc("P[,P...]"),
+      "p", llvm::cl::init("0.8"), llvm::cl::value_desc("P[,P...]"),
       llvm::cl::desc("Share of attention mass to select, one or one per head"),
       llvm::cl::cat(category)};
   Text topK{"top-k", llvm::cl::value_desc("N"),
@@ -116,8 +125,9 @@ private:
   Text local{"local", llvm::cl::init("1"), llvm::cl::value_desc("N"),
              llvm::cl::desc("Blocks up to the diagonal always selected"),
              llvm::cl::cat(category)};
-  Text last{"last", llvm::cl::init("0"), llvm::cl::value_desc("N"),
-            llvm::cl::desc("Last query blocks of a sequence that see all"),
+  Text last{"last", llvm::cl::value_desc("N"),
+            llvm::cl::desc("Last query blocks of a sequence that see all "
+                           "(default 1, with --no-causal 0)"),
             llvm::cl::cat(category)};
   Text minBlocks{"min-blocks", llvm::cl::init("0"), llvm::cl::value_desc("N"),
                  llvm::cl::desc("Least blocks in a row"),

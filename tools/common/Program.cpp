@@ -57,7 +57,7 @@ struct FunctionBuilder {
       share = b.getF64FloatAttr(c.p[0]);
     return RuleAttr::get(context, kind, share, c.topK.value_or(0), c.sink,
                          c.local, c.minBlocks, c.maxBlocks, c.denseBelow,
-                         c.last, kind == RuleKind::Random ? c.seed : 0);
+                         c.lastBlocks(), kind == RuleKind::Random ? c.seed : 0);
   }
 
   AttentionOp attention(bool returnLse) {
@@ -69,11 +69,13 @@ struct FunctionBuilder {
       shares = arith::ConstantOp::create(
           b, DenseElementsAttr::get(type, ArrayRef<float>(values)));
     }
+    int64_t headDim = cast<RankedTensorType>(q.getType()).getDimSize(3);
     // A dense rule pools nothing: the factors only have to be valid (I5, I6).
     auto pooling =
         c.dense ? PoolingAttr::get(b.getContext(), 1, 1, 1)
                 : PoolingAttr::get(b.getContext(), c.poolQ, c.poolK, c.headPool,
-                                   c.representatives, c.spread);
+                                   c.representativeRows(),
+                                   c.spreadOf(headDim));
     return AttentionOp::create(
         b, q, k, v, shares, cuQ, cuK, block(), pooling, rule(),
         AggAttr::get(b.getContext(), c.agg),

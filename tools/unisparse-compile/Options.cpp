@@ -213,10 +213,9 @@ Error compile::checkOptions(const Options &o) {
     return failure("--kv-heads",
                    "[I3] expected a number that divides --heads " +
                        Twine(o.heads) + ", got " + Twine(o.kvHeads));
-  if (o.spread && o.headDim % o.spread)
+  if (int64_t spread = o.spreadOf(o.headDim); spread && o.headDim % spread)
     return failure("--spread", "[P6] expected a number that divides --head-dim " +
-                                   Twine(o.headDim) + ", got " +
-                                   Twine(o.spread));
+                                   Twine(o.headDim) + ", got " + Twine(spread));
   if (o.stage == Stage::Selected && o.returnSelection)
     return failure("--return-selection",
                    "expected --stage=attention, which has a selection to "

@@ -286,6 +286,23 @@ static std::string formOf(StringRef schedule) {
   return (form + " (" + words + ")").str();
 }
 
+/// P5, P6 and L8, where there are any, of options that say what is computed.
+static std::string estimateOf(const Options &o, const Inputs &in) {
+  if (!o.pools() || !o.artifact.empty() || o.rule() == RuleKind::All)
+    return "";
+  std::string text;
+  raw_string_ostream os(text);
+  if (o.rule() != RuleKind::Random) {
+    if (int64_t rows = o.representativeRows())
+      os << ", " << rows << " representatives";
+    if (int64_t dims = o.spreadOf(in.headDim()))
+      os << ", spread " << dims;
+  }
+  if (int64_t blocks = o.lastBlocks())
+    os << ", last " << blocks;
+  return text;
+}
+
 void run::printTable(const Options &o, const Inputs &in, const Report &r) {
   raw_ostream &os = outs();
   auto dims = [](ArrayRef<int64_t> shape) {
@@ -298,7 +315,7 @@ void run::printTable(const Options &o, const Inputs &in, const Report &r) {
   os << sys::path::filename(o.input) << ": q " << dims(in.q.shape) << ", k "
      << dims(in.k.shape) << ", v " << dims(in.v.shape) << ", "
      << getDTypeName(in.q.dtype) << '\n';
-  line("selection") << o.describeRule() << ", block " << o.blockQ << 'x'
+  line("selection") << o.describeRule() << estimateOf(o, in) << ", block " << o.blockQ << 'x'
                     << o.blockK << (o.causal ? ", causal" : ", not causal")
                     << '\n';
   line("density") << format("%.3f", r.density) << "  (" << r.selected << " of "

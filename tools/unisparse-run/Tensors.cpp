@@ -153,7 +153,7 @@ Error Reader::checkHeads(const Inputs &in) {
                        " query heads and divides, or is a multiple of, the " +
                        Twine(group) + " query heads of a KV head, got " +
                        Twine(ch));
-  int64_t spread = options.pools() ? options.spread : 0;
+  int64_t spread = options.pools() ? options.spreadOf(in.headDim()) : 0;
   if (spread && in.headDim() % spread) // [P6]
     return failure("--spread", "[P6] expected a number that divides head_dim " +
                                    Twine(in.headDim()) + ", got " +

@@ -73,16 +73,17 @@ struct FromLinalgPipelineOptions
     : mlir::PassPipelineOptions<FromLinalgPipelineOptions> {
   Option<std::string> rule{
       *this, "rule",
-      llvm::cl::desc("make attention sparse by this rule, as in top_p=0.9; "
-                     "without one it stays dense"),
+      llvm::cl::desc("make attention sparse by this rule, as in top_p=0.9, "
+                     "or by the measured one; without any it stays dense"),
       llvm::cl::init("")};
   Option<std::string> block{*this, "block",
                             llvm::cl::desc("queries by keys of a block"),
                             llvm::cl::init("128x128")};
   Option<std::string> pooling{
       *this, "pooling",
-      llvm::cl::desc("queries by keys that a composite token averages"),
-      llvm::cl::init("8x8")};
+      llvm::cl::desc("queries by keys that a composite token averages, or the "
+                     "measured pooling"),
+      llvm::cl::init("measured")};
   Option<int64_t> minLength{
       *this, "min-length",
       llvm::cl::desc("attention over fewer keys stays dense"),

@@ -54,7 +54,7 @@ def check_options(options: Mapping[str, Any]) -> Dict[str, Any]:
     heads = len(p) if isinstance(p, (list, tuple)) and p else 1
     if isinstance(pooling, (list, tuple)) and len(pooling) == 3 and heads == 1:
         heads = _config.integer("pooling", pooling[2], 1)
-    head_dim = max(_config.integer("spread", every["spread"], 0), 1)
+    head_dim = max(_config.integer("spread", every["spread"] or 0, 0), 1)
     _config.make(heads, heads, head_dim, head_dim, "f32", False, causal=True, scale=None, return_lse=False, **every)
     return dict(options)
 

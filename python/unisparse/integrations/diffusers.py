@@ -4,7 +4,7 @@
 """Attention of image and video transformers by ours, while a context lasts.
 
     from unisparse.integrations.diffusers import sparse_attention
-    with sparse_attention(p=0.9) as report:
+    with sparse_attention() as report:
         video = pipeline(prompt).frames
     print(report)
 
@@ -38,7 +38,7 @@ except ImportError:
 
 @contextlib.contextmanager
 def sparse_attention(
-    p: Any = 0.9, *, min_length: int = 1024, min_queries: int = 64, map_folder: Optional[Union[str, os.PathLike[str]]] = None,
+    p: Any = _config.SHARE, *, min_length: int = 1024, min_queries: int = 64, map_folder: Optional[Union[str, os.PathLike[str]]] = None,
     most_maps: int = 64, **options: Any,
 ) -> Iterator[Report]:  # fmt: skip
     """Calls of attention in this process select blocks by `p` and other options of `unisparse.attention`.

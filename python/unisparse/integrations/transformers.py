@@ -4,7 +4,7 @@
 """Transformers' prefill by block-sparse attention.
 
     from unisparse.integrations.transformers import register, report
-    register(p=0.9)
+    register()
     model = AutoModelForCausalLM.from_pretrained(..., attn_implementation="unisparse")
     ...
     print(report())
@@ -38,7 +38,7 @@ _bidirectional = getattr(masking_utils, "bidirectional_mask_function", None)
 
 def register(
     name: str = "unisparse",
-    p: Any = 0.9,
+    p: Any = _config.SHARE,
     min_length: int = 4096,
     fallback: str = "sdpa",
     min_queries: int = 64,

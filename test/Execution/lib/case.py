@@ -10,9 +10,13 @@ import numpy as np
 from safetensors import Tensor, round_to
 
 
+# Whose defaults are not those of the plain form, and not the same for all tensors: they are always said.
+MEASURED = ("p", "representatives", "spread", "last")
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The policy of a run, with the defaults of SPEC.md; `args` says it on unisparse-run's command line."""
+    """The policy of a run, in the paper's plain form unless said otherwise; `args` says it on unisparse-run's command line."""
 
     block: Tuple[int, int] = (128, 128)
     pool: Tuple[int, int] = (8, 8)
@@ -40,12 +44,17 @@ class Options:
     dense: bool = False
 
     def args(self):
-        """Only what differs from the defaults, so that the tool's own defaults are under test too."""
+        """Only what differs from the tool's defaults, so that these are under test too."""
         result = []
+        ruled = self.dense or any(x is not None for x in (self.top_k, self.threshold, self.random))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            ruled = self.dense or any(x is not None for x in (self.top_k, self.threshold, self.random))
-            if value == field.default or field.name == "p" and ruled:
+            if field.name in MEASURED:
+                if field.name != "p" or not ruled:
+                    value = ",".join(map(str, value)) if isinstance(value, tuple) else value
+                    result.append(f"--{field.name}={value}")
+                continue
+            if value == field.default:
                 continue
             if field.name == "causal":
                 result.append("--no-causal")
@@ -54,7 +63,7 @@ class Options:
                 result.append("--dense")
                 continue
             if isinstance(value, tuple):
-                value = ("," if field.name in ("p", "window") else "x").join(map(str, value))
+                value = ("," if field.name == "window" else "x").join(map(str, value))
             result.append(f"--{field.name.replace('_', '-')}={value}")
         return result
 
@@ -147,7 +156,8 @@ class Case:
 
     def args(self):
         """The command line of the options, and of what the file holds besides q, k and v."""
-        return self.options.args() + ["--sink-logits"] * (self.sinks is not None)
+        said = not any(word.startswith("--program=") for word in self.extra)  # A program says it all.
+        return self.options.args() * said + ["--sink-logits"] * (self.sinks is not None)
 
     def modification(self, batch, head):
         """What the oracle's attend takes of a query head (M1 to M3, M5)."""

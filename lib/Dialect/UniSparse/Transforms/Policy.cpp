@@ -19,6 +19,35 @@ static constexpr StringLiteral kRule = "unisparse.rule",
 static constexpr StringLiteral kNames[] = {kRule, kBlock, kPooling,
                                            kAgg,  kShare, kMinLength};
 
+int64_t measured::representatives(Agg agg, int64_t pooledQueries) {
+  return agg == Agg::Max && pooledQueries > 1 ? 16 : 0;
+}
+
+int64_t measured::spread(int64_t headDim, int64_t pooledKeys) {
+  if (pooledKeys == 1)
+    return 0; // One key has no variance.
+  for (int64_t columns : {8, 1})
+    for (int64_t dims : {4, 3, 2, 1})
+      if (headDim % (dims * columns) == 0)
+        return dims;
+  llvm_unreachable("1 divides every head_dim");
+}
+
+int64_t measured::last(bool causal) { return causal ? 1 : 0; }
+
+PoolingAttr measured::pooling(MLIRContext *context, Agg agg, int64_t headDim) {
+  return PoolingAttr::get(context, 8, 8, 1, representatives(agg, 8),
+                          spread(headDim, 8));
+}
+
+RuleAttr measured::rule(MLIRContext *context, bool causal) {
+  return RuleAttr::get(context, RuleKind::TopP,
+                       Builder(context).getF64FloatAttr(kShare), /*k=*/0,
+                       /*sink=*/1, /*local=*/1, /*min_blocks=*/0,
+                       /*max_blocks=*/std::nullopt, /*dense_below=*/0,
+                       last(causal), /*seed=*/0);
+}
+
 void Policy::fillFrom(const Policy &other) {
   auto fill = [](auto &mine, const auto &theirs) {
     if (!mine)

@@ -23,6 +23,9 @@ struct SparsifyAttention
   LogicalResult initialize(MLIRContext *context) override {
     auto parse = [&](StringRef option, auto parser, StringRef text,
                      auto &attr) -> LogicalResult {
+      if constexpr (!std::is_same_v<decltype(attr), BlockAttr &>)
+        if (text == measured::kName)
+          return success(); // By what the attention is.
       std::string why;
       attr = parser(context, text, why);
       if (!attr)
@@ -83,7 +86,14 @@ private:
         policy->fillFrom(*outer);
       }
     policy->fillFrom(options);
-    RuleAttr rule = policy->rule;
+    MLIRContext *context = op.getContext();
+    RuleAttr rule =
+        policy->rule ? policy->rule : measured::rule(context, op.getCausal());
+    PoolingAttr pooling =
+        policy->pooling
+            ? policy->pooling
+            : measured::pooling(context, policy->agg.getValue(),
+                                op.getQ().getType().getDimSize(3));
     // Known lengths are decided here, others when the program runs.
     int64_t length = op.getK().getType().getDimSize(2),
             least = *policy->minLength;
@@ -99,7 +109,7 @@ private:
     rewriter.setInsertionPoint(op);
     auto sparse = AttentionOp::create(
         rewriter, op.getLoc(), op.getQ(), op.getK(), op.getV(), /*top_p=*/{},
-        op.getCuSeqlensQ(), op.getCuSeqlensK(), policy->block, policy->pooling,
+        op.getCuSeqlensQ(), op.getCuSeqlensK(), policy->block, pooling,
         rule, policy->agg, policy->share, op.getCausalAttr(),
         op.getReturnLseAttr(), op.getScaleAttr(),
         rewriter.getF64FloatAttr(1.0), op.getSoftcapAttr(), op.getWindowAttr(),

@@ -80,11 +80,13 @@ def UniSparseSparsifyAttention : Pass<"unisparse-sparsify-attention"> {
     ```
   }];
   let options = [
-    Option<"rule", "rule", "std::string", "\"top_p=0.9\"",
-           "what stands between the brackets of #unisparse.rule<...>">,
+    Option<"rule", "rule", "std::string", "\"measured\"",
+           "what stands between the brackets of #unisparse.rule<...>; measured: top_p = 0.8 and, "
+           "where causal, last = 1">,
     Option<"block", "block", "std::string", "\"128x128\"", "queries by keys of a block">,
-    Option<"pooling", "pooling", "std::string", "\"8x8\"",
-           "queries by keys that a composite token averages">,
+    Option<"pooling", "pooling", "std::string", "\"measured\"",
+           "what stands between the brackets of #unisparse.pooling<...>; measured: 8x8, 16 "
+           "representatives where agg is max, a spread of 4 dims or fewer">,
     Option<"agg", "agg", "::unisparse::Agg", "::unisparse::Agg::Max",
            "how composite rows become a block's mass",
            [{::llvm::cl::values(
