@@ -13,7 +13,8 @@
 
 attend runs in several forms (programs.ATTENDS) on masks drawn at random, and torch's FlexAttention on each of these next to
 it; dense next to torch's own. TFLOP/s count 4 * 128 * 128 * D for a selected block and head, the diagonal whole. The stages
-are programs of their own and run on one another's results; the whole is one program with p = 0.9. Rates are also given as
+are programs of their own and run on one another's results; the whole is one program with the measured
+policy, on q, k and v that are like a text's, and unisparse.attention itself beside it. Rates are also given as
 shares of the chip's matrix product (share_of_matmul) and of the peers' (ratio_to_flex, ratio_to_cudnn).
 
 Figures are medians. "rested": 12 calls after 3, each between two events, which includes what the host needs to launch.
@@ -50,17 +51,19 @@ def prepare(arguments):
     for chip in arguments.chips.split(","):
         place = folder / chip
         failed += len(ahead.prepare(map(programs.configuration, wanted), place, [chip], arguments.jobs))
+        sources = {}
         for n in numbers(arguments.lengths, int):
-            for stage, text in programs.stages(n).items():
-                source = place / f"{stage}-{n}.mlir"
-                source.write_text(text)
-                done = subprocess.run(
-                    [_artifacts.compiler(), str(source), f"--chip={chip}", "-o", str(source.with_suffix(".usp"))],
-                    capture_output=True,
-                    text=True,
-                )
-                failed += done.returncode != 0
-                print(f"{chip}: {source.stem}: {done.stderr.strip() or 'compiled'}"[:300])
+            sources.update({f"{stage}-{n}": text for stage, text in programs.stages(n).items()})
+        for stage, form in programs.ESTIMATES.items():
+            sources[f"{stage}-{programs.MILLION}"] = programs.estimate(programs.MILLION, *form, programs.MILLION_HEADS)
+        for stage, text in sources.items():
+            source = place / f"{stage}.mlir"
+            source.write_text(text)
+            done = subprocess.run(
+                [_artifacts.compiler(), str(source), f"--chip={chip}", "-o", str(source.with_suffix(".usp"))], capture_output=True, text=True
+            )
+            failed += done.returncode != 0
+            print(f"{chip}: {source.stem}: {done.stderr.strip() or 'compiled'}"[:300])
     parcel.finish(folder, arguments.zip)
     sys.exit(1 if failed else 0)
 
@@ -71,7 +74,8 @@ def parts(timing, lengths, rho, folder, peers):
     for n in lengths:
         found.append((f"attend {n}", timing.attend, programs.ATTEND, n, rho, peers))
         found.append((f"dense {n}", timing.dense, n, folder, peers))
-        found.append((f"stages {n}", timing.stages, n, folder))
+        found.append((f"stages {n}", timing.stages, n, folder, peers))
+    found.append((f"estimates {programs.MILLION}", timing.million, folder))
     others = [form for form in programs.ATTENDS if form is not programs.ATTEND]
     return found + [(f"{form.name} {n}", timing.attend, form, n, rho, peers) for form in others for n in lengths if n in form.lengths]
 

@@ -15,6 +15,9 @@ HEADS, KV_HEADS, DIM, BLOCK, FACTOR = 32, 8, 128, 128, 8
 # Representatives and spread (P5, P6) of estimates that are timed whole, pool, score and select in one program.
 ESTIMATES = {"estimate": (0, 0), "estimate t16 s4": (16, 4), "estimate t16 s1": (16, 1)}
 
+# A long prompt's, on few heads.
+MILLION, MILLION_HEADS = 1 << 20, (4, 1)
+
 
 def _function(results, arguments, body):
     """Named arguments and result types, and the op between them."""
@@ -55,31 +58,32 @@ def stages(n):
     }
 
 
-def pools(n, representatives, spread):
+def pools(n, representatives, spread, heads=(HEADS, KV_HEADS)):
     """{q or k: the op that pools %q or %k, its arguments and result types}."""
+    query_heads, kv_heads = heads
     groups = DIM // spread if spread else 0
     rows = n // BLOCK * (BLOCK // FACTOR + representatives)
-    q = [f"tensor<1x{HEADS}x{rows}x{DIM + groups}xbf16>"]
+    q = [f"tensor<1x{query_heads}x{rows}x{DIM + groups}xbf16>"]
     text = f"unisparse.pool %q by {FACTOR}"
     if representatives:
-        q.append(f"tensor<1x{HEADS}x{n // BLOCK}x{representatives}xi32>")
+        q.append(f"tensor<1x{query_heads}x{n // BLOCK}x{representatives}xi32>")
         text += f" representatives {representatives} of {BLOCK}"
     if spread:
         text += f" norms {spread} times {DIM ** -0.5 / 2}"
-    k = [f"tensor<1x{KV_HEADS}x{n // FACTOR}x{DIM + groups}xbf16>"]
+    k = [f"tensor<1x{kv_heads}x{n // FACTOR}x{DIM + groups}xbf16>"]
     spreads = f" spread {spread}" if spread else ""
     return {
-        "q": (text, [("q", _tokens(HEADS, n))], q),
-        "k": (f"unisparse.pool %k by {FACTOR}{spreads}", [("k", _tokens(KV_HEADS, n))], k),
+        "q": (text, [("q", _tokens(query_heads, n))], q),
+        "k": (f"unisparse.pool %k by {FACTOR}{spreads}", [("k", _tokens(kv_heads, n))], k),
     }
 
 
-def estimate(n, representatives, spread, p=0.7):
-    """MLIR of a whole estimate: %q and %k to counts, indices and density."""
+def estimate(n, representatives, spread, heads=(HEADS, KV_HEADS)):
+    """MLIR of a whole estimate: %q and %k to counts, indices and density, by the measured policy's rule."""
     rows = n // BLOCK
-    of = pools(n, representatives, spread)
-    mass = f"tensor<1x{HEADS}x{rows}x{rows}xf32>"
-    results = [f"tensor<1x{HEADS}x{rows}xi32>", f"tensor<1x{HEADS}x{rows}x{rows}xi32>", f"tensor<1x{HEADS}xf32>"]
+    of = pools(n, representatives, spread, heads)
+    mass = f"tensor<1x{heads[0]}x{rows}x{rows}xf32>"
+    results = [f"tensor<1x{heads[0]}x{rows}xi32>", f"tensor<1x{heads[0]}x{rows}x{rows}xi32>", f"tensor<1x{heads[0]}xf32>"]
     options = "".join(f", {name} = {x}" for name, x in (("representatives", representatives), ("spread", spread)) if x)
     lines, pooled = [], {}
     for name, (text, arguments, types) in of.items():
@@ -92,7 +96,7 @@ def estimate(n, representatives, spread, p=0.7):
         f"pooling <{FACTOR}x{FACTOR}{options}> causal : ({', '.join(types + of['q'][2][1:])}) -> {mass}"
     )
     lines.append(
-        f"%r:3 = unisparse.block_select %mass lengths [{n}, {n}] block <{BLOCK}x{BLOCK}> rule <top_p = {p}> causal "
+        f"%r:3 = unisparse.block_select %mass lengths [{n}, {n}] block <{BLOCK}x{BLOCK}> rule <top_p = {_config.SHARE}, last = 1> causal "
         f": ({mass}) -> ({', '.join(results)})"
     )
     body = "\n  ".join(lines)
@@ -150,5 +154,5 @@ ATTENDS = (
     Attend("attend shared", selections=KV_HEADS, lengths=(32768, 131072)),
 )
 
-# What unisparse.prepare takes: the whole.
-WHOLE = dict(heads=HEADS, kv_heads=KV_HEADS, head_dim=DIM, dtype="bf16", p=0.9, return_selection=True)
+# What unisparse.prepare takes: the whole, by the measured policy.
+WHOLE = dict(heads=HEADS, kv_heads=KV_HEADS, head_dim=DIM, dtype="bf16", return_selection=True)

@@ -128,10 +128,24 @@ def queued(call):
     return statistics.median(times)
 
 
+def backend_of(name, scale):
+    """torch's dense attention by one backend, (q, k, v) -> o. cuDNN and FlashAttention-2 take a KV head for each query head."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    backend = {"cudnn": SDPBackend.CUDNN_ATTENTION, "flash": SDPBackend.FLASH_ATTENTION}[name]
+
+    def attend(q, k, v):
+        with sdpa_kernel(backend):
+            return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
+
+    return attend
+
+
 @torch.no_grad()
 def times(model, policies, text, lengths, heads, say):
-    """One prompt's attention, all layers, in milliseconds: {policy: {length: {"ms", "density"}}}. A rival's is that of our
-    executor on its selection, the estimate in torch not counted."""
+    """One prompt's attention in milliseconds: {policy: {length: {"ms" and "density" of all layers, and those of each}}}. A
+    rival's is that of our executor on its selection, the estimate in torch not counted. Dense attention also by name of
+    torch's backends, K and V repeated before."""
     import unisparse
 
     result, dense = {}, policies[0]
@@ -139,21 +153,43 @@ def times(model, policies, text, lengths, heads, say):
     for length in lengths:
         capture = Capture(dense, heads)
         model.hidden(tensor_of([text(length)], "cuda"), capture)
-        for policy in policies:
-            total, attend = 0.0, Attention(policy)
+
+        def policy_calls(policy, attend):
+            for q, k, v in capture.layers:
+                attend(q, k, v, 0, scale)
+                if policy.kind in ("dense", "unisparse"):
+                    yield lambda: policy.attend(q, k, v, scale)
+                else:
+                    chosen = policy.select(q, k, scale)
+                    yield lambda: unisparse.block_sparse_attention(q, k, v, *chosen, scale=scale)
+
+        def backend_calls(name):
+            attend = backend_of(name, scale)
+            for q, k, v in capture.layers:
+                every = [x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v)]
+                yield lambda: attend(q, *every)
+
+        def figures(name, calls, attend=None):
             try:
-                for q, k, v in capture.layers:
-                    attend(q, k, v, 0, scale)
-                    call = lambda: policy.attend(q, k, v, scale)
-                    if policy.kind not in ("dense", "unisparse"):
-                        chosen = policy.select(q, k, scale)
-                        call = lambda: unisparse.block_sparse_attention(q, k, v, *chosen, scale=scale)
-                    total += queued(call)
-                figure = dict(ms=round(total, 4), density=round(attend.density(), 4))
+                layers, densities, before = [], [], (0, 0)
+                for call in calls:
+                    layers.append(round(queued(call), 4))
+                    if attend and attend.candidates:
+                        now = float(attend.selected), attend.candidates
+                        densities.append(round((now[0] - before[0]) / (now[1] - before[1]), 4))
+                        before = now
+                figure = dict(ms=round(sum(layers), 4), density=round(attend.density(), 4) if attend else 1.0, layers=layers)
+                figure.update(densities=densities) if densities else None
             except Exception as error:  # One line; the other figures are still wanted.
                 figure = dict(failed=one_line(error))
-            result.setdefault(policy.name, {})[str(length)] = figure
-            say(f"time {length:6} {policy.name:32} {figure}")
+            result.setdefault(name, {})[str(length)] = figure
+            say(f"time {length:6} {name:32} {figure}")
+
+        for policy in policies:
+            attend = Attention(policy)
+            figures(policy.name, policy_calls(policy, attend), attend)
+        for name in ("cudnn", "flash"):
+            figures(f"dense {name}", backend_calls(name))
     return result
 
 
