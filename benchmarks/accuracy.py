@@ -6,7 +6,7 @@
 FlexPrefill on the same questions: answers found in long texts, text loss, density, time.
 
     accuracy.py measure --model MODEL --json OUT.json --png OUT.png
-        one command, where the model, the compiler (CUDA) or unisparse-run (--device cpu) and torch are
+        one command, where the model, the compiler and torch are, for --device cpu the runtime too
     accuracy.py prepare DIR --model MODEL [--chips sm_90a] [--pieces MB]
         for another machine: programs, weights, questions; DIR, or DIR-0, DIR-1, ... of at most so many MB each
     accuracy.py run DIR [DIR-1 ...] --json OUT.json --png OUT.png

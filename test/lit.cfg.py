@@ -9,6 +9,7 @@ lit's own (%s, %t, ...):
   %unisparse_opt, unisparse-opt      the built tools, by absolute path
   %unisparse_run, unisparse-run
   unisparse-compile
+  %host_programs                     the Python package's environment: compiler, runtime, a cache for programs
   unisparse-lsp-server
   mlir-opt-22, %plugin               the installed mlir-opt and the plugin it loads
   %fake_driver                       a libcuda of host memory, for UNISPARSE_LIBCUDA
@@ -84,6 +85,12 @@ config.environment["OPENBLAS_NUM_THREADS"] = "1"
 config.substitutions += [
     ("%unisparse_opt", unisparse_opt),
     ("%unisparse_run", os.path.join(config.unisparse_tools_dir, "unisparse-run")),
+    (
+        "%host_programs",
+        f"UNISPARSE_COMPILE={os.path.join(config.unisparse_tools_dir, 'unisparse-compile')} "
+        f"UNISPARSE_RT={os.path.join(config.unisparse_obj_root, 'lib', 'libunisparse-rt.so')} "
+        f"UNISPARSE_CACHE={os.path.join(config.test_exec_root, 'programs')}",
+    ),
     ("%plugin", config.unisparse_plugin),
     ("%fake_driver", config.fake_driver),
     ("%python", config.python),

@@ -40,6 +40,9 @@ static int64_t registerRowsFor(VectorBits bits) {
 
 static void buildTensorLevel(OpPassManager &pm,
                              const CPUPipelineOptions &options) {
+  // What a caller has memory for is allocated in the function it calls.
+  if (options.library)
+    pm.addPass(createInlinerPass());
   // Dense rules and unread LSEs are only seen while attention is one op.
   pm.addPass(createCanonicalizerPass());
   // Each stage has a loop nest of its own.
@@ -116,6 +119,15 @@ static void buildLoopLevel(OpPassManager &pm,
   // Shapes that only a mass of a dense rule carried go away.
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  if (options.library) {
+    // Who has the memory of results has to know their sizes.
+    pm.addPass(createUniSparseDescribeProgram());
+    // Results are written where the caller wants them.
+    bufferization::BufferResultsToOutParamsPassOptions results;
+    results.hoistStaticAllocs = results.hoistDynamicAllocs = true;
+    results.modifyPublicFunctions = true;
+    pm.addPass(bufferization::createBufferResultsToOutParamsPass(results));
+  }
   // Every buffer gets its end; before threads exist, as deallocation does not
   // look into OpenMP regions.
   bufferization::BufferDeallocationPipelineOptions deallocation;

@@ -215,6 +215,19 @@ std::string artifact::write(const Artifact &artifact) {
   return file;
 }
 
+std::string artifact::appendDescription(StringRef library,
+                                        StringRef description) {
+  std::string file = (library + description).str();
+  raw_string_ostream os(file);
+  support::endian::Writer footer(os, llvm::endianness::little);
+  footer.write(static_cast<uint64_t>(library.size()));
+  footer.write(static_cast<uint64_t>(description.size()));
+  footer.write(static_cast<uint32_t>(UNISPARSE_CPU_VERSION));
+  footer.write(crc32(arrayRefFromStringRef(file)));
+  os << UNISPARSE_CPU_MAGIC;
+  return file;
+}
+
 //===----------------------------------------------------------------------===//
 // Merging
 //===----------------------------------------------------------------------===//

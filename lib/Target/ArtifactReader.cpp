@@ -25,7 +25,8 @@ uint32_t bytesOf(Element element) {
 /// through and one look at the end suffices.
 class Reader {
 public:
-  explicit Reader(StringRef body) : body(body) {}
+  Reader(StringRef body, bool isDescription)
+      : body(body), isDescription(isDescription) {}
 
   Expected<Artifact> artifact() {
     Artifact a;
@@ -43,7 +44,9 @@ public:
     list(a.checks, kMaxChecks, [&] { return check(); });
     allowDevice = true;
     list(a.variants, kMaxVariants, [&] { return variant(); });
-    expect(!a.variants.empty(), "at least one variant", "none");
+    expect(a.variants.empty() == isDescription,
+           isDescription ? "no variant" : "at least one variant",
+           isDescription ? Twine(a.variants.size()) : "none");
     expect(at == body.size(), "the body to end here",
            formatv("{0} bytes more", body.size() - at));
     if (!problem.empty())
@@ -309,6 +312,7 @@ private:
   }
 
   StringRef body;
+  bool isDescription;
   size_t at = 0;
   std::string problem;
   int64_t symbols = 0;
@@ -318,7 +322,7 @@ private:
 };
 } // namespace
 
-Expected<Artifact> artifact::read(StringRef bytes) {
+static Expected<Artifact> readAny(StringRef bytes, bool isDescription) {
   auto bad = [](const Twine &expected, const Twine &got) {
     return createStringError("expected " + expected + ", got " + got);
   };
@@ -336,5 +340,37 @@ Expected<Artifact> artifact::read(StringRef bytes) {
     return bad("a body of " + Twine(size) + " bytes", Twine(body.size()));
   if (crc32(arrayRefFromStringRef(body)) != read32le(head + 4))
     return bad("a body that matches its checksum", "a damaged one");
-  return Reader(body).artifact();
+  return Reader(body, isDescription).artifact();
+}
+
+Expected<Artifact> artifact::read(StringRef bytes) {
+  return readAny(bytes, /*isDescription=*/false);
+}
+
+//===----------------------------------------------------------------------===//
+// Programs for the CPU
+//===----------------------------------------------------------------------===//
+
+static constexpr StringLiteral kCPUMagic = UNISPARSE_CPU_MAGIC;
+
+bool artifact::hasDescription(StringRef file) {
+  return file.size() >= UNISPARSE_CPU_FOOTER_BYTES && file.ends_with(kCPUMagic);
+}
+
+Expected<Artifact> artifact::readDescription(StringRef file) {
+  using namespace support::endian;
+  const char *footer = file.end() - UNISPARSE_CPU_FOOTER_BYTES;
+  uint64_t library = read64le(footer), description = read64le(footer + 8);
+  if (uint32_t version = read32le(footer + 16);
+      version != UNISPARSE_CPU_VERSION)
+    return createStringError("expected a library for the CPU of version " +
+                             Twine(UNISPARSE_CPU_VERSION) + ", got " +
+                             Twine(version));
+  StringRef checked = file.drop_back(4 + kCPUMagic.size());
+  size_t both = file.size() - UNISPARSE_CPU_FOOTER_BYTES;
+  if (crc32(arrayRefFromStringRef(checked)) != read32le(footer + 20) ||
+      library > both || description != both - library)
+    return createStringError(
+        "expected a library that matches its checksum, got a damaged one");
+  return readAny(file.substr(library, description), /*isDescription=*/true);
 }

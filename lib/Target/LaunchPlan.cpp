@@ -28,14 +28,19 @@ LogicalResult PlanBuilder::visit(Operation *op) {
       .Default([&](Operation *op) { return values.visit(op); });
 }
 
+void PlanBuilder::setOrigin() {
+  plan.producer =
+      "UniSparse " UNISPARSE_VERSION " with LLVM " LLVM_VERSION_STRING;
+  auto name = function->getAttrOfType<StringAttr>(kNameAttr);
+  plan.entry = (name ? name.getValue() : function.getName()).str();
+}
+
 FailureOr<Artifact> PlanBuilder::build() {
   if (!function.getBody().hasOneBlock())
     return function.emitOpError(
                "expected straight-line code in one block, got ")
            << function.getBody().getBlocks().size() << " blocks";
-  plan.producer =
-      "UniSparse " UNISPARSE_VERSION " with LLVM " LLVM_VERSION_STRING;
-  plan.entry = function.getName().str();
+  setOrigin();
   if (failed(addInputs()) || failed(findOutputs()) || failed(addImage()))
     return failure();
   for (Operation &op : function.getBody().front())
@@ -48,7 +53,7 @@ FailureOr<Artifact> PlanBuilder::build() {
   return std::move(plan);
 }
 
-static FailureOr<func::FuncOp> entryOf(ModuleOp module, StringRef name) {
+FailureOr<func::FuncOp> unisparse::entryOf(ModuleOp module, StringRef name) {
   SmallVector<func::FuncOp> found;
   for (auto function : module.getOps<func::FuncOp>())
     if (!function.isExternal() &&

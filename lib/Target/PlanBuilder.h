@@ -4,7 +4,7 @@
 
 // One walk over a host function, op by op. LaunchPlan.cpp has the walk,
 // PlanSignature.cpp what a caller sees and the image, PlanSteps.cpp buffers,
-// fills, checks and launches.
+// fills, checks and launches. Description.cpp takes what a caller sees alone.
 #ifndef UNISPARSE_LIB_TARGET_PLANBUILDER_H
 #define UNISPARSE_LIB_TARGET_PLANBUILDER_H
 
@@ -12,6 +12,7 @@
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "llvm/ADT/MapVector.h"
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
 
 namespace unisparse {
@@ -25,11 +26,17 @@ public:
       : function(function), binary(binary) {}
 
   mlir::FailureOr<artifact::Artifact> build();
+  /// What a caller sees of a function on buffers, whatever computes it; there is
+  /// no binary.
+  mlir::FailureOr<artifact::Artifact> describe();
 
 private:
+  void setOrigin();
   mlir::LogicalResult addInputs();
   mlir::LogicalResult addInput(mlir::BlockArgument argument);
   mlir::LogicalResult findOutputs();
+  mlir::FailureOr<artifact::Expr> sizeOf(mlir::Value size,
+                                         mlir::Operation *user);
   mlir::LogicalResult addImage();
   mlir::LogicalResult visit(mlir::Operation *op);
   mlir::LogicalResult visitAlloc(mlir::gpu::AllocOp op);
@@ -49,7 +56,7 @@ private:
   artifact::Variant variant;
   HostValues values;
   /// The allocations that are returned, and as which result.
-  llvm::DenseMap<mlir::Value, uint32_t> outputs;
+  llvm::MapVector<mlir::Value, uint32_t> outputs;
 };
 
 } // namespace unisparse

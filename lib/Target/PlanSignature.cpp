@@ -80,23 +80,25 @@ LogicalResult PlanBuilder::findOutputs() {
     Value source = result;
     while (auto cast = source.getDefiningOp<memref::CastOp>())
       source = cast.getSource();
-    auto alloc = source.getDefiningOp<gpu::AllocOp>();
-    if (!alloc)
+    StringRef allocation = binary ? gpu::AllocOp::getOperationName()
+                                  : memref::AllocOp::getOperationName();
+    Operation *alloc = source.getDefiningOp();
+    if (!alloc || alloc->getName().getStringRef() != allocation)
       return ret.emitOpError("expected result ")
-             << i << " to be allocated by gpu.alloc, got "
+             << i << " to be allocated by " << allocation << ", got "
              << (source.getDefiningOp()
                      ? "the result of '" +
                            source.getDefiningOp()->getName().getStringRef() +
                            "'"
                      : Twine("an argument"));
-    if (!outputs.try_emplace(source, i).second)
+    if (!outputs.insert({source, i}).second)
       return ret.emitOpError("expected result ")
              << i << " to be a buffer of its own, got that of result "
              << outputs[source];
     auto type = cast<MemRefType>(source.getType());
     std::optional<Element> element = elementOf(type.getElementType());
     if (!element || type.getRank() > int64_t(kMaxRank))
-      return alloc.emitOpError("expected result ")
+      return alloc->emitOpError("expected result ")
              << i << " to be a buffer of f32, f16, bf16 or i32 of at most "
              << kMaxRank << " dimensions, got " << type;
     Output output;

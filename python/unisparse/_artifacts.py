@@ -9,15 +9,35 @@ import contextlib
 import os
 import pathlib
 import shlex
-from typing import List, Optional, Sequence
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
-from . import _cache, _runtime
+from . import _cache, _library, _runtime
 from ._compiler import Compiler, run, tool
 from ._config import Config
 from ._errors import Error, Status
 
 # PTX of sm_80 runs on every later GPU; sm_90a is Hopper's own.
 DEFAULT_CHIPS = "sm_80,sm_90a"
+
+
+class Target(NamedTuple):
+    """What programs are compiled for."""
+
+    folder: str  # Of the cache, by which people know it.
+    options: Tuple[str, ...]  # unisparse-compile's.
+    suffix: str
+    validate: Callable[[pathlib.Path], None]
+
+
+def gpus(chips: Sequence[str]) -> Target:
+    """GPUs of these kinds."""
+    return Target("+".join(chips), tuple(f"--chip={chip}" for chip in chips), ".usp", _runtime.validate)
+
+
+def cpu(level: Optional[str] = None) -> Target:
+    """CPUs of this level; this machine's unless it is said."""
+    level = level or _library.level()
+    return Target(level, ("--target=cpu", f"--cpu={level}"), ".so", _library.validate)
 
 
 def chips() -> List[str]:
@@ -39,34 +59,35 @@ def compiler() -> Optional[str]:
     return tool("unisparse-compile", "UNISPARSE_COMPILE")
 
 
-def command(program: str, config: Config, path: str, chips: Sequence[str]) -> List[str]:
+def command(program: str, config: Config, path: str, target: Target) -> List[str]:
     """The command line that compiles a configuration."""
-    return [program, *config.options(), *(f"--chip={chip}" for chip in chips), "-o", path]
+    return [program, *config.options(), *target.options, "-o", path]
 
 
-def compile(config: Config, path: pathlib.Path, chips: Sequence[str]) -> pathlib.Path:
+def compile(config: Config, path: pathlib.Path, target: Target) -> pathlib.Path:
     """Compiles into `path`, whose folder is there."""
     with _cache.replacing(path) as (written, held):
-        run(command(compiler() or "unisparse-compile", config, written, chips), path.name, keep=(held,))
+        run(command(compiler() or "unisparse-compile", config, written, target), path.name, keep=(held,))
     return path
 
 
-def _expect_sound(path: pathlib.Path) -> None:
+def _expect_sound(path: pathlib.Path, target: Target) -> None:
     """The whole file is read as loading reads it, and whoever may write beside it is known."""
     _cache.expect_trusted(path.parent)
     try:
-        _runtime.validate(path)
+        target.validate(path)
     except Error as error:
-        raise Error(f"{path}: {error}", Status(error.status)) from None
+        said = str(error)
+        raise Error(said if str(path) in said else f"{path}: {said}", Status(error.status)) from None
 
 
-def _is_sound(path: pathlib.Path) -> bool:
+def _is_sound(path: pathlib.Path, target: Target) -> bool:
     """Whether a cached file is there and whole; one that is not is compiled anew."""
     if not os.path.exists(path):
         return False
     _runtime.library()  # Without it nothing can be said, nor run.
     with contextlib.suppress(Error):
-        _expect_sound(path)
+        _expect_sound(path, target)
         return True
     return False
 
@@ -78,29 +99,30 @@ def _time(path: pathlib.Path) -> float:
         return 0
 
 
-def find(config: Config) -> pathlib.Path:
-    """The file of a configuration, compiled now if need be."""
-    name, prepared, targets = config.file_name(), prepared_folder(), chips()
+def find(config: Config, target: Optional[Target] = None) -> pathlib.Path:
+    """The file of a configuration, compiled now if need be; for GPUs unless it is said."""
+    target = target or gpus(chips())
+    name, prepared = config.file_name(target.suffix), prepared_folder()
     if prepared and os.path.exists(prepared / name):
-        _expect_sound(prepared / name)
+        _expect_sound(prepared / name, target)
         return prepared / name
     root = _cache.folder()
-    cached = root / "+".join(targets)
+    cached = root / target.folder
     if found := Compiler.found():
         place = cached / found.digest / name
         if os.path.exists(place.parent):
             _cache.expect_trusted(root)
             _cache.expect_trusted(place.parent)
-        if _is_sound(place):
+        if _is_sound(place, target):
             return place
         _cache.make(place.parent, root)
-        return compile(config, place, targets)
+        return compile(config, place, target)
     # Without a compiler there is nothing newer than what any compiler left.
     for place in sorted(cached.glob(f"*/{name}"), key=_time, reverse=True):
         _cache.expect_trusted(root)
-        if _is_sound(place):
+        if _is_sound(place, target):
             return place
-    wanted = shlex.join(command("unisparse-compile", config, name, targets))
+    wanted = shlex.join(command("unisparse-compile", config, name, target))
     places = f"{prepared} or {cached}" if prepared else cached
     raise Error(
         f"artifact: expected {name} in {places}, or unisparse-compile in PATH, got neither; "

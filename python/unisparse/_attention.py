@@ -250,5 +250,5 @@ def _run(door: Any, config: _config.Config, tensors: Dict[str, Any], name: Optio
     names = ["o"] + ["lse"] * config.return_lse + ["counts", "indices"] * config.return_selection
     if door is _cuda:
         return _layout.into(out, _plan.remember(name, _cuda.Planned(config, tensors, names))(tuple(tensors.values()), out))
-    results = door.run(config, tensors)
+    results = door.run(config, tensors, out)
     return _layout.into(out, results["o"] if len(names) == 1 else tuple(results[name] for name in names))

@@ -46,7 +46,7 @@ _warned: Set[str] = set()
 
 
 def expect_trusted(place: pathlib.Path) -> None:
-    """What is in a folder runs on the GPU with all that the process may do: nobody else is to put it there."""
+    """What is in a folder runs on the GPU or in this process, with all that it may do: nobody else is to put it there."""
     try:
         found = os.stat(place)
     except OSError as error:
@@ -64,7 +64,7 @@ def expect_trusted(place: pathlib.Path) -> None:
         doubts.append(f"it belongs to user {found.st_uid}")
     if doubts and str(place) not in _warned:
         _warned.add(str(place))
-        warnings.warn(f"{place}: programs that run on the GPU are taken from here, and {' and '.join(doubts)}", stacklevel=2)
+        warnings.warn(f"{place}: programs that run with all that this process may do are taken from here, and {' and '.join(doubts)}", stacklevel=2)
 
 
 def make(place: pathlib.Path, root: pathlib.Path) -> None:

@@ -173,7 +173,7 @@ class Config:
         text = "\n".join([f"format {FORMAT_VERSION}", *self.options()])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def file_name(self) -> str:
+    def file_name(self, suffix: str = ".usp") -> str:
         """Readable first, unique by the digest of every option."""
         parts = [
             self.stage,
@@ -189,7 +189,7 @@ class Config:
         if self.window != (-1, -1):
             parts.append("w{}x{}".format(*self.window))
         parts += [word for word, on in switches.items() if on]
-        return "-".join([*parts, self.digest()]) + ".usp"
+        return "-".join([*parts, self.digest()]) + suffix
 
 
 def _is_bool(value: Any) -> bool:

@@ -1,34 +1,49 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The door of torch's CPU tensors: the way of NumPy arrays, with torch's types."""
+"""The door of torch's CPU tensors."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
+import sys
+from typing import Any, Dict, Mapping, Sequence, Tuple
 
 from . import _host, _torch
 from ._config import Config
-from ._safetensors import Host
 
-element = _torch.element
+element, describe = _torch.element, _torch.describe
 
 
 def expect(named: Mapping[str, Any]) -> None:
     _torch.expect(named, "cpu")
 
 
-def _to_host(x: Any) -> Host:
-    kind, torch = str(element(x)), _torch.torch_of(x)
-    bits = x.detach().view(torch.int16).numpy().view("uint16") if kind == "bf16" else x.detach().numpy()
-    return Host(kind, bits)
+def run(config: Config, tensors: Mapping[str, Any], out: Any = None) -> Dict[str, Any]:
+    return _host.run(sys.modules[__name__], config, tensors, out)
 
 
-def run(config: Config, tensors: Mapping[str, Any]) -> Dict[str, Any]:
-    torch = _torch.torch_of(tensors["q"])
-    results = _host.run(config, {name: _to_host(x) for name, x in tensors.items()})
+def numbers(x: Any) -> Any:
+    return x.detach().numpy()
 
-    def back(x: Host) -> Any:
-        return torch.from_numpy(x.data.view("int16")).view(torch.bfloat16) if x.kind == "bf16" else torch.from_numpy(x.data)
 
-    return {name: back(x) for name, x in results.items()}
+def readable(x: Any, strided: bool) -> Any:
+    """x as programs read it: rows one after another or, `strided`, apart; x itself where it is that."""
+    if x.is_contiguous() or strided and (x.shape[-1] < 2 or x.stride(-1) == 1):
+        return x
+    return x.detach().contiguous()
+
+
+def empty(q: Any, kind: str, shape: Tuple[int, ...]) -> Any:
+    torch = _torch.torch_of(q)
+    return torch.empty(shape, dtype=getattr(torch, _torch.NAMES[kind]))
+
+
+def may_be_written(out: Any, inputs: Sequence[Any]) -> bool:
+    """Whether a program may write it while it reads those."""
+    memory = out.untyped_storage().data_ptr()
+    return bool(out.is_contiguous()) and all(x.untyped_storage().data_ptr() != memory for x in inputs)
+
+
+def threads(q: Any) -> int:
+    """As torch has it: torch.set_num_threads."""
+    return int(_torch.torch_of(q).get_num_threads())

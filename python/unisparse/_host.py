@@ -1,59 +1,67 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Tensors in host memory: the installed program unisparse-run on temporary files. For small things and for checking:
-every call writes the tensors to a file, starts a process that compiles for this CPU, and reads the results back."""
+"""Tensors in host memory: a program for this CPU, run in this process on the memory that they have."""
 
 from __future__ import annotations
 
-import tempfile
+import threading
 from typing import Any, Dict, Mapping
 
-from . import _compiler
+from . import _artifacts
 from ._config import Config
 from ._errors import Error, Status, unexpected
-from ._safetensors import Host, read, write
+from ._library import Library
+from ._runtime import Tensor
+
+_programs: Dict[Config, Library] = {}
+_lock = threading.Lock()
 
 
-def run(config: Config, tensors: Mapping[str, Host]) -> Dict[str, Host]:
-    _check_ends(tensors)
-    program = _compiler.tool("unisparse-run", "UNISPARSE_RUN")
-    if not program:
-        raise Error("unisparse-run: expected the program in PATH or UNISPARSE_RUN, got neither", Status.BAD_FILE)
-    slots = _Slots(config, tensors)
-    try:
-        with tempfile.TemporaryDirectory(prefix="unisparse-") as folder:
-            return slots.from_file(_run_in(folder, program, config, tensors, slots))
-    except OSError as error:
-        raise Error(f"temporary files: expected room for the tensors, got {error}", Status.BAD_FILE) from None
+def program_for(config: Config) -> Library:
+    """The program of a configuration. The first call with one finds or compiles it; others wait for that."""
+    program = _programs.get(config)
+    if program is None:
+        with _lock:
+            program = _programs.get(config)
+            if program is None:
+                program = _programs[config] = Library(_artifacts.find(config, _artifacts.cpu()))
+    return program
 
 
-def _run_in(folder: str, program: str, config: Config, tensors: Mapping[str, Host], slots: _Slots) -> Dict[str, Host]:
-    files = {name: f"{folder}/{name}.safetensors" for name in ("in", "selection", "out")}
-    write(files["in"], {name: x for name, x in tensors.items() if name not in ("counts", "indices")})
-    options = config.computation()
+def run(door: Any, config: Config, tensors: Mapping[str, Any], out: Any) -> Dict[str, Any]:
+    """`door`: the module of the tensors' kind, _numpy or _cpu. `out` becomes o where programs can write it."""
+    _check_ends(door, tensors)
     if not config.rule:
-        write(files["selection"], slots.to_file({name: tensors[name].data for name in ("counts", "indices")}))
-        options.append(f"--selection={files['selection']}")
-    try:
-        _compiler.run([program, files["in"], *options, f"--output={files['out']}", "--json"], "CPU")
-    except Error as error:  # Of files that nobody sees, the tensor's name is enough.
-        said = str(error)
-        for path in files.values():
-            said = said.replace(f"{path}: ", "")
-        raise Error(said, error.status) from None
-    return read(files["out"])
+        _check_selection(door, config, tensors)
+    program = program_for(config)
+    names = [name for name, _, _ in program.inputs]
+    if set(names) != set(tensors):
+        raise Error(f"{program.path}: expected the inputs {', '.join(tensors)}, got {', '.join(names)}", Status.BAD_ARTIFACT)
+    # q, k and v may lie as they do; what is copied lives until the program has run.
+    given = [door.readable(tensors[name], strided=name in ("q", "k", "v")) for name in names]
+    inputs = (Tensor * len(given))(*map(door.describe, names, given))
+    outputs, results = program.prepare(inputs), {}
+    for (name, kind, rank), place in zip(program.outputs, outputs):
+        if name == "o" and out is not None and door.may_be_written(out, given):
+            result = out
+        else:
+            result = door.empty(tensors["q"], kind, tuple(place.sizes[:rank]))
+        place.data = door.describe(name, result).data
+        results[name] = result
+    program.run(inputs, outputs, door.threads(tensors["q"]))
+    return results
 
 
-def _check_ends(tensors: Mapping[str, Host]) -> None:
+def _check_ends(door: Any, tensors: Mapping[str, Any]) -> None:
     """I8, before anything is made of the ends: they say how many rows a selection has."""
-    entries = [len(x.data) for name, x in tensors.items() if name.startswith("cu_seqlens")]
-    if not entries:
+    arrays = {name: door.numbers(x) for name, x in tensors.items() if name.startswith("cu_seqlens")}
+    if not arrays:
         return
-    if tensors["q"].data.shape[0] != 1:
-        raise unexpected("q", "[I8] batch 1 beside cu_seqlens", tensors["q"].data.shape[0], Status.BAD_SHAPE)
-    for name, of in (("cu_seqlens_q", "q"), ("cu_seqlens_k", "k")):
-        ends, length = tensors[name].data.astype("int64"), tensors[of].data.shape[2]
+    if tensors["q"].shape[0] != 1:
+        raise unexpected("q", "[I8] batch 1 beside cu_seqlens", tensors["q"].shape[0], Status.BAD_SHAPE)
+    for (name, x), of in zip(arrays.items(), "qk"):
+        ends, length = x.astype("int64"), tensors[of].shape[2]
         if not len(ends):
             raise unexpected(name, "[I8] S + 1 ends of S sequences", "none", Status.BAD_SHAPE)
         if ends[0] != 0:
@@ -62,44 +70,46 @@ def _check_ends(tensors: Mapping[str, Host]) -> None:
             raise unexpected(name, "[I8] no entry below the one before", f"{ends[n + 1]} behind {ends[n]}", Status.BAD_SHAPE)
         if ends[-1] != length:
             raise unexpected(name, f"[I8] to end with the length {length}", ends[-1], Status.BAD_SHAPE)
-    if entries[0] != entries[1]:
-        raise unexpected("cu_seqlens_k", f"[I8] as many entries as cu_seqlens_q, {entries[0]}", entries[1], Status.BAD_SHAPE)
+    first, second = map(len, arrays.values())
+    if first != second:
+        raise unexpected("cu_seqlens_k", f"[I8] as many entries as cu_seqlens_q, {first}", second, Status.BAD_SHAPE)
 
 
-class _Slots:
-    """Selections of files and of compiled programs differ in two ways: a file has a selection for every query head, and
-    in a packed batch the rows of the sequences without the spare ones that compiled programs have between them."""
+def _limits(door: Any, config: Config, tensors: Mapping[str, Any]) -> Any:
+    """Key blocks of the sequence that each row of a selection belongs to; none where no sequence has the row."""
+    import numpy
 
-    def __init__(self, config: Config, tensors: Mapping[str, Host]) -> None:
-        self.heads, self.selections = config.heads, config.selections
-        bq, bk = config.block
-        self.columns = -(-tensors["k"].data.shape[2] // bk)
-        self.rows = None  # Where the rows of a file stand, None for one after another.
-        if "cu_seqlens_q" in tensors:
-            ends = tensors["cu_seqlens_q"].data.tolist()
-            self.slots = tensors["q"].data.shape[2] // bq + len(ends) - 1
-            self.rows = [begin // bq + s + r for s, (begin, end) in enumerate(zip(ends, ends[1:])) for r in range(-((begin - end) // bq))]
+    bq, bk = config.block
+    lengths = tensors["q"].shape[2], tensors["k"].shape[2]
+    if "cu_seqlens_q" not in tensors:
+        return numpy.full(-(-lengths[0] // bq), -(-lengths[1] // bk))
+    q, k = (door.numbers(tensors[f"cu_seqlens_{of}"]).tolist() for of in "qk")
+    limits = numpy.full(lengths[0] // bq + len(q) - 1, -1)
+    for s in range(len(q) - 1):
+        first = q[s] // bq + s
+        limits[first : first - (q[s] - q[s + 1]) // bq] = -((k[s] - k[s + 1]) // bk)
+    return limits
 
-    def to_file(self, selection: Mapping[str, Any]) -> Dict[str, Host]:
-        result = {}
-        for name, x in selection.items():
-            if self.rows is not None:
-                if x.shape[2] != self.slots:
-                    raise unexpected(name, f"[A4] {self.slots} rows (slots of a packed batch)", x.shape[2], Status.BAD_SHAPE)
-                x = x[:, :, self.rows]
-            result[name] = Host("i32", x.repeat(self.heads // self.selections, 1))
-        return result
 
-    def from_file(self, results: Dict[str, Host]) -> Dict[str, Host]:
-        import numpy
+def _check_selection(door: Any, config: Config, tensors: Mapping[str, Any]) -> None:
+    """L6: compiled code goes where a selection sends it."""
+    import numpy
 
-        for name in ("counts", "indices"):
-            x = results[name].data[:, :: self.heads // self.selections]
-            if self.rows is not None:
-                spread = numpy.zeros((*x.shape[:2], self.slots, *x.shape[3:]), numpy.int32)
-                spread[:, :, self.rows] = x
-                x = spread
-            if name == "indices":  # A file has as many as the longest sequence needs.
-                x = numpy.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.columns - x.shape[3])))
-            results[name] = Host("i32", numpy.ascontiguousarray(x))
-        return results
+    counts, indices = (door.numbers(tensors[name]) for name in ("counts", "indices"))
+    limits = _limits(door, config, tensors)
+    if counts.shape[2] != len(limits):
+        raise unexpected("counts", f"[A4] {len(limits)} rows (slots of a packed batch)", counts.shape[2], Status.BAD_SHAPE)
+    owned, columns = limits >= 0, indices.shape[3]
+    most = numpy.minimum(limits, columns)
+    for b, h, r in numpy.argwhere(owned & ((counts < 0) | (counts > most)))[:1]:
+        raise unexpected("counts", f"[L6] a count in [0, {most[r]}] {_place(b, h, r)}", counts[b, h, r], Status.BAD_SHAPE)
+    used = owned[:, None] & (numpy.arange(columns) < counts[..., None])
+    for b, h, r, n in numpy.argwhere(used & ((indices < 0) | (indices >= limits[:, None])))[:1]:
+        raise unexpected("indices", f"[L6] key blocks in [0, {limits[r]}) {_place(b, h, r)}", indices[b, h, r, n], Status.BAD_SHAPE)
+    for b, h, r, n in numpy.argwhere(used[..., 1:] & (indices[..., 1:] <= indices[..., :-1]))[:1]:
+        got = f"{indices[b, h, r, n + 1]} behind {indices[b, h, r, n]}"
+        raise unexpected("indices", f"[L6] ascending key blocks {_place(b, h, r)}", got, Status.BAD_SHAPE)
+
+
+def _place(b: int, h: int, r: int) -> str:
+    return f"in batch {b}, head {h}, row {r}"

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from . import _host
 from ._config import Config
 from ._errors import unexpected
-from ._safetensors import Host
+from ._runtime import ELEMENTS, Tensor
 
 # NumPy has bfloat16 only where ml_dtypes has brought it. A name stands for both orders of bytes.
 _KINDS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "int32": "i32"}
@@ -37,15 +37,58 @@ def expect(named: Mapping[str, Any]) -> None:
             raise unexpected(name, "an array without masked elements (x.filled(value) makes one)", f"{int(numpy.ma.getmaskarray(x).sum())} of them")
 
 
-def _to_host(x: Any) -> Host:
+def run(config: Config, tensors: Mapping[str, Any], out: Any = None) -> Dict[str, Any]:
+    return _host.run(sys.modules[__name__], config, tensors, out)
+
+
+def numbers(x: Any) -> Any:
+    """Integers, as an array of this machine's."""
     import numpy
 
-    x, kind = numpy.asarray(x), _KINDS[x.dtype.name]
-    x = x.astype(x.dtype.newbyteorder("="), copy=False)
-    return Host(kind, x.view(numpy.uint16) if kind == "bf16" else x)
+    return numpy.asarray(x).astype(x.dtype.newbyteorder("="), copy=False)
 
 
-def run(config: Config, tensors: Mapping[str, Any]) -> Dict[str, Any]:
-    results = _host.run(config, {name: _to_host(x) for name, x in tensors.items()})
-    bits = tensors["q"].dtype.newbyteorder("=")
-    return {name: x.data.view(bits) if x.kind == "bf16" else x.data for name, x in results.items()}
+def readable(x: Any, strided: bool) -> Any:
+    """x as programs read it: this machine's order of bytes, rows one after another or, `strided`, apart; x itself where it
+    is that."""
+    import numpy
+
+    x = numpy.asarray(x)
+    plain = x.dtype.isnative and x.flags.aligned
+    if plain and (x.flags.c_contiguous or strided and _has_rows(x)):
+        return x
+    return x.astype(x.dtype.newbyteorder("="), order="C")
+
+
+def _has_rows(x: Any) -> bool:
+    size = x.itemsize
+    return (x.shape[-1] < 2 or x.strides[-1] == size) and all(stride >= 0 and stride % size == 0 for stride in x.strides)
+
+
+def describe(name: str, x: Any) -> Tensor:
+    size, rank = x.itemsize, x.ndim
+    result = Tensor(data=x.__array_interface__["data"][0], element=ELEMENTS.index(_KINDS[x.dtype.name]), rank=rank)
+    result.sizes[:rank] = x.shape
+    result.strides[:rank] = [stride // size for stride in x.strides]
+    return result
+
+
+def empty(q: Any, kind: str, shape: Tuple[int, ...]) -> Any:
+    """A new array beside q: of its type, or what else results are of."""
+    import numpy
+
+    types = {"f32": numpy.float32, "i32": numpy.int32}
+    return numpy.empty(shape, q.dtype.newbyteorder("=") if kind == element(q) else types[kind])
+
+
+def may_be_written(out: Any, inputs: Sequence[Any]) -> bool:
+    """Whether a program may write it while it reads those."""
+    import numpy
+
+    plain = out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
+    return plain and not any(numpy.may_share_memory(out, x) for x in inputs)
+
+
+def threads(q: Any) -> int:
+    """As OpenMP has it: OMP_NUM_THREADS, or what a library that sets it for this thread said."""
+    return 0

@@ -116,6 +116,15 @@ def validate(path: Union[str, os.PathLike[str]]) -> None:
     library().unisparse_artifact_free(artifact)
 
 
+def signatures(lib: ctypes.CDLL, artifact: Any, kind: str) -> List[Tuple[str, str, int]]:
+    """[(name, element, rank)] of all inputs or outputs, as `kind` says."""
+    result, signature = [], Signature()
+    for index in range(getattr(lib, f"unisparse_artifact_{kind}s")(artifact)):
+        check(getattr(lib, f"unisparse_artifact_{kind}")(artifact, index, ctypes.byref(signature)))
+        result.append((signature.name.decode(), ELEMENTS[signature.element], signature.rank))
+    return result
+
+
 class Loaded:
     """An artifact on one device. It is freed by close() alone: whoever drops it knows neither whether its launches have run
     nor whether a CUDA graph holds them."""
@@ -124,8 +133,7 @@ class Loaded:
         self._lib, self._artifact, self._program = library(), _POINTER(), _POINTER()
         try:
             check(self._lib.unisparse_artifact_open(os.fsencode(path), ctypes.byref(self._artifact)))
-            self.inputs = self._signatures("input")
-            self.outputs = self._signatures("output")
+            self.inputs, self.outputs = (signatures(self._lib, self._artifact, kind) for kind in ("input", "output"))
             check(self._lib.unisparse_program_load(self._artifact, device, ctypes.byref(self._program)))
             self.chip: str = self._lib.unisparse_program_chip(self._program).decode()
             self.kernels = self._kernels()
@@ -145,14 +153,6 @@ class Loaded:
         if self._artifact:
             self._lib.unisparse_artifact_free(self._artifact)
         self._program, self._artifact = _POINTER(), _POINTER()
-
-    def _signatures(self, kind: str) -> List[Tuple[str, str, int]]:
-        """[(name, element, rank)] of all inputs or outputs."""
-        result, signature = [], Signature()
-        for index in range(getattr(self._lib, f"unisparse_artifact_{kind}s")(self._artifact)):
-            check(getattr(self._lib, f"unisparse_artifact_{kind}")(self._artifact, index, ctypes.byref(signature)))
-            result.append((signature.name.decode(), ELEMENTS[signature.element], signature.rank))
-        return result
 
     def _kernels(self) -> List[Tuple[str, str]]:
         """[(name, schedule)] of all launches, in their order; the schedule is "" where the kernel has none."""

@@ -18,7 +18,7 @@ import re
 import sys
 from typing import Any, Callable, Dict, List, Tuple
 
-from . import __version__, _artifacts, _cache, _compiler, _runtime
+from . import __version__, _artifacts, _cache, _compiler, _library, _runtime
 from ._errors import Error
 
 # The driver's numbers of what is asked for.
@@ -124,7 +124,7 @@ def compiler() -> str:
 
 
 def _count(folder: Any) -> Tuple[int, int]:
-    files = [path for path in folder.rglob("*.usp")]
+    files = [path for path in folder.rglob("*") if path.suffix in (".usp", ".so")]
     return len(files), sum(path.stat().st_size for path in files)
 
 
@@ -153,15 +153,12 @@ def _folder(variable: str, folder: Any) -> str:
     return f"{folder}, {files} programs, {size / 2**20:.1f} MiB"
 
 
-def run_tool() -> str:
-    path = _compiler.tool("unisparse-run", "UNISPARSE_RUN")
-    if not path:
-        raise Missing("no unisparse-run in PATH or UNISPARSE_RUN; build it as README.md says")
+def openmp() -> str:
     try:
-        _compiler.run([path, "--version"], path)
+        _library.expect_threads()
     except Error as error:
-        raise Missing(f"{error}; UNISPARSE_RUN is to name unisparse-run") from None
-    return path
+        raise Missing(f"{error}; install LLVM's libomp (Debian: libomp5)") from None
+    return f"found; programs are compiled for {_library.level()}"
 
 
 CHECKS: Dict[str, Callable[[], str]] = {
@@ -174,13 +171,13 @@ CHECKS: Dict[str, Callable[[], str]] = {
     "compiler": compiler,
     "artifacts": artifacts,
     "cache": cache,
-    "unisparse-run": run_tool,
+    "OpenMP": openmp,
 }
 
 # What calls need: all of a row, any of a cell.
 NEEDS: Dict[str, List[List[str]]] = {
     "CUDA": [["torch"], ["runtime"], ["driver"], ["GPU"], ["compiler", "artifacts"]],
-    "CPU": [["NumPy"], ["unisparse-run"]],
+    "CPU": [["NumPy"], ["runtime"], ["OpenMP"], ["compiler", "artifacts"]],
 }
 
 

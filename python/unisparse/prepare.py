@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Compiles artifacts ahead of time, for machines without the compiler.
 
-    python -m unisparse prepare --list SPEC.json --out DIR [--chips sm_80,sm_90a] [--jobs 2]
+    python -m unisparse prepare --list SPEC.json --out DIR [--chips sm_80,sm_90a] [--cpu x86-64-v3] [--jobs 2]
 
 SPEC.json is a list of objects. Each has heads, kv_heads, head_dim and dtype ("f32", "f16", "bf16"), may have value_dim
 (head_dim unless given) and packed (true for cu_seqlens), and the options of unisparse.attention by their names. With
 selection_heads (heads or kv_heads) it is a program of unisparse.block_sparse_attention instead. DIR then serves as
-UNISPARSE_ARTIFACTS. Every file is compiled anew: what lies in DIR may be another compiler's, or for other chips.
+UNISPARSE_ARTIFACTS. Every file is compiled anew: what lies in DIR may be another compiler's, or for other chips. With
+--cpu there is a program for CPUs of that level beside each; --chips "" leaves out those for GPUs.
 """
 
 from __future__ import annotations
@@ -74,14 +75,18 @@ def prepare(
     chips: Sequence[str],
     jobs: int = 1,
     report: Callable[[str], object] = print,
+    cpu: Optional[str] = None,
 ) -> Dict[str, str]:
-    """Compiles each configuration into folder -> {file name: what went wrong}."""
+    """Compiles each configuration into folder, for GPUs where there are chips, for CPUs where there is a level -> {file
+    name: what went wrong}."""
     place = pathlib.Path(folder)
+    targets = ([_artifacts.gpus(chips)] if chips else []) + ([_artifacts.cpu(cpu)] if cpu else [])
 
-    def one(config: _config.Config) -> Tuple[str, Optional[str]]:
-        name = config.file_name()
+    def one(wanted: Tuple[_config.Config, _artifacts.Target]) -> Tuple[str, Optional[str]]:
+        config, target = wanted
+        name = config.file_name(target.suffix)
         try:
-            _artifacts.compile(config, place / name, chips)
+            _artifacts.compile(config, place / name, target)
             return name, None
         except Error as error:
             return name, str(error)
@@ -92,7 +97,7 @@ def prepare(
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unexpected(str(place), "a folder that can be made", error.strerror) from None
-    failures, wanted = {}, list(dict.fromkeys(configs))
+    failures, wanted = {}, [(config, target) for config in dict.fromkeys(configs) for target in targets]
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         for done, (name, failure) in enumerate(pool.map(one, wanted), 1):
             report(f"[{done}/{len(wanted)}] {failure or name}")
@@ -108,11 +113,12 @@ def main(words: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--list", required=True, type=pathlib.Path, help="configurations, JSON")
     parser.add_argument("--out", required=True, type=pathlib.Path, help="folder for the artifacts")
     parser.add_argument("--chips", default=",".join(_artifacts.chips()), help="what unisparse-compile's --chip takes, one or more")
+    parser.add_argument("--cpu", help="what unisparse-compile's --cpu takes: programs for CPUs of this level too")
     parser.add_argument("--jobs", type=int, default=1, help="compilers at a time")
     arguments = parser.parse_args(words)
     try:
         jobs = _config.integer("--jobs", arguments.jobs, 1)
-        failures = prepare(read(arguments.list), arguments.out, _artifacts.split(arguments.chips), jobs)
+        failures = prepare(read(arguments.list), arguments.out, _artifacts.split(arguments.chips), jobs, cpu=arguments.cpu)
     except Error as error:
         sys.exit(f"prepare: {error}")
     sys.exit(1 if failures else 0)

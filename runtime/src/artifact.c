@@ -32,7 +32,7 @@ const char *usrt_element_name(unisparse_element element) {
 }
 
 /* zlib's, four bits at a time. */
-static uint32_t crc32_of(const unsigned char *bytes, size_t size) {
+uint32_t usrt_crc32(const unsigned char *bytes, size_t size) {
   static const uint32_t table[16] = {
       0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
       0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
@@ -68,7 +68,7 @@ static unisparse_status check_header(usrt_reader *reader) {
     return usrt_bad(reader,
                     "expected a body of %" PRIu64 " bytes, got %zu bytes",
                     bytes, size - UNISPARSE_FORMAT_HEADER_BYTES);
-  uint32_t actual = crc32_of(reader->at, (size_t)bytes);
+  uint32_t actual = usrt_crc32(reader->at, (size_t)bytes);
   if (actual != crc)
     return usrt_bad(reader,
                     "expected a body of crc32 %08" PRIx32 ", got %08" PRIx32,
@@ -78,16 +78,11 @@ static unisparse_status check_header(usrt_reader *reader) {
 
 int32_t unisparse_format_version(void) { return UNISPARSE_FORMAT_VERSION; }
 
-unisparse_status unisparse_artifact_read(const void *bytes, size_t size,
-                                         unisparse_artifact **artifact) {
-  if (!artifact)
-    return usrt_fail(UNISPARSE_BAD_ARGUMENT,
-                     "artifact: expected an address, got a null pointer");
-  *artifact = NULL;
-  if (!bytes)
-    return usrt_fail(UNISPARSE_BAD_ARGUMENT,
-                     "bytes: expected an artifact, got a null pointer");
-  usrt_parser parser = {.reader = {bytes, bytes, NULL}, .artifact = NULL};
+unisparse_status usrt_read(const void *bytes, size_t size, bool description,
+                           unisparse_artifact **artifact) {
+  usrt_parser parser = {.reader = {bytes, bytes, NULL},
+                        .artifact = NULL,
+                        .description = description};
   parser.reader.end = parser.reader.begin + size;
   USRT_TRY(check_header(&parser.reader));
   parser.artifact = calloc(1, sizeof *parser.artifact);
@@ -100,6 +95,18 @@ unisparse_status unisparse_artifact_read(const void *bytes, size_t size,
   else
     *artifact = parser.artifact;
   return status;
+}
+
+unisparse_status unisparse_artifact_read(const void *bytes, size_t size,
+                                         unisparse_artifact **artifact) {
+  if (!artifact)
+    return usrt_fail(UNISPARSE_BAD_ARGUMENT,
+                     "artifact: expected an address, got a null pointer");
+  *artifact = NULL;
+  if (!bytes)
+    return usrt_fail(UNISPARSE_BAD_ARGUMENT,
+                     "bytes: expected an artifact, got a null pointer");
+  return usrt_read(bytes, size, false, artifact);
 }
 
 /* All of a stream; null, with the message set and *status, where that fails. */
@@ -138,6 +145,18 @@ static unsigned char *read_stream(FILE *file, const char *path, size_t *size,
   return bytes;
 }
 
+unisparse_status usrt_read_file(const char *path, unsigned char **bytes,
+                                size_t *size) {
+  FILE *file = fopen(path, "rb");
+  if (!file)
+    return usrt_fail(UNISPARSE_BAD_FILE, "\"%s\": cannot be opened: %s", path,
+                     strerror(errno));
+  unisparse_status status = UNISPARSE_OK;
+  *bytes = read_stream(file, path, size, &status);
+  fclose(file);
+  return status;
+}
+
 unisparse_status unisparse_artifact_open(const char *path,
                                          unisparse_artifact **artifact) {
   if (!artifact)
@@ -147,17 +166,10 @@ unisparse_status unisparse_artifact_open(const char *path,
   if (!path)
     return usrt_fail(UNISPARSE_BAD_ARGUMENT,
                      "path: expected a file's name, got a null pointer");
-  FILE *file = fopen(path, "rb");
-  if (!file)
-    return usrt_fail(UNISPARSE_BAD_FILE, "\"%s\": cannot be opened: %s", path,
-                     strerror(errno));
   size_t size;
-  unisparse_status status = UNISPARSE_OK;
-  unsigned char *bytes = read_stream(file, path, &size, &status);
-  fclose(file);
-  if (!bytes)
-    return status;
-  status = unisparse_artifact_read(bytes, size, artifact);
+  unsigned char *bytes;
+  USRT_TRY(usrt_read_file(path, &bytes, &size));
+  unisparse_status status = usrt_read(bytes, size, false, artifact);
   free(bytes);
   return status;
 }

@@ -131,6 +131,7 @@ struct unisparse_artifact {
 typedef struct usrt_parser {
   usrt_reader reader;
   struct unisparse_artifact *artifact;
+  bool description; /* of a program for the CPU: no variants */
 } usrt_parser;
 
 unisparse_status usrt_parse_body(usrt_parser *parser);
@@ -139,6 +140,15 @@ unisparse_status usrt_parse_variant(usrt_parser *parser, usrt_variant *variant);
 /* `facts`: whether it may use facts of a device. */
 unisparse_status usrt_parse_expression(usrt_parser *parser, const char *what,
                                        bool facts, usrt_expression *expression);
+
+/* Validates and copies; a description has no variants, all else has. */
+unisparse_status usrt_read(const void *bytes, size_t size, bool description,
+                           unisparse_artifact **artifact);
+
+/* All of a file, which the caller frees. */
+unisparse_status usrt_read_file(const char *path, unsigned char **bytes,
+                                size_t *size);
+uint32_t usrt_crc32(const unsigned char *bytes, size_t count);
 
 int64_t usrt_element_bytes(unisparse_element element);
 const char *usrt_element_name(unisparse_element element);

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-static unisparse_status check_output_count(const unisparse_artifact *artifact,
+unisparse_status usrt_check_output_count(const unisparse_artifact *artifact,
                                            const unisparse_tensor *outputs,
                                            int32_t output_count) {
   if (output_count < 0 || (uint32_t)output_count != artifact->output_count)
@@ -33,19 +33,11 @@ unisparse_status unisparse_program_prepare(const unisparse_program *program,
                      "program: expected one, got a null pointer");
   const unisparse_artifact *artifact = program->artifact;
   if (outputs)
-    USRT_TRY(check_output_count(artifact, outputs, output_count));
+    USRT_TRY(usrt_check_output_count(artifact, outputs, output_count));
   usrt_frame frame;
   USRT_TRY(usrt_prepare(program, inputs, input_count, &frame));
-  for (uint32_t i = 0; outputs && i < artifact->output_count; ++i) {
-    const usrt_output *output = &artifact->outputs[i];
-    outputs[i].element = output->element;
-    outputs[i].rank = output->rank;
-    for (int32_t d = 0; d < UNISPARSE_MAX_RANK; ++d) {
-      bool used = d < output->rank;
-      outputs[i].sizes[d] = used ? frame.outputs[i].sizes[d] : 0;
-      outputs[i].strides[d] = used ? frame.outputs[i].strides[d] : 0;
-    }
-  }
+  if (outputs)
+    usrt_describe_outputs(artifact, &frame, outputs);
   if (workspace)
     *workspace = (size_t)frame.workspace;
   return UNISPARSE_OK;
@@ -222,15 +214,16 @@ unisparse_status unisparse_program_launch(
   if (!program)
     return usrt_fail(UNISPARSE_BAD_ARGUMENT,
                      "program: expected one, got a null pointer");
-  USRT_TRY(check_output_count(program->artifact, outputs, output_count));
+  USRT_TRY(usrt_check_output_count(program->artifact, outputs, output_count));
   usrt_frame frame;
   USRT_TRY(usrt_prepare(program, inputs, input_count, &frame));
-  USRT_TRY(usrt_check_outputs(program, outputs, &frame));
+  USRT_TRY(usrt_check_outputs(program->artifact, outputs, &frame));
   if (workspace_bytes < (uint64_t)frame.workspace)
     return usrt_fail(UNISPARSE_SMALL_WORKSPACE,
                      "workspace: expected at least %" PRId64 " bytes, got %zu",
                      frame.workspace, workspace_bytes);
-  USRT_TRY(usrt_check_addresses(program, inputs, outputs, workspace, &frame));
+  USRT_TRY(usrt_check_addresses(program->artifact, inputs, outputs, workspace,
+                                &frame));
   usrt_call call = {program, &frame, inputs, outputs, workspace, stream};
   USRT_TRY(usrt_enter(program));
   return usrt_leave(program, run_steps(&call));

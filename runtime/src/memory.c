@@ -7,7 +7,7 @@
 #include "program.h"
 #include <inttypes.h>
 
-enum { TENSOR_ALIGNMENT = 16, WORKSPACE_ALIGNMENT = 256 };
+enum { WORKSPACE_ALIGNMENT = 256 };
 
 /* Memory that a launch reads or writes. */
 typedef struct usrt_region {
@@ -26,27 +26,32 @@ static void add_region(usrt_region *regions, uint32_t *count,
     regions[(*count)++] = region;
 }
 
+static uint64_t alignment_of(unisparse_element element,
+                             const usrt_frame *frame) {
+  int64_t bytes = usrt_element_bytes(element);
+  return (uint64_t)(frame->row_bytes > bytes ? frame->row_bytes : bytes);
+}
+
 /* Returns how many there are; the first *read of them are only read. */
-static uint32_t list_regions(const unisparse_program *program,
+static uint32_t list_regions(const unisparse_artifact *artifact,
                              const unisparse_tensor *inputs,
                              const unisparse_tensor *outputs, void *workspace,
                              const usrt_frame *frame,
                              usrt_region regions[MAX_REGIONS], uint32_t *read) {
-  const unisparse_artifact *artifact = program->artifact;
   uint32_t count = 0;
   for (uint32_t i = 0; i < artifact->input_count; ++i)
     add_region(regions, &count,
                (usrt_region){"input ", artifact->inputs[i].name,
                              (uintptr_t)inputs[i].data,
                              (uint64_t)frame->inputs[i].bytes,
-                             TENSOR_ALIGNMENT});
+                             alignment_of(artifact->inputs[i].element, frame)});
   *read = count;
   for (uint32_t i = 0; i < artifact->output_count; ++i)
     add_region(regions, &count,
                (usrt_region){"output ", artifact->outputs[i].name,
                              (uintptr_t)outputs[i].data,
                              (uint64_t)frame->outputs[i].bytes,
-                             TENSOR_ALIGNMENT});
+                             alignment_of(artifact->outputs[i].element, frame)});
   add_region(regions, &count,
              (usrt_region){"", "workspace", (uintptr_t)workspace,
                            (uint64_t)frame->workspace, WORKSPACE_ALIGNMENT});
@@ -58,7 +63,7 @@ static bool overlap(const usrt_region *a, const usrt_region *b) {
                               : a->begin - b->begin < b->bytes;
 }
 
-unisparse_status usrt_check_addresses(const unisparse_program *program,
+unisparse_status usrt_check_addresses(const unisparse_artifact *artifact,
                                       const unisparse_tensor *inputs,
                                       const unisparse_tensor *outputs,
                                       void *workspace,
@@ -66,7 +71,7 @@ unisparse_status usrt_check_addresses(const unisparse_program *program,
   usrt_region regions[MAX_REGIONS];
   uint32_t read;
   uint32_t count =
-      list_regions(program, inputs, outputs, workspace, frame, regions, &read);
+      list_regions(artifact, inputs, outputs, workspace, frame, regions, &read);
   for (uint32_t i = 0; i < count; ++i) {
     const usrt_region *region = &regions[i];
     if (region->begin == 0)
@@ -133,7 +138,8 @@ unisparse_status usrt_check_memory(const unisparse_program *program,
   usrt_region regions[MAX_REGIONS];
   uint32_t read;
   uint32_t count =
-      list_regions(program, inputs, outputs, workspace, frame, regions, &read);
+      list_regions(program->artifact, inputs, outputs, workspace, frame,
+                   regions, &read);
   for (uint32_t i = 0; i < count; ++i)
     USRT_TRY(check_region(program, &regions[i]));
   return UNISPARSE_OK;

@@ -234,8 +234,11 @@ unisparse_status usrt_parse_body(usrt_parser *parser) {
   USRT_TRY(usrt_take_count(reader, "number of variants", UNISPARSE_MAX_VARIANTS,
                            STRING + 4 * 4 + 8 + 2 * 4,
                            &artifact->variant_count));
-  if (artifact->variant_count == 0)
-    return usrt_bad(reader, "expected at least 1 variant, got 0");
+  if (parser->description ? artifact->variant_count != 0
+                          : artifact->variant_count == 0)
+    return usrt_bad(reader, "expected %s, got %" PRIu32,
+                    parser->description ? "no variant" : "at least 1 variant",
+                    artifact->variant_count);
   artifact->variants = usrt_allocate(&artifact->arena, artifact->variant_count,
                                      sizeof *artifact->variants);
   if (!artifact->variants)

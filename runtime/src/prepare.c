@@ -32,10 +32,11 @@ static unisparse_status check_type(const char *name, unisparse_element element,
 }
 
 /* A stride that matters. `contiguous` is what it is where rows follow one
- * another; `free`: whether it may be another one. */
+ * another; `free`: whether it may be another one, a multiple of `row_bytes`. */
 static unisparse_status check_stride(const char *name, int32_t dimension,
                                      unisparse_element element, int64_t stride,
-                                     int64_t contiguous, bool free) {
+                                     int64_t contiguous, bool free,
+                                     int64_t row_bytes) {
   if (!free && stride != contiguous)
     return usrt_fail(UNISPARSE_BAD_SHAPE,
                      "%s.stride(%" PRId32 "): expected %" PRId64
@@ -45,12 +46,12 @@ static unisparse_status check_stride(const char *name, int32_t dimension,
     return usrt_fail(UNISPARSE_BAD_SHAPE,
                      "%s.stride(%" PRId32 "): expected 0 or more, got %" PRId64,
                      name, dimension, stride);
-  int64_t multiple = 16 / usrt_element_bytes(element);
-  if (free && stride % multiple != 0)
+  int64_t multiple = row_bytes / usrt_element_bytes(element);
+  if (free && multiple > 1 && stride % multiple != 0)
     return usrt_fail(UNISPARSE_BAD_SHAPE,
                      "%s.stride(%" PRId32 "): expected a multiple of %" PRId64
-                     " (16 bytes), got %" PRId64,
-                     name, dimension, multiple, stride);
+                     " (%" PRId64 " bytes), got %" PRId64,
+                     name, dimension, multiple, row_bytes, stride);
   return UNISPARSE_OK;
 }
 
@@ -58,7 +59,8 @@ static unisparse_status check_stride(const char *name, int32_t dimension,
  * `given` strides may be null where they are to be contiguous. */
 static unisparse_status lay_out(const char *name, unisparse_element element,
                                 int32_t rank, const int64_t *given,
-                                bool strided, usrt_shape *shape) {
+                                bool strided, int64_t row_bytes,
+                                usrt_shape *shape) {
   bool empty = false;
   for (int32_t d = 0; d < rank; ++d)
     empty |= shape->sizes[d] == 0;
@@ -69,7 +71,7 @@ static unisparse_status lay_out(const char *name, unisparse_element element,
     bool matters = given && !empty && size > 1;
     if (matters)
       USRT_TRY(check_stride(name, d, element, given[d], next,
-                            strided && d != rank - 1));
+                            strided && d != rank - 1, row_bytes));
     int64_t stride = matters ? given[d] : next;
     shape->strides[d] = stride;
     if (__builtin_mul_overflow(stride, size, &next) ||
@@ -132,7 +134,8 @@ static unisparse_status bind_inputs(const unisparse_artifact *artifact,
       shape->sizes[d] = inputs[i].sizes[d];
     }
     USRT_TRY(lay_out(input->name, input->element, input->rank,
-                     inputs[i].strides, input->strided, shape));
+                     inputs[i].strides, input->strided, frame->row_bytes,
+                     shape));
   }
   return UNISPARSE_OK;
 }
@@ -188,7 +191,7 @@ static unisparse_status shape_outputs(const unisparse_artifact *artifact,
                          output->name, d, shape->sizes[d]);
     }
     USRT_TRY(lay_out(output->name, output->element, output->rank, NULL, false,
-                     shape));
+                     frame->row_bytes, shape));
   }
   return UNISPARSE_OK;
 }
@@ -220,10 +223,9 @@ static unisparse_status lay_out_workspace(const usrt_variant *variant,
   return UNISPARSE_OK;
 }
 
-unisparse_status usrt_prepare(const unisparse_program *program,
-                              const unisparse_tensor *inputs,
-                              int32_t input_count, usrt_frame *frame) {
-  const unisparse_artifact *artifact = program->artifact;
+unisparse_status usrt_prepare_tensors(const unisparse_artifact *artifact,
+                                      const unisparse_tensor *inputs,
+                                      int32_t input_count, usrt_frame *frame) {
   if (input_count < 0 || (uint32_t)input_count != artifact->input_count)
     return usrt_fail(UNISPARSE_BAD_ARGUMENT,
                      "inputs: expected %" PRIu32 " tensors, got %" PRId32,
@@ -232,19 +234,38 @@ unisparse_status usrt_prepare(const unisparse_program *program,
     return usrt_fail(UNISPARSE_BAD_ARGUMENT,
                      "inputs: expected %" PRIu32 " tensors, got a null pointer",
                      artifact->input_count);
-  frame->multiprocessors = program->multiprocessors;
   USRT_TRY(bind_inputs(artifact, inputs, frame));
   for (uint32_t i = 0; i < artifact->check_count; ++i)
     USRT_TRY(run_check(&artifact->checks[i], frame));
-  USRT_TRY(shape_outputs(artifact, frame));
+  return shape_outputs(artifact, frame);
+}
+
+unisparse_status usrt_prepare(const unisparse_program *program,
+                              const unisparse_tensor *inputs,
+                              int32_t input_count, usrt_frame *frame) {
+  frame->multiprocessors = program->multiprocessors;
+  frame->row_bytes = 16;
+  USRT_TRY(usrt_prepare_tensors(program->artifact, inputs, input_count, frame));
   USRT_TRY(lay_out_workspace(program->variant, frame));
   return usrt_check_steps(program, frame);
 }
 
-unisparse_status usrt_check_outputs(const unisparse_program *program,
+void usrt_describe_outputs(const unisparse_artifact *artifact,
+                           const usrt_frame *frame, unisparse_tensor *outputs) {
+  for (uint32_t i = 0; i < artifact->output_count; ++i) {
+    outputs[i].element = artifact->outputs[i].element;
+    outputs[i].rank = artifact->outputs[i].rank;
+    for (int32_t d = 0; d < UNISPARSE_MAX_RANK; ++d) {
+      bool used = d < outputs[i].rank;
+      outputs[i].sizes[d] = used ? frame->outputs[i].sizes[d] : 0;
+      outputs[i].strides[d] = used ? frame->outputs[i].strides[d] : 0;
+    }
+  }
+}
+
+unisparse_status usrt_check_outputs(const unisparse_artifact *artifact,
                                     const unisparse_tensor *outputs,
                                     const usrt_frame *frame) {
-  const unisparse_artifact *artifact = program->artifact;
   for (uint32_t i = 0; i < artifact->output_count; ++i) {
     const usrt_output *output = &artifact->outputs[i];
     usrt_shape shape = frame->outputs[i];
@@ -257,7 +278,7 @@ unisparse_status usrt_check_outputs(const unisparse_program *program,
                          ", got %" PRId64,
                          output->name, d, shape.sizes[d], outputs[i].sizes[d]);
     USRT_TRY(lay_out(output->name, output->element, output->rank,
-                     outputs[i].strides, false, &shape));
+                     outputs[i].strides, false, frame->row_bytes, &shape));
   }
   return UNISPARSE_OK;
 }

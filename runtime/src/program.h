@@ -35,6 +35,8 @@ typedef struct usrt_shape {
 /* All that follows from the sizes of inputs; lives on the stack of a call. */
 typedef struct usrt_frame {
   int64_t multiprocessors;
+  int64_t row_bytes; /* what rows, and with them tensors, start at multiples of,
+                      * no less than an element */
   int64_t symbols[UNISPARSE_MAX_SYMBOLS];
   usrt_shape inputs[UNISPARSE_MAX_TENSORS];
   usrt_shape outputs[UNISPARSE_MAX_TENSORS];
@@ -53,8 +55,23 @@ unisparse_status usrt_prepare(const unisparse_program *program,
                               const unisparse_tensor *inputs,
                               int32_t input_count, usrt_frame *frame);
 
+/* The part of it that tensors decide, on any device: inputs, checks, sizes of
+ * outputs. `row_bytes` is set, and `multiprocessors` where formulas have it. */
+unisparse_status usrt_prepare_tensors(const unisparse_artifact *artifact,
+                                      const unisparse_tensor *inputs,
+                                      int32_t input_count, usrt_frame *frame);
+
+/* `outputs` holds as many as the artifact has. */
+unisparse_status usrt_check_output_count(const unisparse_artifact *artifact,
+                                         const unisparse_tensor *outputs,
+                                         int32_t output_count);
+
+/* Element, rank, sizes and contiguous strides of all outputs. */
+void usrt_describe_outputs(const unisparse_artifact *artifact,
+                           const usrt_frame *frame, unisparse_tensor *outputs);
+
 /* Sizes and strides of `tensor` against what is expected of it. */
-unisparse_status usrt_check_outputs(const unisparse_program *program,
+unisparse_status usrt_check_outputs(const unisparse_artifact *artifact,
                                     const unisparse_tensor *outputs,
                                     const usrt_frame *frame);
 
@@ -86,7 +103,7 @@ unisparse_status usrt_fill_words(const usrt_fill *fill, const usrt_frame *frame,
                                  size_t *words);
 
 /* Addresses: alignment and overlap. Host side only. */
-unisparse_status usrt_check_addresses(const unisparse_program *program,
+unisparse_status usrt_check_addresses(const unisparse_artifact *artifact,
                                       const unisparse_tensor *inputs,
                                       const unisparse_tensor *outputs,
                                       void *workspace, const usrt_frame *frame);

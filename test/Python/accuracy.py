@@ -2,7 +2,7 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # REQUIRES: torch, transformers
-# RUN: rm -rf %t && env UNISPARSE_RUN=%unisparse_run HF_HUB_OFFLINE=1 %python %s %t unisparse-compile %obj_root/lib/libunisparse-rt.so
+# RUN: rm -rf %t && env %host_programs HF_HUB_OFFLINE=1 %python %s %t unisparse-compile %obj_root/lib/libunisparse-rt.so
 """benchmarks/accuracy.py from end to end on the CPU, with a small random model: p = 1 gives dense attention's answers, and
 the report has what it is for. The rivals' rules against loops and cases made by hand; Gemma's layers against Transformers'."""
 

@@ -1,7 +1,7 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# RUN: env PATH= UNISPARSE_ARTIFACTS= UNISPARSE_CACHE=%t UNISPARSE_RUN= %python %s
+# RUN: env %host_programs PATH= UNISPARSE_ARTIFACTS= UNISPARSE_CACHE=%t UNISPARSE_COMPILE= %python %s
 """Bad arguments are told before any work: no program of UniSparse is in reach here. (The path of %python is absolute.)"""
 
 import os
@@ -112,9 +112,7 @@ class Arguments(unittest.TestCase):
             dict(block=np.array([64, 64]), sink=np.uint8(1), scale=np.float16(0.5), alpha=np.int32(1), top_k=np.array(3)),
         ):
             with self.subTest(**options):
-                self.refused(
-                    "unisparse-run: expected the program in PATH or UNISPARSE_RUN, got neither", unisparse.attention, *tensors(), **options
-                )
+                self.refused("or unisparse-compile in PATH, got neither", unisparse.attention, *tensors(), **options)
 
     def test_tensors(self):
         q, k, v = tensors()

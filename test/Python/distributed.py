@@ -2,7 +2,7 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # REQUIRES: torch
-# RUN: rm -rf %t && env UNISPARSE_RUN=%unisparse_run %python %s %t
+# RUN: rm -rf %t && env %host_programs %python %s %t
 """Attention of a sequence in parts, by gloo in 2 and 4 processes: what one device gives, bit by bit by heads, and one
 error for all where a rank fails."""
 
@@ -118,12 +118,12 @@ def worker(rank, size, folder):
             failures.append(f"meta: got {error}")
     # What fails in the middle fails everywhere.
     if rank == size - 1:
-        os.environ["UNISPARSE_RUN"] = "/none/unisparse-run"
+        os.environ["UNISPARSE_COMPILE"] = "/none/unisparse-compile"
     try:
-        unisparse.distributed.attention(q, q, q, **BASE)
+        unisparse.distributed.attention(q, q, q, scale=0.3, **BASE)
         failures.append("no program: no error")
     except unisparse.Error as error:
-        if f"rank {size - 1}: /none/unisparse-run: expected a program that starts" not in str(error):
+        if f"rank {size - 1}: /none/unisparse-compile: expected a program that starts" not in str(error):
             failures.append(f"no program: got {error}")
     if unisparse.distributed.chosen() is None:
         failures.append("nothing was chosen")

@@ -1,7 +1,7 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# RUN: rm -rf %t && %python %s %t unisparse-compile %unisparse_run %fake_driver
+# RUN: rm -rf %t && %python %s %t unisparse-compile %fake_driver
 """What `python -m unisparse doctor` finds: on a bare machine, on one with everything but torch, and where things are broken."""
 
 import os
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import unittest
 
-DRIVER, RUN, COMPILER, TMP = (pathlib.Path(sys.argv.pop()) for _ in range(4))
+DRIVER, COMPILER, TMP = (pathlib.Path(sys.argv.pop()) for _ in range(3))
 PACKAGE = pathlib.Path(__file__).resolve().parent.parent.parent / "python"
 
 
@@ -37,13 +37,13 @@ class Doctor(unittest.TestCase):
             ("GPU", "install NVIDIA's driver"),
             ("compiler", "build it as README.md says"),
             ("artifacts", "python -m unisparse prepare makes one"),
-            ("unisparse-run", "build it as README.md says"),
+            ("OpenMP", "UNISPARSE_RT"),
         ):
             self.assertEqual(found[name][0], "missing")
             self.assertIn(way_out, found[name][1])
         self.assertEqual(found["cache"], ("ok", f"{TMP}/.cache/unisparse, made when first needed; for sm_80, sm_90a"))
         self.assertRegex(done.stdout, r"\nCUDA: not ready, lacks (torch, )?runtime, driver, GPU, compiler or artifacts\n")
-        self.assertIn("CPU: not ready, lacks unisparse-run\n", done.stdout)
+        self.assertIn("CPU: not ready, lacks runtime, OpenMP, compiler or artifacts\n", done.stdout)
 
     def test_complete(self):
         (TMP / "ahead").mkdir(mode=0o755)
@@ -51,7 +51,6 @@ class Doctor(unittest.TestCase):
         done, found = doctor(
             UNISPARSE_LIBCUDA=str(DRIVER),
             UNISPARSE_COMPILE=str(COMPILER),
-            UNISPARSE_RUN=str(RUN),
             UNISPARSE_RT=str(COMPILER.parent.parent / "lib" / "libunisparse-rt.so"),
             UNISPARSE_ARTIFACTS=str(TMP / "ahead"),
             UNISPARSE_CHIPS="sm_90a, sm_100a",
@@ -72,7 +71,6 @@ class Doctor(unittest.TestCase):
             UNISPARSE_CACHE=str(TMP / "open"),
             UNISPARSE_COMPILE=str(TMP / "none"),
             UNISPARSE_RT=str(TMP / "junk"),
-            UNISPARSE_RUN=str(TMP / "junk"),
             UNISPARSE_LIBCUDA=str(DRIVER),
             UNISPARSE_CHIPS="sm_100a",
         )
@@ -81,7 +79,7 @@ class Doctor(unittest.TestCase):
             ("cache", "expected a folder that others cannot write"),
             ("compiler", "expected a program that starts, got No such file or directory"),
             ("runtime", "file too short"),
-            ("unisparse-run", "expected a program that starts, got"),
+            ("OpenMP", "file too short"),
             ("GPU", "nothing of UNISPARSE_CHIPS runs on it"),
         ):
             self.assertEqual(found[name][0], "missing")

@@ -1,7 +1,7 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# RUN: rm -rf %t && env UNISPARSE_RUN=%unisparse_run %python %s %t
+# RUN: rm -rf %t && env %host_programs %python %s %t
 """Pictures of selections."""
 
 import os

@@ -1,7 +1,7 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# RUN: env UNISPARSE_RUN=%unisparse_run %python %s
+# RUN: env %host_programs %python %s
 """torch's signature of attention: its alignment, its defaults, and what is refused."""
 
 import os

@@ -2,7 +2,7 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # REQUIRES: torch, diffusers
-# RUN: rm -rf %t && env UNISPARSE_RUN=%unisparse_run HF_HUB_OFFLINE=1 %python %s %t
+# RUN: rm -rf %t && env %host_programs HF_HUB_OFFLINE=1 %python %s %t
 """Attention of a small, random video transformer by ours: not causal, [B, L, H, D], to itself and to a text; at p = 1 the
 video is that of dense attention. Other models by torch's attention alone."""
 

@@ -2,7 +2,7 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # REQUIRES: torch
-# RUN: rm -rf %t && env UNISPARSE_RUN=%unisparse_run %python %s %t
+# RUN: rm -rf %t && env %host_programs %python %s %t
 """The package with torch as it is, on the CPU: its tensors, their odd states, the operators, SDPA."""
 
 import os
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import unittest
 import warnings
+from unittest import mock
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent  # Out of the path: a test there is called cuda, as a module that torch imports.
@@ -21,7 +22,7 @@ import torch
 
 import stubs
 import unisparse
-from unisparse import Status, _plan, _torch
+from unisparse import Status, _plan, _runtime, _torch
 
 OPS = torch.ops.unisparse
 
@@ -195,7 +196,8 @@ class WithTorch(unittest.TestCase):
     def test_plans(self):
         """torch's own tensors as keys of plans; those of the CPU stand for CUDA's, a stub for the runtime."""
         TMP.mkdir(parents=True)
-        os.environ.update(
+        stubbed = mock.patch.dict(
+            os.environ,
             UNISPARSE_RT=str(stubs.runtime(TMP)),
             UNISPARSE_COMPILE=str(stubs.compiler(TMP / "unisparse-compile")),
             UNISPARSE_CACHE=str(TMP / "cache"),
@@ -203,6 +205,10 @@ class WithTorch(unittest.TestCase):
             FAKE_COMPILE_LOG=str(TMP / "compile.log"),
             STUB_LOG=str(TMP / "stub.log"),
         )
+        stubbed.start()
+        _runtime.library.cache_clear()
+        self.addCleanup(_runtime.library.cache_clear)
+        self.addCleanup(stubbed.stop)
         device, stream, _torch.DEVICE_TYPE, _torch.stream_of = _torch.DEVICE_TYPE, _torch.stream_of, "cpu", lambda torch, device: 5
         try:
             q, k, v = qkv(dtype=torch.bfloat16)

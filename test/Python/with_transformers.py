@@ -2,7 +2,7 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # REQUIRES: torch, transformers
-# RUN: env UNISPARSE_RUN=%unisparse_run HF_HUB_OFFLINE=1 %python %s
+# RUN: env %host_programs HF_HUB_OFFLINE=1 %python %s
 """Transformers' attention by ours: at p = 1 the logits are those of eager attention, whatever mask and cache; what is not
 ours is counted by its reason. Models are small and random."""
 

@@ -6,6 +6,7 @@
 
 import argparse
 import pathlib
+import platform
 import subprocess
 
 parser = argparse.ArgumentParser()
@@ -31,6 +32,10 @@ for name, text in {
     "broken.mlir": "func.func",
     "copies.mlir": PROGRAM.replace("return %o", "return %q"),
     "text.usp": "no artifact but long enough to be one",
+    "outside.mlir": "func.func private @elsewhere()\nfunc.func @main(%x: tensor<2xf32>) -> tensor<2xf32> { return %x : tensor<2xf32> }",
+    "f64.mlir": "func.func @main(%x: tensor<2xf64>) -> tensor<2xf64> { %y = arith.addf %x, %x : tensor<2xf64> return %y : tensor<2xf64> }",
+    "damaged.so": "\0" * 16 + "\1\0\0\0" + "\0" * 4 + "UNISPCPU",
+    "later.so": "\0" * 16 + "\2\0\0\0" + "\0" * 4 + "UNISPCPU",
 }.items():
     (tmp / name).write_text(text)
 (tmp / "folder").mkdir()
@@ -39,6 +44,8 @@ OUT = f"-o={tmp}/x.usp"
 OPTIONS = ["--stage=block_sparse_attention", "--heads=4", "--head-dim=64", OUT]
 CHIP = "--chip=sm_80"
 P = f"{tmp}/p.mlir"
+LEVELS = "x86-64, x86-64-v2, x86-64-v3, x86-64-v4" if platform.machine() == "x86_64" else "generic"
+LEVEL = LEVELS.split(", ")[0]
 
 # (options, exit status, what the line has)
 CASES = [
@@ -59,6 +66,13 @@ CASES = [
     ([*OPTIONS, "--colour=red"], 2, "Unknown command line argument '--colour=red'"),
     *(([P, OUT, CHIP, option], 2, f"{option.split('=')[0]}: expected no option about the computation beside PROGRAM.mlir")
     for option in ("--block=64x64", "--heads=4", "--stage=attention", "--packed", "--return-lse", "--dtype=f16", "--p=0.5")),
+    ([*OPTIONS, "--target=gpu"], 2, "--target: expected cuda or cpu, got 'gpu'"),
+    ([*OPTIONS, "--target=cpu", CHIP], 2, "--chip: expected none beside --target=cpu, got one"),
+    ([*OPTIONS, "--target=cpu", "--format=bin"], 2, "--format: expected none beside --target=cpu, got one"),
+    ([*OPTIONS, CHIP, f"--cpu={LEVEL}"], 2, "--cpu: expected none beside --target=cuda, got one"),
+    ([*OPTIONS, CHIP, "--linker=ld"], 2, "--linker: expected none beside --target=cuda, got one"),
+    ([*OPTIONS, "--target=cpu", "--cpu=i486"], 2, f"--cpu: expected {LEVELS}, got 'i486'"),
+    ([*OPTIONS, "--target=cpu", "--linker="], 2, "--linker: expected a program, got ''"),
     (["--show="], 2, "--show: expected a path, got ''"),
     ([f"--show={tmp}/text.usp", OUT], 2, "--show: expected no program and no -o beside it"),
     ([f"--show={tmp}/text.usp", P], 2, "--show: expected no program and no -o beside it"),
@@ -76,6 +90,14 @@ CASES = [
     ([*OPTIONS, CHIP, "--return-selection"], 1, "--return-selection: expected --stage=attention"),
     # The tile level has no kernel for it, and says so.
     ([*OPTIONS, CHIP, "--head-dim=36"], 1, "expected a head_dim that is a multiple of 8 up to 256 at the tile level, got 36"),
+    ([P, "--target=cpu", "--linker=no-such-linker"], 2, "-o: expected a path, got ''"),
+    ([P, OUT, "--target=cpu", "--linker=no-such-linker"], 1, "--linker: expected a program that links, got 'no-such-linker'"),
+    ([P, OUT, "--target=cpu", "--linker=false"], 1, "/false to link the library, got: exit status 1"),
+    ([P, OUT, "--target=cpu", "--entry=other"], 1, "expected a function @other, got none"),
+    ([f"{tmp}/outside.mlir", OUT, "--target=cpu"], 1, "expected no function without a body, got @elsewhere"),
+    ([f"{tmp}/f64.mlir", OUT, "--target=cpu"], 1, "expected argument 0 to be a buffer of f32, f16, bf16 or i32 of at most 4 dimensions, got 'memref<2xf64>'"),
+    ([f"--show={tmp}/damaged.so"], 1, "damaged.so: expected a library that matches its checksum, got a damaged one"),
+    ([f"--show={tmp}/later.so"], 1, "later.so: expected a library for the CPU of version 1, got 2"),
     ([P, CHIP, f"-o={tmp}/folder"], 1, "-o: expected a file, got the folder"),
     ([P, CHIP, f"-o={tmp}/none/x.usp"], 1, "-o: expected a folder to write"),
     ([f"{tmp}/none.mlir", CHIP, OUT], 1, "none.mlir"),

@@ -5,11 +5,14 @@
 #include "Program.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassInstrumentation.h"
 #include "unisparse/Support/AtomicFile.h"
 #include "unisparse/Support/RegularFile.h"
 #include "unisparse/Target/LaunchPlan.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -253,6 +256,53 @@ llvm::Error tools::runGPUPipeline(ModuleOp module,
       failed(pm.run(module)))
     return said.orElse(failure(options.chip, "the GPU pipeline failed"));
   return said.orElse(llvm::Error::success());
+}
+
+llvm::Error tools::runCPUPipeline(ModuleOp module,
+                                  const CPUPipelineOptions &options,
+                                  StringRef folder, const FirstError &said) {
+  PassManager pm(module.getContext());
+  if (!folder.empty())
+    if (llvm::Error e = dumpIR(pm, folder, module))
+      return e;
+  buildCPUPipeline(pm, options);
+  if (failed(pm.run(module)))
+    return said.orElse(llvm::createStringError("the CPU pipeline failed"));
+  return said.orElse(llvm::Error::success());
+}
+
+/// A name that is no symbol's of this process: libraries have none like it.
+static std::string isolated(StringRef name, int number) {
+  std::string text = "program" + std::to_string(number) + "_";
+  for (char c : name.take_front(40))
+    text += llvm::isAlnum(c) ? c : '_';
+  return text;
+}
+
+void tools::isolateNames(ModuleOp module) {
+  SymbolTable table(module);
+  int number = 0;
+  for (Operation &op :
+       llvm::make_early_inc_range(module.getBody()->getOperations()))
+    if (auto symbol = dyn_cast<SymbolOpInterface>(op))
+      // Fails only where the new name is taken, and it is not.
+      (void)table.rename(&op, isolated(symbol.getName(), number++));
+}
+
+llvm::Error tools::prepareEntry(ModuleOp module, func::FuncOp entry) {
+  for (auto function : module.getOps<FunctionOpInterface>()) {
+    if (function.isExternal())
+      return failure("program", "expected no function without a body, got @" +
+                                    function.getName());
+    function.setVisibility(function == entry ? SymbolTable::Visibility::Public
+                                             : SymbolTable::Visibility::Private);
+  }
+  OpBuilder b(module.getContext());
+  entry->setAttr(kNameAttr, b.getStringAttr(entry.getName()));
+  entry->setAttr("llvm.emit_c_interface", b.getUnitAttr());
+  protectArguments(entry);
+  isolateNames(module);
+  return llvm::Error::success();
 }
 
 llvm::Expected<OwningOpRef<ModuleOp>>

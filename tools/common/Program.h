@@ -77,6 +77,20 @@ llvm::Error runGPUPipeline(mlir::ModuleOp module,
                            const GPUPipelineOptions &options,
                            llvm::StringRef folder, const FirstError &said);
 
+/// The same of the CPU pipeline.
+llvm::Error runCPUPipeline(mlir::ModuleOp module,
+                           const CPUPipelineOptions &options,
+                           llvm::StringRef folder, const FirstError &said);
+
+/// Renames all that a module defines: the process has symbols too, and compiled
+/// code may call one, as malloc, that a program has another function for.
+void isolateNames(mlir::ModuleOp module);
+
+/// Makes `entry` the one public function, called through its C interface, which
+/// keeps its name for people, behind isolateNames. Functions without a body are
+/// an error.
+llvm::Error prepareEntry(mlir::ModuleOp module, mlir::func::FuncOp entry);
+
 /// translateToArtifact, with an error instead of diagnostics.
 llvm::Expected<artifact::Artifact>
 translate(mlir::ModuleOp module, llvm::StringRef entry, const FirstError &said);

@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "Options.h"
+#include "HostLibrary.h"
+#include "unisparse-rt/cpu.h"
 #include "unisparse/Target/Nvidia.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
@@ -22,8 +24,19 @@ struct CommandLine {
 
   cl::list<std::string> programs{cl::Positional, cl::desc("[PROGRAM.mlir]"),
                                  cl::cat(category)};
-  Text output{"o", cl::value_desc("FILE.usp"),
-              cl::desc("Write the artifact to this file"), cl::cat(category)};
+  Text output{"o", cl::value_desc("FILE"),
+              cl::desc("Write the artifact, or the library, to this file"),
+              cl::cat(category)};
+  Text target{"target", cl::init("cuda"), cl::value_desc("cuda|cpu"),
+              cl::desc("An artifact for GPUs, or a shared library for CPUs"),
+              cl::cat(category)};
+  Text cpu{"cpu", cl::value_desc("LEVEL"),
+           cl::desc("With --target=cpu: what CPUs have to have, as x86-64-v3 "
+                    "(default: the best of this one)"),
+           cl::cat(category)};
+  Text linker{"linker", cl::value_desc("PROGRAM"),
+              cl::desc("With --target=cpu: what links, taking ld's options"),
+              cl::cat(category)};
   cl::list<std::string> chips{
       "chip", cl::value_desc("sm_NN"),
       cl::desc("Compile for this chip; may be given several times"),
@@ -34,8 +47,9 @@ struct CommandLine {
              cl::desc("The program's function to compile (default: the one "
                       "that is public)"),
              cl::cat(category)};
-  Text show{"show", cl::value_desc("FILE.usp"),
-            cl::desc("Print what an artifact holds"), cl::cat(category)};
+  Text show{"show", cl::value_desc("FILE"),
+            cl::desc("Print what an artifact or a library holds"),
+            cl::cat(category)};
   Text dumpIR{"dump-ir", cl::value_desc("DIR"),
               cl::desc("Write the IR after every pass, a folder a chip"),
               cl::cat(category)};
@@ -122,6 +136,42 @@ Error convertProgram(CommandLine &c, Options &o) {
   return Error::success();
 }
 
+/// Each target has options that the other does not take.
+Error convertTarget(CommandLine &c, Options &o) {
+  auto targets = [](StringRef text) {
+    return StringSwitch<std::optional<Target>>(text)
+        .Case("cuda", Target::Cuda)
+        .Case("cpu", Target::Cpu)
+        .Default(std::nullopt);
+  };
+  if (Error e = parseKeyword(c.target, "cuda or cpu", targets, o.target))
+    return e;
+  bool isCpu = o.target == Target::Cpu;
+  struct {
+    cl::Option &option;
+    bool ofCpu;
+  } own[] = {{c.chips, false}, {c.format, false}, {c.cpu, true}, {c.linker, true}};
+  for (auto &[option, ofCpu] : own)
+    if (option.getNumOccurrences() && ofCpu != isCpu)
+      return failure("--" + option.ArgStr.str(),
+                     Twine("expected none beside --target=") + c.target +
+                         ", got one");
+  auto levels = [](StringRef text) {
+    return is_contained(compile::cpuLevels(), text)
+               ? std::optional(text.str())
+               : std::nullopt;
+  };
+  o.cpu = unisparse_cpu_level();
+  if (c.cpu.getNumOccurrences())
+    if (Error e = parseKeyword(c.cpu, join(compile::cpuLevels(), ", "), levels,
+                               o.cpu))
+      return e;
+  if (c.linker.getNumOccurrences() && c.linker.empty())
+    return usage("--linker", "a program", "");
+  o.linker = c.linker;
+  return Error::success();
+}
+
 Error convertKeywords(CommandLine &c, Options &o) {
   auto formats = [](StringRef text) {
     return StringSwitch<std::optional<TileFormat>>(text)
@@ -153,6 +203,8 @@ Error convert(CommandLine &c, Options &o) {
   o.show = c.show;
   if (!o.show.empty())
     return Error::success();
+  if (Error e = convertTarget(c, o))
+    return e;
   if (Error e = convertProgram(c, o))
     return e;
   if (Error e = convertKeywords(c, o))
@@ -179,8 +231,8 @@ std::optional<int> compile::parseOptions(int argc, char **argv,
   if (std::optional<int> status = parseCommandLine(
           argc, argv, "unisparse-compile",
           "Compiles a program of the unisparse dialect, or the attention that "
-          "the\noptions describe, for GPUs: one file with kernels and a launch "
-          "plan.\n"))
+          "the\noptions describe: for GPUs one file with kernels and a launch "
+          "plan, for CPUs\na shared library.\n"))
     return status;
   if (Error e = convert(line, options)) {
     printError("unisparse-compile", std::move(e));

@@ -12,8 +12,13 @@
 
 namespace unisparse::compile {
 
+/// Where what is compiled runs.
+enum class Target { Cuda, Cpu };
+
 struct Options : tools::Computation {
   std::string program, output, show, entry, dumpIR;
+  Target target = Target::Cuda;
+  std::string cpu, linker; ///< Of the CPU: a level; a program, or empty.
   std::vector<std::string> chips;
   TileFormat format = TileFormat::Isa;
   // Of a program that is built from options.

@@ -2,16 +2,19 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// unisparse-compile: a program, or options, to an artifact that the runtime
-// takes.
+// unisparse-compile: a program, or options, to an artifact or a shared library
+// that the runtime takes.
 #include "../common/OutputFiles.h"
 #include "../common/Process.h"
+#include "HostLibrary.h"
 #include "Options.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/IR/Verifier.h"
 #include "unisparse/InitAll.h"
 #include "unisparse/Support/AtomicFile.h"
 #include "unisparse/Support/RegularFile.h"
+#include "unisparse/Target/LaunchPlan.h"
 
 using namespace mlir;
 using namespace unisparse;
@@ -97,6 +100,48 @@ llvm::Expected<artifact::Artifact> compileAll(MLIRContext &context,
   return std::move(all);
 }
 
+/// Callers keep q, k and v as [B, L, H, D] too: their rows alone follow one
+/// another.
+void allowStrides(func::FuncOp function) {
+  constexpr int64_t any = ShapedType::kDynamic;
+  for (unsigned i = 0; i < 3; ++i)
+    function.setArgAttr(
+        i, bufferization::BufferizationDialect::kBufferLayoutAttrName,
+        StridedLayoutAttr::get(function.getContext(), /*offset=*/0,
+                               {any, any, any, 1}));
+}
+
+llvm::Expected<std::string> compileLibrary(MLIRContext &context,
+                                           const Options &o) {
+  FirstError said(&context);
+  llvm::Expected<OwningOpRef<ModuleOp>> module = readOrBuild(context, o, said);
+  if (!module)
+    return module.takeError();
+  FailureOr<func::FuncOp> entry = entryOf(**module, o.entry);
+  if (failed(entry))
+    return said.orElse(llvm::createStringError("no function"));
+  if (o.program.empty())
+    allowStrides(*entry);
+  if (llvm::Error e = prepareEntry(**module, *entry))
+    return std::move(e);
+  CPUPipelineOptions options;
+  options.vectorBits = vectorsOf(o.cpu);
+  options.library = true;
+  std::string name = entry->getName().str();
+  if (llvm::Error e = runCPUPipeline(**module, options, o.dumpIR, said))
+    return std::move(e);
+  auto description = (**module)->getAttrOfType<StringAttr>(kDescriptionAttr);
+  llvm::Expected<std::string> library =
+      buildHostLibrary(**module, name, o.cpu, o.linker);
+  if (!library)
+    return said.orElse(library.takeError());
+  std::string file = artifact::appendDescription(*library, description);
+  // What would be refused is not written.
+  if (llvm::Error e = artifact::readDescription(file).takeError())
+    return std::move(e);
+  return std::move(file);
+}
+
 llvm::Error show(const Options &o) {
   if (llvm::Error e = checkOutputStream())
     return e;
@@ -104,7 +149,10 @@ llvm::Error show(const Options &o) {
   if (llvm::Error e =
           openRegularFile(o.show, kMaxProgramBytes).moveInto(file))
     return e;
-  llvm::Expected<artifact::Artifact> all = artifact::read(file->getBuffer());
+  llvm::StringRef bytes = file->getBuffer();
+  llvm::Expected<artifact::Artifact> all = artifact::hasDescription(bytes)
+                                               ? artifact::readDescription(bytes)
+                                               : artifact::read(bytes);
   if (!all)
     return failure(o.show, llvm::toString(all.takeError()));
   artifact::print(*all, llvm::outs());
@@ -126,6 +174,11 @@ llvm::Error runAll(const Options &o) {
   registerAllDialects(registry);
   MLIRContext context(registry);
   context.loadAllAvailableDialects();
+  if (o.target == compile::Target::Cpu) {
+    llvm::Expected<std::string> library = compileLibrary(context, o);
+    return library ? writeFileAtomically(o.output, {*library})
+                   : library.takeError();
+  }
   llvm::Expected<artifact::Artifact> all = compileAll(context, o);
   if (!all)
     return all.takeError();

@@ -103,11 +103,6 @@ VectorBits hostVectors() {
 
 llvm::Error runPipeline(ModuleOp module, const Options &o,
                         const FirstError &said) {
-  PassManager pm(module.getContext());
-  if (!o.dumpIR.empty()) {
-    if (llvm::Error e = dumpIR(pm, o.dumpIR, module))
-      return e;
-  }
   CPUPipelineOptions options;
   options.vectorBits = hostVectors();
   options.instrument = true;
@@ -115,10 +110,7 @@ llvm::Error runPipeline(ModuleOp module, const Options &o,
   options.descending = o.descending;
   if (!o.chip.empty())
     options.chip = o.chip;
-  buildCPUPipeline(pm, options);
-  if (failed(pm.run(module)))
-    return said.orElse(llvm::createStringError("the CPU pipeline failed"));
-  return said.orElse(llvm::Error::success());
+  return runCPUPipeline(module, options, o.dumpIR, said);
 }
 
 /// Both functions of a module as artifacts for one chip.

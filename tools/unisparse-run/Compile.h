@@ -55,10 +55,6 @@ llvm::Expected<Program> readProgram(mlir::MLIRContext &context,
 llvm::Expected<Compiled> compile(Program &program, const Options &options,
                                  const tools::FirstError &said);
 
-/// Renames all that a module defines: the process has symbols too, and compiled
-/// code may call one, as malloc, that a program has another function for.
-void isolateNames(mlir::ModuleOp module);
-
 /// Machine code of a module in the LLVM dialect; `entry` is looked up, which
 /// compiles it.
 llvm::Expected<std::unique_ptr<mlir::ExecutionEngine>>

@@ -5,7 +5,6 @@
 // A program of the user's: what it has to be for the tensors of a file.
 #include "Compile.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -101,25 +100,7 @@ void readBlocks(ModuleOp module, Options &o) {
   });
 }
 
-/// A name that is no symbol's of this process: libraries have none like it.
-std::string isolated(StringRef name, int number) {
-  std::string text = "program" + std::to_string(number) + "_";
-  for (char c : name.take_front(40))
-    text += llvm::isAlnum(c) ? c : '_';
-  return text;
-}
-
 } // namespace
-
-void run::isolateNames(ModuleOp module) {
-  SymbolTable table(module);
-  int number = 0;
-  for (Operation &op :
-       llvm::make_early_inc_range(module.getBody()->getOperations()))
-    if (auto symbol = dyn_cast<SymbolOpInterface>(op))
-      // Fails only where the new name is taken, and it is not.
-      (void)table.rename(&op, isolated(symbol.getName(), number++));
-}
 
 llvm::Expected<Program> run::readProgram(MLIRContext &context, Options &o,
                                          const Inputs &in,

@@ -561,4 +561,35 @@ def ConvertUniTileToNVVM : Pass<"convert-unitile-to-nvvm", "::mlir::gpu::GPUModu
     "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 
+def UniSparseDescribeProgram : Pass<"unisparse-describe-program", "::mlir::ModuleOp"> {
+  let summary = "Keep what a caller sees of a program for the CPU";
+  let description = [{
+    Gives the module an attribute `unisparse.description`: the bytes of an
+    artifact without variants (docs/Artifact.md), with names, types and sizes of
+    what its one public function takes and gives. Sizes of results are formulas of
+    the arguments' sizes, so a caller can have their memory ready: each result has
+    to be allocated in the function, with sizes that follow from those of its
+    arguments; anything else is an error at the op.
+
+    Precondition: bufferized; results are still results.
+
+    Before:
+    ```mlir
+    func.func @before(%x: memref<?x64xf32> {unisparse.name = "x"}) -> (memref<?x32xf32> {unisparse.name = "y"}) {
+      %zero = arith.constant 0 : index
+      %length = memref.dim %x, %zero : memref<?x64xf32>
+      %y = memref.alloc(%length) : memref<?x32xf32>
+      return %y : memref<?x32xf32>
+    }
+    ```
+    After, the function is what it was, and the description says
+
+    ```
+    input   x: f32 [x.size(0), 64], contiguous
+    output  y: f32 [x.size(0), 32], contiguous
+    ```
+  }];
+  let dependentDialects = ["::mlir::gpu::GPUDialect"];
+}
+
 #endif // UNISPARSE_CONVERSION_PASSES_TD

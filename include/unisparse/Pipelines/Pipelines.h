@@ -49,6 +49,11 @@ struct CPUPipelineOptions : mlir::PassPipelineOptions<CPUPipelineOptions> {
       *this, "instrument-stages",
       llvm::cl::desc("call @unisparse_stage_begin and _end around each stage"),
       llvm::cl::init(false)};
+  Option<bool> library{
+      *this, "library",
+      llvm::cl::desc("results are arguments, whose memory a caller has; a "
+                     "description of them stays with the module"),
+      llvm::cl::init(false)};
   Option<bool> pages{
       *this, "pages",
       llvm::cl::desc("attend as the page of tile code that GPUs get, not by the "
@@ -63,6 +68,10 @@ struct CPUPipelineOptions : mlir::PassPipelineOptions<CPUPipelineOptions> {
       llvm::cl::desc("with pages: walk from the last key tile down"),
       llvm::cl::init(false)};
 };
+
+/// Of a module that went through the CPU pipeline as a library: an artifact
+/// without variants, its bytes.
+inline constexpr llvm::StringLiteral kDescriptionAttr = "unisparse.description";
 
 /// unisparse ops on tensors to the LLVM dialect, OpenMP threads included:
 /// `unisparse-to-cpu-pipeline`.

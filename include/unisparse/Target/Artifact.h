@@ -210,6 +210,14 @@ std::string write(const Artifact &artifact);
 /// found, and at which byte of the body.
 llvm::Expected<Artifact> read(llvm::StringRef bytes);
 
+/// A program for the CPU in one file: the shared library, and behind it its
+/// description, the bytes of an artifact without variants.
+std::string appendDescription(llvm::StringRef library,
+                              llvm::StringRef description);
+/// Whether a file says that it is one.
+bool hasDescription(llvm::StringRef file);
+llvm::Expected<Artifact> readDescription(llvm::StringRef file);
+
 /// Adds the variants of `from`, which has to be the same program for another
 /// chip; to nothing, all of it. An input that either takes only contiguous is contiguous.
 llvm::Error merge(Artifact &into, Artifact from);

@@ -5,6 +5,7 @@
 #ifndef UNISPARSE_TARGET_LAUNCHPLAN_H
 #define UNISPARSE_TARGET_LAUNCHPLAN_H
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "unisparse/Target/Artifact.h"
 
@@ -20,6 +21,15 @@ inline constexpr llvm::StringLiteral kNameAttr = "unisparse.name";
 /// the op in question.
 mlir::FailureOr<artifact::Artifact> translateToArtifact(mlir::ModuleOp module,
                                                         llvm::StringRef entry);
+
+/// The function with a body of that name; empty, the one public one.
+mlir::FailureOr<mlir::func::FuncOp> entryOf(mlir::ModuleOp module,
+                                            llvm::StringRef name);
+
+/// The signature of a function on buffers that a CPU runs: an artifact without
+/// variants. Results are allocated in it, with sizes that are formulas of the
+/// arguments' sizes; anything else is a diagnostic at the op.
+mlir::FailureOr<artifact::Artifact> describeProgram(mlir::func::FuncOp function);
 
 } // namespace unisparse
 

@@ -86,6 +86,27 @@ SmallVector<Value> unisparse::tensorOperandSlots(Operation *op) {
 
 namespace {
 
+/// The buffer that a tensor will be: plain, or laid out as its function's
+/// argument says, with contiguous rows.
+MemRefType bufferTypeOf(Value tensor) {
+  auto type = cast<RankedTensorType>(tensor.getType());
+  auto plain = MemRefType::get(type.getShape(), type.getElementType());
+  auto argument = dyn_cast<BlockArgument>(tensor);
+  auto function = argument ? dyn_cast<FunctionOpInterface>(
+                                 argument.getOwner()->getParentOp())
+                           : FunctionOpInterface();
+  if (!function || !argument.getOwner()->isEntryBlock())
+    return plain;
+  auto layout = function.getArgAttrOfType<MemRefLayoutAttrInterface>(
+      argument.getArgNumber(),
+      bufferization::BufferizationDialect::kBufferLayoutAttrName);
+  if (!layout)
+    return plain;
+  auto strided =
+      MemRefType::get(type.getShape(), type.getElementType(), layout);
+  return strided.isLastDimUnitStride() ? strided : plain;
+}
+
 template <typename OpTy>
 struct LowerStage : OpConversionPattern<OpTy> {
   LowerStage(MLIRContext *context, int64_t strip)
@@ -101,11 +122,8 @@ struct LowerStage : OpConversionPattern<OpTy> {
         buffers.push_back(Value());
         continue;
       }
-      auto type = cast<RankedTensorType>(tensor.getType());
       buffers.push_back(bufferization::ToBufferOp::create(
-          rewriter, loc,
-          MemRefType::get(type.getShape(), type.getElementType()), tensor,
-          /*read_only=*/true));
+          rewriter, loc, bufferTypeOf(tensor), tensor, /*read_only=*/true));
     }
     FailureOr<SmallVector<Value>> results =
         lowerToLoops(rewriter, op, buffers, strip);

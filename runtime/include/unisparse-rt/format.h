@@ -14,6 +14,13 @@
 
 enum { UNISPARSE_FORMAT_VERSION = 2, UNISPARSE_FORMAT_HEADER_BYTES = 24 };
 
+/* Behind the shared library of a program for the CPU stand its description and
+ * this: u64 bytes of the library, u64 bytes of the description, u32 version, u32
+ * crc32 of all before it, the magic. */
+#define UNISPARSE_CPU_MAGIC "UNISPCPU"
+
+enum { UNISPARSE_CPU_VERSION = 1, UNISPARSE_CPU_FOOTER_BYTES = 32 };
+
 /* Most that an artifact may have. They bound the stack of a launch, which
  * allocates nothing. */
 enum {

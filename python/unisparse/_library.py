@@ -1,0 +1,79 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""cpu.h in ctypes: programs for the CPU, opened and run in this process."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from typing import Any, Union
+
+from . import _runtime
+from ._errors import Error, Status
+from ._runtime import Tensor, check, signatures
+
+_POINTER, _INT, _TENSORS = ctypes.c_void_p, ctypes.c_int32, ctypes.POINTER(Tensor)
+
+_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "cpu_check": (ctypes.c_int, []),
+    "cpu_level": (ctypes.c_char_p, []),
+    "cpu_open": (ctypes.c_int, [ctypes.c_char_p, ctypes.POINTER(_POINTER)]),
+    "cpu_close": (None, [_POINTER]),
+    "cpu_description": (_POINTER, [_POINTER]),
+    "cpu_prepare": (ctypes.c_int, [_POINTER, _TENSORS, _INT, _TENSORS, _INT]),
+    "cpu_run": (ctypes.c_int, [_POINTER, _TENSORS, _INT, _TENSORS, _INT, _INT]),
+}
+
+
+@functools.lru_cache(maxsize=None)
+def library() -> ctypes.CDLL:
+    """The runtime, with what it has for CPUs."""
+    lib = _runtime.library()
+    for name, (result, arguments) in _FUNCTIONS.items():
+        try:
+            function = getattr(lib, f"unisparse_{name}")
+        except AttributeError:
+            raise Error(f"{lib._name}: expected a runtime for CPUs too, got a library without unisparse_{name}", Status.BAD_FILE) from None
+        function.restype, function.argtypes = result, arguments
+    return lib
+
+
+def level() -> str:
+    """What this CPU has, as "x86-64-v3"."""
+    return str(library().unisparse_cpu_level().decode())
+
+
+def expect_threads() -> None:
+    """OpenMP's runtime, which programs call, is there."""
+    check(library().unisparse_cpu_check())
+
+
+class Library:
+    """A program's file, opened for good: dropping the object closes nothing."""
+
+    def __init__(self, path: Union[str, os.PathLike[str]]) -> None:
+        self.path, self._lib, self._program = os.fspath(path), library(), _POINTER()
+        check(self._lib.unisparse_cpu_open(os.fsencode(path), ctypes.byref(self._program)))
+        description = _POINTER(self._lib.unisparse_cpu_description(self._program))
+        self.inputs, self.outputs = (signatures(self._lib, description, kind) for kind in ("input", "output"))
+
+    def prepare(self, inputs: ctypes.Array[Tensor]) -> ctypes.Array[Tensor]:
+        """-> outputs, without data."""
+        outputs = (Tensor * len(self.outputs))()
+        check(self._lib.unisparse_cpu_prepare(self._program, inputs, len(inputs), outputs, len(outputs)))
+        return outputs
+
+    def run(self, inputs: ctypes.Array[Tensor], outputs: ctypes.Array[Tensor], threads: int) -> None:
+        """Computes on so many threads, with 0 on as many as OpenMP says. Other threads of Python's run meanwhile."""
+        check(self._lib.unisparse_cpu_run(self._program, inputs, len(inputs), outputs, len(outputs), threads))
+
+    def close(self) -> None:
+        self._lib.unisparse_cpu_close(self._program)
+        self._program = _POINTER()
+
+
+def validate(path: Union[str, os.PathLike[str]]) -> None:
+    """Reads and loads a whole file; an Error says what is wrong with it."""
+    Library(path).close()
