@@ -171,6 +171,18 @@ class Host(unittest.TestCase):
                     self.assertEqual(_artifacts.find(config, _artifacts.cpu()), path)
                     self.assertEqual(path.read_bytes(), whole)
 
+    def test_levels(self):
+        """What is compiled for less than this CPU has runs on it, f16 without instructions for it too."""
+        levels = ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
+        levels = levels[: levels.index(_library.level())] if _library.level() in levels else []
+        q, k, v = tensors(dtype=np.float16)
+        wanted = unisparse.attention(q, k, v, **BLOCK)
+        for level in levels:
+            with self.subTest(level), mock.patch.dict(_host._programs, clear=True), mock.patch.object(_library, "level", lambda: level):
+                found = unisparse.attention(q, k, v, **BLOCK)
+                self.assertEqual([pathlib.Path(x.path).parent.parent.name for x in _host._programs.values()], [level])
+                np.testing.assert_allclose(found.astype(np.float32), wanted.astype(np.float32), atol=4e-3)
+
     def test_prepared(self):
         """Without a compiler, files that were compiled before."""
         q, k, v = tensors(dtype=np.float16)

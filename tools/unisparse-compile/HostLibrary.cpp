@@ -188,6 +188,15 @@ Expected<std::string> emitObject(Module &module, TargetMachine &machine) {
   return object.str().str();
 }
 
+/// libm, and for f16 where a CPU has no instructions for it, what compilers have
+/// their runtimes for.
+SmallVector<StringRef> librariesOf(StringRef object) {
+  SmallVector<StringRef> libraries{"libm.so.6"};
+  if (object.contains("__extendhfsf2") || object.contains("__truncsfhf2"))
+    libraries.push_back("libgcc_s.so.1");
+  return libraries;
+}
+
 Expected<std::unique_ptr<TargetMachine>> machineFor(StringRef level) {
   InitializeNativeTarget();
   InitializeNativeTargetAsmPrinter();
@@ -236,5 +245,5 @@ Expected<std::string> compile::buildHostLibrary(mlir::ModuleOp module,
   Expected<std::string> empty = emitObject(nothing, **machine);
   if (!empty)
     return empty.takeError();
-  return linkShared(*object, *empty, linker);
+  return linkShared(*object, *empty, librariesOf(*object), linker);
 }

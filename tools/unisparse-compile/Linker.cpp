@@ -99,6 +99,7 @@ Error run(StringRef linker, ArrayRef<std::string> options,
 } // namespace
 
 Expected<std::string> compile::linkShared(StringRef object, StringRef empty,
+                                          ArrayRef<StringRef> libraries,
                                           StringRef named) {
   Expected<std::string> linker = findLinker(named);
   if (!linker)
@@ -110,18 +111,20 @@ Expected<std::string> compile::linkShared(StringRef object, StringRef empty,
     return std::move(e);
   if (Error e = scratch.write("empty.o", empty))
     return std::move(e);
-  // Only its name counts: what the machine that compiles has of libm may be
-  // another version, or nothing for linkers.
-  std::string libm = scratch.path("libm.so"), library = scratch.path("lib.so");
-  if (Error e = run(*linker,
-                    {"-soname", "libm.so.6", "-o", libm,
-                     scratch.path("empty.o")},
-                    scratch))
-    return std::move(e);
-  if (Error e = run(*linker,
-                    {"--no-as-needed", "-o", library, scratch.path("code.o"),
-                     libm},
-                    scratch))
+  // Only their names count: what the machine that compiles has of them may be
+  // other versions, or nothing for linkers.
+  std::string library = scratch.path("lib.so");
+  SmallVector<std::string> words{"--no-as-needed", "-o", library,
+                                 scratch.path("code.o")};
+  for (StringRef name : libraries) {
+    words.push_back(scratch.path(name));
+    if (Error e = run(*linker,
+                      {"-soname", name.str(), "-o", words.back(),
+                       scratch.path("empty.o")},
+                      scratch))
+      return std::move(e);
+  }
+  if (Error e = run(*linker, words, scratch))
     return std::move(e);
   auto bytes = MemoryBuffer::getFile(library, /*IsText=*/false,
                                      /*RequiresNullTerminator=*/false);

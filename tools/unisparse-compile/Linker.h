@@ -6,15 +6,17 @@
 #ifndef UNISPARSE_TOOLS_UNISPARSE_COMPILE_LINKER_H
 #define UNISPARSE_TOOLS_UNISPARSE_COMPILE_LINKER_H
 
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/Support/Error.h"
 
 namespace unisparse::compile {
 
-/// Links one object to a shared library that asks for libm; `empty` is an object
-/// without anything. A linker takes ld's options; where none is named, LLVM's is
-/// searched for, then any.
+/// Links one object to a shared library that asks for `libraries` by their names;
+/// `empty` is an object without anything. A linker takes ld's options; where none
+/// is named, LLVM's is searched for, then any.
 llvm::Expected<std::string> linkShared(llvm::StringRef object,
                                        llvm::StringRef empty,
+                                       llvm::ArrayRef<llvm::StringRef> libraries,
                                        llvm::StringRef linker);
 
 } // namespace unisparse::compile
