@@ -23,7 +23,8 @@ lit's own (%s, %t, ...):
   unisparse-opt                      another one with `--param unisparse_opt=PATH`
   FileCheck, not, split-file, count  LLVM's
 
-Features: torch, transformers, diffusers, mypy, ptxas, and ptxas-sm_90a and so on for what it assembles for.
+Features: torch, transformers, diffusers, mypy, wheels (what builds them: pip, wheel and scikit-build-core, readelf, LLVM's
+static libraries), ptxas, and ptxas-sm_90a and so on for what it assembles for.
 
 `UNISPARSE_TEST_FILTER=REGEX make check` runs only the tests whose name matches;
 with ninja or lit itself the variable is lit's own, LIT_FILTER.
@@ -69,6 +70,13 @@ llvm_config.with_system_environment(["HOME", "CCACHE_DIR", "CCACHE_BASEDIR", "CC
 for module in ("diffusers", "mypy", "torch", "transformers"):
     if not subprocess.run([config.python, "-c", f"import importlib.util as u, sys; sys.exit(not u.find_spec('{module}'))"]).returncode:
         config.available_features.add(module)
+found = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('pip', 'wheel', 'scikit_build_core', 'numpy'))))"
+if (
+    not subprocess.run([config.python, "-c", found]).returncode
+    and shutil.which("readelf")
+    and os.path.exists(os.path.join(config.llvm_tools_dir, "..", "lib", "libMLIRIR.a"))
+):
+    config.available_features.add("wheels")
 # gpu-module-to-binary looks for ptxas in PATH; the toolkit's installer leaves it out of that.
 if not shutil.which("ptxas"):
     llvm_config.with_environment("PATH", "/usr/local/cuda/bin", append_path=True)

@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sysconfig
 import tempfile
 from typing import List, Optional, Sequence, Tuple
 
@@ -18,8 +19,9 @@ from ._errors import Error, Status
 
 
 def tool(name: str, variable: str) -> Optional[str]:
-    """A program of UniSparse: the one that the environment names, else PATH's, else None."""
-    return os.environ.get(variable) or shutil.which(name)
+    """A program of UniSparse: the one that the environment names, else PATH's, else the one that was installed with this
+    Python's packages, else None."""
+    return os.environ.get(variable) or shutil.which(name) or shutil.which(name, path=sysconfig.get_path("scripts"))
 
 
 def run(command: Sequence[str], failure: str, keep: Tuple[int, ...] = (), folder: Optional[str] = None) -> str:
