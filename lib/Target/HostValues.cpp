@@ -2,6 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "HostValues.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -253,6 +254,54 @@ LogicalResult HostValues::visitDivSI(Operation *op) {
                     artifact::combine(TermOp::Min, ceiled, zero)));
 }
 
+/// Sums, products and quotients of sizes, as upstream's shapes have them.
+LogicalResult HostValues::visitApply(Operation *op) {
+  auto apply = cast<affine::AffineApplyOp>(op);
+  SmallVector<Expr> operands;
+  for (Value operand : apply.getMapOperands()) {
+    FailureOr<Expr> expr = exprOf(operand, op);
+    if (failed(expr))
+      return failure();
+    operands.push_back(std::move(*expr));
+  }
+  unsigned dims = apply.getAffineMap().getNumDims();
+  std::function<FailureOr<Expr>(AffineExpr)> evaluate =
+      [&](AffineExpr e) -> FailureOr<Expr> {
+    if (auto constant = dyn_cast<AffineConstantExpr>(e))
+      return artifact::constant(constant.getValue());
+    if (auto dim = dyn_cast<AffineDimExpr>(e))
+      return operands[dim.getPosition()];
+    if (auto symbol = dyn_cast<AffineSymbolExpr>(e))
+      return operands[dims + symbol.getPosition()];
+    auto binary = cast<AffineBinaryOpExpr>(e);
+    FailureOr<Expr> left = evaluate(binary.getLHS());
+    FailureOr<Expr> right = failed(left) ? left : evaluate(binary.getRHS());
+    if (failed(right))
+      return failure();
+    std::optional<int64_t> divisor = artifact::constantOf(*right);
+    switch (e.getKind()) {
+    case AffineExprKind::Add:
+      return artifact::combine(TermOp::Add, *left, *right);
+    case AffineExprKind::Mul:
+      return artifact::combine(TermOp::Mul, *left, *right);
+    case AffineExprKind::FloorDiv:
+    case AffineExprKind::CeilDiv:
+      if (!divisor || *divisor >= 1)
+        return artifact::combine(e.getKind() == AffineExprKind::FloorDiv
+                                     ? TermOp::FloorDiv
+                                     : TermOp::CeilDiv,
+                                 *left, *right);
+      [[fallthrough]];
+    default:
+      return op->emitOpError("expected sums, products and quotients by "
+                             "divisors above 0, got ")
+             << apply.getMapAttr();
+    }
+  };
+  FailureOr<Expr> result = evaluate(apply.getAffineMap().getResult(0));
+  return failed(result) ? failure() : define(op->getResult(0), *result);
+}
+
 /// Host memory is there for the sake of a program's op, which says more.
 static Operation *reasonFor(Operation *op) {
   Operation *reason = op;
@@ -290,6 +339,7 @@ LogicalResult HostValues::visit(Operation *op) {
         return success();
       })
       .Case([&](arith::ConstantOp) { return visitConstant(op); })
+      .Case([&](affine::AffineApplyOp) { return visitApply(op); })
       .Case<arith::IndexCastOp, arith::IndexCastUIOp, arith::ExtSIOp,
             arith::ExtUIOp, arith::TruncIOp>(
           [&](auto) { return visitCast(op); })

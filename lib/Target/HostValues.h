@@ -59,6 +59,7 @@ private:
   mlir::LogicalResult visitCast(mlir::Operation *op);
   mlir::LogicalResult visitBinary(mlir::Operation *op, artifact::TermOp kind);
   mlir::LogicalResult visitDivSI(mlir::Operation *op);
+  mlir::LogicalResult visitApply(mlir::Operation *op);
 
   llvm::DenseMap<mlir::Value, artifact::Expr> exprs;
   llvm::DenseMap<mlir::Value, Memref> memrefs;

@@ -241,7 +241,8 @@ class _Call:
         # Whether the sequence is short, the whole of it says.
         below = self.options["dense_below"] if piece.keys <= self.options["dense_below"] else 0
         # A piece with rows to spare has one row of blocks more, behind the last.
-        last = self.config.rule.last + 1 if piece.last else 0
+        rule = self.config.rule
+        last = rule.last + 1 if rule and piece.last else 0
         options = {**self.options, "dense_below": below, "last": last, "return_lse": self.config.return_lse}
         found = _results(_attention.attention(mine, k[:, :, piece.key : piece.key_end], v[:, :, piece.key : piece.key_end], **options))
         return tuple(x[:, :, :length] for x in found)

@@ -17,6 +17,30 @@ func.func @described(%x: memref<?x64xf32> {unisparse.name = "x"}) -> (memref<?x3
 
 // -----
 
+// Shapes of upstream's are formulas too.
+// CHECK: module attributes {unisparse.description = "UNISPARS
+// CHECK: func.func @apply
+func.func @apply(%x: memref<?xf32>) -> memref<?xf32> {
+  %zero = arith.constant 0 : index
+  %length = memref.dim %x, %zero : memref<?xf32>
+  %size = affine.apply affine_map<(d0)[s0] -> ((d0 + 127) floordiv 128 + s0 ceildiv 2 - 1)>(%length)[%length]
+  %y = memref.alloc(%size) : memref<?xf32>
+  return %y : memref<?xf32>
+}
+
+// -----
+
+func.func @remainder(%x: memref<?xf32>) -> memref<?xf32> {
+  %zero = arith.constant 0 : index
+  %length = memref.dim %x, %zero : memref<?xf32>
+  // expected-error @below {{expected sums, products and quotients by divisors above 0, got affine_map<(d0) -> (d0 mod 3)>}}
+  %size = affine.apply affine_map<(d0) -> (d0 mod 3)>(%length)
+  %y = memref.alloc(%size) : memref<?xf32>
+  return %y : memref<?xf32>
+}
+
+// -----
+
 // The size of a result is known before the program runs.
 func.func @data(%x: memref<2xi32>) -> memref<?xf32> {
   %zero = arith.constant 0 : index

@@ -86,6 +86,7 @@ class Cpu(unittest.TestCase):
         for options in (
             dict(),
             dict(p=0.5, causal=False),
+            dict(p=1),
             dict(top_k=2),
             dict(p=[0.1, 0.4, 0.7, 1.0]),
             dict(share="group", p=[0.3, 0.9], agg="sum"),
