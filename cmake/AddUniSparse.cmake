@@ -25,11 +25,12 @@ endfunction()
 # All generated headers hang on this target.
 add_custom_target(UniSparseGenerated)
 
-# add_unisparse_dialect(UniSparse unisparse [TYPES]): what ODS generates for a
-# dialect, with its documentation beside it. Attributes and enums come from
-# ${dialect}Attrs.td; with TYPES they and the types come from ${dialect}Types.td.
+# add_unisparse_dialect(UniSparse unisparse [TYPES] [INTERFACES]): what ODS
+# generates for a dialect, with its documentation beside it. Attributes and enums
+# come from ${dialect}Attrs.td; with TYPES they and the types come from
+# ${dialect}Types.td. INTERFACES: of attributes, from ${dialect}Interfaces.td.
 function(add_unisparse_dialect dialect namespace)
-  cmake_parse_arguments(ARG "TYPES" "" "" ${ARGN})
+  cmake_parse_arguments(ARG "TYPES;INTERFACES" "" "" ${ARGN})
   set(LLVM_TARGET_DEFINITIONS ${dialect}Ops.td)
   mlir_tablegen(${dialect}Ops.h.inc -gen-op-decls -dialect=${namespace})
   mlir_tablegen(${dialect}Ops.cpp.inc -gen-op-defs -dialect=${namespace})
@@ -45,6 +46,12 @@ function(add_unisparse_dialect dialect namespace)
   mlir_tablegen(${dialect}Attrs.cpp.inc -gen-attrdef-defs -attrdefs-dialect=${namespace})
   mlir_tablegen(${dialect}Enums.h.inc -gen-enum-decls)
   mlir_tablegen(${dialect}Enums.cpp.inc -gen-enum-defs)
+  if(ARG_INTERFACES)
+    set(LLVM_TARGET_DEFINITIONS ${dialect}Interfaces.td)
+    mlir_tablegen(${dialect}Interfaces.h.inc -gen-attr-interface-decls)
+    mlir_tablegen(${dialect}Interfaces.cpp.inc -gen-attr-interface-defs)
+    unisparse_doc(${dialect}Interfaces ${dialect}Interfaces.md -gen-attr-interface-docs)
+  endif()
   add_public_tablegen_target(${dialect}IncGen)
   add_dependencies(UniSparseGenerated ${dialect}IncGen)
   unisparse_doc(${dialect}Ops ${dialect}Dialect.md -gen-dialect-doc -dialect=${namespace})

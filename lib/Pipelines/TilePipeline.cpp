@@ -40,6 +40,8 @@ unisparse::buildTilePipeline(OpPassManager &pm,
   UniTileVerifyTileContractOptions contract;
   contract.hopper = chip->hasWgmma;
   kernels.addPass(createUniTileVerifyTileContract(contract));
+  // Who holds what, and by which instructions it is multiplied.
+  kernels.addPass(createUniTileAssignLayouts());
   // Tiles get their places, within what this chip has.
   UniTileAllocateSharedOptions shared;
   shared.limit = chip->sharedBytes;

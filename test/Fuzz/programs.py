@@ -47,7 +47,7 @@ POOL = WHOLE + [
     ["--unisparse-select-schedule=chip=sm_90a", "--convert-unisparse-to-unitile"],
     ["--one-shot-bufferize=bufferize-function-boundaries"],
     ["--pass-pipeline=builtin.module(gpu.module(unitile-verify-tile-contract,unitile-allocate-shared))"],
-    ["--pass-pipeline=builtin.module(gpu.module(convert-unitile-to-nvvm))"],
+    ["--pass-pipeline=builtin.module(gpu.module(unitile-assign-layouts,convert-unitile-to-nvvm))"],
     ["--pass-pipeline=builtin.module(unitile-to-nvvm-pipeline{chip=sm_90a format=llvm})"],
     ["--pass-pipeline=builtin.module(func.func(unisparse-vectorize-contractions,unisparse-expand-math,unisparse-expand-copies,unisparse-dynamic-schedule))"],
     ["--unisparse-instrument-stages"],
@@ -70,7 +70,7 @@ PASSES = [
     "unisparse-raise-attention", "unisparse-sparsify-attention", "convert-unisparse-to-unitile", "unitile-walk-to-for",
     "unitile-pipeline", "unitile-specialise-warps", "gpu.module(unitile-decompose-softmax)", "unitile-launch-to-parallel",
     "convert-unitile-to-linalg", "gpu.module(unitile-verify-tile-contract)", "gpu.module(unitile-allocate-shared)",
-    "gpu.module(convert-unitile-to-nvvm)", "gpu.module(unitile-pass-maps-by-value)", "unisparse-verify-launch-contract",
+    "gpu.module(unitile-assign-layouts)", "gpu.module(convert-unitile-to-nvvm)", "gpu.module(unitile-pass-maps-by-value)", "unisparse-verify-launch-contract",
 ]
 # What a test says of how it runs, beside its pipeline.
 NOT_PIPELINE = re.compile(r"%|-{1,2}(split-input-file|verify-diagnostics|verify-roundtrip|emit-bytecode|o|mlir-print-ir.*|mlir-timing)\b")

@@ -512,20 +512,20 @@ def ConvertUniTileToNVVM : Pass<"convert-unitile-to-nvvm", "::mlir::gpu::GPUModu
   let summary = "Lower tile code to what each thread does";
   let description = [{
     Fragments and rows become the vectors of the elements that one thread
-    holds, in the dialect's fragment layout; shared tiles become pointers to
-    shared memory. Atoms are chosen by the ops: those that every chip from sm_80
-    on has (cp.async, ldmatrix, mma.sync m16n8k16, and m16n8k8 on tf32 for f32),
-    and those of sm_90a (the copy engine, mbarriers, wgmma, setmaxnreg).
+    holds, as their layouts say; shared tiles become pointers to shared memory.
+    Products become the instructions of their atoms. The ops below need every chip
+    from sm_80 on (cp.async, ldmatrix, mma.sync m16n8k16, and m16n8k8 on tf32 for
+    f32) or sm_90a (the copy engine, mbarriers, wgmma, setmaxnreg).
 
     | tile level | each thread |
     |---|---|
-    | `!unitile.fragment<128x64xf32>`, 8 warps | `vector<32xf32>` |
-    | `!unitile.rows<128xf32>`, 8 warps | `vector<2xf32>` |
+    | `!unitile.fragment<128x64xf32, #unitile.mma_fragment>`, 8 warps | `vector<32xf32>` |
+    | `!unitile.rows<128xf32, #unitile.mma_fragment>`, 8 warps | `vector<2xf32>` |
     | `unitile.copy_async` | `cp.async` of 16-byte pieces, zero-filled at the end |
     | `unitile.load` | `ldmatrix.x4`; pairs of f32 |
     | `unitile.mma` | `ldmatrix.x4` of b (`.trans` under `by_rows`), `mma.sync` |
     | `unitile.mma` of f32 | loads of b, `cvt.rna.tf32` of both parts, three `mma.sync`, sums rounded in f32 |
-    | `unitile.reduce` | its own elements, then two shuffles in the quad |
+    | `unitile.reduce` | its own elements, then a shuffle for each bit by which the lanes of a row differ |
     | `unitile.roles` | a branch by warpgroup, `setmaxnreg` in both ways |
     | `unitile.tensor_copy` | `mbarrier.arrive.expect_tx`, `cp.async.bulk.tensor` for each 64 columns |
     | `unitile.await`, `test`, `arrive` | `mbarrier.try_wait` in a loop, `test_wait`, `arrive` by one lane |
@@ -534,14 +534,15 @@ def ConvertUniTileToNVVM : Pass<"convert-unitile-to-nvvm", "::mlir::gpu::GPUModu
     | `unitile.write`, `send` | `stmatrix`; fence, barrier of the warpgroup, `cp.async.bulk.tensor` back |
 
     Precondition: kernels are `gpu.func`s with a `known_block_size` of whole
-    warps, rows of fragments are a multiple of 16 times the warps, and tiles
-    have an offset (`unitile-allocate-shared`).
+    warps, fragments have a layout and products an atom
+    (`unitile-assign-layouts`), rows share out among the warps as the layout has
+    them, and tiles have an offset (`unitile-allocate-shared`).
 
     Before:
     ```mlir
     gpu.module @m {
       gpu.func @k(%x: f32) kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
-        %0 = unitile.fill %x : f32 -> !unitile.fragment<64x16xf32>
+        %0 = unitile.fill %x : f32 -> !unitile.fragment<64x16xf32, #unitile.mma_fragment>
         gpu.return
       }
     }

@@ -33,26 +33,22 @@ struct MapPattern : TilePattern<MapOp> {
                   ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     Thread t(rewriter, loc, warps);
-    auto fragment = dyn_cast<FragmentType>(op.getResult().getType());
-    int64_t columns = fragment ? fragment.getColumns() : 0;
-    int64_t count =
-        fragment ? elementsOf(fragment, warps)
-                 : elementsOf(cast<RowsType>(op.getResult().getType()), warps);
+    bool fragment = isa<FragmentType>(op.getResult().getType());
+    Held held(op.getResult().getType(), warps);
     SmallVector<SmallVector<Value>> inputs;
     for (Value input : adaptor.getInputs())
       inputs.push_back(unpack(rewriter, loc, input));
     SmallVector<Value> elements;
-    for (int64_t i = 0; i < count; ++i) {
+    for (auto [i, place] : llvm::enumerate(held.elements)) {
       SmallVector<Value> arguments;
+      if (op.getIndices())
+        arguments = {t.row(held.layout, place.row)};
       if (op.getIndices() && fragment)
-        arguments = {t.row(i, columns), t.column(i, columns)};
-      else if (op.getIndices())
-        arguments = {t.rowOfRows(i)};
+        arguments.push_back(t.column(held.layout, place.column));
       for (auto [input, values] : llvm::zip_equal(op.getInputs(), inputs)) {
         // Rows stand beside every column of a fragment.
         bool rows = fragment && isa<RowsType>(input.getType());
-        int64_t at = rows ? i / (columns / 2) * 2 + (i / 2) % 2 : i;
-        arguments.push_back(values[at]);
+        arguments.push_back(values[rows ? held.rowNumbers[i] : i]);
       }
       elements.push_back(cloneBody(rewriter, op, arguments));
     }
@@ -78,44 +74,41 @@ struct ReducePattern : TilePattern<ReduceOp> {
                   ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     Thread t(rewriter, loc, warps);
-    FragmentType type = op.getFragment().getType();
-    int64_t perPiece = type.getColumns() / 2;
+    Held held(op.getFragment().getType(), warps);
     SmallVector<Value> elements = unpack(rewriter, loc, adaptor.getFragment());
     SmallVector<Value> init = unpack(rewriter, loc, adaptor.getInit()), results;
-    for (int64_t entry = 0, n = init.size(); entry < n; ++entry) {
-      int64_t first = entry / 2 * perPiece + (entry % 2) * 2;
+    for (auto [row, start] : llvm::enumerate(init)) {
       Value all;
-      for (int64_t i = first; i < entry / 2 * perPiece + perPiece; i += 4)
-        for (int64_t pair : {0, 1})
-          all = all ? t.combine(op.getCombine(), all, elements[i + pair])
-                    : elements[i + pair];
-      // The four lanes of a quad hold the row's other columns.
-      for (int64_t distance : {1, 2})
+      for (int64_t i : held.elementsOf(row))
+        all = all ? t.combine(op.getCombine(), all, elements[i]) : elements[i];
+      // Other lanes hold the row's other columns.
+      for (int64_t distance : held.layout.getRowLanes())
         all = t.combine(op.getCombine(), all, t.shuffle(all, distance));
-      results.push_back(t.combine(op.getCombine(), init[entry], all));
+      results.push_back(t.combine(op.getCombine(), start, all));
     }
     rewriter.replaceOp(op, pack(rewriter, loc, results));
     return success();
   }
 };
 
-/// Elements 4 n to 4 n + 3 of a piece of rows are those of 8 columns.
+/// All eights of columns are held alike: no lane asks another.
 struct FoldPattern : TilePattern<FoldOp> {
   using TilePattern::TilePattern;
   LogicalResult
   matchAndRewrite(FoldOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
-    FragmentType type = op.getFragment().getType();
-    int64_t perPiece = type.getColumns() / 2;
+    Held from(op.getFragment().getType(), warps);
+    Held to(op.getResult().getType(), warps);
     SmallVector<Value> elements = unpack(rewriter, loc, adaptor.getFragment());
-    SmallVector<Value> results;
-    for (int64_t i = 0, n = elements.size(); i < n; ++i)
-      if (i % perPiece < 4)
-        results.push_back(elements[i]);
+    SmallVector<Value> results(to.size());
+    for (auto [place, element] : llvm::zip_equal(from.elements, elements)) {
+      Value &result = results[to.at({place.row, place.column % 8})];
+      if (result)
+        combineInto(rewriter, op, result, element);
       else
-        combineInto(rewriter, op, results[i / perPiece * 4 + i % 4],
-                    elements[i]);
+        result = element;
+    }
     rewriter.replaceOp(op, pack(rewriter, loc, results));
     return success();
   }
@@ -170,12 +163,10 @@ struct StorePattern : TilePattern<StoreOp> {
     Thread t(rewriter, loc, warps);
     SmallVector<Value> elements = unpack(rewriter, loc, adaptor.getValue());
     auto fragment = dyn_cast<FragmentType>(op.getValue().getType());
+    Held held(op.getValue().getType(), warps);
     // Elements that share a row are stored under one test of the limit.
-    int64_t columns = fragment ? fragment.getColumns() : 0;
-    int64_t entries = fragment ? piecesOf(fragment.getRows(), warps) * 2
-                               : static_cast<int64_t>(elements.size());
-    for (int64_t entry = 0; entry < entries; ++entry) {
-      Value row = t.add(adaptor.getRow(), t.rowOfRows(entry));
+    for (auto [entry, offset] : llvm::enumerate(held.rows)) {
+      Value row = t.add(adaptor.getRow(), t.row(held.layout, offset));
       auto inside = scf::IfOp::create(t.b, t.less(row, adaptor.getLimit()),
                                       /*withElseRegion=*/false);
       OpBuilder::InsertionGuard guard(t.b);
@@ -184,13 +175,13 @@ struct StorePattern : TilePattern<StoreOp> {
         storeAt(t, op, adaptor, row, Value(), elements[entry]);
         continue;
       }
-      int64_t first = entry / 2 * (columns / 2) + (entry % 2) * 2;
-      int64_t width = op.getWidth().value_or(columns);
-      for (int64_t i = first; i < entry / 2 * (columns / 2) + columns / 2;
-           i += 4) {
-        Value column = t.column(i, columns);
+      int64_t width = op.getWidth().value_or(fragment.getColumns());
+      for (int64_t i : held.elementsOf(entry)) {
+        if (i % 2) // Goes with its neighbour.
+          continue;
+        Value column = t.column(held.layout, held.elements[i].column);
         Value pair = pack(t.b, loc, {elements[i], elements[i + 1]});
-        int64_t eight = (i / 4) % (columns / 8) * 8;
+        int64_t eight = held.elements[i].column / 8 * 8;
         if (eight + 8 <= width) {
           storeAt(t, op, adaptor, row, column, pair);
         } else if (eight < width) {
@@ -296,56 +287,64 @@ struct SumGroupsPattern : TilePattern<SumGroupsOp> {
                   ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     Thread t(rewriter, loc, warps);
-    FragmentType type = op.getValue().getType();
-    int64_t perPiece = type.getColumns() / 2, eights = op.getColumns() / 8,
-            groups = type.getColumns() / op.getColumns();
+    Held from(op.getValue().getType(), warps);
+    Held to(op.getResult().getType(), warps);
+    int64_t groups = op.getValue().getType().getColumns() / op.getColumns();
     SmallVector<Value> elements = unpack(rewriter, loc, adaptor.getValue());
-    // The thread's own part of group `g`, in the upper (half 0) or lower 8 rows
-    // of a piece; null where there is none.
-    auto own = [&](int64_t piece, int64_t half, int64_t g) -> Value {
+    // The thread's own part of group `g` of a row; null where there is none.
+    auto own = [&](int64_t row, int64_t g) -> Value {
       Value sum;
-      for (int64_t n = g * eights; g < groups && n < (g + 1) * eights; ++n)
-        for (int64_t pair : {0, 1}) {
-          Value x = elements[piece * perPiece + 4 * n + 2 * half + pair];
-          sum = sum ? t.combine(Combine::Add, sum, x) : x;
-        }
+      for (int64_t i : from.elementsOf(row))
+        if (from.elements[i].column / op.getColumns() == g)
+          sum = sum ? t.combine(Combine::Add, sum, elements[i]) : elements[i];
       return sum;
     };
-    Value mine = t.rem(t.lane(), 4);
-    auto holds = [&](int64_t bit) -> Value {
-      return arith::CmpIOp::create(t.b, arith::CmpIPredicate::ne,
-                                   arith::AndIOp::create(t.b, mine, t.i32(bit)),
-                                   t.i32(0));
-    };
-    Value odd = holds(1), upper = holds(2);
+    // Which of two a lane keeps, for each bit by which lanes of a row differ.
+    SmallVector<int64_t> bits = from.layout.getRowLanes();
+    // The bits above the last are not asked for.
+    Value mine = bits.empty() ? Value() : t.rem(t.lane(), 2 * bits.back());
+    SmallVector<Value> seconds;
+    for (int64_t bit : bits)
+      seconds.push_back(arith::CmpIOp::create(
+          t.b, arith::CmpIPredicate::ne,
+          arith::AndIOp::create(t.b, mine, t.i32(bit)), t.i32(0)));
     Value none = arith::ConstantOp::create(t.b, t.b.getF32FloatAttr(0.0));
     // Of two sums keeps the one that is this lane's and gives the other away.
-    auto trade = [&](Value second, Value x, Value y, int64_t distance) -> Value {
+    auto trade = [&](size_t bit, Value x, Value y) -> Value {
       if (!x && !y)
         return {};
       x = x ? x : none, y = y ? y : none;
-      Value kept = arith::SelectOp::create(t.b, second, y, x),
-            given = arith::SelectOp::create(t.b, second, x, y);
-      return t.combine(Combine::Add, kept, t.shuffle(given, distance));
+      Value kept = arith::SelectOp::create(t.b, seconds[bit], y, x),
+            given = arith::SelectOp::create(t.b, seconds[bit], x, y);
+      return t.combine(Combine::Add, kept, t.shuffle(given, bits[bit]));
     };
-    // Of each eight groups the four lanes that share a row get two neighbours
-    // each, as columns of a fragment, in six shuffles.
-    int64_t pieces = piecesOf(type.getRows(), warps),
-            width = op.getResult().getType().getColumns() / 8;
-    SmallVector<Value> results(pieces * width * 4);
-    for (int64_t piece = 0; piece < pieces; ++piece)
-      for (int64_t n = 0; n < width; ++n)
-        for (int64_t half : {0, 1}) {
-          Value four[4];
-          for (int64_t i = 0; i < 4; ++i)
-            four[i] = trade(upper, own(piece, half, 8 * n + i),
-                            own(piece, half, 8 * n + 4 + i), 2);
-          for (int64_t pair : {0, 1}) {
-            Value sum = trade(odd, four[pair], four[2 + pair], 1);
-            results[(piece * width + n) * 4 + 2 * half + pair] =
-                sum ? sum : none;
-          }
+    // Of eight groups each lane of a row gets its own, as columns of the result:
+    // every bit halves what is left, so four lanes trade six times.
+    auto sumsOf = [&](int64_t row, int64_t first) {
+      SmallVector<Value> sums, next;
+      auto sum = [&](int64_t i) {
+        return sums.empty() ? own(row, first + i) : sums[i];
+      };
+      int64_t width = 8;
+      for (size_t bit = bits.size(); bit-- > 0; sums = next) {
+        width /= 2;
+        next.clear();
+        for (int64_t i = 0; i < width; ++i) {
+          Value x = sum(i);
+          next.push_back(trade(bit, x, sum(i + width)));
         }
+      }
+      return llvm::map_to_vector(llvm::seq(width), sum);
+    };
+    SmallVector<Value> results(to.size());
+    for (auto [i, place] : llvm::enumerate(to.elements)) {
+      if (results[i])
+        continue;
+      int64_t first = place.column / 8 * 8;
+      for (auto [column, sum] :
+           llvm::enumerate(sumsOf(to.rowNumbers[i], first)))
+        results[to.at({place.row, first + int64_t(column)})] = sum ? sum : none;
+    }
     rewriter.replaceOp(op, pack(rewriter, loc, results));
     return success();
   }

@@ -7,6 +7,47 @@
 using namespace mlir;
 using namespace unisparse::unitile;
 
+Held::Held(Type type, int64_t warps) : layout(layoutOf(type)) {
+  auto fragment = dyn_cast<FragmentType>(type);
+  auto ofRows = dyn_cast<RowsType>(type);
+  for (Position place : layout.getOffsets(
+           ofRows ? ofRows.getRows() : fragment.getRows(),
+           ofRows ? 8 : fragment.getColumns(), warps)) {
+    auto known = llvm::find(rows, place.row);
+    if (!ofRows || known == rows.end())
+      elements.push_back(place), rowNumbers.push_back(known - rows.begin());
+    if (known == rows.end())
+      rows.push_back(place.row);
+  }
+}
+
+SmallVector<int64_t> Held::elementsOf(int64_t number) const {
+  SmallVector<int64_t> all;
+  for (auto [i, of] : llvm::enumerate(rowNumbers))
+    if (of == number)
+      all.push_back(i);
+  return all;
+}
+
+int64_t Held::at(Position place) const {
+  if (places.empty())
+    for (auto [i, element] : llvm::enumerate(elements))
+      places.try_emplace({element.row, element.column}, i);
+  return places.at({place.row, place.column});
+}
+
+SmallVector<int64_t> Held::matrixRows() const {
+  return llvm::filter_to_vector(rows, [](int64_t row) { return row % 16 == 0; });
+}
+
+std::array<Position, 4> unisparse::unitile::matricesAt(Position place) {
+  auto [row, column] = place;
+  return {Position{row, column},
+          {row + 8, column},
+          {row, column + 8},
+          {row + 8, column + 8}};
+}
+
 Value Thread::i32(int64_t value) {
   return arith::ConstantIntOp::create(b, value, 32);
 }
@@ -41,22 +82,28 @@ Value Thread::id() {
 Value Thread::lane() { return rem(id(), 32); }
 Value Thread::warp() { return div(id(), 32); }
 
-// Element i: bit 0 the column of a pair, bit 1 the upper or lower 8 rows, then
-// the 8 columns, then the piece of rows.
-Value Thread::row(int64_t i, int64_t columns) {
-  int64_t piece = i / (columns / 2), half = (i / 2) % 2;
-  return add(add(mul(warp(), 16), div(lane(), 4)),
-             piece * 16 * warps + half * 8);
+Value Thread::row(FragmentLayoutInterface layout, int64_t offset) {
+  return add(expand(layout.getBase().getResult(0)), offset);
 }
 
-Value Thread::column(int64_t i, int64_t columns) {
-  int64_t eight = (i / 4) % (columns / 8);
-  return add(mul(rem(lane(), 4), 2), eight * 8 + i % 2);
+Value Thread::column(FragmentLayoutInterface layout, int64_t offset) {
+  return add(expand(layout.getBase().getResult(1)), offset);
 }
 
-Value Thread::rowOfRows(int64_t i) {
-  return add(add(mul(warp(), 16), div(lane(), 4)),
-             (i / 2) * 16 * warps + (i % 2) * 8);
+// Not by affine's own expansion, which divides what may be negative.
+Value Thread::expand(AffineExpr expr) {
+  if (auto dim = dyn_cast<AffineDimExpr>(expr))
+    return dim.getPosition() ? warp() : lane();
+  if (auto constant = dyn_cast<AffineConstantExpr>(expr))
+    return i32(constant.getValue());
+  auto binary = cast<AffineBinaryOpExpr>(expr);
+  Value x = expand(binary.getLHS());
+  if (expr.getKind() == AffineExprKind::Add)
+    return add(x, expand(binary.getRHS()));
+  int64_t y = cast<AffineConstantExpr>(binary.getRHS()).getValue();
+  if (expr.getKind() == AffineExprKind::Mul)
+    return mul(x, y);
+  return expr.getKind() == AffineExprKind::Mod ? rem(x, y) : div(x, y);
 }
 
 Value Thread::shuffle(Value x, int64_t distance) {

@@ -2,8 +2,8 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// Which elements a thread holds, and where an element of a tile lies: the
-// dialect's two layouts as IR.
+// Which elements a thread holds, as their layouts say, and where an element of a
+// tile lies, as IR.
 #ifndef UNISPARSE_LIB_CONVERSION_UNITILETONVVM_LAYOUT_H
 #define UNISPARSE_LIB_CONVERSION_UNITILETONVVM_LAYOUT_H
 
@@ -23,6 +23,31 @@ using namespace mlir;
 struct Warps {
   int64_t count = 0, first = 0;
   operator int64_t() const { return count; }
+};
+
+/// What a thread holds of a fragment, or of rows.
+struct Held {
+  Held(Type type, int64_t warps);
+
+  FragmentLayoutInterface layout;
+  /// In the order of its registers. Of rows, one of each of theirs.
+  SmallVector<Position> elements;
+  /// Of all elements, each once.
+  SmallVector<int64_t> rows;
+  /// Where in `rows` the row of element i is.
+  SmallVector<int64_t> rowNumbers;
+
+  int64_t size() const { return elements.size(); }
+  /// The elements of rows[number].
+  SmallVector<int64_t> elementsOf(int64_t number) const;
+  /// The element of this place, which the thread holds.
+  int64_t at(Position place) const;
+  /// Of each 16 rows that the warp holds, the first, where matrices of 8 x 8
+  /// are what is held.
+  SmallVector<int64_t> matrixRows() const;
+
+private:
+  mutable DenseMap<std::pair<int64_t, int64_t>, int64_t> places;
 };
 
 /// Emits i32 arithmetic about one thread of the warps that share fragments.
@@ -48,11 +73,9 @@ struct Thread {
   Value lane(); ///< In its warp.
   Value warp();
 
-  /// Row and column of element `i` of a fragment of `columns` columns.
-  Value row(int64_t i, int64_t columns);
-  Value column(int64_t i, int64_t columns);
-  /// Row of entry `i` of rows.
-  Value rowOfRows(int64_t i);
+  /// Row and column of an element of the thread's.
+  Value row(FragmentLayoutInterface layout, int64_t offset);
+  Value column(FragmentLayoutInterface layout, int64_t offset);
 
   /// The value of the lane whose number differs by the bits of `distance`.
   Value shuffle(Value x, int64_t distance);
@@ -86,26 +109,25 @@ struct Thread {
                       int64_t column, bool downFirst);
 
 private:
+  /// Of the lane's and the warp's number.
+  Value expand(AffineExpr expr);
+
   Value cachedId;
 };
 
-/// Elements that a thread holds.
-inline int64_t elementsOf(FragmentType type, int64_t warps) {
-  return type.getRows() * type.getColumns() / (32 * warps);
-}
-inline int64_t elementsOf(RowsType type, int64_t warps) {
-  return type.getRows() / (8 * warps);
-}
-/// Pieces of 16 rows that a warp holds.
-inline int64_t piecesOf(int64_t rows, int64_t warps) {
-  return rows / (16 * warps);
-}
-
-/// mma.sync of 16 x k of `a` with k x 8 of `b`, added to the 16 x 8 `sums`; k
-/// has 32 bytes.
+/// mma.sync of 16 x k of `a` with k x 8 of `b`, added to 16 x 8, of which a
+/// thread holds the four of `sums` with these numbers; k has 32 bytes.
 void multiply(OpBuilder &b, Location loc, ArrayRef<Value> a,
               ArrayRef<Value> words, NVVM::MMATypes kind,
-              MutableArrayRef<Value> sums);
+              MutableArrayRef<Value> sums,
+              ArrayRef<int64_t> numbers = {0, 1, 2, 3});
+/// The numbers of the four from `place` on.
+SmallVector<int64_t> sumsAt(const Held &held, Position place);
+
+/// Of 16 x 16 elements from `place` on in four 8 x 8 matrices, as ldmatrix and
+/// stmatrix count them: the places of what the thread holds first of each, the
+/// second below the first. The next element is the right neighbour's.
+std::array<Position, 4> matricesAt(Position place);
 
 /// Scalars of a vector, and back.
 SmallVector<Value> unpack(OpBuilder &b, Location loc, Value vector);

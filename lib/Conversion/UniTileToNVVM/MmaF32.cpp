@@ -50,13 +50,13 @@ Value pinned(Thread &t, Value x) {
       .getResult(0);
 }
 
-/// Two neighbouring columns of a row as scalars.
-void appendPair(Thread &t, Value base, SharedType tile, int64_t row,
-                int64_t column, SmallVectorImpl<Value> &elements) {
+/// Two neighbouring columns of a row as scalars: what ldmatrix would give.
+SmallVector<Value> loadPair(Thread &t, Value base, SharedType tile, int64_t row,
+                            int64_t column) {
   Value pair =
       t.loadF32(VectorType::get({2}, t.b.getF32Type()), base, tile, row,
                 t.div(t.lane(), 4), column, t.mul(t.rem(t.lane(), 4), 2));
-  llvm::append_range(elements, unpack(t.b, t.b.getLoc(), pair));
+  return unpack(t.b, t.b.getLoc(), pair);
 }
 
 struct LoadF32Pattern : TilePattern<LoadOp> {
@@ -67,15 +67,16 @@ struct LoadF32Pattern : TilePattern<LoadOp> {
     SharedType tile = op.getTile().getType();
     if (!tile.getElementType().isF32())
       return rewriter.notifyMatchFailure(op, "expected f32");
+    Held held(op.getResult().getType(), warps);
     Thread t(rewriter, op.getLoc(), warps);
     Value base = t.advance(t.stage(adaptor.getTile(), tile, adaptor.getStage()),
-                           t.mul(t.warp(), 16 * 128));
-    SmallVector<Value> elements;
-    for (int64_t piece = 0; piece < piecesOf(tile.getRows(), warps); ++piece)
+                           t.mul(t.warp(), held.layout.getWarpRows() * 128));
+    SmallVector<Value> elements(held.size());
+    for (int64_t row : held.matrixRows())
       for (int64_t column = 0; column < tile.getColumns(); column += 8)
         for (int64_t half : {0, 8})
-          appendPair(t, base, tile, piece * 16 * warps + half, column,
-                     elements);
+          llvm::copy(loadPair(t, base, tile, row + half, column),
+                     elements.begin() + held.at({row + half, column}));
     rewriter.replaceOp(op, pack(rewriter, op.getLoc(), elements));
     return success();
   }
@@ -87,30 +88,29 @@ struct MmaF32Pattern : TilePattern<MmaOp> {
   matchAndRewrite(MmaOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
     FragmentType a = op.getA().getType(), acc = op.getAcc().getType();
-    if (!a.getElementType().isF32())
-      return rewriter.notifyMatchFailure(op, "expected f32");
+    auto atom = dyn_cast_if_present<Mma3xTF32Attr>(op.getAtomAttr());
+    if (!atom)
+      return rewriter.notifyMatchFailure(op, "expected #unitile.mma_3xtf32");
     Location loc = op.getLoc();
     Thread t(rewriter, loc, warps);
-    int64_t pieces = piecesOf(a.getRows(), warps);
+    Held ofA(a, warps), ofSums(acc, warps);
+    int64_t rows = ofSums.layout.getWarpRows() * warps;
     SmallVector<Value> as = unpack(rewriter, loc, adaptor.getA()),
                        sums = unpack(rewriter, loc, adaptor.getAcc());
     Value base =
         t.stage(adaptor.getB(), op.getB().getType(), adaptor.getStage());
     for (int64_t k = 0; k < a.getColumns(); k += kRun) {
       int64_t end = std::min(k + kRun, a.getColumns());
-      SmallVector<SmallVector<Parts>> runs(pieces);
-      for (int64_t piece = 0; piece < pieces; ++piece)
-        for (int64_t step = k; step < end; step += 8)
-          runs[piece].push_back(
-              operandA(t, as, piece * a.getColumns() / 2 + step / 2));
+      SmallVector<SmallVector<Parts>> runs(a.getRows() / rows);
+      for (int64_t row = 0; row < a.getRows(); row += rows)
+        for (int64_t step = k; step < end; step += atom.getK())
+          runs[row / rows].push_back(operandA(t, ofA, as, {row, step}));
       for (int64_t n = 0; n < acc.getColumns(); n += 8) {
         SmallVector<Parts> run;
-        for (int64_t step = k; step < end; step += 8)
+        for (int64_t step = k; step < end; step += atom.getK())
           run.push_back(operandB(t, op, base, step, n));
-        for (int64_t piece = 0; piece < pieces; ++piece)
-          addRun(t, runs[piece], run,
-                 MutableArrayRef<Value>(sums).slice(
-                     piece * acc.getColumns() / 2 + n / 2, 4));
+        for (int64_t row = 0; row < a.getRows(); row += rows)
+          addRun(t, runs[row / rows], run, sums, sumsAt(ofSums, {row, n}));
       }
     }
     rewriter.replaceOp(op, pack(rewriter, loc, sums));
@@ -119,10 +119,13 @@ struct MmaF32Pattern : TilePattern<MmaOp> {
 
   /// 16 rows and 8 columns of a: a lane's left neighbours play column l % 4,
   /// the right ones l % 4 + 4.
-  Parts operandA(Thread &t, ArrayRef<Value> elements, int64_t first) const {
+  Parts operandA(Thread &t, const Held &held, ArrayRef<Value> elements,
+                 Position place) const {
     SmallVector<Value> own;
-    for (int64_t i : {0, 2, 1, 3})
-      own.push_back(pinned(t, elements[first + i]));
+    for (int64_t right : {0, 1})
+      for (int64_t down : {0, 8})
+        own.push_back(pinned(
+            t, elements[held.at({place.row + down, place.column + right})]));
     return split(t, own);
   }
 
@@ -130,11 +133,9 @@ struct MmaF32Pattern : TilePattern<MmaOp> {
   /// l % 4 + 4 as in a.
   Parts operandB(Thread &t, MmaOp op, Value base, int64_t k, int64_t n) const {
     SharedType tile = op.getB().getType();
+    if (!op.getByRows())
+      return split(t, loadPair(t, base, tile, n, k));
     SmallVector<Value> pair;
-    if (!op.getByRows()) {
-      appendPair(t, base, tile, n, k, pair);
-      return split(t, pair);
-    }
     for (int64_t odd : {0, 1})
       pair.push_back(t.loadF32(t.b.getF32Type(), base, tile, k,
                                t.add(t.mul(t.rem(t.lane(), 4), 2), odd), n,
@@ -142,9 +143,9 @@ struct MmaF32Pattern : TilePattern<MmaOp> {
     return split(t, pair);
   }
 
-  /// sums += a run of a times a run of b.
+  /// Four of sums += a run of a times a run of b.
   void addRun(Thread &t, ArrayRef<Parts> as, ArrayRef<Parts> bs,
-              MutableArrayRef<Value> sums) const {
+              MutableArrayRef<Value> sums, ArrayRef<int64_t> numbers) const {
     Location loc = t.b.getLoc();
     Value zero = arith::ConstantOp::create(t.b, t.b.getF32FloatAttr(0.0));
     SmallVector<Value> main(4, zero), rest(4, zero);
@@ -153,13 +154,13 @@ struct MmaF32Pattern : TilePattern<MmaOp> {
       multiply(t.b, loc, a.big, b.small, NVVM::MMATypes::tf32, rest);
       multiply(t.b, loc, a.big, b.big, NVVM::MMATypes::tf32, main);
     }
-    for (auto [sum, x, y] : llvm::zip_equal(sums, main, rest)) {
+    for (auto [number, x, y] : llvm::zip_equal(numbers, main, rest)) {
       // An infinite element has a small part of NaN.
       Value finite =
           LLVM::IsFPClass::create(t.b, t.b.getI1Type(), x, llvm::fcFinite);
       Value all = arith::SelectOp::create(t.b, finite,
                                           arith::AddFOp::create(t.b, x, y), x);
-      sum = arith::AddFOp::create(t.b, sum, all);
+      sums[number] = arith::AddFOp::create(t.b, sums[number], all);
     }
   }
 };

@@ -130,19 +130,21 @@ struct WritePattern : TilePattern<WriteOp> {
     Location loc = op.getLoc();
     Thread t(rewriter, loc, warps);
     SharedType tile = op.getTile().getType();
+    Held held(op.getValue().getType(), warps);
     Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
-    Value warpRow = t.mul(t.warp(), 16);
+    Value warpRow = t.mul(t.warp(), held.layout.getWarpRows());
     SmallVector<Value> elements = unpack(rewriter, loc, adaptor.getValue());
-    int64_t next = 0;
-    for (int64_t piece = 0; piece < piecesOf(tile.getRows(), warps); ++piece)
+    for (int64_t row : held.matrixRows())
       for (int64_t k = 0; k < op.getValue().getType().getColumns(); k += 16) {
         SmallVector<Value> words;
-        for (int64_t i = 0; i < 4; ++i, next += 2)
+        for (Position matrix : matricesAt({row, k})) {
+          int64_t at = held.at(matrix);
           words.push_back(LLVM::BitcastOp::create(
               rewriter, loc, rewriter.getI32Type(),
-              pack(rewriter, loc, {elements[next], elements[next + 1]})));
-        Value address = t.matrixAddress(base, tile, warpRow, piece * 16 * warps,
-                                        k, /*downFirst=*/true);
+              pack(rewriter, loc, {elements[at], elements[at + 1]})));
+        }
+        Value address = t.matrixAddress(base, tile, warpRow, row, k,
+                                        /*downFirst=*/true);
         NVVM::StMatrixOp::create(
             t.b, address, words, NVVM::MMALayout::row,
             NVVM::LdStMatrixShapeAttr::get(t.b.getContext(), 8, 8),

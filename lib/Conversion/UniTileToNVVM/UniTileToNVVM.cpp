@@ -8,6 +8,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/Transforms/Patterns.h"
 #include "unisparse/Conversion/Passes.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 namespace unisparse {
 #define GEN_PASS_DEF_CONVERTUNITILETONVVM
@@ -37,18 +38,14 @@ struct TileTypeConverter : TypeConverter {
   explicit TileTypeConverter(Warps warps) {
     addConversion([](Type type) { return type; });
     addConversion([warps](FragmentType type) -> std::optional<Type> {
-      if (type.getRows() % (16 * warps))
-        return Type();
-      return VectorType::get({elementsOf(type, warps)}, type.getElementType());
+      return registersOf(type, type.getRows(), type.getElementType(), warps);
     });
     // Registers too, whatever is known of what is in them.
     addConversion([this](PendingType type) -> std::optional<Type> {
       return convertType(type.getFragment());
     });
     addConversion([warps](RowsType type) -> std::optional<Type> {
-      if (type.getRows() % (16 * warps))
-        return Type();
-      return VectorType::get({elementsOf(type, warps)}, type.getElementType());
+      return registersOf(type, type.getRows(), type.getElementType(), warps);
     });
     addConversion([](SharedType type) -> Type {
       return LLVM::LLVMPointerType::get(type.getContext(), 3);
@@ -56,6 +53,14 @@ struct TileTypeConverter : TypeConverter {
     addConversion([](BarriersType type) -> Type {
       return LLVM::LLVMPointerType::get(type.getContext(), 3);
     });
+  }
+
+  /// What a thread holds of a type whose rows share out among the warps.
+  static Type registersOf(Type type, int64_t rows, Type element, Warps warps) {
+    FragmentLayoutInterface layout = layoutOf(type);
+    if (!layout || rows % (layout.getWarpRows() * warps))
+      return Type();
+    return VectorType::get({Held(type, warps).size()}, element);
   }
 };
 
@@ -107,7 +112,8 @@ struct ConvertUniTileToNVVM
       warps = {warps - kProducerWarps, kProducerWarps};
     }
     TileTypeConverter converter(warps);
-    if (failed(checkRows(kernel, converter, warps)))
+    if (failed(checkLayouts(kernel)) ||
+        failed(checkRows(kernel, converter, warps)))
       return failure();
     noteMaps(kernel);
     RewritePatternSet patterns(&getContext());
@@ -140,6 +146,37 @@ struct ConvertUniTileToNVVM
                       DenseI32ArrayAttr::get(&getContext(), maps));
   }
 
+  /// Who holds what, and by which instructions it is multiplied.
+  LogicalResult checkLayouts(gpu::GPUFuncOp kernel) {
+    WalkResult result = kernel.walk([&](Operation *op) {
+      bool lacksAtom = llvm::TypeSwitch<Operation *, bool>(op)
+                           .Case<MmaOp, MmaStartOp>(
+                               [](auto op) { return !op.getAtomAttr(); })
+                           .Default(false);
+      bool lacksLayout = llvm::any_of(op->getResultTypes(), [](Type type) {
+        return isa<FragmentType, PendingType, RowsType>(type) &&
+               !layoutOf(type);
+      });
+      if (lacksAtom || lacksLayout) {
+        op->emitOpError("expected ") << (lacksLayout ? "a layout" : "an atom")
+                                     << "; run unitile-assign-layouts";
+        return WalkResult::interrupt();
+      }
+      // What ldmatrix and stmatrix hand out.
+      Type moved = llvm::TypeSwitch<Operation *, Type>(op)
+                       .Case([](LoadOp load) { return load.getType(); })
+                       .Case([](WriteOp write) {
+                         return write.getValue().getType();
+                       })
+                       .Default(Type());
+      if (!moved || layoutOf(moved).isOfMatrices())
+        return WalkResult::advance();
+      op->emitOpError("expected a layout of matrices of 8 x 8, got ") << moved;
+      return WalkResult::interrupt();
+    });
+    return failure(result.wasInterrupted());
+  }
+
   /// Fragments have to share out among the warps.
   LogicalResult checkRows(gpu::GPUFuncOp kernel, TypeConverter &converter,
                           Warps warps) {
@@ -147,8 +184,9 @@ struct ConvertUniTileToNVVM
       for (Type type : op->getResultTypes())
         if (isa<FragmentType, PendingType, RowsType>(type) &&
             !converter.convertType(type)) {
+          int64_t each = layoutOf(type).getWarpRows();
           op->emitOpError("expected a number of rows that is a multiple of ")
-              << 16 * warps.count << ", 16 for each of the kernel's "
+              << each * warps.count << ", " << each << " for each of the kernel's "
               << warps.count << " warps, got " << type;
           return WalkResult::interrupt();
         }

@@ -82,6 +82,8 @@ struct MmaStartPattern : TilePattern<MmaStartOp> {
                   ConversionPatternRewriter &rewriter) const override {
     Location loc = op.getLoc();
     FragmentType result = op.getResult().getType().getFragment();
+    if (!isa_and_present<WgmmaAttr>(op.getAtomAttr()))
+      return rewriter.notifyMatchFailure(op, "expected #unitile.wgmma");
     if (result.getRows() != 16 * warps || warps % 4)
       return op.emitOpError("expected 64 rows for each of whole warpgroups, "
                             "got ")
@@ -92,7 +94,7 @@ struct MmaStartPattern : TilePattern<MmaStartOp> {
     Value low = descriptor(t, t.stage(adaptor.getB(), tile, adaptor.getStage()),
                            leading);
 
-    int64_t sums = elementsOf(result, warps);
+    int64_t sums = Held(result, warps).size();
     SmallVector<Value> words;
     if (isa<SharedType>(op.getA().getType()))
       words.push_back(descriptor(t, ownRows(t, adaptor.getA()), 1));
@@ -152,7 +154,8 @@ struct MmaStartPattern : TilePattern<MmaStartOp> {
       when = "$" + std::to_string(sums + words + 1);
     text += llvm::formatv("setp.ne.b32 add, {0}, 0;\n", when);
     auto aTile = dyn_cast<SharedType>(op.getA().getType());
-    int64_t steps = (op.getByRows() ? tile.getRows() : tile.getColumns()) / 16;
+    int64_t steps = (op.getByRows() ? tile.getRows() : tile.getColumns()) /
+                    op.getAtom()->getK();
     for (int64_t step = 0; step < steps; ++step) {
       if (step == 1)
         text += "setp.eq.b32 add, 0, 0;\n";

@@ -1,4 +1,4 @@
-// RUN: unisparse-opt %s --pass-pipeline='builtin.module(gpu.module(unitile-allocate-shared,convert-unitile-to-nvvm,canonicalize,cse))' | FileCheck %s
+// RUN: unisparse-opt %s --pass-pipeline='builtin.module(gpu.module(unitile-allocate-shared,unitile-assign-layouts,convert-unitile-to-nvvm,canonicalize,cse))' | FileCheck %s
 
 gpu.module @m {
   // 64 rows of 8 pieces for 128 threads: 16 rows at a time. Where a row does not

@@ -1,4 +1,4 @@
-// RUN: unisparse-opt %s --pass-pipeline='builtin.module(gpu.module(convert-unitile-to-nvvm))' -split-input-file -verify-diagnostics | FileCheck %s
+// RUN: unisparse-opt %s --pass-pipeline='builtin.module(gpu.module(unitile-assign-layouts,convert-unitile-to-nvvm))' -split-input-file -verify-diagnostics | FileCheck %s
 
 // A thread of 4 warps holds 64 x 16 / 128 elements, two rows each.
 gpu.module @m {
@@ -52,7 +52,7 @@ gpu.module @m {
 
 gpu.module @m {
   gpu.func @rows(%x: f32) kernel attributes {known_block_size = array<i32: 256, 1, 1>} {
-    // expected-error@+1 {{expected a number of rows that is a multiple of 128, 16 for each of the kernel's 8 warps, got '!unitile.fragment<64x16xf32>'}}
+    // expected-error@+1 {{expected a number of rows that is a multiple of 128, 16 for each of the kernel's 8 warps, got '!unitile.fragment<64x16xf32, #unitile.mma_fragment>'}}
     %a = unitile.fill %x : f32 -> !unitile.fragment<64x16xf32>
     gpu.return
   }

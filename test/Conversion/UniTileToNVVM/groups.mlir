@@ -1,4 +1,4 @@
-// RUN: unisparse-opt %s --pass-pipeline='builtin.module(gpu.module(convert-unitile-to-nvvm))' | FileCheck %s
+// RUN: unisparse-opt %s --pass-pipeline='builtin.module(gpu.module(unitile-assign-layouts,convert-unitile-to-nvvm))' | FileCheck %s
 
 // A lane has 4 of a block's 16 columns in each of two rows. Of 8 blocks the four
 // lanes that share a row end up with two neighbours each, in 6 shuffles: of the

@@ -1,4 +1,4 @@
-// RUN: unisparse-opt %s -split-input-file -verify-diagnostics --pass-pipeline='builtin.module(gpu.module(unitile-allocate-shared{limit=232448},convert-unitile-to-nvvm))'
+// RUN: unisparse-opt %s -split-input-file -verify-diagnostics --pass-pipeline='builtin.module(gpu.module(unitile-allocate-shared{limit=232448},unitile-assign-layouts,convert-unitile-to-nvvm))'
 
 gpu.module @m {
   gpu.func @rows(%x: bf16, %i: i32) kernel attributes {known_block_size = array<i32: 128, 1, 1>} {

@@ -1,4 +1,4 @@
-// RUN: unisparse-opt %s --pass-pipeline='builtin.module(gpu.module(unitile-allocate-shared{limit=232448},convert-unitile-to-nvvm))' -split-input-file | FileCheck %s
+// RUN: unisparse-opt %s --pass-pipeline='builtin.module(gpu.module(unitile-allocate-shared{limit=232448},unitile-assign-layouts,convert-unitile-to-nvvm))' -split-input-file | FileCheck %s
 // RUN: unisparse-opt %s --pass-pipeline='builtin.module(unitile-to-nvvm-pipeline{chip=sm_90a})' -split-input-file | FileCheck %s --check-prefix=PTX
 
 // The atoms of sm_90a, one by one.

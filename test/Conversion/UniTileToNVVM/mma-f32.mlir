@@ -1,4 +1,4 @@
-// RUN: unisparse-opt %s --pass-pipeline='builtin.module(gpu.module(convert-unitile-to-nvvm,canonicalize,cse))' | FileCheck %s
+// RUN: unisparse-opt %s --pass-pipeline='builtin.module(gpu.module(unitile-assign-layouts,convert-unitile-to-nvvm,canonicalize,cse))' | FileCheck %s
 
 gpu.module @m {
   // Two runs of 16 columns, each from zero, each added to the accumulator.

@@ -587,3 +587,77 @@ func.func @worker_u31(%m: memref<i32>) {
   %0 = unitile.worker of %m : memref<i32>
   return
 }
+
+// -----
+
+func.func @map_u36(%x: !unitile.fragment<64x16xf32, #unitile.row_fragment>, %m: !unitile.rows<64xf32, #unitile.mma_fragment>) {
+  // expected-error@+1 {{[U36] expected one layout of all operands and results, got '!unitile.rows<64xf32, #unitile.mma_fragment>' and '!unitile.fragment<64x16xf32, #unitile.row_fragment>'}}
+  %0 = unitile.map ins(%x, %m : !unitile.fragment<64x16xf32, #unitile.row_fragment>, !unitile.rows<64xf32, #unitile.mma_fragment>) -> !unitile.fragment<64x16xf32, #unitile.row_fragment> {
+  ^bb0(%a: f32, %b: f32):
+    unitile.yield %a : f32
+  }
+  return
+}
+
+// -----
+
+func.func @reduce_u36(%x: !unitile.fragment<64x16xf32, #unitile.row_fragment>, %m: !unitile.rows<64xf32>) {
+  // expected-error@+1 {{[U36] expected one layout of all operands and results, got '!unitile.fragment<64x16xf32, #unitile.row_fragment>' and '!unitile.rows<64xf32>'}}
+  %0 = unitile.reduce max %x, %m : !unitile.fragment<64x16xf32, #unitile.row_fragment>, !unitile.rows<64xf32>
+  return
+}
+
+// -----
+
+func.func @fold_u36(%x: !unitile.fragment<64x16xf32, #unitile.row_fragment>) {
+  // expected-error@+1 {{[U14] expected '!unitile.fragment<64x8xf32, #unitile.row_fragment>', got '!unitile.fragment<64x8xf32, #unitile.mma_fragment>'}}
+  %0 = unitile.fold max %x : !unitile.fragment<64x16xf32, #unitile.row_fragment> -> !unitile.fragment<64x8xf32, #unitile.mma_fragment>
+  return
+}
+
+// -----
+
+func.func @mma_u37_elements(%a: !unitile.fragment<64x64xf32, #unitile.mma_fragment>, %k: !unitile.shared<64x64xf32>, %i: i32) {
+  // expected-error@+1 {{[U37] expected an atom that takes 'f32', got #unitile.mma_sync}}
+  %0 = unitile.mma %a, %k[%i], %a atom(#unitile.mma_sync) : !unitile.fragment<64x64xf32, #unitile.mma_fragment>, !unitile.shared<64x64xf32>, !unitile.fragment<64x64xf32, #unitile.mma_fragment>
+  return
+}
+
+// -----
+
+func.func @mma_u37_flight(%a: !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, %k: !unitile.shared<64x64xbf16>, %o: !unitile.fragment<64x64xf32, #unitile.mma_fragment>, %i: i32) {
+  // expected-error@+1 {{[U37] expected an atom that waits for its sums, got #unitile.wgmma}}
+  %0 = unitile.mma %a, %k[%i], %o atom(#unitile.wgmma) : !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, !unitile.shared<64x64xbf16>, !unitile.fragment<64x64xf32, #unitile.mma_fragment>
+  return
+}
+
+// -----
+
+func.func @mma_start_u37_flight(%a: !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, %k: !unitile.shared<64x64xbf16>, %i: i32) {
+  // expected-error@+1 {{[U37] expected an atom that leaves its sums in flight, got #unitile.mma_sync}}
+  %0 = unitile.mma_start %a, %k[%i] atom(#unitile.mma_sync) : !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, !unitile.shared<64x64xbf16> -> !unitile.pending<64x64xf32, #unitile.mma_fragment>
+  return
+}
+
+// -----
+
+func.func @mma_u37_a(%a: !unitile.fragment<64x64xbf16, #unitile.row_fragment>, %k: !unitile.shared<64x64xbf16>, %o: !unitile.fragment<64x64xf32, #unitile.mma_fragment>, %i: i32) {
+  // expected-error@+1 {{[U37] expected a in #unitile.mma_fragment, as the atom has it, got '!unitile.fragment<64x64xbf16, #unitile.row_fragment>'}}
+  %0 = unitile.mma %a, %k[%i], %o atom(#unitile.mma_sync) : !unitile.fragment<64x64xbf16, #unitile.row_fragment>, !unitile.shared<64x64xbf16>, !unitile.fragment<64x64xf32, #unitile.mma_fragment>
+  return
+}
+
+// -----
+
+func.func @mma_start_u37_sums(%a: !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, %k: !unitile.shared<64x64xbf16>, %i: i32) {
+  // expected-error@+1 {{[U37] expected the result in #unitile.mma_fragment, as the atom has it, got '!unitile.fragment<64x64xf32>'}}
+  %0 = unitile.mma_start %a, %k[%i] atom(#unitile.wgmma) : !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, !unitile.shared<64x64xbf16> -> !unitile.pending<64x64xf32>
+  return
+}
+
+// -----
+
+// expected-error@+1 {{invalid kind of attribute specified}}
+func.func @layout_kind(%x: !unitile.rows<64xf32, #unitile.mma_sync>) {
+  return
+}

@@ -185,6 +185,22 @@ func.func @in_flight(%q: !unitile.fragment<128x64xbf16>, %p: !unitile.fragment<1
   return %or, %b : !unitile.fragment<128x64xf32>, i1
 }
 
+// CHECK-LABEL: func.func @laid_out(
+// CHECK:         unitile.mma %{{.*}}, %{{.*}}[%{{.*}}], %{{.*}} atom(#unitile.mma_sync) : !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, !unitile.shared<64x64xbf16>, !unitile.fragment<64x64xf32, #unitile.mma_fragment>
+// CHECK:         unitile.mma_start %{{.*}}, %{{.*}}[%{{.*}}], %{{.*}} when %{{.*}} by_rows atom(#unitile.wgmma) : !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, !unitile.shared<64x64xbf16>, !unitile.fragment<64x64xf32, #unitile.mma_fragment> -> !unitile.pending<64x64xf32, #unitile.mma_fragment>
+// CHECK:         unitile.mma_wait 0, %{{.*}} : !unitile.pending<64x64xf32, #unitile.mma_fragment>
+// CHECK:         unitile.mma %{{.*}} by_rows atom(#unitile.mma_3xtf32) :
+// CHECK:         unitile.fill %{{.*}} : f32 -> !unitile.rows<64xf32, #unitile.row_fragment>
+func.func @laid_out(%a: !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, %k: !unitile.shared<64x64xbf16>, %v: !unitile.shared<64x64xf32>,
+                    %o: !unitile.fragment<64x64xf32, #unitile.mma_fragment>, %i: i32, %c: i1, %x: f32) -> !unitile.rows<64xf32, #unitile.row_fragment> {
+  %s = unitile.mma %a, %k[%i], %o atom(#unitile.mma_sync) : !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, !unitile.shared<64x64xbf16>, !unitile.fragment<64x64xf32, #unitile.mma_fragment>
+  %t = unitile.mma_start %a, %k[%i], %s when %c by_rows atom(#unitile.wgmma) : !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, !unitile.shared<64x64xbf16>, !unitile.fragment<64x64xf32, #unitile.mma_fragment> -> !unitile.pending<64x64xf32, #unitile.mma_fragment>
+  %r = unitile.mma_wait 0, %t : !unitile.pending<64x64xf32, #unitile.mma_fragment>
+  %f = unitile.mma %r, %v[%i], %o by_rows atom(#unitile.mma_3xtf32) : !unitile.fragment<64x64xf32, #unitile.mma_fragment>, !unitile.shared<64x64xf32>, !unitile.fragment<64x64xf32, #unitile.mma_fragment>
+  %m = unitile.fill %x : f32 -> !unitile.rows<64xf32, #unitile.row_fragment>
+  return %m : !unitile.rows<64xf32, #unitile.row_fragment>
+}
+
 // CHECK-LABEL: gpu.func @roles(
 // CHECK:         unitile.roles registers<40, 232> producer {
 // CHECK:         } consumers {

@@ -15,7 +15,8 @@ using namespace unisparse::unitile;
 /// Of the dialect's form in bytecode: one more with every change after which a
 /// file would be read as something else or not at all, and an `upgrade` for it.
 /// - 2: the result of unitile.mma_start is a `!unitile.pending`.
-static constexpr uint64_t kUniTileVersion = 2;
+/// - 3: products may have an atom (UniTileBytecode.cpp), types a layout.
+static constexpr uint64_t kUniTileVersion = 3;
 
 namespace {
 struct UniTileBytecode : unisparse::NumberedBytecode {

@@ -110,9 +110,39 @@ static LogicalResult verifyProduct(Operation *op, AType a, BType b,
   return success();
 }
 
+/// [U37] The instruction can do it, and the operands lie as it has them.
+template <typename Product>
+static LogicalResult verifyAtom(Product op, bool asynchronous,
+                                FragmentType sums) {
+  std::optional<MmaAtomInterface> atom = op.getAtom();
+  if (!atom)
+    return success();
+  Type element = op.getB().getType().getElementType();
+  if (!atom->takes(element))
+    return op.emitOpError("[U37] expected an atom that takes ")
+           << element << ", got " << *atom;
+  if (atom->isAsynchronous() != asynchronous)
+    return op.emitOpError("[U37] expected an atom that ")
+           << (asynchronous ? "leaves its sums in flight"
+                            : "waits for its sums")
+           << ", got " << *atom;
+  auto verify = [&](StringRef what, Type type,
+                    FragmentLayoutInterface layout) -> LogicalResult {
+    if (!isa<FragmentType>(type) || layoutOf(type) == layout)
+      return success();
+    return op.emitOpError("[U37] expected ")
+           << what << " in " << layout << ", as the atom has it, got " << type;
+  };
+  return success(
+      succeeded(verify("a", op.getA().getType(), atom->getLayoutOfA())) &&
+      succeeded(verify("the result", sums, atom->getLayoutOfSums())));
+}
+
 LogicalResult MmaOp::verify() {
-  return verifyProduct(*this, getA().getType(), getB().getType(),
-                       getAcc().getType(), getByRows());
+  if (failed(verifyProduct(*this, getA().getType(), getB().getType(),
+                           getAcc().getType(), getByRows())))
+    return failure();
+  return verifyAtom(*this, /*asynchronous=*/false, getAcc().getType());
 }
 
 LogicalResult MmaStartOp::verify() {
@@ -125,8 +155,10 @@ LogicalResult MmaStartOp::verify() {
            << getAcc().getType();
   if (getB().getType().getElementType().isF32())
     return emitOpError("[U2] expected a 16-bit element type, got 'f32'");
-  auto verify = [&](auto a) {
-    return verifyProduct(*this, a, getB().getType(), result, getByRows());
+  auto verify = [&](auto a) -> LogicalResult {
+    if (failed(verifyProduct(*this, a, getB().getType(), result, getByRows())))
+      return failure();
+    return verifyAtom(*this, /*asynchronous=*/true, result);
   };
   auto tile = dyn_cast<SharedType>(getA().getType());
   if (!tile)
@@ -192,14 +224,24 @@ LogicalResult RolesOp::verify() {
 
 LogicalResult FoldOp::verify() { // [U14]
   FragmentType from = getFragment().getType();
-  auto expected = FragmentType::get(getContext(), from.getRows(), 8,
-                                    Float32Type::get(getContext()));
+  auto expected =
+      FragmentType::get(getContext(), from.getRows(), 8,
+                        Float32Type::get(getContext()), from.getLayout());
   if (!from.getElementType().isF32())
     return emitOpError("[U14] expected an f32 fragment, got ") << from;
   if (getResult().getType() != expected)
     return emitOpError("[U14] expected ")
            << expected << ", got " << getResult().getType();
   return success();
+}
+
+/// [U36] A thread computes from what it holds.
+static LogicalResult verifyAlike(Operation *op, Type x, Type y) {
+  if (layoutOf(x) == layoutOf(y))
+    return success();
+  return op->emitOpError("[U36] expected one layout of all operands and "
+                         "results, got ")
+         << x << " and " << y;
 }
 
 LogicalResult MapOp::verify() {
@@ -212,6 +254,8 @@ LogicalResult MapOp::verify() {
     if (rowsOf(input.getType()) != rowsOf(result)) // [U5]
       return emitOpError("[U5] expected inputs with the result's ")
              << rowsOf(result) << " rows, got " << input.getType();
+    if (failed(verifyAlike(*this, input.getType(), result))) // [U36]
+      return failure();
     auto in = dyn_cast<FragmentType>(input.getType());
     if (in && (!fragment || in.getColumns() != fragment.getColumns())) // [U5]
       return emitOpError("[U5] expected fragments with the result's columns, "
@@ -247,7 +291,7 @@ LogicalResult ReduceOp::verify() {
   if (!fragment.getElementType().isF32())
     return emitOpError("expected an f32 fragment, got ")
            << fragment.getElementType();
-  return success();
+  return verifyAlike(*this, fragment, init); // [U36]
 }
 
 LogicalResult CopyAsyncOp::verify() { // [U10]

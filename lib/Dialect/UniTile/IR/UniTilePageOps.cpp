@@ -93,7 +93,7 @@ static LogicalResult verifyGroups(Operation *op, FragmentType value,
   auto expected = FragmentType::get(
       op->getContext(), value.getRows(),
       llvm::alignTo(value.getColumns() / columns, 8),
-      Float32Type::get(op->getContext()));
+      Float32Type::get(op->getContext()), value.getLayout());
   if (!value.getElementType().isF32() || result != expected)
     return op->emitOpError(label)
            << " expected f32 and sums as " << expected << ", got " << value

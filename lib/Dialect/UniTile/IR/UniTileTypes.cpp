@@ -45,6 +45,20 @@ static ParseResult parseShape(AsmParser &parser, size_t rank,
   return success();
 }
 
+/// What may stand behind the shape, with the end.
+static ParseResult parseLayout(AsmParser &parser,
+                               FragmentLayoutInterface &layout) {
+  if (succeeded(parser.parseOptionalComma()) && parser.parseAttribute(layout))
+    return failure();
+  return parser.parseGreater();
+}
+
+static void printLayout(AsmPrinter &printer, FragmentLayoutInterface layout) {
+  if (layout)
+    printer << ", " << layout;
+  printer << '>';
+}
+
 static LogicalResult
 expectMultiple(function_ref<InFlightDiagnostic()> emitError, StringRef what,
                int64_t of, int64_t got) {
@@ -130,8 +144,8 @@ void TileType::print(AsmPrinter &printer) const {
 //===----------------------------------------------------------------------===//
 
 LogicalResult FragmentType::verify(function_ref<InFlightDiagnostic()> emitError,
-                                   int64_t rows, int64_t columns,
-                                   Type element) {
+                                   int64_t rows, int64_t columns, Type element,
+                                   FragmentLayoutInterface layout) {
   if (failed(expectMultiple(emitError, "rows of a fragment", 16, rows)) ||
       failed(expectMultiple(emitError, "columns of a fragment", 8, columns)))
     return failure();
@@ -146,50 +160,54 @@ Type FragmentType::parse(AsmParser &parser) {
   SMLoc loc = parser.getCurrentLocation();
   SmallVector<int64_t> sizes;
   Type element;
-  if (parseShape(parser, 2, sizes, element) || parser.parseGreater())
+  FragmentLayoutInterface layout;
+  if (parseShape(parser, 2, sizes, element) || parseLayout(parser, layout))
     return {};
   return parser.getChecked<FragmentType>(loc, parser.getContext(), sizes[0],
-                                         sizes[1], element);
+                                         sizes[1], element, layout);
 }
 
 void FragmentType::print(AsmPrinter &printer) const {
-  printer << '<' << getRows() << 'x' << getColumns() << 'x' << getElementType()
-          << '>';
+  printer << '<' << getRows() << 'x' << getColumns() << 'x' << getElementType();
+  printLayout(printer, getLayout());
 }
 
 LogicalResult PendingType::verify(function_ref<InFlightDiagnostic()> emitError,
-                                  int64_t rows, int64_t columns, Type element) {
+                                  int64_t rows, int64_t columns, Type element,
+                                  FragmentLayoutInterface layout) {
   // What becomes a fragment keeps its rules.
-  return FragmentType::verify(emitError, rows, columns, element);
+  return FragmentType::verify(emitError, rows, columns, element, layout);
 }
 
 Type PendingType::parse(AsmParser &parser) {
   SMLoc loc = parser.getCurrentLocation();
   SmallVector<int64_t> sizes;
   Type element;
-  if (parseShape(parser, 2, sizes, element) || parser.parseGreater())
+  FragmentLayoutInterface layout;
+  if (parseShape(parser, 2, sizes, element) || parseLayout(parser, layout))
     return {};
   return parser.getChecked<PendingType>(loc, parser.getContext(), sizes[0],
-                                        sizes[1], element);
+                                        sizes[1], element, layout);
 }
 
 void PendingType::print(AsmPrinter &printer) const {
-  printer << '<' << getRows() << 'x' << getColumns() << 'x' << getElementType()
-          << '>';
+  printer << '<' << getRows() << 'x' << getColumns() << 'x' << getElementType();
+  printLayout(printer, getLayout());
 }
 
 PendingType PendingType::of(FragmentType fragment) {
   return get(fragment.getContext(), fragment.getRows(), fragment.getColumns(),
-             fragment.getElementType());
+             fragment.getElementType(), fragment.getLayout());
 }
 
 FragmentType PendingType::getFragment() {
   return FragmentType::get(getContext(), getRows(), getColumns(),
-                           getElementType());
+                           getElementType(), getLayout());
 }
 
 LogicalResult RowsType::verify(function_ref<InFlightDiagnostic()> emitError,
-                               int64_t rows, Type element) {
+                               int64_t rows, Type element,
+                               FragmentLayoutInterface layout) {
   if (failed(expectMultiple(emitError, "rows", 16, rows)))
     return failure();
   if (!element.isF32())
@@ -201,19 +219,21 @@ Type RowsType::parse(AsmParser &parser) {
   SMLoc loc = parser.getCurrentLocation();
   SmallVector<int64_t> sizes;
   Type element;
-  if (parseShape(parser, 1, sizes, element) || parser.parseGreater())
+  FragmentLayoutInterface layout;
+  if (parseShape(parser, 1, sizes, element) || parseLayout(parser, layout))
     return {};
   return parser.getChecked<RowsType>(loc, parser.getContext(), sizes[0],
-                                     element);
+                                     element, layout);
 }
 
 RowsType RowsType::of(Type fragment) {
   return get(fragment.getContext(), cast<FragmentType>(fragment).getRows(),
-             Float32Type::get(fragment.getContext()));
+             Float32Type::get(fragment.getContext()), layoutOf(fragment));
 }
 
 void RowsType::print(AsmPrinter &printer) const {
-  printer << '<' << getRows() << 'x' << getElementType() << '>';
+  printer << '<' << getRows() << 'x' << getElementType();
+  printLayout(printer, getLayout());
 }
 
 LogicalResult TilesAttr::verify(function_ref<InFlightDiagnostic()> emitError,

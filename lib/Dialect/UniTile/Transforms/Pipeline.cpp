@@ -123,7 +123,7 @@ Value PipelinedWalk::scores(KeyTile now, Value stage) {
                                    queryTile, p.i32(0));
     cloner.mapping.map(x.scores.getResult(),
                        MmaOp::create(p.b, type, a, keys, stage,
-                                     p.fill(0.0, type), /*by_rows=*/false)
+                                     p.fill(0.0, type), /*by_rows=*/false, /*atom=*/{})
                            .getResult());
     return true;
   })[0];
@@ -210,7 +210,7 @@ SmallVector<Value> PipelinedWalk::update(Value scores, KeyTile now,
         x.products.getResult(),
         MmaOp::create(p.b, x.products.getResult().getType(),
                       of(x.products.getA()), values, p.i32(0),
-                      of(x.products.getAcc()), /*by_rows=*/true)
+                      of(x.products.getAcc()), /*by_rows=*/true, /*atom=*/{})
             .getResult());
     BarrierOp::create(p.b);
     return true;

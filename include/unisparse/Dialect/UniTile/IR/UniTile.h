@@ -7,6 +7,7 @@
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/Dialect/LLVMIR/LLVMTypes.h"
+#include "mlir/IR/AffineMap.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Dialect.h"
 #include "mlir/IR/OpDefinition.h"
@@ -16,6 +17,14 @@
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
 namespace unisparse::unitile {
+/// Of an element, relative to its thread's first one.
+struct Position {
+  int64_t row, column;
+  bool operator==(const Position &other) const {
+    return row == other.row && column == other.column;
+  }
+};
+
 /// Of ops whose instructions only a chip with wgmma and a copy engine has
 /// [U18].
 template <typename ConcreteOp>
@@ -31,6 +40,7 @@ struct WarpResource : mlir::SideEffects::Resource::Base<WarpResource> {
 
 #include "unisparse/Dialect/UniTile/IR/UniTileDialect.h.inc"
 #include "unisparse/Dialect/UniTile/IR/UniTileEnums.h.inc"
+#include "unisparse/Dialect/UniTile/IR/UniTileInterfaces.h.inc"
 
 #define GET_ATTRDEF_CLASSES
 #include "unisparse/Dialect/UniTile/IR/UniTileAttrs.h.inc"
@@ -42,6 +52,11 @@ struct WarpResource : mlir::SideEffects::Resource::Base<WarpResource> {
 #include "unisparse/Dialect/UniTile/IR/UniTileOps.h.inc"
 
 namespace unisparse::unitile {
+/// Of a fragment, pending or not, or of rows; null where the type says none, or
+/// is another.
+FragmentLayoutInterface layoutOf(mlir::Type type);
+mlir::Type withLayout(mlir::Type type, FragmentLayoutInterface layout);
+
 /// Marks a kernel's pointer argument that is a tensor map: 128 bytes by value.
 inline constexpr llvm::StringLiteral kTensorMapAttr = "unitile.tensor_map";
 /// Their numbers, on a kernel that is NVVM's.

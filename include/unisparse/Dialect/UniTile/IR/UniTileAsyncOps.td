@@ -391,8 +391,9 @@ def UniTile_MmaStartOp : UniTile_Op<"mma_start",
     warpgroup multiplies its own 64 rows; neither may be written before the
     `unitile.mma_wait`.
 
-    Constraints U2 to U4 as in `unitile.mma`, with what the wait gives as the
-    accumulator; a tile has one stage (U4).
+    Constraints U2 to U4 and U37 as in `unitile.mma`, with what the wait gives as
+    the accumulator; a tile has one stage (U4), an atom leaves its sums in flight
+    (U37).
 
     ```mlir
     func.func @start(%a: !unitile.fragment<128x64xbf16>, %stage: i32) -> !unitile.fragment<128x128xf32> {
@@ -409,13 +410,16 @@ def UniTile_MmaStartOp : UniTile_Op<"mma_start",
   let arguments = (ins AnyTypeOf<[UniTile_FragmentType, UniTile_SharedType]>:$a,
                        UniTile_SharedType:$b, I32:$stage,
                        Optional<UniTile_FragmentType>:$acc, Optional<I1>:$when,
-                       UnitAttr:$by_rows);
+                       UnitAttr:$by_rows,
+                       OptionalAttr<UniTile_MmaAtomInterface>:$atom);
   let results = (outs UniTile_PendingType:$result);
   let assemblyFormat = [{
-    $a `,` $b `[` $stage `]` (`,` $acc^ `when` $when)? (`by_rows` $by_rows^)? attr-dict
+    $a `,` $b `[` $stage `]` (`,` $acc^ `when` $when)? (`by_rows` $by_rows^)? (`atom` `(` $atom^ `)`)? attr-dict
     `:` type($a) `,` qualified(type($b)) (`,` qualified(type($acc))^)?
     `->` qualified(type($result))
   }];
+  // Files of before version 3 have no atom.
+  let useCustomPropertiesEncoding = 1;
   let hasVerifier = 1;
 }
 

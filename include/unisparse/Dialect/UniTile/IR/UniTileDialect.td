@@ -13,8 +13,8 @@ def UniTile_Dialect : Dialect {
   let summary = "Tiles of a GPU kernel: in shared memory, in registers, in flight";
   let description = [{
     A kernel is a page of tile code. Every op is executed by all threads of a
-    group of warps together: each holds its part of a fragment, and the types
-    say which part.
+    group of warps together: each holds its part of a fragment, and a layout in
+    the type says which part, from `unitile-assign-layouts` on.
 
     | type | lives in | holds |
     |---|---|---|
@@ -22,16 +22,11 @@ def UniTile_Dialect : Dialect {
     | `!unitile.fragment<128x64xf32>` | registers | a matrix, spread over threads |
     | `!unitile.rows<128xf32>` | registers | one value for each row of a fragment |
 
-    **Fragment layout.** `W` warps share a fragment of `M` rows: warp `w` holds
-    rows `[16 w, 16 w + 16)` of each piece of `16 W` rows. Within 16 x 8
-    elements, lane `l` holds rows `l / 4` and `l / 4 + 8`, columns
-    `2 (l % 4)` and `2 (l % 4) + 1`: what mma.sync m16n8k16 and wgmma m64 leave
-    in their accumulators, so one layout serves both (PTX ISA, "Matrix Fragments
-    for mma.m16n8k16" and "Register Fragments for wgmma.mma_async.m64nNk16").
-    A 16-bit fragment in this layout is the A operand of the next product as it
-    is. So is an f32 one: mma.sync m16n8k8 wants columns `l % 4` and `l % 4 + 4`
-    of a lane, and a sum over columns may take them in any order, so a lane's
-    neighbours play these two, in A and in B.
+    **Fragment layouts** are attributes behind `FragmentLayoutInterface`: where a
+    thread's elements are, which lanes share a row. **Atoms** are attributes behind
+    `MmaAtomInterface`: the instruction that a product becomes, and the layouts of
+    its operands. Nothing but what makes an atom's own instruction knows either by
+    name.
 
     **Shared layout.** Columns lie in panels of 128 bytes a row (64 16-bit
     elements, 32 of f32), rows one after another; the eight 16-byte pieces of a

@@ -228,6 +228,8 @@ def UniTile_MmaOp : UniTile_Op<"mma",
     - U3: a has the rows of acc.
     - U4: columns of a and of acc are those that b pairs with. Products of 16
       bits take 16 rows of b at a time, so b's rows are a multiple of 16.
+    - U37: an atom, the instruction that it becomes, takes b's elements, waits for
+      its sums, and has a and acc laid out as they are.
 
     ```mlir
     func.func @mma(%stage: i32, %acc: !unitile.fragment<128x128xf32>) -> !unitile.fragment<128x128xf32> {
@@ -241,12 +243,15 @@ def UniTile_MmaOp : UniTile_Op<"mma",
     ```
   }];
   let arguments = (ins UniTile_FragmentType:$a, UniTile_SharedType:$b, I32:$stage,
-                       UniTile_FragmentType:$acc, UnitAttr:$by_rows);
+                       UniTile_FragmentType:$acc, UnitAttr:$by_rows,
+                       OptionalAttr<UniTile_MmaAtomInterface>:$atom);
   let results = (outs UniTile_FragmentType:$result);
   let assemblyFormat = [{
-    $a `,` $b `[` $stage `]` `,` $acc (`by_rows` $by_rows^)? attr-dict
+    $a `,` $b `[` $stage `]` `,` $acc (`by_rows` $by_rows^)? (`atom` `(` $atom^ `)`)? attr-dict
     `:` qualified(type($a)) `,` qualified(type($b)) `,` qualified(type($acc))
   }];
+  // Files of before version 3 have no atom.
+  let useCustomPropertiesEncoding = 1;
   let hasVerifier = 1;
 }
 
@@ -261,6 +266,8 @@ def UniTile_MapOp : UniTile_Op<"map",
 
     Constraints
     - U5: inputs have the result's rows; fragments its columns.
+    - U36: inputs and result are laid out alike, as a thread computes from what it
+      holds.
     - U6: the body's arguments are the indices asked for and the inputs'
       element types, and it yields the result's.
 
@@ -313,7 +320,9 @@ def UniTile_ReduceOp : UniTile_Op<"reduce",
     Lanes ask each other for what they hold of a row: all threads of a warp
     execute it together.
 
-    Constraint U5: the fragment has the rows of `init`; both are f32.
+    Constraints
+    - U5: the fragment has the rows of `init`; both are f32.
+    - U36: they are laid out alike.
 
     ```mlir
     func.func @top(%s: !unitile.fragment<128x64xf32>, %m: !unitile.rows<128xf32>) -> !unitile.rows<128xf32> {

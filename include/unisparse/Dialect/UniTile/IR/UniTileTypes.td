@@ -5,7 +5,7 @@
 #ifndef UNISPARSE_DIALECT_UNITILE_IR_UNITILETYPES_TD
 #define UNISPARSE_DIALECT_UNITILE_IR_UNITILETYPES_TD
 
-include "unisparse/Dialect/UniTile/IR/UniTileDialect.td"
+include "unisparse/Dialect/UniTile/IR/UniTileLayouts.td"
 include "mlir/IR/AttrTypeBase.td"
 include "mlir/IR/EnumAttr.td"
 
@@ -13,6 +13,25 @@ class UniTile_Type<string name, string typeMnemonic>
     : TypeDef<UniTile_Dialect, name> {
   let mnemonic = typeMnemonic;
   let genVerifyDecl = 1;
+}
+
+/// Null until `unitile-assign-layouts`.
+def UniTile_LayoutParameter
+    : OptionalParameter<"::unisparse::unitile::FragmentLayoutInterface">;
+
+/// Rows and columns that threads hold.
+class UniTile_MatrixType<string name, string typeMnemonic>
+    : UniTile_Type<name, typeMnemonic> {
+  let parameters = (ins "int64_t":$rows, "int64_t":$columns,
+                        "::mlir::Type":$elementType,
+                        UniTile_LayoutParameter:$layout);
+  let hasCustomAssemblyFormat = 1;
+  let skipDefaultBuilders = 1;
+  let builders = [TypeBuilder<(ins
+      "int64_t":$rows, "int64_t":$columns, "::mlir::Type":$elementType,
+      CArg<"::unisparse::unitile::FragmentLayoutInterface", "{}">:$layout), [{
+    return $_get($_ctxt, rows, columns, elementType, layout);
+  }]>];
 }
 
 def UniTile_SharedType : UniTile_Type<"Shared", "shared"> {
@@ -41,28 +60,23 @@ def UniTile_SharedType : UniTile_Type<"Shared", "shared"> {
   }];
 }
 
-def UniTile_FragmentType : UniTile_Type<"Fragment", "fragment"> {
+def UniTile_FragmentType : UniTile_MatrixType<"Fragment", "fragment"> {
   let summary = "A matrix in the registers of a group of warps";
   let description = [{
-    `!unitile.fragment<128x64xf32>`, in the dialect's fragment layout. Rows are
-    a multiple of 16, columns of 8.
+    `!unitile.fragment<128x64xf32>`: which thread holds what is not said yet.
+    `!unitile.fragment<128x64xf32, #unitile.mma_fragment>`: in this layout, as
+    `unitile-assign-layouts` has it. Rows are a multiple of 16, columns of 8.
   }];
-  let parameters = (ins "int64_t":$rows, "int64_t":$columns,
-                        "::mlir::Type":$elementType);
-  let hasCustomAssemblyFormat = 1;
 }
 
-def UniTile_PendingType : UniTile_Type<"Pending", "pending"> {
+def UniTile_PendingType : UniTile_MatrixType<"Pending", "pending"> {
   let summary = "A fragment that tensor cores are still computing";
   let description = [{
     `!unitile.pending<128x64xf32>`: what `unitile.mma_start` gives, in registers
     that nothing may read or write yet. Only `unitile.mma_wait` takes it, and
-    gives the fragment of the same rows, columns and elements, whose rules it
-    keeps.
+    gives the fragment of the same rows, columns, elements and layout, whose
+    rules it keeps.
   }];
-  let parameters = (ins "int64_t":$rows, "int64_t":$columns,
-                        "::mlir::Type":$elementType);
-  let hasCustomAssemblyFormat = 1;
   let extraClassDeclaration = [{
     /// What a fragment is before its wait.
     static PendingType of(::unisparse::unitile::FragmentType fragment);
@@ -75,10 +89,17 @@ def UniTile_RowsType : UniTile_Type<"Rows", "rows"> {
   let summary = "One value for each row of a fragment";
   let description = [{
     `!unitile.rows<128xf32>`: every thread holds the values of the rows that it
-    holds elements of.
+    holds elements of, in fragments of the same layout.
   }];
-  let parameters = (ins "int64_t":$rows, "::mlir::Type":$elementType);
+  let parameters = (ins "int64_t":$rows, "::mlir::Type":$elementType,
+                        UniTile_LayoutParameter:$layout);
   let hasCustomAssemblyFormat = 1;
+  let skipDefaultBuilders = 1;
+  let builders = [TypeBuilder<(ins
+      "int64_t":$rows, "::mlir::Type":$elementType,
+      CArg<"::unisparse::unitile::FragmentLayoutInterface", "{}">:$layout), [{
+    return $_get($_ctxt, rows, elementType, layout);
+  }]>];
   let extraClassDeclaration = [{
     /// Of a fragment's rows, in f32.
     static RowsType of(::mlir::Type fragment);

@@ -9,6 +9,52 @@ include "mlir/Pass/PassBase.td"
 
 include "unisparse/Dialect/UniTile/Transforms/PagePasses.td"
 
+def UniTileAssignLayouts
+    : Pass<"unitile-assign-layouts", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "Say which thread holds what, and by which instructions it is multiplied";
+  let description = [{
+    Gives every product of a kernel an atom (`MmaAtomInterface`), and every
+    fragment, pending ones and rows too, a layout (`FragmentLayoutInterface`): the
+    products' operands and sums that of their atom, and what is computed from
+    those the same, through loops and branches. An atom or a layout that is there
+    already stays and spreads likewise; what no product has a say in gets
+    `#unitile.mma_fragment`. `convert-unitile-to-nvvm` asks these attributes and
+    knows no layout of its own.
+
+    | product | atom |
+    |---|---|
+    | `unitile.mma` of f16, bf16 | `#unitile.mma_sync` |
+    | `unitile.mma` of f32 | `#unitile.mma_3xtf32` |
+    | `unitile.mma_start` | `#unitile.wgmma` |
+
+    - U36: what is computed together is laid out alike, as nothing moves elements
+      between lanes unasked. Two wishes that meet are refused.
+
+    Before:
+    ```mlir
+    gpu.module @m {
+      gpu.func @k(%q: !unitile.fragment<64x64xbf16>, %s: !unitile.fragment<64x128xf32>, %m: !unitile.rows<64xf32>, %stage: i32) kernel {
+        %k = unitile.alloc : !unitile.shared<128x64xbf16>
+        %0 = unitile.mma %q, %k[%stage], %s : !unitile.fragment<64x64xbf16>, !unitile.shared<128x64xbf16>, !unitile.fragment<64x128xf32>
+        %1 = unitile.reduce max %0, %m : !unitile.fragment<64x128xf32>, !unitile.rows<64xf32>
+        gpu.return
+      }
+    }
+    ```
+    After:
+    ```mlir
+    gpu.module @m {
+      gpu.func @k(%q: !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, %s: !unitile.fragment<64x128xf32, #unitile.mma_fragment>, %m: !unitile.rows<64xf32, #unitile.mma_fragment>, %stage: i32) kernel {
+        %k = unitile.alloc : !unitile.shared<128x64xbf16>
+        %0 = unitile.mma %q, %k[%stage], %s atom(#unitile.mma_sync) : !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, !unitile.shared<128x64xbf16>, !unitile.fragment<64x128xf32, #unitile.mma_fragment>
+        %1 = unitile.reduce max %0, %m : !unitile.fragment<64x128xf32, #unitile.mma_fragment>, !unitile.rows<64xf32, #unitile.mma_fragment>
+        gpu.return
+      }
+    }
+    ```
+  }];
+}
+
 def UniTileAllocateShared
     : Pass<"unitile-allocate-shared", "::mlir::gpu::GPUModuleOp"> {
   let summary = "Place tiles in shared memory";

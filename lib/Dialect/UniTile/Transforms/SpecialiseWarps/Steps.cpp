@@ -15,7 +15,7 @@ Value SpecialisedKernel::startScores(const Stream &x) {
                                   PendingType::of(
                                       parts.scores.getResult().getType()),
                                   x.queries, keys, x.now.slot, Value(),
-                                  Value(), /*by_rows=*/false));
+                                  Value(), /*by_rows=*/false, /*atom=*/{}));
 }
 
 Value SpecialisedKernel::startOutput(const Stream &x) {
@@ -23,7 +23,7 @@ Value SpecialisedKernel::startOutput(const Stream &x) {
   return named("output",
                MmaStartOp::create(b, PendingType::of(sums), x.probabilities,
                                   values, x.behind.slot, x.output, x.adds,
-                                  /*by_rows=*/true));
+                                  /*by_rows=*/true, /*atom=*/{}));
 }
 
 Value SpecialisedKernel::finishScores(Value product, const Item &item,

@@ -33,7 +33,7 @@ SpecialisedKernel::countTile(Step kind, Counted x, const Item &item, Value key,
   Value scores = named(
       "scores", MmaStartOp::create(b, product, held,
                                    keys, x.now.slot, Value(), Value(),
-                                   /*by_rows=*/false));
+                                   /*by_rows=*/false, /*atom=*/{}));
   if (schedule.getTurns())
     PassTurnOp::create(b);
   scores = named("scores", MmaWaitOp::create(b, 0, scores, Value()));
