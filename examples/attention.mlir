@@ -14,7 +14,7 @@ func.func @attention(%q: tensor<1x8x2560x128xf16>,
         tensor<1x8x20x20xi32>, tensor<1x8xf32>) {
   %o, %lse, %counts, %indices, %density = unisparse.attention %q, %k, %v
       block <128x128> pooling <8x8, representatives = 16, spread = 4>
-      rule <top_p = 0.8, last = 1> causal return_lse
+      rule <top_p = 0.8, last = 1, relax = 0.5> causal return_lse
     : (tensor<1x8x2560x128xf16>, tensor<1x2x2560x128xf16>,
        tensor<1x2x2560x128xf16>)
       -> (tensor<1x8x2560x128xf16>, tensor<1x8x2560xf32>, tensor<1x8x20xi32>,

@@ -114,7 +114,7 @@ class Matrix:
             # The plain form, so that each line says what it adds to it.
             entry.update(return_selection=True, p=0.8, representatives=0, spread=0, last=0)
             for option in measured or ():
-                del entry[option]
+                entry.pop(option, None)
             if {"top_k", "threshold", "random"} & options.keys():
                 del entry["p"]
         entry.update(options)
@@ -226,7 +226,11 @@ def outliers(m):
     m.add("policy group", "8:2", 64, share="group", shapes=few, **policy)
     m.add("policy 64x64", "4:2", 128, block=(64, 64), shapes=few, **policy)
     # What a call without options gets.
-    measured = dict(p=0.8, representatives=16, spread=4, last=1)
+    measured = dict(p=0.8, relax=0.5, representatives=16, spread=4, last=1)
+    long = [[(n, n)] for n in (700, 4100, 9000)] + [[(300, 20000)]]
+    m.add("relax", "2:1", 64, relax=0.5, shapes=long)
+    m.add("relax per head, full", "2:1", 64, p=[0.5, 1.0], relax=0.9, causal=False, shapes=long[:3])
+    m.add("measured, long", "2:1", 64, measured=measured, shapes=long)
     for dtype, dim in (("bf16", 128), ("bf16", 80), ("f16", 64), ("f32", 64)):
         spread = 2 if dim == 80 else 4
         m.add(f"measured {dtype} d{dim}", "8:2", dim, dtype, measured=dict(measured, spread=spread), shapes=few, required=dim != 80 and dtype != "f32")

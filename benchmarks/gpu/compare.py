@@ -119,7 +119,7 @@ def selection(case, oracle, s, mask, q, k, scale):
     p = oracle.head_shares(case.option("p", 0.9), e["heads"], e["kv_heads"], share)
     rule = {name: e[name] for name in ("min_blocks", "max_blocks", "top_k", "dense_below") if name in e}
     rule.update(n_sink=case.option("sink", 1), n_local=case.option("local", 1), n_last=case.option("last", 0))
-    rule.update(threshold=e.get("threshold"), share_of=e.get("random"), window=case.window)
+    rule.update(threshold=e.get("threshold"), share_of=e.get("random"), window=case.window, relax=case.option("relax", 0.0))
     found = []
     for h in range(e["heads"]):
         said = oracle.selection_valid(mask[h], m64[h], s.lq, s.lk, *case.block, float(p[h]), case.causal, EPS[e["dtype"]], **rule)

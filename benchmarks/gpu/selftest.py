@@ -80,6 +80,7 @@ class StandIn:
                     r.threshold,
                     r.random,
                     config.window,
+                    r.relax,
                 )
                 mask[s.batch, h, s.rows, : s.columns] = torch.from_numpy(one)
         mask = mask[:, :: config.heads // config.selections]

@@ -20,7 +20,7 @@ from typing import Any, Dict
 SHORT = dict(t="representatives", s="spread", c="pooling", k="top_k", a="threshold")
 PLAIN = dict(representatives=0, spread=0, last=0)  # A name says all of a policy, whatever a call without options gets.
 TEXTS = ("agg", "share")
-REFERENCE = ("p", "pooling", "representatives", "spread", "sink", "local", "last")
+REFERENCE = ("p", "relax", "pooling", "representatives", "spread", "sink", "local", "last")
 RIVALS = dict(xattention=dict(stride=8, tau=0.9), flexprefill=dict(gamma=0.95, tau=0.1, min_budget=1024))
 DEFAULT = (
     "dense p=.9 p=.95 c=4,p=.9 t=16,s=1,p=.6,last=1 t=16,s=1,p=.7,last=1 t=16,s=1,p=.75,last=1 t=16,s=1,p=.8,last=1 "

@@ -34,7 +34,7 @@ def with_spread(q, k, factor, spread, scale):
     return torch.cat([q, 0.5 * scale * squares], -1), torch.cat([means, variance], -1)
 
 
-def mask(q, k, scale, p=0.9, pooling=(8, 8), representatives=0, spread=0, sink=1, local=1, last=0, block=128):
+def mask(q, k, scale, p=0.9, relax=0.0, pooling=(8, 8), representatives=0, spread=0, sink=1, local=1, last=0, block=128):
     """[B, H, R, J]: the selected blocks."""
     if q.shape[2] % block:
         raise ValueError(f"reference: expected whole blocks of {block} tokens, got {q.shape[2]}")
@@ -47,7 +47,9 @@ def mask(q, k, scale, p=0.9, pooling=(8, 8), representatives=0, spread=0, sink=1
     mass = logits.softmax(-1).unflatten(-1, (rows, -1)).sum(-1).amax(3)
     seen, blocks = candidates(rows, q.device), torch.arange(rows, device=q.device)
     forced = seen & ((blocks[:, None] - blocks < local) | (blocks < sink))
-    chosen = (covering(mass, forced, p) & seen) if p < 1 else seen.expand_as(mass).clone()
+    keys = block * (blocks + 1.0)  # Of a row's candidates (L11).
+    share = 1 - (1 - p) * (1 + relax * ((keys - 4096) / 12288).clamp(0, 1)[:, None])
+    chosen = (covering(mass, forced, share.clamp(min=0)) & seen) if p < 1 else seen.expand_as(mass).clone()
     if last:
         chosen[:, :, -last:] = seen[-last:]
     return chosen

@@ -83,10 +83,11 @@ typedef struct UnisparseRule {
   int64_t denseBelow;
   int64_t last; /* last query blocks that take every candidate */
   int64_t seed; /* of random */
+  double relax; /* of top-p: how much more long rows may leave out [L11] */
 } UnisparseRule;
 
 /* The measured policy of causal attention: top-p 0.8, the last query block
- * dense, the defaults of the rest. */
+ * dense, relax 0.5, the defaults of the rest. */
 MLIR_CAPI_EXPORTED UnisparseRule unisparseRuleDefault(void);
 MLIR_CAPI_EXPORTED bool unisparseAttributeIsARule(MlirAttribute attr);
 MLIR_CAPI_EXPORTED MlirAttribute

@@ -84,6 +84,7 @@ UnisparseRule unisparseRuleDefault() {
   rule.p = measured::kShare;
   rule.sink = rule.local = 1;
   rule.last = measured::last(/*causal=*/true);
+  rule.relax = measured::kRelax;
   rule.maxBlocks = -1;
   return rule;
 }
@@ -98,6 +99,10 @@ MlirAttribute unisparseRuleAttrGet(MlirContext context,
   // A NaN is no share from an operand: the verifier says what it is.
   if (named || (rule->kind == UNISPARSE_RULE_TOP_P && !(rule->p < 0)))
     p = Builder(unwrap(context)).getF64FloatAttr(rule->p);
+  // What other rules do not have may stay from the default.
+  FloatAttr relax;
+  if (rule->kind == UNISPARSE_RULE_TOP_P && rule->relax != 0)
+    relax = Builder(unwrap(context)).getF64FloatAttr(rule->relax);
   std::optional<int64_t> maxBlocks;
   if (rule->maxBlocks >= 0)
     maxBlocks = rule->maxBlocks;
@@ -110,7 +115,7 @@ MlirAttribute unisparseRuleAttrGet(MlirContext context,
   return checked<RuleAttr>(
       context, *kind, p, *kind == RuleKind::TopK ? rule->k : 0, rule->sink,
       rule->local, rule->minBlocks, maxBlocks, rule->denseBelow, rule->last,
-      rule->seed);
+      rule->seed, relax);
 }
 UnisparseRule unisparseRuleAttrRead(MlirAttribute attr) {
   auto rule = cast<RuleAttr>(unwrap(attr));
@@ -125,5 +130,6 @@ UnisparseRule unisparseRuleAttrRead(MlirAttribute attr) {
   read.denseBelow = rule.getDenseBelow();
   read.last = rule.getLast();
   read.seed = rule.getSeed();
+  read.relax = rule.getRelax() ? rule.getRelax().getValueAsDouble() : 0;
   return read;
 }

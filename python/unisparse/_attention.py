@@ -34,7 +34,8 @@ class _Computation(TypedDict, total=False):
 
 
 class _Choosing(_Computation, total=False):
-    p: Union[float, Sequence[float]]
+    p: Union[float, Sequence[float], None]
+    relax: Optional[float]
     top_k: Optional[int]
     threshold: Optional[float]
     random: Optional[float]
@@ -78,7 +79,8 @@ def attention(
     k: Any,
     v: Any,
     *,
-    p: Any = _config.SHARE,
+    p: Any = None,
+    relax: Any = None,
     top_k: Any = None,
     threshold: Any = None,
     random: Any = None,
@@ -109,7 +111,8 @@ def attention(
 ) -> Any:
     """Block-sparse attention that selects its own blocks: q [B, Hq, Lq, D], k [B, Hkv, Lk, D], v [B, Hkv, Lk, Dv] -> o.
 
-    p            share of the attention's mass to select, one or one per head (L3, L5)
+    p            share of the attention's mass to select, one or one per head (L3, L5); .8 unless given
+    relax        how much more of the mass a long row may leave out: 1 + relax times from 16K keys on (L11); .5 unless p is given
     top_k        so many key blocks a row instead (L4)
     threshold    blocks of at least this share of a row's largest mass instead (L9)
     random, seed this share of the blocks instead, at random: the baseline of an ablation (L10)
@@ -128,9 +131,9 @@ def attention(
     last         so many last query blocks of a sequence take every candidate (L8); 1 where causal unless given
     dense_below  sequences of at most so many keys are dense
 
-    p, representatives, spread and last unless given are the measured policy: at least 99% of dense attention's answers on
-    a model made for retrieval and on Gemma 3 270M, at 4K to 32K tokens. representatives = 0, spread = 0, last = 0 is the
-    paper's plain form.
+    p, relax, representatives, spread and last unless given are the measured policy: at least 99% of dense attention's answers on
+    a model made for retrieval and on Gemma 3 270M, at 4K to 32K tokens. p with representatives = 0, spread = 0,
+    last = 0 is the paper's plain form.
 
     cu_seqlens   ends of packed sequences (then B = 1): one int32 array for q and k, or a pair
     layout       "bshd": q, k, v and o are [B, L, H, D], in a packed batch [tokens, H, D] too
@@ -140,7 +143,7 @@ def attention(
     counts [B, H, R] and indices [B, H, R, J] in int32, H being the number of distinct selections. In a packed batch row
     r of sequence s stands at cu_seqlens[s] // Bq + s + r of R, and spare rows have count 0.
     """
-    rule = (_frozen(p), top_k, threshold, random, seed, _frozen(pooling), representatives, spread, agg, share, alpha)
+    rule = (_frozen(p), relax, top_k, threshold, random, seed, _frozen(pooling), representatives, spread, agg, share, alpha)
     choosing = (*rule, sink, local, last, min_blocks, max_blocks, dense_below)
     computation = (_frozen(block), causal, scale, softcap, _frozen(window), return_lse, return_selection)
     if layout != "bhsd" or out is not None:
@@ -232,7 +235,7 @@ def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: 
 
 
 _CHOOSING = (
-    "p", "top_k", "threshold", "random", "seed", "pooling", "representatives", "spread", "agg", "share", "alpha",
+    "p", "relax", "top_k", "threshold", "random", "seed", "pooling", "representatives", "spread", "agg", "share", "alpha",
     "sink", "local", "last", "min_blocks", "max_blocks", "dense_below",
 )  # fmt: skip
 _COMPUTATION = ("block", "causal", "scale", "softcap", "window", "return_lse", "return_selection")

@@ -26,7 +26,7 @@ FORMAT_VERSION = 2
 
 # The measured policy: of those that keep 99% of dense attention's answers on every measured model and length, the one
 # that takes the least time (benchmarks/NOTES.md, "Accuracy"). The tools have the same one.
-SHARE = 0.8  # L3
+SHARE, RELAX = 0.8, 0.5  # L3, L11: of this share alone.
 
 
 def measured_representatives(agg: str, pooled_queries: int) -> int:
@@ -55,6 +55,7 @@ class Rule:
     agg: str = "max"
     share: str = "none"
     p: Tuple[float, ...] = (SHARE,)
+    relax: float = RELAX
     top_k: Optional[int] = None
     threshold: Optional[float] = None
     random: Optional[float] = None
@@ -75,7 +76,7 @@ class Rule:
         elif self.random is not None:
             size = [f"--random={self.random!r}", f"--seed={self.seed}"]
         else:
-            size = [f"--p={','.join(map(repr, self.p))}"]
+            size = [f"--p={','.join(map(repr, self.p))}", f"--relax={self.relax!r}"]
         most = [f"--max-blocks={self.max_blocks}"] if self.max_blocks is not None else []
         return [
             "--pool={}x{}".format(*self.pooling),
@@ -254,6 +255,14 @@ def shares(p: Any, heads: int, kv_heads: int, share: str) -> tuple[float, ...]:
     return result
 
 
+def relaxation(value: Any) -> float:
+    """L11: how much more of the mass long rows may leave out."""
+    result = number("relax", value)
+    if not 0 <= result <= 1000:
+        raise unexpected("relax", "[L11] a number in [0, 1000]", repr(result))
+    return result
+
+
 def one_share(argument: str, label: str, value: Any) -> Optional[float]:
     """A share in [0, 1], or none."""
     if value is None:
@@ -316,6 +325,7 @@ def make_rule(
     causal: bool,
     *,
     p: Any,
+    relax: Any,
     top_k: Any,
     threshold: Any,
     random: Any,
@@ -356,7 +366,8 @@ def make_rule(
         spread=spread,
         agg=agg,
         share=share,
-        p=shares(p, heads, kv_heads, share),
+        p=shares(SHARE if p is None else p, heads, kv_heads, share),
+        relax=(RELAX if p is None else 0.0) if relax is None else relaxation(relax),
         top_k=None if top_k is None else integer("top_k", top_k, 1),
         threshold=one_share("threshold", "[L9]", threshold),
         random=one_share("random", "[L10]", random),

@@ -22,7 +22,8 @@ class Selecting(TypedDict, total=False):
     """Options of `attention` that SDPA has not."""
 
     block: Sequence[int]
-    p: Union[float, Sequence[float]]
+    p: Union[float, Sequence[float], None]
+    relax: Optional[float]
     top_k: Optional[int]
     threshold: Optional[float]
     random: Optional[float]

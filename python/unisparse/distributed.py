@@ -183,7 +183,7 @@ class _Call:
             if not mine.queries:
                 return q.new_empty((q.shape[0], 0, sum(self.queries), v.shape[3])), q.new_empty((q.shape[0], 0, sum(self.queries)), dtype=torch.float32)
             whole = [_whole([one[n] for one in came], s) for n, s in enumerate((self.query_segments, self.key_segments, self.key_segments))]
-            options = {**self.options, "p": self.part_of_p(mine)}
+            options = {**self.options, **self.shares_of(mine)}
             return _results(_attention.attention(*whole, cu_seqlens=self.ends or None, return_lse=config.return_lse, **options))
 
         results = self.computed(compute)
@@ -195,12 +195,12 @@ class _Call:
             back.append(torch.cat([torch.cat(one, 2) for one in ranks.exchange(sent, shapes, x.dtype, "send results")], 1))
         return tuple(back)
 
-    def part_of_p(self, mine: Heads) -> Any:
+    def shares_of(self, mine: Heads) -> Dict[str, Any]:
+        """p of these heads, and relax, which is not the same where a p is given."""
         rule = self.config.rule
         assert rule is not None
-        if len(rule.p) == 1:
-            return rule.p[0]
-        return rule.p[mine.key : mine.key_end] if rule.share == "group" else rule.p[mine.query : mine.query_end]
+        part = rule.p[mine.key : mine.key_end] if rule.share == "group" else rule.p[mine.query : mine.query_end]
+        return dict(p=rule.p[0] if len(rule.p) == 1 else part, relax=rule.relax)
 
     # By rows: all keys, some rows of blocks.
 

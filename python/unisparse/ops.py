@@ -28,9 +28,9 @@ except ImportError:
 _COMPUTATION = "int[] block=[128, 128], bool causal=True, float? scale=None, bool return_lse=False"
 _MODIFICATION = "float? softcap=None, int[]? window=None, Tensor? sinks=None"
 _CHOOSING = (
-    f"float[] p=[{SHARE}], int? top_k=None, int[] pooling=[8, 8, 1], str agg='max', str? share=None, float alpha=1.0, int sink=1, "
+    "float[]? p=None, int? top_k=None, int[] pooling=[8, 8, 1], str agg='max', str? share=None, float alpha=1.0, int sink=1, "
     "int local=1, int min_blocks=0, int? max_blocks=None, int dense_below=0, bool return_selection=False, "
-    "float? threshold=None, float? random=None, int seed=0, int? representatives=None, int? spread=None, int? last=None"
+    "float? threshold=None, float? random=None, int seed=0, int? representatives=None, int? spread=None, int? last=None, float? relax=None"
 )
 _ENDS = "Tensor? cu_seqlens_q=None, Tensor? cu_seqlens_k=None"
 
@@ -61,7 +61,7 @@ def _attention_kernel(
     *,
     cu_seqlens_q: Ends = None,
     cu_seqlens_k: Ends = None,
-    p: Sequence[float] = (SHARE,),
+    p: Optional[Sequence[float]] = None,
     return_lse: bool = False,
     return_selection: bool = False,
     **options: Any,
@@ -71,7 +71,7 @@ def _attention_kernel(
         k,
         v,
         cu_seqlens=_pair(cu_seqlens_q, cu_seqlens_k),
-        p=p[0] if len(p) == 1 else tuple(p),
+        p=None if p is None else p[0] if len(p) == 1 else tuple(p),
         return_lse=return_lse,
         return_selection=return_selection,
         **options,
@@ -122,7 +122,7 @@ def _attention_fake(
     cu_seqlens_k: Ends = None,
     block: Sequence[int] = (128, 128),
     return_lse: bool = False,
-    p: Sequence[float] = (SHARE,),
+    p: Optional[Sequence[float]] = None,
     top_k: Optional[int] = None,
     pooling: Sequence[int] = (8, 8, 1),
     share: Optional[str] = None,
@@ -138,7 +138,7 @@ def _attention_fake(
         return (*outputs, _nothing(q, torch.int32), _nothing(q, torch.int32))
     heads, kv_heads = q.shape[1], k.shape[1]
     pooled = (pooling[0], pooling[1], (*pooling, 1)[2])
-    rule = Rule(pooling=pooled, share=share or "none", p=tuple(p), top_k=top_k, threshold=threshold, random=random)
+    rule = Rule(pooling=pooled, share=share or "none", p=tuple(p or (SHARE,)), top_k=top_k, threshold=threshold, random=random)
     rows = -(-q.shape[2] // block[0]) if cu_seqlens_q is None else q.shape[2] // block[0] + cu_seqlens_q.shape[0] - 1
     counts = q.new_empty((q.shape[0], rule.selections(heads, kv_heads), rows), dtype=torch.int32)
     return (*outputs, counts, counts.new_empty((*counts.shape, -(-k.shape[2] // block[1]))))
@@ -180,7 +180,7 @@ for _name, _kernel, _fake in (
 def _by_operator(q: Any, k: Any, v: Any, cu_seqlens: Any, return_lse: bool, return_selection: bool, *, p: Any, **options: Any) -> Any:
     """The function `attention` by its operator, for those who trace it."""
     ends = dict(zip(("cu_seqlens_q", "cu_seqlens_k"), ends_of(cu_seqlens)))
-    shares = list(p) if isinstance(p, (list, tuple)) else [p]
+    shares = None if p is None else list(p) if isinstance(p, (list, tuple)) else [p]
     wanted = dict(return_lse=return_lse, return_selection=return_selection)
     o, lse, counts, indices = torch.ops.unisparse.attention(q, k, v, p=shares, **ends, **wanted, **options)
     results = (o, *((lse,) if return_lse else ()), *((counts, indices) if return_selection else ()))

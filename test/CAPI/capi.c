@@ -108,9 +108,9 @@ static void measured(MlirLocation location, const MlirValue inputs[3], bool caus
   MlirOperation op = unisparseAttentionCreate(location, &attention);
   UnisparseAttention read = unisparseAttentionRead(op);
   UnisparseRule rule = unisparseRuleAttrRead(read.rule);
-  printf("measured: representatives %ld, spread %ld, p %.2f, last %ld\n",
+  printf("measured: representatives %ld, spread %ld, p %.2f, last %ld, relax %.2f\n",
          (long)unisparsePoolingAttrGetRepresentatives(read.pooling),
-         (long)unisparsePoolingAttrGetSpread(read.pooling), rule.p, (long)rule.last);
+         (long)unisparsePoolingAttrGetSpread(read.pooling), rule.p, (long)rule.last, rule.relax);
   mlirOperationDestroy(op);
 }
 

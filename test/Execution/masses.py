@@ -18,15 +18,15 @@ from checks import O
 from harness import Case, Options
 
 HEADS, ROWS, COLUMNS = 2, 24, 40
-SHAPE = f"tensor<1x{HEADS}x{ROWS}x{COLUMNS}xf32>"
-KEYS = f"tensor<1x{HEADS}x{COLUMNS}x{COLUMNS}xf32>"
-# Blocks of one token: q, [1, H, R, J], is taken for masses as it is. The density is written as an LSE, whose shape has a row more.
-PROGRAM = """func.func @select(%q: {shape}, %k: {keys}, %v: {keys}) -> (tensor<1x{h}x{r}xi32>, tensor<1x{h}x{r}x{j}xi32>, tensor<1x{h}x{r}xf32>) {{
-  %c, %i, %d = unisparse.block_select %q lengths [{r}, {j}] block <1x1> rule <{rule}> {causal}
-    : ({shape}) -> (tensor<1x{h}x{r}xi32>, tensor<1x{h}x{r}x{j}xi32>, tensor<1x{h}xf32>)
-  %e = tensor.empty() : tensor<1x{h}x{r}xf32>
-  %b = linalg.broadcast ins(%d : tensor<1x{h}xf32>) outs(%e : tensor<1x{h}x{r}xf32>) dimensions = [2]
-  return %c, %i, %b : tensor<1x{h}x{r}xi32>, tensor<1x{h}x{r}x{j}xi32>, tensor<1x{h}x{r}xf32>
+TENSOR = "tensor<1x{}x{}x{}xf32>"
+# The first rows of q, [1, H, R, J], are masses. The density is written as an LSE, one for each of q's rows.
+PROGRAM = """func.func @select(%q: {shape}, %k: {keys}, %v: {keys}) -> (tensor<1x{h}x{r}xi32>, tensor<1x{h}x{r}x{j}xi32>, tensor<1x{h}x{q}xf32>) {{
+  %m = tensor.extract_slice %q[0, 0, 0, 0] [1, {h}, {r}, {j}] [1, 1, 1, 1] : {shape} to {mass}
+  %c, %i, %d = unisparse.block_select %m lengths [{q}, {n}] block <{size}x{size}> rule <{rule}> {causal}
+    : ({mass}) -> (tensor<1x{h}x{r}xi32>, tensor<1x{h}x{r}x{j}xi32>, tensor<1x{h}xf32>)
+  %e = tensor.empty() : tensor<1x{h}x{q}xf32>
+  %b = linalg.broadcast ins(%d : tensor<1x{h}xf32>) outs(%e : tensor<1x{h}x{q}xf32>) dimensions = [2]
+  return %c, %i, %b : tensor<1x{h}x{r}xi32>, tensor<1x{h}x{r}x{j}xi32>, tensor<1x{h}x{q}xf32>
 }}
 """
 RULES = {
@@ -35,6 +35,10 @@ RULES = {
     "top_p = 1.0": dict(p=1.0),
     "top_p = 1.0, max_blocks = 3": dict(p=1.0, max_blocks=3),
     "top_p = 0.9, sink = 0, local = 0, min_blocks = 5": dict(p=0.9, n_sink=0, n_local=0, min_blocks=5),
+    "top_p = 0.5, relax = 0.0": dict(p=0.5),
+    "top_p = 0.75, relax = 0.8": dict(p=0.75, relax=0.8),
+    "top_p = 0.4, relax = 1000": dict(p=0.4, relax=1000.0),
+    "top_p = 1.0, sink = 0, relax = 0.5": dict(p=1.0, n_sink=0, relax=0.5),
     "top_k = 4": dict(top_k=4),
     "top_k = 9, max_blocks = 2": dict(top_k=9, max_blocks=2),
     "top_k = 2, last = 3": dict(top_k=2, n_last=3),
@@ -42,6 +46,8 @@ RULES = {
     "threshold = 1.0, sink = 0, local = 0": dict(threshold=1.0, n_sink=0, n_local=0),
     "random = 0.3, seed = 9": dict(share_of=0.3),
 }
+# Tokens of a block: rows with relax have to reach from 4,096 candidate keys to above 8,192.
+SIZE = lambda rule: 256 if "relax" in rule else 1  # noqa: E731
 # Of these GPUs have no kernel, and say so.
 NO_KERNEL = ("last", "threshold", "random")
 NAN, INF = np.nan, np.inf
@@ -63,7 +69,8 @@ def expected(mass, causal, rule):
     clean = np.where(mass > 0, mass, 0).astype(np.float64)
     if "share_of" in rule:
         clean = np.stack([O.random_mass(ROWS, COLUMNS, 9, h) for h in range(HEADS)])
-    return np.stack([O.select(m, ROWS, COLUMNS, 1, 1, causal=causal, **rule) for m in clean])
+    size = SIZE(rule)
+    return np.stack([O.select(m, ROWS * size, COLUMNS * size, size, size, causal=causal, **rule) for m in clean])
 
 
 def got(tensors):
@@ -82,11 +89,17 @@ def cases(suite):
     for number, (rule, options) in enumerate(RULES.items()):
         for causal in (True, False):
             mass, path = draw(number), os.path.join(suite.tmp, "program.mlir")
-            names = dict(shape=SHAPE, keys=KEYS, h=HEADS, r=ROWS, j=COLUMNS, rule=rule, causal="causal" if causal else "")
+            if "relax" in rule:  # Of a sum of denormals, a share that is no simple fraction is rounded by much.
+                mass[mass == np.float32(1e-45)] = 0.25
+            size = SIZE(rule)
+            lq, lk = ROWS * size, COLUMNS * size
+            shapes = dict(shape=TENSOR.format(HEADS, lq, COLUMNS), mass=TENSOR.format(HEADS, ROWS, COLUMNS), keys=TENSOR.format(HEADS, lk, COLUMNS))
+            names = dict(shapes, size=size, q=lq, n=lk, h=HEADS, r=ROWS, j=COLUMNS, rule=rule, causal="causal" if causal else "")
             with open(path, "w") as file:
                 file.write(PROGRAM.format(**names))
-            keys = np.zeros((1, HEADS, COLUMNS, COLUMNS), np.float32)
-            case = Case(f"{rule} causal={causal}", mass[None], keys, keys, Options(), extra=(f"--program={path}",))
+            keys = np.zeros((1, HEADS, lk, COLUMNS), np.float32)
+            queries = np.pad(mass, ((0, 0), (0, lq - ROWS), (0, 0)))
+            case = Case(f"{rule} causal={causal}", queries[None], keys, keys, Options(), extra=(f"--program={path}",))
             try:
                 tensors, _ = suite.run(case)
             except harness.Failure as failure:

@@ -147,8 +147,9 @@ def every_candidate(lq, lk, bq, bk, causal, window=(-1, -1)):
 
 
 def select(m, lq, lk, bq, bk, p=0.9, causal=True, n_sink=1, n_local=1, min_blocks=0, max_blocks=None, top_k=None, dense_below=0,
-           n_last=0, threshold=None, share_of=None, window=(-1, -1)):
-    """M [R, J] -> mask [R, J] (L1-L4, L8, L9; with random_mass as M and share_of = d, L10)."""
+           n_last=0, threshold=None, share_of=None, window=(-1, -1), relax=0.0):
+    """M [R, J] -> mask [R, J] (L1-L4, L8, L9, L11; with random_mass as M and share_of = d, L10)."""
+    asked = p
     if lk <= dense_below:
         return every_candidate(lq, lk, bq, bk, causal, window)
     mask = np.zeros(m.shape, bool)
@@ -156,6 +157,7 @@ def select(m, lq, lk, bq, bk, p=0.9, causal=True, n_sink=1, n_local=1, min_block
         f = forced(r, lq, lk, bq, bk, causal, n_sink, n_local, window)
         span = slice(*candidates(r, lq, lk, bq, bk, causal, window))
         row, take = m[r, span], f.copy()
+        p = relaxed(asked, relax, len(f) * bk)
         by_p = top_k is None and threshold is None and share_of is None
         if r >= len(m) - n_last or (by_p and p >= 1 and max_blocks is None):
             mask[r, span] = True
@@ -180,6 +182,12 @@ def select(m, lq, lk, bq, bk, p=0.9, causal=True, n_sink=1, n_local=1, min_block
             mass, count, extra = mass + row[j], count + 1, extra + 1
         mask[r, span] = take
     return mask
+
+
+def relaxed(p, relax, keys):
+    """L11: the share that a row of so many candidate keys selects."""
+    weight = min(max((keys - 4096) / 12288, 0.0), 1.0)
+    return max(0.0, 1 - (1 - p) * (1 + relax * weight))
 
 
 def random_mass(r, j, seed, unit=0):
@@ -256,7 +264,7 @@ def attention(q, k, v, cq=8, ck=8, ch=1, bq=128, bk=128, p=0.9, causal=True, sca
 
 def selection_valid(mask, m64, lq, lk, bq, bk, p=0.9, causal=True, eps=0.02, n_sink=1, n_local=1,
                     min_blocks=0, max_blocks=None, top_k=None, dense_below=0, n_last=0, threshold=None, share_of=None,
-                    window=(-1, -1)):
+                    window=(-1, -1), relax=0.0):
     """L7: is a mask [R, J] made in low precision acceptable, given the oracle's M? '' or the first violation.
 
     L7 speaks of p alone. With the guards of L3 and with top-k the same idea holds: F is in S, S is in C, no left-out
@@ -284,7 +292,7 @@ def selection_valid(mask, m64, lq, lk, bq, bk, p=0.9, causal=True, eps=0.02, n_s
             continue
         if share_of is not None:
             top_k, eps = int(np.ceil(share_of * len(f))), 0
-        wrong = _wrong_size(s, f, row, p, eps, min_blocks, max_blocks, top_k) or _wrong_order(s, f, row, eps)
+        wrong = _wrong_size(s, f, row, relaxed(p, relax, len(f) * bk), eps, min_blocks, max_blocks, top_k) or _wrong_order(s, f, row, eps)
         if wrong:
             return f"row {r}: {wrong}"
     return ""

@@ -195,6 +195,21 @@ def threshold_takes_what_reaches_a_share_of_the_largest():
         yield f"row {r}"
 
 
+def relax_leaves_out_more_of_long_rows():
+    m = np.random.default_rng(3).random((1, 80)) + 0.01
+    for keys, share in ((4096, 0.8), (10240, 0.7), (16384, 0.6), (20480, 0.6)):
+        j = keys // 256
+        row = m[:, :j] / m[:, :j].sum()
+        mask = O.select(row, 256, keys, 256, 256, p=0.8, relax=1.0, n_sink=0, n_local=0)
+        assert (mask == O.select(row, 256, keys, 256, 256, p=share, n_sink=0, n_local=0)).all() and not mask.all()
+        assert O.select(row, 256, keys, 256, 256, p=1.0, relax=9.0).all()
+        assert O.select(row, 256, keys, 256, 256, p=0.1, relax=9.0).sum() == 2 or keys == 4096
+        assert O.selection_valid(mask, row, 256, keys, 256, 256, p=0.8, relax=1.0, eps=1e-9, n_sink=0, n_local=0) == ""
+        if keys > 4096:
+            assert O.selection_valid(mask, row, 256, keys, 256, 256, p=0.8, eps=1e-9, n_sink=0, n_local=0) != ""
+        yield f"{keys} keys"
+
+
 def random_is_even_and_of_the_wanted_size():
     m = O.random_mass(64, 64, seed=7, unit=3)
     assert abs(m.mean() - 0.5) < 0.02 and len(np.unique(m)) > 4000 and not np.allclose(m, O.random_mass(64, 64, 7, 4))
@@ -310,6 +325,7 @@ PROPERTIES = [
     a_lone_retrieving_row_is_found_by_its_representative,
     last_blocks_take_every_candidate_and_others_are_as_before,
     threshold_takes_what_reaches_a_share_of_the_largest,
+    relax_leaves_out_more_of_long_rows,
     random_is_even_and_of_the_wanted_size,
     a_row_that_sees_nothing_is_zero,
     what_a_row_does_not_see_changes_nothing,

@@ -136,7 +136,7 @@ class EndToEnd(unittest.TestCase):
         model = model_folder(TMP / "other")
         for words, said in (
             (("measure", "--model", TMP / "none"), "none/tokenizer.json: expected a model's file, got none"),
-            (("measure", "--model", model, "--policies", "q=1"), "--policies: expected one of p, top_k"),
+            (("measure", "--model", model, "--policies", "q=1"), "--policies: expected one of p, relax, top_k"),
             (("measure", "--model", model, "--policies", "minference"), "--policies: expected dense, options of unisparse.attention"),
             (("measure", "--model", model, "--policies", "p=half"), "--policies: expected a number for p in p=half, got half"),
             (("measure", "--model", model, "--lengths", 512), "--lengths: expected room for 12 hidden sentences"),

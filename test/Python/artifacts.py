@@ -120,7 +120,7 @@ class Artifacts(unittest.TestCase):
         )
         names = {config(**change).file_name() for change in changes}
         self.assertEqual(len(names), len(changes))
-        self.assertEqual(config().file_name(), config(p=0.8, representatives=16, spread=4, last=1, value_dim=128, pooling=[8, 8], share="none", packed=False).file_name())
+        self.assertEqual(config().file_name(), config(p=0.8, relax=0.5, representatives=16, spread=4, last=1, value_dim=128, pooling=[8, 8], share="none", packed=False).file_name())
 
     def test_format_version_counts(self):
         before = config().file_name()
@@ -152,6 +152,7 @@ class Artifacts(unittest.TestCase):
             "--agg=max",
             "--share=none",
             "--p=0.8",
+            "--relax=0.5",
             "--representatives=16",
             "--spread=4",
             "--sink=1",

@@ -100,7 +100,7 @@ def worker(rank, size, folder):
         ((q, q, q), dict(block=Odd()) if rank == 1 else {}, "rank 1: expected to call attention, got KeyError: 'odd'"),
         ((q, q, q), dict(mode="rings"), "rank 0: mode: expected 'heads' or 'rows' or 'auto', got 'rings'"),
         ((q, q, q), dict(random=0.5), "rank 0: random: expected [L10] None, as a part knows no numbers of the whole's heads and rows, got 0.5"),
-        ((q, q, q), dict(return_selection=True), "rank 0: return_selection: expected an option among p, top_k, threshold"),
+        ((q, q, q), dict(return_selection=True), "rank 0: return_selection: expected an option among p, relax, top_k, threshold"),
         ((torch.cat([q, q], 2), q, q), {}, f"q: expected [I7] no more queries than the {32 * size} keys under causal, got {64 * size}"),
         ((q, q, q), dict(cu_seqlens=torch.tensor([0, 5], dtype=torch.int32)), "cu_seqlens_q: expected [I8] never decreasing entries from 0"),
     ):

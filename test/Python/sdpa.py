@@ -65,7 +65,7 @@ class Sdpa(unittest.TestCase):
             ((q, k.astype(np.float16), v), {}, "key: expected [I1] q's type float32, got float16"),
             ((q, k, v[:1]), {}, "value: expected [I2] q's batch of 2, got 1"),
             ((q, k, v), dict(is_causal=1), "is_causal: expected True or False, got 1"),
-            ((q, k, v), dict(causal=True), "causal: expected an option among block, p, top_k, threshold,"),
+            ((q, k, v), dict(causal=True), "causal: expected an option among block, p, relax, top_k, threshold,"),
             ((q, k, v), dict(return_lse=True), "return_lse: expected an option among"),
         ):
             with self.subTest(message):

@@ -273,7 +273,7 @@ class WithTransformers(unittest.TestCase):
             (("",), {}, "name: expected the name of an attn_implementation, got ''"),
             ((), dict(p=1.5), "p: expected [L3] shares in [0, 1], got 1.5"),
             ((), dict(min_length=-1), "min_length: expected an integer of at least 0, got -1"),
-            ((), dict(causal=False), "causal: expected an option among block, p, top_k"),
+            ((), dict(causal=False), "causal: expected an option among block, p, relax, top_k"),
             ((), dict(pooling=(3, 8)), "pooling: expected [I5] a query factor that divides the query block 128, got 3"),
         ):
             with self.subTest(message):

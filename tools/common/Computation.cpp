@@ -44,7 +44,7 @@ Error ComputationOptions::expectNone(StringRef beside,
                                      bool blocksToo) {
   SmallVector<cl::Option *> options{
       &pool,   &headPool,  &representatives, &spread, &agg,
-      &share,  &p,         &topK,            &threshold, &random,
+      &share,  &p,         &relax,           &topK,      &threshold, &random,
       &seed,   &sink,      &local,           &last,   &minBlocks,
       &maxBlocks, &denseBelow, &scale,       &alpha,  &softcap,
       &window, &dense};
@@ -69,6 +69,12 @@ Error ComputationOptions::convert(Computation &c) {
     return e;
   if (Error e = parseNumber("--alpha", alpha, c.alpha))
     return e;
+  // The measured policy's goes with its share.
+  if (p.getNumOccurrences())
+    c.relax = 0;
+  if (relax.getNumOccurrences())
+    if (Error e = parseNumber("--relax", relax, c.relax))
+      return e;
   if (scale.getNumOccurrences())
     if (Error e = parseNumber("--scale", scale, c.scale.emplace()))
       return e;
@@ -191,6 +197,9 @@ Error tools::checkComputation(const Computation &o, bool pools) {
     if (!(share >= 0.0 && share <= 1.0))
       return failure("--p",
                      "[L3] expected shares in [0, 1], got " + number(share));
+  if (!(o.relax >= 0.0 && o.relax <= 1000.0))
+    return failure("--relax",
+                   "[L11] expected a number in [0, 1000], got " + number(o.relax));
   if (Error e = checkOtherRules(o))
     return e;
   if (Error e = checkModification(o))

@@ -22,6 +22,7 @@ struct Computation {
   std::optional<double> threshold, random;
   int64_t sink = 1, local = 1, minBlocks = 0, denseBelow = 0, seed = 0;
   std::optional<int64_t> last; ///< Or the measured one.
+  double relax = measured::kRelax; ///< 0: none
   bool causal = true, dense = false;
   std::optional<double> scale;
   double alpha = 1.0;
@@ -105,6 +106,10 @@ private:
       "p", llvm::cl::init("0.8"), llvm::cl::value_desc("P[,P...]"),
       llvm::cl::desc("Share of attention mass to select, one or one per head"),
       llvm::cl::cat(category)};
+  Text relax{"relax", llvm::cl::value_desc("G"),
+             llvm::cl::desc("How much more of the mass rows of 16K keys may "
+                            "leave out (default 0.5, with --p 0)"),
+             llvm::cl::cat(category)};
   Text topK{"top-k", llvm::cl::value_desc("N"),
             llvm::cl::desc("Select this many blocks, whatever --p says"),
             llvm::cl::cat(category)};

@@ -60,7 +60,10 @@ struct FunctionBuilder {
       share = b.getF64FloatAttr(c.p[0]);
     return RuleAttr::get(context, kind, share, c.topK.value_or(0), c.sink,
                          c.local, c.minBlocks, c.maxBlocks, c.denseBelow,
-                         c.lastBlocks(), kind == RuleKind::Random ? c.seed : 0);
+                         c.lastBlocks(), kind == RuleKind::Random ? c.seed : 0,
+                         kind == RuleKind::TopP && c.relax != 0
+                             ? b.getF64FloatAttr(c.relax)
+                             : FloatAttr());
   }
 
   AttentionOp attention(bool returnLse) {

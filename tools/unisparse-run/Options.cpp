@@ -193,6 +193,7 @@ std::string Options::describeRule() const {
   case RuleKind::Random:
     return "random " + number(*random);
   case RuleKind::TopP:
-    return p.size() > 1 ? "top-p per head" : "top-p " + number(p[0]);
+    return (p.size() > 1 ? "top-p per head" : "top-p " + number(p[0])) +
+           (relax != 0 ? ", relax " + number(relax) : "");
   }
 }

@@ -2,12 +2,13 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// unisparse.block_select: the smallest set of blocks that holds p (L1-L6), or
-// what another rule takes (L8-L10).
+// unisparse.block_select: the smallest set of blocks that holds p (L1-L6, L11),
+// or what another rule takes (L8-L10).
 //
 // The next largest mass is looked for again and again, in SPEC's order, a
 // vector of masses at a time: no sort. A taken block's mass is -1 from then on,
 // below every mass there is.
+#include "../RelaxedShare.h"
 #include "Lowering.h"
 #include "RandomMass.h"
 #include "Tiles.h"
@@ -257,6 +258,14 @@ SmallVector<Value> loops::lowerBlockSelect(OpBuilder &builder, BlockSelectOp op,
       select.share = e.load(topP, {e.floorDiv(h, heads / shares)});
     } else if (select.kind() == RuleKind::TopP) {
       select.share = e.f32(op.getRule().getP().getValueAsDouble());
+    }
+    if (select.share) {
+      Value number = arith::IndexCastOp::create(e.b, e.b.getI32Type(),
+                                                select.candidates);
+      Value candidates =
+          arith::SIToFPOp::create(e.b, e.b.getF32Type(), number);
+      select.share =
+          relaxedShare(e.b, op.getRule(), bk, select.share, candidates);
     }
     if (select.kind() == RuleKind::Random)
       select.randomRow =

@@ -6,7 +6,8 @@
 // one row, without sorting. Masses are not negative, so their bits order as
 // they do, and the smallest mass that is taken is found bit by bit; random ones
 // are bits. Ties are taken by the smaller index, and the indices come out
-// ascending (L1-L6, L8-L10).
+// ascending (L1-L6, L8-L11).
+#include "../RelaxedShare.h"
 #include "KernelPage.h"
 #include "Kernels.h"
 #include "RandomMass.h"
@@ -323,7 +324,8 @@ void SelectPage::build() {
   if (mass)
     massHead = headOf(op.getMass().getType().getDimSize(1));
   if (byMass())
-    share = shareOf(headOf);
+    share = relaxedShare(p.b, rule(), op.getBlock().getKey(), shareOf(headOf),
+                         p.toFloat(candidates));
   if (isRandom())
     randomBits = randomRow(p, rule().getSeed(),
                            p.add(p.mul(batch, heads), head), span.unit);

@@ -38,7 +38,7 @@ except ImportError:
 
 @contextlib.contextmanager
 def sparse_attention(
-    p: Any = _config.SHARE, *, min_length: int = 1024, min_queries: int = 64, map_folder: Optional[Union[str, os.PathLike[str]]] = None,
+    p: Any = None, *, min_length: int = 1024, min_queries: int = 64, map_folder: Optional[Union[str, os.PathLike[str]]] = None,
     most_maps: int = 64, **options: Any,
 ) -> Iterator[Report]:  # fmt: skip
     """Calls of attention in this process select blocks by `p` and other options of `unisparse.attention`.

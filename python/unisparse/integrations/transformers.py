@@ -38,7 +38,7 @@ _bidirectional = getattr(masking_utils, "bidirectional_mask_function", None)
 
 def register(
     name: str = "unisparse",
-    p: Any = _config.SHARE,
+    p: Any = None,
     min_length: int = 4096,
     fallback: str = "sdpa",
     min_queries: int = 64,

@@ -175,7 +175,7 @@ func.func private @rule_top_k_without_number() attributes {a = #unisparse.rule<t
 
 // -----
 
-// expected-error@+1 {{expected sink, local, last, min_blocks, max_blocks, dense_below or seed, got sinks}}
+// expected-error@+1 {{expected sink, local, last, min_blocks, max_blocks, dense_below, seed or relax, got sinks}}
 func.func private @rule_unknown_option() attributes {a = #unisparse.rule<all, sinks = 2>}
 
 // -----
@@ -259,3 +259,28 @@ func.func private @rule_l10_seed() attributes {a = #unisparse.rule<random = 0.5,
 
 // expected-error@+1 {{[L10] expected seed beside random only, got 1}}
 func.func private @rule_l10_other() attributes {a = #unisparse.rule<top_k = 2, seed = 1>}
+
+// -----
+
+// expected-error@+1 {{[L11] expected relax beside top_p only, got}}
+func.func private @rule_l11_other() attributes {a = #unisparse.rule<top_k = 2, relax = 0.5>}
+
+// -----
+
+// expected-error@+1 {{[L11] expected relax in [0, 1.000000e+03], got -}}
+func.func private @rule_l11_below() attributes {a = #unisparse.rule<top_p = 0.5, relax = -0.5>}
+
+// -----
+
+// expected-error@+1 {{[L11] expected relax in [0, 1.000000e+03], got nan}}
+func.func private @rule_l11_nan() attributes {a = #unisparse.rule<top_p = 0.5, relax = 0x7FF8000000000000 : f64>}
+
+// -----
+
+// expected-error@+1 {{option relax given twice}}
+func.func private @rule_l11_twice() attributes {a = #unisparse.rule<top_p = 0.5, relax = 0.5, relax = 1>}
+
+// -----
+
+// expected-error@+1 {{expected a number, got "much"}}
+func.func private @rule_l11_text() attributes {a = #unisparse.rule<top_p = 0.5, relax = "much">}

@@ -9,7 +9,7 @@
 // CHECK-LABEL: @options
 // CHECK: unisparse.attention %{{.*}} block <64x64> pooling <4x4> rule <top_p = 0.8, sink = 2> agg sum share group causal return_lse scale 5.0
 // DEFAULT-LABEL: @options
-// DEFAULT: unisparse.attention %{{.*}} block <128x128> pooling <8x8, representatives = 16, spread = 4> rule <top_p = 0.8, last = 1> causal return_lse
+// DEFAULT: unisparse.attention %{{.*}} block <128x128> pooling <8x8, representatives = 16, spread = 4> rule <top_p = 0.8, last = 1, relax = 0.5> causal return_lse
 func.func @options(%q: tensor<1x4x512x64xf32>, %k: tensor<1x2x512x64xf32>, %v: tensor<1x2x512x64xf32>) -> (tensor<1x4x512x64xf32>, tensor<1x4x512xf32>) {
   %o, %lse = unisparse.block_sparse_attention %q, %k, %v block <128x128> causal return_lse scale 5.0e-01
     : (tensor<1x4x512x64xf32>, tensor<1x2x512x64xf32>, tensor<1x2x512x64xf32>) -> (tensor<1x4x512x64xf32>, tensor<1x4x512xf32>)
@@ -22,8 +22,8 @@ func.func @options(%q: tensor<1x4x512x64xf32>, %k: tensor<1x2x512x64xf32>, %v: t
 // groups of 8 columns.
 // CHECK-LABEL: @measured
 // DEFAULT-LABEL: @measured
-// DEFAULT: unisparse.attention %{{.*}} pooling <8x8, representatives = 16, spread = 2> rule <top_p = 0.8> :
-// DEFAULT: unisparse.attention %{{.*}} pooling <8x8, spread = 2> rule <top_p = 0.8, last = 1> agg sum causal :
+// DEFAULT: unisparse.attention %{{.*}} pooling <8x8, representatives = 16, spread = 2> rule <top_p = 0.8, relax = 0.5> :
+// DEFAULT: unisparse.attention %{{.*}} pooling <8x8, spread = 2> rule <top_p = 0.8, last = 1, relax = 0.5> agg sum causal :
 func.func @measured(%q: tensor<1x4x512x80xf32>, %k: tensor<1x2x512x80xf32>, %v: tensor<1x2x512x80xf32>) -> tensor<1x4x512x80xf32> {
   %a = unisparse.block_sparse_attention %q, %k, %v block <128x128>
     : (tensor<1x4x512x80xf32>, tensor<1x2x512x80xf32>, tensor<1x2x512x80xf32>) -> tensor<1x4x512x80xf32>

@@ -26,6 +26,7 @@ class Options:
     agg: str = "max"
     share: str = "none"
     p: Union[float, Tuple[float, ...]] = 0.9
+    relax: float = 0.0
     top_k: Optional[int] = None
     threshold: Optional[float] = None
     random: Optional[float] = None
@@ -80,6 +81,7 @@ class Options:
             threshold=self.threshold,
             share_of=self.random,
             window=self.window,
+            relax=self.relax,
         )
 
 

@@ -38,30 +38,58 @@ static void printPair(AsmPrinter &printer, int64_t first, int64_t second) {
   printer << first << 'x' << second;
 }
 
+/// A number: `0.9`, and `1` for those who leave the point out.
+static ParseResult parseNumber(AsmParser &parser, FloatAttr &p) {
+  SMLoc loc = parser.getCurrentLocation();
+  Attribute number;
+  if (parser.parseAttribute(number))
+    return failure();
+  if (auto real = dyn_cast<FloatAttr>(number))
+    p = Builder(parser.getContext()).getF64FloatAttr(real.getValueAsDouble());
+  else if (auto whole = dyn_cast<IntegerAttr>(number);
+           whole && !whole.getType().isInteger(1))
+    p = Builder(parser.getContext())
+            .getF64FloatAttr(whole.getValue().roundToDouble(
+                !whole.getType().isUnsignedInteger()));
+  else
+    return parser.emitError(loc) << "expected a number, got " << number;
+  return success();
+}
+
 using Option = std::pair<StringRef, int64_t *>;
 using OptionSet = llvm::SmallDenseSet<StringRef>;
 
 /// `, name = number` as often as it comes, in any order, each name once; which
 /// ones came. The `first` thing of a list has no comma in front of it.
-static FailureOr<OptionSet> parseOptions(AsmParser &parser,
-                                         ArrayRef<Option> known,
-                                         bool first = false) {
+static FailureOr<OptionSet>
+parseOptions(AsmParser &parser, ArrayRef<Option> known, bool first = false,
+             std::pair<StringRef, FloatAttr *> real = {}) {
   OptionSet seen;
   while (first || succeeded(parser.parseOptionalComma())) {
     first = false;
     SMLoc loc = parser.getCurrentLocation();
     StringRef keyword;
     int64_t value;
-    if (parser.parseKeyword(&keyword) || parser.parseEqual() ||
-        parser.parseInteger(value))
+    if (parser.parseKeyword(&keyword) || parser.parseEqual())
+      return failure();
+    if (real.second && keyword == real.first) {
+      if (parseNumber(parser, *real.second))
+        return failure();
+      if (!seen.insert(real.first).second)
+        return parser.emitError(loc) << "option " << keyword << " given twice";
+      continue;
+    }
+    if (parser.parseInteger(value))
       return failure();
     const Option *option = llvm::find_if(
         known, [&](const Option &o) { return o.first == keyword; });
     if (option == known.end()) {
       InFlightDiagnostic error = parser.emitError(loc) << "expected ";
-      for (auto [i, o] : llvm::enumerate(known))
-        error << (i == 0 ? "" : i + 1 == known.size() ? " or " : ", ")
-              << o.first;
+      SmallVector<StringRef> names(llvm::make_first_range(known));
+      if (real.second)
+        names.push_back(real.first);
+      for (auto [i, name] : llvm::enumerate(names))
+        error << (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") << name;
       return error << ", got " << keyword;
     }
     if (!seen.insert(option->first).second)
@@ -151,10 +179,12 @@ PoolingAttr PoolingAttr::simplified(int64_t rows) const {
 
 static constexpr int64_t kSink = 1, kLocal = 1, kMinBlocks = 0, kDenseBelow = 0,
                          kLast = 0, kSeed = 0;
+/// Behind which nothing but the forced blocks would be left of most shares.
+static constexpr double kMostRelax = 1000.0;
 
 RuleAttr RuleAttr::getAll(MLIRContext *context) {
   return get(context, RuleKind::All, FloatAttr(), /*k=*/0, kSink, kLocal,
-             kMinBlocks, std::nullopt, kDenseBelow, kLast, kSeed);
+             kMinBlocks, std::nullopt, kDenseBelow, kLast, kSeed, FloatAttr());
 }
 
 bool RuleAttr::takesAll() const {
@@ -181,7 +211,8 @@ RuleAttr RuleAttr::forLengths(int64_t queries, int64_t keys,
 
 RuleAttr RuleAttr::withDenseBelow(int64_t keys) const {
   return get(getContext(), getKind(), getP(), getK(), getSink(), getLocal(),
-             getMinBlocks(), getMaxBlocks(), keys, getLast(), getSeed());
+             getMinBlocks(), getMaxBlocks(), keys, getLast(), getSeed(),
+             getRelax());
 }
 
 /// A rule's number has to lie in [0, 1]; NaN fails both comparisons.
@@ -220,7 +251,15 @@ LogicalResult RuleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                RuleKind kind, FloatAttr p, int64_t k,
                                int64_t sink, int64_t local, int64_t minBlocks,
                                std::optional<int64_t> maxBlocks,
-                               int64_t denseBelow, int64_t last, int64_t seed) {
+                               int64_t denseBelow, int64_t last, int64_t seed,
+                               FloatAttr relax) {
+  if (relax && kind != RuleKind::TopP)
+    return emitError() << "[L11] expected relax beside top_p only, got "
+                       << relax.getValueAsDouble();
+  if (relax && !(relax.getValueAsDouble() >= 0.0 &&
+                 relax.getValueAsDouble() <= kMostRelax))
+    return emitError() << "[L11] expected relax in [0, " << kMostRelax
+                       << "], got " << relax.getValueAsDouble();
   if (kind == RuleKind::TopP && p && !isShare(p)) // [L3]
     return emitError() << "[L3] expected top_p in [0, 1], got "
                        << p.getValueAsDouble();
@@ -245,24 +284,6 @@ LogicalResult RuleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   return atLeastZero("[L3]", "dense_below", denseBelow);
 }
 
-/// A share: `0.9`, and `1` for those who leave the point out.
-static ParseResult parseShare(AsmParser &parser, FloatAttr &p) {
-  SMLoc loc = parser.getCurrentLocation();
-  Attribute number;
-  if (parser.parseAttribute(number))
-    return failure();
-  if (auto real = dyn_cast<FloatAttr>(number))
-    p = Builder(parser.getContext()).getF64FloatAttr(real.getValueAsDouble());
-  else if (auto whole = dyn_cast<IntegerAttr>(number);
-           whole && !whole.getType().isInteger(1))
-    p = Builder(parser.getContext())
-            .getF64FloatAttr(whole.getValue().roundToDouble(
-                !whole.getType().isUnsignedInteger()));
-  else
-    return parser.emitError(loc) << "expected a number, got " << number;
-  return success();
-}
-
 Attribute RuleAttr::parse(AsmParser &parser, Type) {
   SMLoc loc = parser.getCurrentLocation();
   StringRef keyword;
@@ -274,7 +295,7 @@ Attribute RuleAttr::parse(AsmParser &parser, Type) {
         << "expected top_p, top_k, all, threshold or random, got " << keyword;
     return {};
   }
-  FloatAttr p;
+  FloatAttr p, relax;
   int64_t k = 0;
   // The op may have the shares of top_p as an operand.
   bool hasNumber = *kind == RuleKind::TopP
@@ -283,7 +304,7 @@ Attribute RuleAttr::parse(AsmParser &parser, Type) {
   if (hasNumber && *kind != RuleKind::TopP && parser.parseEqual())
     return {};
   if (hasNumber && (*kind == RuleKind::TopK ? parser.parseInteger(k)
-                                            : parseShare(parser, p)))
+                                            : parseNumber(parser, p)))
     return {};
   std::optional<int64_t> maxBlocks;
   int64_t sink = kSink, local = kLocal, last = kLast, minBlocks = kMinBlocks,
@@ -293,7 +314,8 @@ Attribute RuleAttr::parse(AsmParser &parser, Type) {
       {"last", &last},           {"min_blocks", &minBlocks},
       {"max_blocks", &cap},      {"dense_below", &denseBelow},
       {"seed", &seed}};
-  FailureOr<OptionSet> given = parseOptions(parser, options);
+  FailureOr<OptionSet> given = parseOptions(parser, options, /*first=*/false,
+                                             {"relax", &relax});
   if (failed(given))
     return {};
   if (given->contains("max_blocks"))
@@ -302,7 +324,7 @@ Attribute RuleAttr::parse(AsmParser &parser, Type) {
     return {};
   return parser.getChecked<RuleAttr>(loc, parser.getContext(), *kind, p, k,
                                      sink, local, minBlocks, maxBlocks,
-                                     denseBelow, last, seed);
+                                     denseBelow, last, seed, relax);
 }
 
 /// The shortest text that reads back as the same number: 0.9, where all digits
@@ -338,6 +360,8 @@ void RuleAttr::print(AsmPrinter &printer) const {
     printer << ", max_blocks = " << *getMaxBlocks();
   option("dense_below", getDenseBelow(), kDenseBelow);
   option("seed", getSeed(), kSeed);
+  if (getRelax())
+    printer << ", relax = " << shortestText(getRelax().getValue());
   printer << '>';
 }
 

@@ -45,7 +45,8 @@ RuleAttr measured::rule(MLIRContext *context, bool causal) {
                        Builder(context).getF64FloatAttr(kShare), /*k=*/0,
                        /*sink=*/1, /*local=*/1, /*min_blocks=*/0,
                        /*max_blocks=*/std::nullopt, /*dense_below=*/0,
-                       last(causal), /*seed=*/0);
+                       last(causal), /*seed=*/0,
+                       Builder(context).getF64FloatAttr(kRelax));
 }
 
 void Policy::fillFrom(const Policy &other) {

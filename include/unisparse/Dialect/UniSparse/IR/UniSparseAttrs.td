@@ -92,15 +92,21 @@ def UniSparse_RuleAttr : UniSparse_Attr<"Rule", "rule"> {
     - `max_blocks`: take at most so many besides the forced ones [L3];
     - `dense_below = 0`: a sequence of at most so many keys takes every
       candidate (SPEC, Defaults);
+    - `relax = 0.5`: of `top_p`; what a row may leave out, 1 - p, grows with its
+      candidates, to 1 + relax times from 16,384 keys on; none unless given [L11];
     - `seed = 0`: of `random`, 32 bits.
   }];
   let parameters = (ins "::unisparse::RuleKind":$kind,
       OptionalParameter<"::mlir::FloatAttr">:$p,
       "int64_t":$k, "int64_t":$sink, "int64_t":$local, "int64_t":$minBlocks,
       OptionalParameter<"std::optional<int64_t>">:$maxBlocks,
-      "int64_t":$denseBelow, "int64_t":$last, "int64_t":$seed);
+      "int64_t":$denseBelow, "int64_t":$last, "int64_t":$seed,
+      OptionalParameter<"::mlir::FloatAttr">:$relax);
   let hasCustomAssemblyFormat = 1;
   let extraClassDeclaration = [{
+    /// A row's candidates, in keys, from which on and up to which relax counts
+    /// more and more [L11].
+    static constexpr int64_t kRelaxFrom = 4096, kRelaxTo = 16384;
     /// The default guards around every candidate.
     static RuleAttr getAll(::mlir::MLIRContext *context);
     /// The number behind the rule's name, of top_p, threshold and random.

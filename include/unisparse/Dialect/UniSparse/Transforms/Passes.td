@@ -81,8 +81,8 @@ def UniSparseSparsifyAttention : Pass<"unisparse-sparsify-attention"> {
   }];
   let options = [
     Option<"rule", "rule", "std::string", "\"measured\"",
-           "what stands between the brackets of #unisparse.rule<...>; measured: top_p = 0.8 and, "
-           "where causal, last = 1">,
+           "what stands between the brackets of #unisparse.rule<...>; measured: top_p = 0.8, "
+           "relax = 0.5 and, where causal, last = 1">,
     Option<"block", "block", "std::string", "\"128x128\"", "queries by keys of a block">,
     Option<"pooling", "pooling", "std::string", "\"measured\"",
            "what stands between the brackets of #unisparse.pooling<...>; measured: 8x8, 16 "

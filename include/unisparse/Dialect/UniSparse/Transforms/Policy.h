@@ -33,6 +33,8 @@ struct Policy {
 namespace measured {
 constexpr llvm::StringLiteral kName = "measured"; ///< As a pass's option.
 constexpr double kShare = 0.8; ///< L3
+/// L11: a long row may leave out .3, not .2; of the measured share alone.
+constexpr double kRelax = 0.5;
 /// P5: rows stand for themselves where the mass is a maximum, and where a
 /// composite query is no row already.
 int64_t representatives(Agg agg, int64_t pooledQueries);
