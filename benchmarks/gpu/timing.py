@@ -126,7 +126,7 @@ def text_tokens(n, heads=(P.HEADS, P.KV_HEADS), seed=0):
     """q, k and v with the statistics of a text's in a trained model: norms of 18, as behind QK norm; a direction that all
     tokens have, which rotary positions make near keys of; and one of 16 topics, that change every 48 tokens, in the dims
     that turn slowly. Logits have a deviation of 3.1 and a row's largest is 15 (a model's with 31M parameters: 3.0 to 4.0
-    and 13 to 20), and the measured policy selects .36, .24 and .17 of the blocks at 4K, 8K and 16K (.38, .25 and .19)."""
+    and 13 to 20), and p = .8, t = 16, s = 4, last = 1 selects .36, .24 and .17 of the blocks at 4K, 8K and 16K (.38, .25 and .19)."""
     near, topic, topics, every, norm = 0.1, 0.35, 16, 48, 18.0
     generator = torch.Generator(device=DEVICE).manual_seed(seed)
     draw = lambda *sizes: torch.randn(*sizes, generator=generator, device=DEVICE)
