@@ -11,6 +11,7 @@ import os
 import pathlib
 from typing import Any, List, Tuple, Union
 
+from ._compiler import tool
 from ._errors import Error, Status
 
 MAX_RANK = 4
@@ -68,12 +69,17 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 
 
 def _places() -> list[str]:
-    """Where the library may be, best first: what the environment names, beside this package, the loader's own search."""
+    """Where the library may be, best first: what the environment names, beside this package, in the build or the prefix that
+    the compiler is of, the loader's own search."""
     name = "libunisparse-rt.so"
     if named := os.environ.get("UNISPARSE_RT"):
         return [named]
     here = pathlib.Path(__file__).resolve().parent
-    beside = [str(p) for folder in (here, here / "lib", here / "lib64") if (p := folder / name).exists()]
+    folders = [here, here / "lib", here / "lib64"]
+    if compiler := tool("unisparse-compile", "UNISPARSE_COMPILE"):
+        prefix = pathlib.Path(compiler).resolve().parent.parent
+        folders += [prefix / "lib", prefix / "lib64"]
+    beside = [str(p) for folder in folders if (p := folder / name).exists()]
     return [*beside, name + ".1", name]  # The version of the C interface; a build folder's link.
 
 
@@ -89,7 +95,7 @@ def library() -> ctypes.CDLL:
             failures.append(str(error))
     else:
         raise Error(
-            f"libunisparse-rt.so: expected the runtime in UNISPARSE_RT, beside the package or on the loader's path, got {'; '.join(failures)}",
+            f"libunisparse-rt.so: expected the runtime in UNISPARSE_RT, beside the package or the compiler, or on the loader's path, got {'; '.join(failures)}",
             Status.BAD_FILE,
         )
     for name, (result, arguments) in _FUNCTIONS.items():

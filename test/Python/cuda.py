@@ -350,8 +350,17 @@ class Cuda(unittest.TestCase):
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT / "python"), "PYTHONDONTWRITEBYTECODE": "1", "UNISPARSE_RT": str(TMP / "none.so")},
         )
+        # Beside the compiler of a build or a prefix there is one.
+        prefix = TMP / "prefix"
+        (prefix / "bin").mkdir(parents=True)
+        (prefix / "lib").mkdir()
+        (prefix / "lib" / "libunisparse-rt.so").write_text("")
+        places = "import unisparse._runtime as r; print(r._places())"
+        environment = dict(PYTHONPATH=str(ROOT / "python"), PYTHONDONTWRITEBYTECODE="1", PATH="", UNISPARSE_COMPILE=str(prefix / "bin" / "unisparse-compile"))
+        found = subprocess.run([sys.executable, "-c", places], capture_output=True, text=True, env=environment)
+        self.assertIn(str(prefix.resolve() / "lib" / "libunisparse-rt.so"), found.stdout)
         self.assertIn(
-            "BAD_FILE libunisparse-rt.so: expected the runtime in UNISPARSE_RT, beside the package or on the loader's path, got",
+            "BAD_FILE libunisparse-rt.so: expected the runtime in UNISPARSE_RT, beside the package or the compiler, or on the loader's path, got",
             done.stdout,
         )
 
