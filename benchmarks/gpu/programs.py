@@ -112,8 +112,8 @@ class Dense(_config.Config):
     def options(self):
         return [*super().options(), "--dense"]
 
-    def file_name(self):
-        return "dense-" + super().file_name()
+    def file_name(self, suffix: str = ".usp"):
+        return "dense-" + super().file_name(suffix)
 
 
 def configuration(entry):

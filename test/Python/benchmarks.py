@@ -94,6 +94,8 @@ class Benchmarks(unittest.TestCase):
         self.assertIn("--return-lse", dense.options())
         self.assertNotIn("--dense", plain.options())
         self.assertNotIn(plain.file_name(), dense.file_name())
+        # As unisparse.prepare asks for it.
+        self.assertTrue(dense.file_name(".so").startswith("dense-") and dense.file_name(".so").endswith(".so"))
         self.assertNotEqual(dense.digest(), plain.digest())
 
     def test_forms(self):
