@@ -78,7 +78,7 @@ def run(arguments):
             os.environ.update(parcel.environment(folder, chips[0]), PYTORCH_NO_CUDA_MEMORY_CACHING="1")
             import sanitize
 
-            sys.exit(sanitize.run(cases.sanitize(), copy_engine=chips[0] == "sm_90a"))
+            sys.exit(sanitize.run([c for c in cases.sanitize() if arguments.only in c.name], copy_engine=chips[0] == "sm_90a"))
         names = [c.name for c in cases.matrix() if arguments.only in c.name]
         command = [sys.executable, str(pathlib.Path(__file__).resolve()), "child", str(folder)]
         report = {}
