@@ -4,6 +4,7 @@
 """A few runs for compute-sanitizer: inputs made by NumPy and copied, results copied back and compared there, so that the
 kernels that run are UniSparse's. No memory is set beforehand: initcheck then sees what is read unwritten."""
 
+import dataclasses
 import time
 
 import checks as execution  # of test/Execution/lib
@@ -35,13 +36,15 @@ def make(case, lengths):
     """A case of the matrix -> one of the execution tests, whose comparisons need NumPy alone."""
     e = case.entry
     pooling = (*case.option("pooling", (8, 8)), 1)[:3]
-    names = ("agg", "share", "p", "top_k", "sink", "local", "min_blocks", "max_blocks", "dense_below", "causal", "scale", "alpha")
+    names = [f.name for f in dataclasses.fields(Options) if f.name not in ("block", "pool", "head_pool", "dense")]
     options = Options(block=case.block, pool=pooling[:2], head_pool=pooling[2], **{n: e[n] for n in names if n in e})
     lq, lk = (sum(s[n] for s in lengths) for n in (0, 1))
     cu = tuple(ends([s[n] for s in lengths]) for n in (0, 1)) if case.packed else None
     result = Case(
         case.name, *qkv(7, e["heads"], e["kv_heads"], lq, lk, e["head_dim"], e["value_dim"], batch=1), options, e["dtype"].upper(), cu
     )
+    if case.option("sinks", False):
+        result.sinks = numpy.linspace(-2, 7, e["heads"], dtype=numpy.float32)
     if case.given:
         amount = dict(density=1.0, empty_rows=0.0) if case.dense else {}
         result.selection = random_selection(numpy.random.default_rng(3), result, **amount)
@@ -53,6 +56,8 @@ def call(case, made):
     e = case.entry
     tensors = [to_device(x, e["dtype"]) for x in (made.q, made.k, made.v)]
     options = {n: x for n, x in e.items() if n not in ("heads", "kv_heads", "head_dim", "value_dim", "dtype", "packed", "selection_heads")}
+    if made.sinks is not None:
+        options["sinks"] = torch.from_numpy(made.sinks).cuda()
     if made.cu is not None:
         options["cu_seqlens"] = tuple(torch.from_numpy(x).cuda() for x in made.cu)
     if case.dense:
