@@ -36,7 +36,7 @@ inline mlir::Value relaxedShare(mlir::ImplicitLocOpBuilder &b, RuleAttr rule,
   Value left = arith::MulFOp::create(
       b, arith::SubFOp::create(b, f32(1.0), share),
       arith::AddFOp::create(b, f32(1.0), growth));
-  // Of a share that is no number, the maximum stays none.
+  // NaN stays NaN.
   return arith::MaximumFOp::create(b, arith::SubFOp::create(b, f32(1.0), left),
                                    f32(0.0));
 }

@@ -9,12 +9,15 @@ import contextlib
 import os
 import pathlib
 import shlex
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+import threading
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from . import _cache, _library, _runtime
 from ._compiler import Compiler, run, tool
 from ._config import Config
 from ._errors import Error, Status
+
+Program = TypeVar("Program")
 
 # PTX of sm_80 runs on every later GPU; sm_90a is Hopper's own.
 DEFAULT_CHIPS = "sm_80,sm_90a"
@@ -38,6 +41,17 @@ def cpu(level: Optional[str] = None) -> Target:
     """CPUs of this level; this machine's unless it is said."""
     level = level or _library.level()
     return Target(level, ("--target=cpu", f"--cpu={level}"), ".so", _library.validate)
+
+
+def once(programs: Dict[Config, Program], lock: threading.Lock, config: Config, load: Callable[[], Program]) -> Program:
+    """The program of a configuration among `programs`. The first call with one loads it; others wait for that."""
+    program = programs.get(config)
+    if program is None:
+        with lock:
+            program = programs.get(config)
+            if program is None:
+                program = programs[config] = load()
+    return program
 
 
 def chips() -> List[str]:

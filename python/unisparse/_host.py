@@ -19,14 +19,8 @@ _lock = threading.Lock()
 
 
 def program_for(config: Config) -> Library:
-    """The program of a configuration. The first call with one finds or compiles it; others wait for that."""
-    program = _programs.get(config)
-    if program is None:
-        with _lock:
-            program = _programs.get(config)
-            if program is None:
-                program = _programs[config] = Library(_artifacts.find(config, _artifacts.cpu()))
-    return program
+    """The program of a configuration, found or compiled by the first call with it."""
+    return _artifacts.once(_programs, _lock, config, lambda: Library(_artifacts.find(config, _artifacts.cpu())))
 
 
 def run(door: Any, config: Config, tensors: Mapping[str, Any], out: Any) -> Dict[str, Any]:

@@ -30,14 +30,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 @functools.lru_cache(maxsize=None)
 def library() -> ctypes.CDLL:
     """The runtime, with what it has for CPUs."""
-    lib = _runtime.library()
-    for name, (result, arguments) in _FUNCTIONS.items():
-        try:
-            function = getattr(lib, f"unisparse_{name}")
-        except AttributeError:
-            raise Error(f"{lib._name}: expected a runtime for CPUs too, got a library without unisparse_{name}", Status.BAD_FILE) from None
-        function.restype, function.argtypes = result, arguments
-    return lib
+    return _runtime.typed(_runtime.library(), _FUNCTIONS, "a runtime for CPUs too")
 
 
 def level() -> str:

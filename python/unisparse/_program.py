@@ -122,11 +122,5 @@ _programs_lock = threading.Lock()
 
 
 def program_for(config: Config) -> Program:
-    """The program of a configuration. The first call with one finds or compiles its artifact; others wait for that."""
-    program = _programs.get(config)
-    if program is None:
-        with _programs_lock:
-            program = _programs.get(config)
-            if program is None:
-                program = _programs[config] = Program(_artifacts.find(config))
-    return program
+    """The program of a configuration, its artifact found or compiled by the first call with it."""
+    return _artifacts.once(_programs, _programs_lock, config, lambda: Program(_artifacts.find(config)))

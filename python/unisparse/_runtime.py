@@ -9,7 +9,7 @@ import ctypes
 import functools
 import os
 import pathlib
-from typing import Any, List, Tuple, Union
+from typing import Any, Dict, List, Tuple, Union
 
 from ._compiler import tool
 from ._errors import Error, Status
@@ -98,11 +98,16 @@ def library() -> ctypes.CDLL:
             f"libunisparse-rt.so: expected the runtime in UNISPARSE_RT, beside the package or the compiler, or on the loader's path, got {'; '.join(failures)}",
             Status.BAD_FILE,
         )
-    for name, (result, arguments) in _FUNCTIONS.items():
+    return typed(lib, _FUNCTIONS, "a runtime of UniSparse")
+
+
+def typed(lib: ctypes.CDLL, functions: Dict[str, Tuple[Any, List[Any]]], expected: str) -> ctypes.CDLL:
+    """The library, with result and argument types of these functions; a library without one of them is not what is expected."""
+    for name, (result, arguments) in functions.items():
         try:
             function = getattr(lib, f"unisparse_{name}")
         except AttributeError:
-            raise Error(f"{place}: expected a runtime of UniSparse, got a library without unisparse_{name}", Status.BAD_FILE) from None
+            raise Error(f"{lib._name}: expected {expected}, got a library without unisparse_{name}", Status.BAD_FILE) from None
         function.restype, function.argtypes = result, arguments
     return lib
 

@@ -197,9 +197,10 @@ Error tools::checkComputation(const Computation &o, bool pools) {
     if (!(share >= 0.0 && share <= 1.0))
       return failure("--p",
                      "[L3] expected shares in [0, 1], got " + number(share));
-  if (!(o.relax >= 0.0 && o.relax <= 1000.0))
-    return failure("--relax",
-                   "[L11] expected a number in [0, 1000], got " + number(o.relax));
+  if (!(o.relax >= 0.0 && o.relax <= RuleAttr::kMostRelax))
+    return failure("--relax", "[L11] expected a number in [0, " +
+                                  Twine(RuleAttr::kMostRelax) + "], got " +
+                                  number(o.relax));
   if (Error e = checkOtherRules(o))
     return e;
   if (Error e = checkModification(o))

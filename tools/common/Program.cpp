@@ -247,31 +247,39 @@ llvm::Error FirstError::orElse(llvm::Error error) const {
   return llvm::createStringError(text);
 }
 
-llvm::Error tools::runGPUPipeline(ModuleOp module,
-                                  const GPUPipelineOptions &options,
-                                  StringRef folder, const FirstError &said) {
+/// Runs what `build` makes of a pipeline, with the IR after its passes in
+/// `folder`, where one is named. An error without words is that `pipeline` failed.
+static llvm::Error
+runPipeline(ModuleOp module, StringRef folder, const FirstError &said,
+            const Twine &pipeline,
+            llvm::function_ref<LogicalResult(PassManager &)> build) {
   PassManager pm(module.getContext());
   if (!folder.empty())
     if (llvm::Error e = dumpIR(pm, folder, module))
       return e;
+  bool runs = succeeded(build(pm)) && succeeded(pm.run(module));
+  return said.orElse(runs ? llvm::Error::success()
+                          : llvm::createStringError(pipeline + " failed"));
+}
+
+llvm::Error tools::runGPUPipeline(ModuleOp module,
+                                  const GPUPipelineOptions &options,
+                                  StringRef folder, const FirstError &said) {
   auto emitError = [&] { return module.emitError(); };
-  if (failed(buildGPUPipeline(pm, options, emitError)) ||
-      failed(pm.run(module)))
-    return said.orElse(failure(options.chip, "the GPU pipeline failed"));
-  return said.orElse(llvm::Error::success());
+  return runPipeline(module, folder, said,
+                     options.chip + ": the GPU pipeline", [&](PassManager &pm) {
+                       return buildGPUPipeline(pm, options, emitError);
+                     });
 }
 
 llvm::Error tools::runCPUPipeline(ModuleOp module,
                                   const CPUPipelineOptions &options,
                                   StringRef folder, const FirstError &said) {
-  PassManager pm(module.getContext());
-  if (!folder.empty())
-    if (llvm::Error e = dumpIR(pm, folder, module))
-      return e;
-  buildCPUPipeline(pm, options);
-  if (failed(pm.run(module)))
-    return said.orElse(llvm::createStringError("the CPU pipeline failed"));
-  return said.orElse(llvm::Error::success());
+  return runPipeline(module, folder, said, "the CPU pipeline",
+                     [&](PassManager &pm) {
+                       buildCPUPipeline(pm, options);
+                       return success();
+                     });
 }
 
 /// A name that is no symbol's of this process: libraries have none like it.

@@ -267,12 +267,12 @@ func.func private @rule_l11_other() attributes {a = #unisparse.rule<top_k = 2, r
 
 // -----
 
-// expected-error@+1 {{[L11] expected relax in [0, 1.000000e+03], got -}}
+// expected-error@+1 {{[L11] expected relax in [0, 1000], got -}}
 func.func private @rule_l11_below() attributes {a = #unisparse.rule<top_p = 0.5, relax = -0.5>}
 
 // -----
 
-// expected-error@+1 {{[L11] expected relax in [0, 1.000000e+03], got nan}}
+// expected-error@+1 {{[L11] expected relax in [0, 1000], got nan}}
 func.func private @rule_l11_nan() attributes {a = #unisparse.rule<top_p = 0.5, relax = 0x7FF8000000000000 : f64>}
 
 // -----

@@ -179,8 +179,6 @@ PoolingAttr PoolingAttr::simplified(int64_t rows) const {
 
 static constexpr int64_t kSink = 1, kLocal = 1, kMinBlocks = 0, kDenseBelow = 0,
                          kLast = 0, kSeed = 0;
-/// Behind which nothing but the forced blocks would be left of most shares.
-static constexpr double kMostRelax = 1000.0;
 
 RuleAttr RuleAttr::getAll(MLIRContext *context) {
   return get(context, RuleKind::All, FloatAttr(), /*k=*/0, kSink, kLocal,

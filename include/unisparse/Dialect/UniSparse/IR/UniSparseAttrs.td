@@ -107,6 +107,8 @@ def UniSparse_RuleAttr : UniSparse_Attr<"Rule", "rule"> {
     /// A row's candidates, in keys, from which on and up to which relax counts
     /// more and more [L11].
     static constexpr int64_t kRelaxFrom = 4096, kRelaxTo = 16384;
+    /// With more, long rows would have the forced blocks alone at most shares.
+    static constexpr int64_t kMostRelax = 1000;
     /// The default guards around every candidate.
     static RuleAttr getAll(::mlir::MLIRContext *context);
     /// The number behind the rule's name, of top_p, threshold and random.

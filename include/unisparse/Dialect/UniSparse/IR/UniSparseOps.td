@@ -207,7 +207,7 @@ def UniSparse_BlockSelectOp : UniSparse_Op<"block_select", [AttrSizedOperandSegm
     Candidates are the key blocks that any row of a query block may see, under
     a `window` too [L1, M2].
     The forced ones [L2] are taken, then the others in order of mass, ties by
-    the smaller index, until the `rule` is met [L3, L4, L9, L10]. The last blocks
+    the smaller index, until the `rule` is met [L3, L4, L9-L11]. The last blocks
     of a sequence may take all [L8]. A mass that is NaN or below zero counts as
     none.
 
@@ -224,14 +224,15 @@ def UniSparse_BlockSelectOp : UniSparse_Op<"block_select", [AttrSizedOperandSegm
     - L2: `sink >= 0`, `local >= 0`; L3: `0 <= p <= 1`, `min_blocks >= 0`,
       `max_blocks >= 0`; L4: `top_k >= 1`; L8: `last >= 0`; L9: `threshold` in
       [0, 1], beside neither `min_blocks` nor `max_blocks`; L10: `random` in
-      [0, 1], without `min_blocks`, `seed` of 32 bits and only there.
+      [0, 1], without `min_blocks`, `seed` of 32 bits and only there; L11:
+      `relax` in [0, 1000], beside `top_p` only.
     - L5: the operand `top_p` comes with `rule <top_p>` and only with it; one of
       `Hp` and `Hm` divides the other.
     - L6: `R` and `J` are the blocks of `lengths`.
 
     ```mlir
     func.func @select(%m: tensor<1x8x32x32xf32>) -> (tensor<1x8x32xi32>, tensor<1x8x32x32xi32>, tensor<1x8xf32>) {
-      %c, %i, %d = unisparse.block_select %m lengths [4096, 4096] block <128x128> rule <top_p = 0.9, local = 2> causal
+      %c, %i, %d = unisparse.block_select %m lengths [4096, 4096] block <128x128> rule <top_p = 0.8, local = 2, relax = 0.5> causal
         : (tensor<1x8x32x32xf32>) -> (tensor<1x8x32xi32>, tensor<1x8x32x32xi32>, tensor<1x8xf32>)
       return %c, %i, %d : tensor<1x8x32xi32>, tensor<1x8x32x32xi32>, tensor<1x8xf32>
     }
@@ -395,7 +396,7 @@ def UniSparse_AttentionOp : UniSparse_Op<"attention", [
       candidate and nothing is pooled; I6: `ch` divides `Hq`, and one of `ch` and
       `g = Hq / Hkv` divides the other.
     - I7: causal needs `Lq <= Lk`; I8: both `cu_seqlens` or none, then `B` is 1.
-    - S1, L2-L4, L8-L10, M1-M3, M5: as for the ops that take these attributes.
+    - S1, L2-L4, L8-L11, M1-M3, M5: as for the ops that take these attributes.
     - P5: `agg max` beside representatives; P6: `spread` divides `D`.
     - L5: the operand `top_p` has `Hq` values, or `Hkv` under `share group`.
 
