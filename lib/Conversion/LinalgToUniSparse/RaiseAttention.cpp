@@ -22,16 +22,21 @@ using namespace unisparse;
 using namespace unisparse::raise;
 
 namespace {
-/// What a rewriter makes, and what it erases: an attention may end with an op
-/// behind the one that it was found by.
+/// The ops that are still to be looked at and those that the present attempt has
+/// made. An op that is erased leaves both at once: its memory may be another
+/// op's in the next moment, so a list of what is gone would soon name living
+/// ones.
 struct Changes : RewriterBase::Listener {
-  SmallVector<Operation *> made;
-  DenseSet<Operation *> gone;
+  SmallPtrSet<Operation *, 16> pending;
+  SetVector<Operation *> made;
   void notifyOperationInserted(Operation *op,
                                OpBuilder::InsertPoint) override {
-    made.push_back(op);
+    made.insert(op);
   }
-  void notifyOperationErased(Operation *op) override { gone.insert(op); }
+  void notifyOperationErased(Operation *op) override {
+    pending.erase(op);
+    made.remove(op);
+  }
 };
 
 struct RaiseAttention
@@ -48,8 +53,11 @@ struct RaiseAttention
       hasAttention |= isa<BlockSparseAttentionOp, AttentionOp>(op);
     });
     int64_t refused = 0;
+    // An attention may end with an op behind the one that it was found by, and
+    // takes that along.
+    changes.pending.insert(ops.begin(), ops.end());
     for (Operation *op : ops) {
-      if (changes.gone.contains(op))
+      if (!changes.pending.erase(op))
         continue;
       std::string why;
       changes.made.clear();
@@ -58,9 +66,8 @@ struct RaiseAttention
         continue;
       }
       // What was made before something turned out not to fit.
-      for (Operation *made : llvm::reverse(changes.made))
-        if (!changes.gone.contains(made))
-          rewriter.eraseOp(made);
+      while (!changes.made.empty())
+        rewriter.eraseOp(changes.made.back());
       if (!why.empty()) {
         emitRemark(op->getLoc()) << "attention stays as it is: " << why;
         ++refused;
