@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -337,6 +338,9 @@ LogicalResult HostValues::visit(Operation *op) {
         Buffer buffer = *address;
         addresses[pointer.getResult()] = buffer;
         return success();
+      })
+      .Case([&](unitile::MultiprocessorsOp device) {
+        return define(device.getCount(), {{TermOp::Device, 0}});
       })
       .Case([&](arith::ConstantOp) { return visitConstant(op); })
       .Case([&](affine::AffineApplyOp) { return visitApply(op); })

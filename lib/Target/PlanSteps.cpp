@@ -5,6 +5,7 @@
 #include "PlanBuilder.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Matchers.h"
+#include "unisparse/Dialect/UniSparse/IR/Check.h"
 #include "unisparse/Target/Nvidia.h"
 
 using namespace mlir;
@@ -91,64 +92,46 @@ LogicalResult PlanBuilder::visitMemset(gpu::MemsetOp op) {
   return success();
 }
 
-/// What an assertion compares, with the right hand side known to be the bound.
-namespace {
-struct Comparison {
-  Relation relation;
-  Value left, right;
-};
-} // namespace
-
-static std::optional<Comparison> comparisonOf(Value condition) {
-  using arith::CmpIPredicate;
-  auto compare = condition.getDefiningOp<arith::CmpIOp>();
-  if (!compare)
-    return std::nullopt;
-  Value left = compare.getLhs(), right = compare.getRhs();
-  switch (compare.getPredicate()) {
-  case CmpIPredicate::sle:
-  case CmpIPredicate::ule:
-    return Comparison{Relation::LessEqual, left, right};
-  case CmpIPredicate::sge: // Canonicalization moves constants to the right.
-  case CmpIPredicate::uge:
-    return Comparison{Relation::LessEqual, right, left};
-  case CmpIPredicate::eq: {
-    Operation *rest = left.getDefiningOp();
-    if (isa_and_nonnull<arith::RemUIOp, arith::RemSIOp>(rest) &&
-        matchPattern(right, m_Zero()))
-      return Comparison{Relation::MultipleOf, rest->getOperand(0),
-                        rest->getOperand(1)};
-    return Comparison{Relation::Equal, left, right};
+static Relation relationOf(CheckRelation relation) {
+  switch (relation) {
+  case CheckRelation::Equal:
+    return Relation::Equal;
+  case CheckRelation::AtMost:
+    return Relation::LessEqual;
+  case CheckRelation::MultipleOf:
+    return Relation::MultipleOf;
   }
-  default:
-    return std::nullopt;
-  }
+  llvm_unreachable("all relations are named");
 }
 
 LogicalResult PlanBuilder::visitAssert(cf::AssertOp op) {
-  std::optional<Comparison> comparison = comparisonOf(op.getArg());
+  auto check = op->getAttrOfType<CheckAttr>(kCheckAttr);
+  if (!check)
+    return op.emitOpError("expected an assertion about sizes that says so in "
+                          "its attribute ")
+           << kCheckAttr << ", got none";
+  std::optional<Comparison> comparison = comparisonOf(op);
   if (!comparison)
     return op.emitOpError("expected a length rule: a comparison by eq, sle or "
                           "ule, or of a remainder with 0");
-  static constexpr StringLiteral words[] = {" == ", " <= ", " multiple of "};
-  StringRef word = words[static_cast<uint32_t>(comparison->relation)];
-  auto [label, rule] = op.getMsg().split(": ");
-  auto [left, right] = rule.split(word);
-  if (label.empty() || left.empty() || right.empty())
-    return op.emitOpError("expected a message like 'LABEL: LEFT")
-           << word << "RIGHT', got '" << op.getMsg() << "'";
-  FailureOr<Expr> leftExpr = values.exprOf(comparison->left, op);
-  FailureOr<Expr> rightExpr = values.exprOf(comparison->right, op);
-  if (failed(leftExpr) || failed(rightExpr))
+  if (comparison->relation != check.getRelation())
+    return op.emitOpError("expected a condition as ")
+           << kCheckAttr << " says, "
+           << stringifyCheckRelation(check.getRelation()) << ", got "
+           << stringifyCheckRelation(comparison->relation);
+  FailureOr<Expr> left = values.exprOf(comparison->left, op);
+  FailureOr<Expr> right = values.exprOf(comparison->right, op);
+  if (failed(left) || failed(right))
     return failure();
   // Stages that share operands repeat each other's rules.
+  Relation relation = relationOf(check.getRelation());
   bool known = llvm::any_of(plan.checks, [&](const Check &c) {
-    return c.label == label && c.relation == comparison->relation &&
-           c.left == *leftExpr && c.right == *rightExpr;
+    return c.label == check.getLabel() && c.relation == relation &&
+           c.left == *left && c.right == *right;
   });
   if (!known)
-    plan.checks.push_back({label.str(), *leftExpr, comparison->relation,
-                           *rightExpr, left.str(), right.str()});
+    plan.checks.push_back({check.getLabel().str(), *left, relation, *right,
+                           check.getLeft().str(), check.getRight().str()});
   return success();
 }
 

@@ -3,10 +3,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/LLVMIR/FunctionCallUtils.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "unisparse/Dialect/UniSparse/IR/Check.h"
 #include "unisparse/Transforms/Passes.h"
 
 namespace unisparse {
@@ -15,23 +15,11 @@ namespace unisparse {
 } // namespace unisparse
 
 using namespace mlir;
+using namespace unisparse;
 
 namespace {
 
 constexpr StringLiteral kHook = "unisparse_violation";
-
-/// "I7: LEFT <= RIGHT" -> "[I7] expected LEFT <= RIGHT"; empty where an
-/// assertion is no rule of ours.
-std::string ruleOf(cf::AssertOp op) {
-  auto [label, rule] = op.getMsg().split(": ");
-  auto compare = op.getArg().getDefiningOp<arith::CmpIOp>();
-  int64_t number;
-  if (label.empty() || !llvm::isUpper(label.front()) ||
-      label.drop_front().getAsInteger(10, number) || rule.empty() || !compare ||
-      !compare.getLhs().getType().isIntOrIndex())
-    return {};
-  return ("[" + label + "] expected " + rule).str();
-}
 
 struct ReportViolations
     : unisparse::impl::UniSparseReportViolationsBase<ReportViolations> {
@@ -41,7 +29,8 @@ private:
   LLVM::LLVMFuncOp hook();
   void defineHook(LLVM::LLVMFuncOp function);
   Value text(OpBuilder &b, Location loc, StringRef value);
-  void report(cf::AssertOp op, StringRef rule, LLVM::LLVMFuncOp hook);
+  void report(cf::AssertOp op, const Comparison &comparison,
+              LLVM::LLVMFuncOp hook);
 
   llvm::StringMap<LLVM::GlobalOp> texts;
 };
@@ -112,11 +101,13 @@ LLVM::LLVMFuncOp ReportViolations::hook() {
   return function;
 }
 
-void ReportViolations::report(cf::AssertOp op, StringRef rule,
+void ReportViolations::report(cf::AssertOp op, const Comparison &comparison,
                               LLVM::LLVMFuncOp hook) {
   OpBuilder b(op);
   Location loc = op.getLoc();
-  auto compare = op.getArg().getDefiningOp<arith::CmpIOp>();
+  auto check = op->getAttrOfType<CheckAttr>(kCheckAttr);
+  std::string rule =
+      ("[" + check.getLabel() + "] expected " + check.getText()).str();
   Value broken = arith::XOrIOp::create(
       b, loc, op.getArg(), arith::ConstantIntOp::create(b, loc, 1, 1));
   scf::IfOp::create(b, loc, broken, [&](OpBuilder &b, Location loc) {
@@ -129,8 +120,8 @@ void ReportViolations::report(cf::AssertOp op, StringRef rule,
       return arith::ExtSIOp::create(b, loc, i64, x);
     };
     LLVM::CallOp::create(b, loc, hook,
-                         ValueRange{text(b, loc, rule), wide(compare.getLhs()),
-                                    wide(compare.getRhs())});
+                         ValueRange{text(b, loc, rule), wide(comparison.left),
+                                    wide(comparison.right)});
     // A hook that returns would have what was refused go on.
     LLVM::Trap::create(b, loc);
     scf::YieldOp::create(b, loc);
@@ -139,17 +130,19 @@ void ReportViolations::report(cf::AssertOp op, StringRef rule,
 }
 
 void ReportViolations::runOnOperation() {
-  SmallVector<std::pair<cf::AssertOp, std::string>> found;
+  SmallVector<std::pair<cf::AssertOp, Comparison>> found;
   getOperation().walk([&](cf::AssertOp op) {
-    if (std::string rule = ruleOf(op); !rule.empty())
-      found.emplace_back(op, std::move(rule));
+    if (!op->hasAttrOfType<CheckAttr>(kCheckAttr))
+      return;
+    if (std::optional<Comparison> comparison = comparisonOf(op))
+      found.emplace_back(op, *comparison);
   });
   if (found.empty())
     return markAllAnalysesPreserved();
   LLVM::LLVMFuncOp function = hook();
   if (!function)
     return signalPassFailure();
-  for (auto &[op, rule] : found)
-    report(op, rule, function);
+  for (auto &[op, comparison] : found)
+    report(op, comparison, function);
   texts.clear();
 }

@@ -9,7 +9,7 @@
 // RUN: unisparse-opt %s --pass-pipeline="builtin.module(canonicalize,unisparse-decompose-attention,canonicalize,cse,unisparse-verify-tensor-contract)" \
 // RUN:   | FileCheck %s --check-prefix=STAGES --implicit-check-not=unisparse.attention
 // RUN: unisparse-opt %s --pass-pipeline="builtin.module(canonicalize,unisparse-decompose-attention,canonicalize,cse,unisparse-verify-tensor-contract,convert-unisparse-to-loops,one-shot-bufferize{bufferize-function-boundaries=true function-boundary-type-conversion=identity-layout-map},canonicalize,cse,buffer-deallocation-pipeline,convert-bufferization-to-memref,unisparse-verify-loops-contract)" \
-// RUN:   | FileCheck %s --check-prefix=LOOPS --implicit-check-not="tensor<" --implicit-check-not="unisparse."
+// RUN:   | FileCheck %s --check-prefix=LOOPS --implicit-check-not="tensor<" --implicit-check-not=" unisparse."
 
 // The whole, whose levels close with the contracts.
 // RUN: unisparse-opt %s --unisparse-to-cpu-pipeline \

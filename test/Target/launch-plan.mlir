@@ -70,14 +70,14 @@ func.func @main(%q: !q {unisparse.name = "q"}, %k: memref<?x8x?x128xbf16, stride
   %base, %offset, %b, %h, %l, %d, %s0, %s1, %s2, %s3 = memref.extract_strided_metadata %q
     : !q -> memref<bf16>, index, index, index, index, index, index, index, index, index
   %le = arith.cmpi ule, %lq, %lk : index
-  cf.assert %le, "I7: the length of q <= the length of k"
+  cf.assert %le, "I7: the length of q <= the length of k" {unisparse.check = #unisparse.check<"I7", "the length of q" at_most "the length of k">}
   %ge = arith.cmpi sge, %lk, %c128 : index
-  cf.assert %ge, "I7: 128 keys <= the length of k"
+  cf.assert %ge, "I7: 128 keys <= the length of k" {unisparse.check = #unisparse.check<"I7", "128 keys" at_most "the length of k">}
   %eq = arith.cmpi eq, %b, %bk : index
-  cf.assert %eq, "I2: the batch of q == the batch of k"
+  cf.assert %eq, "I2: the batch of q == the batch of k" {unisparse.check = #unisparse.check<"I2", "the batch of q" equal "the batch of k">}
   %rest = arith.remui %lk, %c128 : index
   %multiple = arith.cmpi eq, %rest, %c0 : index
-  cf.assert %multiple, "I5: the length of k multiple of a block"
+  cf.assert %multiple, "I5: the length of k multiple of a block" {unisparse.check = #unisparse.check<"I5", "the length of k" multiple_of "a block">}
 
   %o = gpu.alloc (%b, %lq) : memref<?x32x?x128xbf16>
   %lse = gpu.alloc (%b, %lq) : memref<?x32x?xf32>

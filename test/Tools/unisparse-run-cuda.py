@@ -43,7 +43,7 @@ module attributes {gpu.container_module} {
     %l = memref.dim %q, %c2 : !t
     %bk = memref.dim %k, %c0 : !t
     %same = arith.cmpi eq, %b, %bk : index
-    cf.assert %same, "I2: the batch of q == the batch of k"
+    cf.assert %same, "I2: the batch of q == the batch of k" {unisparse.check = #unisparse.check<"I2", "the batch of q" equal "the batch of k">}
     %o = gpu.alloc (%b, %l) : !t
     %lse = gpu.alloc (%b, %l) : memref<?x4x?xf32>
     %w = gpu.alloc (%b, %l) : !t

@@ -28,7 +28,7 @@
 // CHECK-NOT:     cf.assert
 func.func @rule(%lq: index, %lk: index) {
   %holds = arith.cmpi sle, %lq, %lk : index
-  cf.assert %holds, "I7: the length of q <= the length of k"
+  cf.assert %holds, "I7: the length of q <= the length of k" {unisparse.check = #unisparse.check<"I7", "the length of q" at_most "the length of k">}
   return
 }
 
@@ -59,6 +59,6 @@ func.func @nothing() {
 func.func private @unisparse_violation(i32)
 func.func @taken(%lq: index, %lk: index) {
   %holds = arith.cmpi sle, %lq, %lk : index
-  cf.assert %holds, "I7: the length of q <= the length of k"
+  cf.assert %holds, "I7: the length of q <= the length of k" {unisparse.check = #unisparse.check<"I7", "the length of q" at_most "the length of k">}
   return
 }

@@ -503,7 +503,7 @@ module attributes {gpu.container_module} {
     %n = memref.dim %x, %c0 : memref<?xf32>
     %is = arith.cmpi ult, %n, %c0 : index
     // expected-error@+1 {{expected a length rule: a comparison by eq, sle or ule, or of a remainder with 0}}
-    cf.assert %is, "I7: a <= b"
+    cf.assert %is, "I7: a <= b" {unisparse.check = #unisparse.check<"I7", "a" at_most "b">}
     return
   }
 }
@@ -515,7 +515,7 @@ module attributes {gpu.container_module} {
   func.func @main(%x: memref<?xf32>) {
     %never = arith.constant false
     // expected-error@+1 {{expected a length rule: a comparison by eq, sle or ule, or of a remainder with 0}}
-    cf.assert %never, "I7: a <= b"
+    cf.assert %never, "I7: a <= b" {unisparse.check = #unisparse.check<"I7", "a" at_most "b">}
     return
   }
 }
@@ -528,8 +528,8 @@ module attributes {gpu.container_module} {
     %c0 = arith.constant 0 : index
     %n = memref.dim %x, %c0 : memref<?xf32>
     %is = arith.cmpi ule, %n, %c0 : index
-    // expected-error@+1 {{expected a message like 'LABEL: LEFT <= RIGHT', got 'I7: a == b'}}
-    cf.assert %is, "I7: a == b"
+    // expected-error@+1 {{expected a condition as unisparse.check says, equal, got at_most}}
+    cf.assert %is, "I7: a == b" {unisparse.check = #unisparse.check<"I7", "a" equal "b">}
     return
   }
 }
@@ -542,7 +542,7 @@ module attributes {gpu.container_module} {
     %c0 = arith.constant 0 : index
     %n = memref.dim %x, %c0 : memref<?xf32>
     %is = arith.cmpi eq, %n, %c0 : index
-    // expected-error@+1 {{expected a message like 'LABEL: LEFT == RIGHT', got 'a == b'}}
+    // expected-error@+1 {{expected an assertion about sizes that says so in its attribute unisparse.check, got none}}
     cf.assert %is, "a == b"
     return
   }
@@ -558,8 +558,8 @@ module attributes {gpu.container_module} {
     %n = memref.dim %x, %c0 : memref<?xf32>
     %rest = arith.remsi %n, %c1 : index
     %is = arith.cmpi eq, %rest, %c0 : index
-    // expected-error@+1 {{expected a message like 'LABEL: LEFT multiple of RIGHT', got 'I5: a == 0'}}
-    cf.assert %is, "I5: a == 0"
+    // expected-error@+1 {{expected a condition as unisparse.check says, equal, got multiple_of}}
+    cf.assert %is, "I5: a == 0" {unisparse.check = #unisparse.check<"I5", "a" equal "0">}
     return
   }
 }

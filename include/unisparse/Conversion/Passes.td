@@ -277,7 +277,8 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     "::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect",
     "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
     "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect",
-    "::mlir::vector::VectorDialect", "::unisparse::unitile::UniTileDialect"];
+    "::mlir::vector::VectorDialect", "::unisparse::UniSparseDialect",
+    "::unisparse::unitile::UniTileDialect"];
 }
 
 def ConvertLinalgToUniTile : Pass<"convert-linalg-to-unitile", "::mlir::ModuleOp"> {
@@ -378,7 +379,7 @@ def ConvertLinalgToUniTile : Pass<"convert-linalg-to-unitile", "::mlir::ModuleOp
     "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
     "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
     "::mlir::tensor::TensorDialect", "::mlir::vector::VectorDialect",
-    "::unisparse::unitile::UniTileDialect"];
+    "::unisparse::UniSparseDialect", "::unisparse::unitile::UniTileDialect"];
 }
 
 def UniSparseOutline : Pass<"unisparse-outline", "::mlir::ModuleOp"> {

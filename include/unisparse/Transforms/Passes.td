@@ -244,9 +244,8 @@ def UniSparseReportViolations
     : Pass<"unisparse-report-violations", "::mlir::ModuleOp"> {
   let summary = "Report length rules that do not hold, instead of stopping in silence";
   let description = [{
-    An assertion of a comparison, whose message is `LABEL: LEFT relation RIGHT`
-    with a label of SPEC.md, becomes a call of `unisparse_violation(rule, left, right)` where it does not
-    hold. The module defines that function, weakly: one line on stderr, then
+    An assertion of a comparison with an attribute `#unisparse.check` becomes a
+    call of `unisparse_violation(rule, left, right)` where it does not hold. The module defines that function, weakly: one line on stderr, then
     `abort()`. A host that has its own (`unisparse-rt/violation.h`) gets the
     call instead, and must not return from it. Other assertions are left to
     `convert-cf-to-llvm`, as are those nobody turned into rules.
@@ -255,7 +254,7 @@ def UniSparseReportViolations
     ```mlir
     func.func @before(%lq: index, %lk: index) {
       %holds = arith.cmpi sle, %lq, %lk : index
-      cf.assert %holds, "I7: the length of q <= the length of k"
+      cf.assert %holds, "I7: the length of q <= the length of k" {unisparse.check = #unisparse.check<"I7", "the length of q" at_most "the length of k">}
       return
     }
     ```

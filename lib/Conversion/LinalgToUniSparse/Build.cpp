@@ -6,11 +6,11 @@
 #include "Layout.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
-#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "mlir/Interfaces/ValueBoundsOpInterface.h"
+#include "unisparse/Dialect/UniSparse/IR/Check.h"
 #include <cmath>
 
 using namespace mlir;
@@ -295,10 +295,11 @@ static Value sizeOf(OpBuilder &b, Location loc, Value tensor, int64_t dim) {
 }
 
 /// Equal where `digit` of a dynamic size reads dimension `dim`: proven, or
-/// asserted.
+/// asserted. `names` are what `label` calls the two.
 static void expectLength(OpBuilder &b, Location loc, const Digits &digits,
                          Value tensor, int64_t dim, Digit digit,
-                         const Twine &what) {
+                         StringRef label,
+                         std::pair<StringRef, StringRef> names) {
   auto [other, otherDim] = digits.origin(digit);
   FailureOr<bool> isEqual =
       ValueBoundsConstraintSet::areEqual({tensor, dim}, {other, otherDim});
@@ -306,9 +307,10 @@ static void expectLength(OpBuilder &b, Location loc, const Digits &digits,
     return;
   Value size = sizeOf(b, loc, tensor, dim);
   Value expected = sizeOf(b, loc, other, otherDim);
-  Value holds =
-      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, size, expected);
-  cf::AssertOp::create(b, loc, holds, b.getStringAttr(what));
+  createCheck(b, loc,
+              CheckAttr::get(b.getContext(), label, names.first,
+                             CheckRelation::Equal, names.second),
+              size, expected);
 }
 
 /// [I7] A causal op's queries stand at the end of the keys; the program's mask
@@ -339,10 +341,9 @@ static LogicalResult checkAlignment(OpBuilder *b, Location loc, Tracer &t,
       FailureOr<bool> isEqual =
           ValueBoundsConstraintSet::areEqual({q, qDim}, {k, kDim});
       if (b && !(succeeded(isEqual) && *isEqual))
-        expectLength(
-            *b, loc, digits, q, qDim, roles.key[0],
-            "[I7] expected as many queries as keys of a causal mask that "
-            "begins at the first query");
+        expectLength(*b, loc, digits, q, qDim, roles.key[0], "I7",
+                     {"queries of a causal mask that begins at the first",
+                      "its keys"});
       return success();
     }
   }
@@ -406,9 +407,9 @@ LogicalResult unisparse::raise::buildAttention(RewriterBase &b, Tracer &t,
     for (auto [i, place] : llvm::enumerate(operand.element.index))
       if (Index index = digits.current(place);
           index.size() == 1 && llvm::is_contained(t.promised, index[0]))
-        expectLength(b, loc, digits, tensor, i, index[0],
-                     Twine("[I4] expected ") + name +
-                         " not to be broadcast along its length");
+        expectLength(b, loc, digits, tensor, i, index[0], "I4",
+                     {(Twine("the length of ") + name).str(),
+                      "that of what it is multiplied with"});
     tensor = relayout(b, loc, digits, tensor, operand.element.index, to);
     return convertElements(b, loc, tensor, element);
   };

@@ -7,8 +7,8 @@
 #include "Mask.h"
 #include "mlir/AsmParser/AsmParser.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "unisparse/Dialect/UniSparse/IR/Check.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Policy.h"
 #include "llvm/ADT/StringSwitch.h"
 
@@ -174,10 +174,10 @@ static LogicalResult expectSquare(OpBuilder *b, Location loc,
     return success();
   Value sizes[] = {tensor::DimOp::create(*b, loc, qValue, 2),
                    tensor::DimOp::create(*b, loc, kValue, 2)};
-  Value holds = arith::CmpIOp::create(*b, loc, arith::CmpIPredicate::eq,
-                                      sizes[0], sizes[1]);
-  cf::AssertOp::create(*b, loc, holds,
-                       "[I7] expected as many queries as keys of is_causal");
+  createCheck(*b, loc,
+              CheckAttr::get(b->getContext(), "I7", "queries of is_causal",
+                             CheckRelation::Equal, "its keys"),
+              sizes[0], sizes[1]);
   return success();
 }
 

@@ -7,8 +7,8 @@
 // agree would read what is not there.
 #include "Lowering.h"
 #include "Tiles.h"
-#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "unisparse/Conversion/UniSparseToLoops.h"
+#include "unisparse/Dialect/UniSparse/IR/Check.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace unisparse;
@@ -40,10 +40,10 @@ struct Requirements {
             (name + ".size(" + Twine(i) + ")").str()};
   }
 
-  void require(StringRef label, const Named &x, StringRef relation,
+  void require(StringRef label, const Named &x, CheckRelation relation,
                const Named &y);
   void requireEqual(StringRef label, const Named &x, const Named &y) {
-    require(label, x, "==", y);
+    require(label, x, CheckRelation::Equal, y);
   }
   void sequences(bool positions, Value cuQ, Value cuK, Value lq, Value lk);
   void ends(Value cu, StringRef name, Value length);
@@ -57,17 +57,12 @@ struct Requirements {
 
 } // namespace
 
-void Requirements::require(StringRef label, const Named &x, StringRef relation,
-                           const Named &y) {
-  auto predicate =
-      relation == "==" ? arith::CmpIPredicate::eq : arith::CmpIPredicate::sle;
-  Value holds = e.b.createOrFold<arith::CmpIOp>(predicate, x.value, y.value);
-  if (auto constant = holds.getDefiningOp<arith::ConstantIntOp>())
-    if (constant.value() != 0)
-      return;
-  cf::AssertOp::create(
-      e.b, holds,
-      (label + ": " + x.name + " " + relation + " " + y.name).str());
+void Requirements::require(StringRef label, const Named &x,
+                           CheckRelation relation, const Named &y) {
+  createCheck(
+      e.b, e.b.getLoc(),
+      CheckAttr::get(e.b.getContext(), label, x.name, relation, y.name),
+      x.value, y.value);
 }
 
 /// [I8] one end of packed sequences: from 0 to the length, never down.
@@ -76,12 +71,12 @@ void Requirements::ends(Value cu, StringRef name, Value length) {
   auto entry = [&](Value i, StringRef which) -> Named {
     return {e.fromI32(e.load(cu, i)), (name + "[" + which + "]").str()};
   };
-  require("I8", {e.index(1), "1"}, "<=",
+  require("I8", {e.index(1), "1"}, CheckRelation::AtMost,
           {e.dim(cu, 0), (name + ".size(0)").str()});
-  require("I8", entry(zero, "0"), "==", {zero, "0"});
-  require("I8", entry(last, "S"), "==", {length, "the length"});
+  require("I8", entry(zero, "0"), CheckRelation::Equal, {zero, "0"});
+  require("I8", entry(last, "S"), CheckRelation::Equal, {length, "the length"});
   e.forEach(zero, last, [&](Value i) {
-    require("I8", entry(i, "i"), "<=", entry(e.add(i, 1), "i + 1"));
+    require("I8", entry(i, "i"), CheckRelation::AtMost, entry(e.add(i, 1), "i + 1"));
   });
 }
 
@@ -90,7 +85,7 @@ void Requirements::sequences(bool positions, Value cuQ, Value cuK, Value lq,
                              Value lk) {
   if (!cuQ) {
     if (positions)
-      require("I7", {lq, "the length of q"}, "<=", {lk, "the length of k"});
+      require("I7", {lq, "the length of q"}, CheckRelation::AtMost, {lk, "the length of k"});
     return;
   }
   requireEqual("I8", size(cuQ, "cu_seqlens_q", 0),
@@ -105,7 +100,7 @@ void Requirements::sequences(bool positions, Value cuQ, Value cuK, Value lq,
       return e.sub(e.fromI32(e.load(cu, e.add(i, 1))),
                    e.fromI32(e.load(cu, i)));
     };
-    require("I7", {lengthIn(q), "the queries of a sequence"}, "<=",
+    require("I7", {lengthIn(q), "the queries of a sequence"}, CheckRelation::AtMost,
             {lengthIn(k), "its keys"});
   });
 }

@@ -6,7 +6,6 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
-#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
@@ -178,20 +177,15 @@ void HostSide::requireCasts(Value tensor, StringRef name) {
   for (int64_t i = 0; i < said.getRank(); ++i)
     if (known.isDynamicDim(i) && !said.isDynamicDim(i))
       require("cast", dim(source, i), (name + ".size(" + Twine(i) + ")").str(),
-              "==", index(said.getDimSize(i)),
+              CheckRelation::Equal, index(said.getDimSize(i)),
               std::to_string(said.getDimSize(i)));
 }
 
 void HostSide::require(StringRef label, Value x, StringRef xName,
-                       StringRef relation, Value y, StringRef yName) {
-  auto predicate =
-      relation == "==" ? arith::CmpIPredicate::eq : arith::CmpIPredicate::ule;
-  Value holds = b.createOrFold<arith::CmpIOp>(predicate, x, y);
-  if (auto constant = holds.getDefiningOp<arith::ConstantIntOp>())
-    if (constant.value() != 0)
-      return;
-  cf::AssertOp::create(
-      b, holds, (label + ": " + xName + " " + relation + " " + yName).str());
+                       CheckRelation relation, Value y, StringRef yName) {
+  createCheck(b, b.getLoc(),
+              CheckAttr::get(b.getContext(), label, xName, relation, yName), x,
+              y);
 }
 
 void HostSide::launch(gpu::GPUFuncOp kernel, std::array<Value, 3> grid,

@@ -9,6 +9,7 @@
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "unisparse/Dialect/UniSparse/IR/Check.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace unisparse {
@@ -49,10 +50,9 @@ public:
   /// Asserts what casts on the way to operand `name` claim of its sizes.
   void requireCasts(Value tensor, StringRef name);
 
-  /// Asserts a rule about lengths: `x` and `y` are index values, relation one
-  /// of "==" and "<=".
-  void require(StringRef label, Value x, StringRef xName, StringRef relation,
-               Value y, StringRef yName);
+  /// Asserts a rule about lengths, index values both.
+  void require(StringRef label, Value x, StringRef xName,
+               CheckRelation relation, Value y, StringRef yName);
 
   void launch(gpu::GPUFuncOp kernel, std::array<Value, 3> grid, int64_t threads,
               int64_t sharedBytes, ValueRange operands);

@@ -34,11 +34,11 @@ mlir::SmallVector<mlir::Value>
 lowerToPage(HostSide &host, mlir::gpu::GPUModuleOp kernels,
             BlockSparseAttentionOp op, int64_t rows, int64_t keys,
             mlir::Attribute schedule);
-/// The masses of blocks, likewise; as many CTAs as `workers` are at work at
-/// once.
+/// The masses of blocks, likewise; `ctas` of them are at work at once on a
+/// multiprocessor.
 mlir::FailureOr<mlir::SmallVector<mlir::Value>>
 lowerToPage(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockScoreOp op,
-            int64_t rows, int64_t keys, int64_t workers,
+            int64_t rows, int64_t keys, int64_t ctas,
             mlir::Attribute schedule);
 
 /// Rows of head_dim elements are copied in pieces of 16 bytes, and a row's

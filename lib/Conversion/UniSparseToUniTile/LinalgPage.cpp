@@ -79,7 +79,7 @@ void ElementPage::write(ArrayRef<Value> sizes, ArrayRef<Value> own,
   for (Value size : sizes)
     all = host.b.createOrFold<arith::MulIOp>(all, size);
   // Kernels count in 32 bits.
-  host.require("size", all, "elements of one result", "<=",
+  host.require("size", all, "elements of one result", CheckRelation::AtMost,
                host.index(std::numeric_limits<int32_t>::max()), "2147483647");
   Value count = take("elements", host.i32(all));
   Value first = mul(blockId(gpu::Dimension::x), kElements);

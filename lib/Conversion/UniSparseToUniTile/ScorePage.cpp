@@ -509,7 +509,7 @@ void ScorePage::build() {
 FailureOr<SmallVector<Value>>
 unisparse::lowerToPage(HostSide &host, gpu::GPUModuleOp kernels,
                        BlockScoreOp op, int64_t rows, int64_t keys,
-                       int64_t workers, Attribute schedule) {
+                       int64_t ctas, Attribute schedule) {
   BlockRows qRows(op.getBlock().getQuery() / op.getPooling().getQuery() +
                   op.getPooling().getRepresentatives()),
       kRows(op.getBlock().getKey() / op.getPooling().getKey());
@@ -536,8 +536,8 @@ unisparse::lowerToPage(HostSide &host, gpu::GPUModuleOp kernels,
     return host.b.createOrFold<arith::MulIOp>(x, y);
   };
   Value items = mul(mul(tiles, batch), host.index(heads));
-  Value parts =
-      host.b.createOrFold<arith::MinUIOp>(items, host.index(workers));
+  Value parts = host.b.createOrFold<arith::MinUIOp>(
+      items, mul(MultiprocessorsOp::create(host.b), host.index(ctas)));
   auto memory = [&](ArrayRef<int64_t> shape, ArrayRef<Value> sizes) {
     auto type = RankedTensorType::get(shape, host.b.getF32Type());
     return host.contiguousBuffer(host.result(type, sizes));

@@ -67,8 +67,6 @@ double unisparse::scaleInBase2(std::optional<APFloat> scale, double alpha,
   return natural * alpha * M_LOG2E;
 }
 
-/// Of H100 SXM and H200.
-static constexpr int64_t kMultiprocessors = 132;
 /// CTAs of a multiprocessor that score at once, each with memory of its own.
 static constexpr int64_t kScoreCtas = 2;
 
@@ -148,7 +146,7 @@ struct ConvertUniSparseToUniTile
       int64_t rows = tiles ? tiles.getRows() : ScoreSchedule::rows,
               each = tiles ? kScoreCtas : attr.getBlocks();
       return lowerToPage(host, kernels, op, rows, keys,
-                         each * kMultiprocessors, *schedule);
+                         each, *schedule);
     }
   }
 
@@ -222,16 +220,16 @@ struct ConvertUniSparseToUniTile
     checkSame(host, "A4", op.getQ(), "q", 0, counts, "counts", 0);
     checkSame(host, "A4", counts, "counts", 0, indices, "indices", 0);
     Value rows = host.slots(lq, op.getCuSeqlensQ(), op.getBlock().getQuery());
-    host.require("A4", host.dim(counts, 2), "rows of counts", "==", rows,
+    host.require("A4", host.dim(counts, 2), "rows of counts", CheckRelation::Equal, rows,
                  "query blocks");
-    host.require("A4", host.dim(indices, 2), "rows of indices", "==", rows,
+    host.require("A4", host.dim(indices, 2), "rows of indices", CheckRelation::Equal, rows,
                  "query blocks");
   }
 
   template <typename OpTy>
   static void checkPositions(HostSide &host, OpTy op, Value lq, Value lk) {
     if (op.hasPositions() && !op.getCuSeqlensQ())
-      host.require("I7", lq, "the length of q", "<=", lk, "the length of k");
+      host.require("I7", lq, "the length of q", CheckRelation::AtMost, lk, "the length of k");
   }
 
   static void checkSame(HostSide &host, StringRef label, Value x,
@@ -240,7 +238,7 @@ struct ConvertUniSparseToUniTile
     auto name = [](StringRef tensor, int64_t dim) {
       return (tensor + ".size(" + Twine(dim) + ")").str();
     };
-    host.require(label, host.dim(x, i), name(xName, i), "==", host.dim(y, j),
+    host.require(label, host.dim(x, i), name(xName, i), CheckRelation::Equal, host.dim(y, j),
                  name(yName, j));
   }
 };

@@ -143,7 +143,7 @@ module {
 
 // CHECK-LABEL: @torch_dynamic
 // CHECK: %[[Q:.*]] = "torch_c.to_builtin_tensor"(%arg0) : (!torch.vtensor<[2,8,?,64],f32>) -> tensor<2x8x?x64xf32>
-// CHECK: cf.assert {{.*}}[I7]
+// CHECK: cf.assert {{.*}}, "I7: queries of is_causal == its keys" {unisparse.check = #unisparse.check<"I7", "queries of is_causal" equal "its keys">}
 // CHECK: unisparse.block_sparse_attention %[[Q]]{{.*}} causal
 // CHECK: "torch_c.from_builtin_tensor"
 func.func @torch_dynamic(%q: !t, %k: !t, %v: !t) -> !t {

@@ -17,7 +17,7 @@
 // CHECK:         cf.assert %{{.*}}, "I2: q.size(0) == v.size(0)"
 // CHECK:         cf.assert %{{.*}}, "I4: k.size(2) == v.size(2)"
 // CHECK:         %[[LQ:.*]] = tensor.dim %[[Q]], %[[C2]]
-// CHECK:         %[[I7:.*]] = arith.cmpi ule, %[[LQ]], %[[LK:.*]] : index
+// CHECK:         %[[I7:.*]] = arith.cmpi sle, %[[LQ]], %[[LK:.*]] : index
 // CHECK-NEXT:    cf.assert %[[I7]], "I7: the length of q <= the length of k"
 // CHECK:         cf.assert %{{.*}}, "A4: q.size(0) == counts.size(0)"
 // CHECK:         cf.assert %{{.*}}, "A4: counts.size(0) == indices.size(0)"

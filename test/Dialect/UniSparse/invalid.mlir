@@ -1299,3 +1299,26 @@ func.func @attention_p6(%q: tensor<1x8x512x64xf32>) {
       -> (tensor<1x8x512x64xf32>, tensor<1x8x4xi32>, tensor<1x8x4x4xi32>, tensor<1x8xf32>)
   return
 }
+
+// -----
+
+func.func @check_of_nothing(%i: i1) {
+  // expected-error@+1 {{expected a label and two names of a check, got "I7", "" and "k"}}
+  cf.assert %i, "I7" {unisparse.check = #unisparse.check<"I7", "" equal "k">}
+  return
+}
+
+// -----
+
+func.func @check_of_another_kind(%i: i1) {
+  // expected-error@+1 {{expected unisparse.check to be a #unisparse.check of a cf.assert, got "I7"}}
+  cf.assert %i, "I7" {unisparse.check = "I7"}
+  return
+}
+
+// -----
+
+func.func @check_elsewhere(%i: i1) {
+  // expected-error@+1 {{expected unisparse.check to be a #unisparse.check of a cf.assert, got #unisparse.check<"I7", "q" at_most "k">}}
+  return {unisparse.check = #unisparse.check<"I7", "q" at_most "k">}
+}

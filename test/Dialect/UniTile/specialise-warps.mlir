@@ -80,6 +80,8 @@
 // CHECK:         %[[BYTES:.*]] = arith.constant 229508 : i32
 // [head_dim, length, heads, batch], with the caller's strides, in bytes; o is
 // contiguous, and leaves 64 rows at a time.
+// CHECK:         %[[MPS:.*]] = unitile.multiprocessors
+// CHECK:         %[[CTAS:.*]] = arith.minui %[[MPS]], %c64 : index
 // CHECK:         %{{.*}}, %{{.*}}, %{{.*}}:4, %[[QS:.*]]:4 = memref.extract_strided_metadata
 // CHECK:         %[[ROW:.*]] = arith.muli %[[QS]]#2, %c2
 // CHECK:         %[[HEAD:.*]] = arith.muli %[[QS]]#1, %c2
@@ -88,10 +90,10 @@
 // (K and V are one tensor here.)
 // CHECK:         unitile.tensor_map %{{.*}} sizes[%c128, %c1000, %c2, %c1] strides[%{{.*}}, %{{.*}}, %{{.*}}] box [64, 128, 1, 1] : bf16
 // CHECK:         unitile.tensor_map %{{.*}} sizes[%c128, %c1000, %c8, %c1] strides[%c256, %c256000, %c2048000] box [64, 64, 1, 1] : bf16
-// The counter of rows is cleared before the launch, which has no more blocks of
-// threads than there are rows.
+// The counter of rows is cleared before the launch, which has no more CTAs than
+// there are rows and than the device runs at once.
 // CHECK:         gpu.memset
-// CHECK:         gpu.launch_func @unisparse_kernels::@attend blocks in (%c64, %c1, %c1) threads in (%c384, %c1, %c1) dynamic_shared_memory_size %[[BYTES]]
+// CHECK:         gpu.launch_func @unisparse_kernels::@attend blocks in (%[[CTAS]], %c1, %c1) threads in (%c384, %c1, %c1) dynamic_shared_memory_size %[[BYTES]]
 // CHECK-SAME:    {unitile.schedule = #unitile.schedule<stages = 3, keys = 128,
 
 // The launch asks for what the allocation takes.
@@ -142,7 +144,10 @@ func.func @asked(%q: !q) -> !q {
 // CHECK-SAME:    known_block_size = array<i32: 256, 1, 1>
 // CHECK-SAME:    nvvm.minctasm = 2 : i32
 // CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 64, blocks = 2, cluster = 1, producer_registers = 40, consumer_registers = 216>
-// CHECK:         gpu.launch_func {{.*}} blocks in (%c264, %c1, %c1) threads in (%c256, %c1, %c1)
+// CHECK:         %[[MPS:.*]] = unitile.multiprocessors
+// CHECK:         %[[MOST:.*]] = arith.muli %[[MPS]], %c2 : index
+// CHECK:         %[[CTAS:.*]] = arith.minui %[[MOST]], %c{{[0-9]+}} : index
+// CHECK:         gpu.launch_func {{.*}} blocks in (%[[CTAS]], %c1, %c1) threads in (%c256, %c1, %c1)
 func.func @one_warpgroup(%q: !q) -> !q {
   %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (!q, !q, !q) -> !q
   return %o : !q
@@ -209,9 +214,10 @@ func.func @one_warpgroup(%q: !q) -> !q {
 // CHECK:           unitile.send_wait written
 // CHECK:         unitile.barrier cluster
 // CHECK-NEXT:    gpu.return
-// As many blocks as alone: heads are whole pairs.
+// As many CTAs as alone: heads are whole pairs.
 // CHECK-LABEL: func.func @pairs(
-// CHECK:         gpu.launch_func @unisparse_kernels::@attend blocks in (%c64, %c1, %c1)
+// CHECK:         %[[CTAS:.*]] = arith.minui %{{.*}}, %c64 : index
+// CHECK:         gpu.launch_func @unisparse_kernels::@attend blocks in (%[[CTAS]], %c1, %c1)
 func.func @pairs(%q: !q, %k: !k, %c: !c, %i: !i) -> !q {
   %o = unisparse.block_sparse_attention %q, %k, %k selection(%c, %i) block <128x128> causal : (!q, !k, !k, !c, !i) -> !q
   return %o : !q

@@ -149,6 +149,33 @@ def UniSparse_ShareAttr : EnumAttr<UniSparse_Dialect, UniSparse_Share, "share"> 
   let summary = "Whether the query heads of a KV group share a selection [S6]";
 }
 
+def UniSparse_CheckRelation : I32EnumAttr<"CheckRelation", "how two sizes are compared", [
+    I32EnumAttrCase<"Equal", 0, "equal">,
+    I32EnumAttrCase<"AtMost", 1, "at_most">,
+    I32EnumAttrCase<"MultipleOf", 2, "multiple_of">]> {
+  let cppNamespace = "::unisparse";
+  let genSpecializedAttr = 0;
+}
+
+def UniSparse_CheckAttr : UniSparse_Attr<"Check", "check"> {
+  let summary = "What an assertion about sizes compares";
+  let description = [{
+    `cf.assert %holds, "I7: ..." {unisparse.check = #unisparse.check<"I7", "the
+    length of q" at_most "the length of k">}`: a rule of SPEC.md about sizes that
+    types could not settle, checked before anything is launched. The label says
+    which rule, the names what the two sides of the comparison are for people.
+    An artifact takes no other assertion.
+  }];
+  let parameters = (ins StringRefParameter<>:$label, StringRefParameter<>:$left,
+                        EnumParameter<UniSparse_CheckRelation>:$relation,
+                        StringRefParameter<>:$right);
+  let assemblyFormat = "`<` $label `,` $left $relation $right `>`";
+  let extraClassDeclaration = [{
+    /// "the length of q <= the length of k".
+    std::string getText() const;
+  }];
+}
+
 def UniSparse_WindowAttr : UniSparse_Attr<"Window", "window"> {
   let summary = "How far a query sees to either side, in tokens";
   let description = [{

@@ -36,6 +36,7 @@ def UniSparse_Dialect : Dialect {
     reading `cu_seqlens`: `floor(L / f) + S` slots for `S` sequences.
   }];
   let useDefaultAttributePrinterParser = 1;
+  let hasOperationAttrVerify = 1;
   let extraClassDeclaration = "void registerAttributes();";
   let dependentDialects = ["::mlir::arith::ArithDialect",
                            "::mlir::tensor::TensorDialect"];

@@ -237,6 +237,27 @@ def UniTile_TensorMapOp : UniTile_Op<"tensor_map", [Pure, AttrSizedOperandSegmen
   let hasVerifier = 1;
 }
 
+def UniTile_MultiprocessorsOp : UniTile_Op<"multiprocessors", [Pure]> {
+  let summary = "Host: how many multiprocessors the device has";
+  let description = [{
+    Of the device that the program is launched on, asked when it is loaded: a
+    fact of the launch plan. Persistent kernels are launched with as many CTAs as
+    run at once, and have memory for as many.
+
+    ```mlir
+    func.func @ctas(%items: index) -> index {
+      %c2 = arith.constant 2 : index
+      %m = unitile.multiprocessors
+      %most = arith.muli %m, %c2 : index
+      %n = arith.minui %items, %most : index
+      return %n : index
+    }
+    ```
+  }];
+  let results = (outs Index:$count);
+  let assemblyFormat = "attr-dict";
+}
+
 def UniTile_TensorCopyOp : UniTile_Op<"tensor_copy",
     [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper]> {
   let summary = "One thread starts the copy of a tile by the copy engine";

@@ -24,7 +24,7 @@ public:
 
   ImplicitLocOpBuilder b;
 
-  // i32 arithmetic. Divisors are constants; what is divided is not negative.
+  // i32 arithmetic. Divisors are above 0; what is divided is not negative.
   Value i32(int64_t v) { return arith::ConstantIntOp::create(b, v, 32); }
   Value i64(Value v) { return arith::ExtSIOp::create(b, b.getI64Type(), v); }
   Value i64(int64_t v) { return arith::ConstantIntOp::create(b, v, 64); }
@@ -38,6 +38,9 @@ public:
   Value mul(Value x, Value y) { return b.createOrFold<arith::MulIOp>(x, y); }
   Value div(Value x, int64_t y) {
     return b.createOrFold<arith::DivUIOp>(x, i32(y));
+  }
+  Value div(Value x, Value y) {
+    return b.createOrFold<arith::DivUIOp>(x, y);
   }
   Value rem(Value x, int64_t y) {
     return b.createOrFold<arith::RemUIOp>(x, i32(y));

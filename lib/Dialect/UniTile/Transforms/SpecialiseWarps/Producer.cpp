@@ -144,18 +144,16 @@ Value SpecialisedKernel::hiddenInFront(const Item &item) {
 /// waves are counted from the page's last items, the shortest: 2% over counting
 /// from the first, dense, on an H200.
 Value SpecialisedKernel::turnsBack(const Item &item) {
-  int64_t itemsOfWave = std::max<int64_t>(1, kMultiprocessors / group);
   Value x = item.x;
   if (parts.mask && parts.mask.getPosition())
     x = sub(sub(gridX, 1), x);
-  Value wave = div(x, i32(itemsOfWave));
+  Value wave = div(x, itemsOfWave);
   return compare(arith::CmpIPredicate::ne, rem(wave, i32(2)), i32(0));
 }
 
-/// How many tiles, the first to go, are taken from the last down. A window's
-/// neighbours share keys whatever the order is.
+/// How many tiles, the first to go, are taken from the last down.
 Value SpecialisedKernel::descending(const Item &item) {
-  if (!parts.hasValues() || hasFront())
+  if (!turns())
     return behindOf(item);
   return select(turnsBack(item), item.count, item.masked);
 }

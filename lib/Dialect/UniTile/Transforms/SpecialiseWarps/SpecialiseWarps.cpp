@@ -104,6 +104,19 @@ void SpecialisedKernel::takeArguments() {
             return i32Of(p, p.b.createOrFold<memref::DimOp>(memref, 2));
           },
           parts.keys.getSource()));
+  if (!turns())
+    return;
+  // CTAs that share a KV head walk it together.
+  itemsOfWave = named(
+      "wave_items",
+      views.take(i32Type, [&](PageBuilder &p, gpu::LaunchFuncOp, Value) {
+        auto index = [&](int64_t i) -> Value {
+          return arith::ConstantIndexOp::create(p.b, i);
+        };
+        Value together = p.b.createOrFold<arith::DivUIOp>(
+            MultiprocessorsOp::create(p.b), index(group));
+        return i32Of(p, p.b.createOrFold<arith::MaxUIOp>(together, index(1)));
+      }));
 }
 
 void SpecialisedKernel::reserveShared() {
@@ -254,8 +267,11 @@ struct SpecialiseWarps
     };
     Value items = times(times(launch.getGridSizeX(), launch.getGridSizeZ()),
                         launch.getGridSizeY());
-    return p.b.createOrFold<arith::MinUIOp>(
-        items, index(p, kMultiprocessors * schedule.getBlocks()));
+    // CTAs beyond the work items end at once, CTAs beyond what runs together
+    // come late and find nothing left.
+    Value most = times(MultiprocessorsOp::create(p.b),
+                       index(p, schedule.getBlocks()));
+    return p.b.createOrFold<arith::MinUIOp>(items, most);
   }
 
   void setLaunch(gpu::LaunchFuncOp launch, SpecialisedKernel &kernel,

@@ -14,10 +14,6 @@ namespace unisparse {
 using namespace mlir;
 using namespace unisparse::unitile;
 
-/// Of H100 SXM and H200. CTAs beyond the work items end at once, CTAs beyond
-/// the multiprocessors come late and find nothing left.
-constexpr int64_t kMultiprocessors = 132;
-
 /// A place in a ring of buffers and the parity that its barrier completes next.
 /// Both i32.
 struct Cursor {
@@ -156,6 +152,9 @@ private:
     return hasFront() ? item.behind : item.masked;
   }
   /// Whether keys are hidden before what is seen (M2).
+  /// Whether every second wave of items walks from the last tile down. A
+  /// window's neighbours share keys whatever the order is.
+  bool turns() const { return parts.hasValues() && !hasFront(); }
   bool hasFront() const { return parts.mask && parts.mask.getFrom(); }
 
   //===--------------------------------------------------------------------===//
@@ -276,6 +275,7 @@ private:
   SmallVector<Value> leaves; ///< The page's.
 
   Value mapQ, mapK, mapV, mapO, counter, gridX, gridZ, allKeys;
+  Value itemsOfWave; ///< Null where every item walks the same way.
   Value queries, keys, values, outputs; ///< Tiles.
   Value fullK, fullV, fullQ, emptyK, emptyV, emptyQ, fullTail, itemWords;
   Value emptyOtherQ; ///< At the first CTA: the other one's Q.

@@ -1,0 +1,35 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// Rules about sizes that types could not settle: a cf.assert whose attribute
+// says what is compared. The launch plan, reports and messages read that.
+#ifndef UNISPARSE_DIALECT_UNISPARSE_IR_CHECK_H
+#define UNISPARSE_DIALECT_UNISPARSE_IR_CHECK_H
+
+#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+
+namespace unisparse {
+
+/// The attribute of such an assertion, a CheckAttr.
+inline constexpr llvm::StringLiteral kCheckAttr = "unisparse.check";
+
+/// Asserts that two index values, lengths of tensors or ends of sequences, are
+/// as `check` says; nothing where that is known. (Of a remainder: see
+/// comparisonOf.)
+void createCheck(mlir::OpBuilder &b, mlir::Location loc, CheckAttr check,
+                 mlir::Value left, mlir::Value right);
+
+/// What an assertion compares, with the right hand side the bound.
+struct Comparison {
+  CheckRelation relation;
+  mlir::Value left, right;
+};
+/// Nothing where its condition is not a comparison by eq, sle or ule, or of a
+/// remainder with 0.
+std::optional<Comparison> comparisonOf(mlir::cf::AssertOp op);
+
+} // namespace unisparse
+
+#endif // UNISPARSE_DIALECT_UNISPARSE_IR_CHECK_H
