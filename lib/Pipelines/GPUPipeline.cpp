@@ -13,6 +13,7 @@
 #include "unisparse/Conversion/Passes.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
 #include "unisparse/Dialect/UniTile/Transforms/Passes.h"
+#include "unisparse/Target/Nvidia.h"
 #include "unisparse/Transforms/Passes.h"
 
 using namespace mlir;
@@ -78,6 +79,12 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(createCanonicalizerPass());
+  // A call is a row of launches: first what they count in, then one close behind
+  // the other, where the chip can.
+  pm.addPass(createUniTileGatherCounters());
+  const NvidiaChip *chip = findNvidiaChip(options.chip);
+  if (chip && chip->hasDependentLaunch())
+    pm.addPass(createUniTileOverlapLaunches());
   TilePipelineOptions tile;
   tile.chip = options.chip;
   tile.format = options.format;

@@ -167,6 +167,7 @@ public:
     putAll(s.grid);
     putAll(s.block);
     put(s.sharedBytes);
+    put(static_cast<uint32_t>(s.overlaps));
     put(s.arguments);
   }
   void put(const Variant &v) {

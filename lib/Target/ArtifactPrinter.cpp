@@ -168,7 +168,8 @@ private:
 
   void printLaunch(const Step &s) {
     os << "  launch " << s.kernel << " on [" << list(s.grid) << "] blocks of ["
-       << list(s.block) << "] threads, " << s.sharedBytes << " bytes shared\n";
+       << list(s.block) << "] threads, " << s.sharedBytes << " bytes shared"
+       << (s.overlaps ? ", overlapping the step before\n" : "\n");
     if (!s.schedule.empty())
       os << "    schedule " << s.schedule << '\n';
     for (const Argument &argument : s.arguments)

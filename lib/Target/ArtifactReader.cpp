@@ -288,6 +288,7 @@ private:
            "at most " + Twine(kMaxThreads) + " threads in a block",
            Twine(threads));
     s.sharedBytes = within(0, kMaxSharedBytes, "shared memory");
+    s.overlaps = within(0, 1, "overlap");
     list(s.arguments, kMaxArguments, [&] { return argument(); });
     size_t maps = count_if(s.arguments, [](const Argument &a) {
       return a.kind == Argument::Kind::Map;

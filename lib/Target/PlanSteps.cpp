@@ -256,6 +256,7 @@ LogicalResult PlanBuilder::visitLaunch(gpu::LaunchFuncOp op) {
   step.kernel = op.getKernelName().str();
   if (Attribute schedule = op->getAttr(unitile::kScheduleAttr))
     llvm::raw_string_ostream(step.schedule) << schedule;
+  step.overlaps = op->hasAttr(unitile::kOverlapsAttr);
   gpu::KernelDim3 grid = op.getGridSizeOperandValues();
   const Value sizes[] = {grid.x, grid.y, grid.z};
   for (auto [expr, value] : llvm::zip_equal(step.grid, sizes)) {

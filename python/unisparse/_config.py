@@ -21,7 +21,7 @@ from ._errors import unexpected
 T = TypeVar("T")
 
 # docs/Artifact.md.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 # The measured policy: of those that keep 99% of dense attention's answers on every measured model and length, the one

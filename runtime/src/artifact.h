@@ -78,6 +78,7 @@ typedef struct usrt_launch {
   usrt_expression grid[3];
   uint32_t block[3];
   uint32_t shared_bytes;
+  bool overlaps; /* may begin before the step in front of it has ended */
   uint32_t argument_count;
   const usrt_argument *arguments;
 } usrt_launch;
@@ -108,7 +109,7 @@ typedef struct usrt_variant {
   const usrt_expression *buffers; /* bytes */
   uint32_t step_count;
   const usrt_step *steps;
-  bool has_maps;
+  bool has_maps, has_overlaps;
 } usrt_variant;
 
 struct unisparse_artifact {

@@ -96,14 +96,13 @@ unisparse_status usrt_driver_open(const usrt_driver **driver) {
   return usrt_driver_check(*driver, "cuInit", error, "cannot be initialised");
 }
 
-unisparse_status usrt_driver_find_encode(const usrt_driver *driver,
-                                         usrt_encode_tiled **encode) {
-  void *symbol = dlsym(driver->library, "cuTensorMapEncodeTiled");
+unisparse_status usrt_driver_find(const usrt_driver *driver, const char *name,
+                                  void *function) {
+  void *symbol = dlsym(driver->library, name);
   if (!symbol)
-    return usrt_fail(UNISPARSE_NO_DRIVER,
-                     "expected cuTensorMapEncodeTiled in \"%s\", got: %s",
-                     library_name(), loader_error());
-  memcpy(encode, &symbol, sizeof symbol);
+    return usrt_fail(UNISPARSE_NO_DRIVER, "expected %s in \"%s\", got: %s",
+                     name, library_name(), loader_error());
+  memcpy(function, &symbol, sizeof symbol);
   return UNISPARSE_OK;
 }
 

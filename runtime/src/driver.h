@@ -70,6 +70,29 @@ enum {
   CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE = 0
 };
 
+/* CUlaunchAttribute and CUlaunchConfig. */
+enum { CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION = 6 };
+
+typedef struct usrt_launch_attribute {
+  int id;
+  char pad[8 - sizeof(int)];
+  union {
+    char bytes[64];
+    int programmatic_stream_serialization_allowed;
+  } value;
+} usrt_launch_attribute;
+
+typedef struct usrt_launch_config {
+  unsigned grid[3], block[3], shared_bytes;
+  CUstream stream;
+  usrt_launch_attribute *attributes;
+  unsigned attribute_count;
+} usrt_launch_config;
+
+typedef CUresult usrt_launch_kernel_ex(const usrt_launch_config *config,
+                                       CUfunction function, void **arguments,
+                                       void **extra);
+
 typedef CUresult usrt_encode_tiled(CUtensorMap *map, int type, uint32_t rank,
                                    void *address, const uint64_t *sizes,
                                    const uint64_t *strides, const uint32_t *box,
@@ -112,9 +135,10 @@ typedef struct usrt_driver {
  * initialises it. What was opened stays open; what failed is tried again. */
 unisparse_status usrt_driver_open(const usrt_driver **driver);
 
-/* cuTensorMapEncodeTiled, which drivers before 12.0 lack. */
-unisparse_status usrt_driver_find_encode(const usrt_driver *driver,
-                                         usrt_encode_tiled **encode);
+/* A function that drivers before 12.0 lack; `function` points at a pointer to
+ * it. */
+unisparse_status usrt_driver_find(const usrt_driver *driver, const char *name,
+                                  void *function);
 
 /* Fails with `status` and "cuX: DETAIL: CUDA_ERROR_Y (text)". */
 unisparse_status usrt_driver_fail(const usrt_driver *driver,

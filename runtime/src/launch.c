@@ -159,6 +159,16 @@ static unisparse_status set_arguments(const usrt_call *call,
   return UNISPARSE_OK;
 }
 
+static unisparse_status check_launch(const usrt_driver *driver,
+                                     const char *name, CUresult error,
+                                     const usrt_launch *launch,
+                                     const uint32_t grid[3]) {
+  return usrt_driver_check(driver, name, error,
+                           "kernel \"%s\" on a grid of %" PRIu32 "x%" PRIu32
+                           "x%" PRIu32,
+                           launch->kernel, grid[0], grid[1], grid[2]);
+}
+
 static unisparse_status run_launch(const usrt_call *call,
                                    const usrt_launch *launch,
                                    CUfunction function) {
@@ -169,14 +179,29 @@ static unisparse_status run_launch(const usrt_call *call,
     return UNISPARSE_OK;
   usrt_arguments arguments;
   USRT_TRY(set_arguments(call, launch, &arguments));
-  CUresult error = call->program->driver->launch_kernel(
-      function, grid[0], grid[1], grid[2], launch->block[0], launch->block[1],
-      launch->block[2], launch->shared_bytes, call->stream, arguments.pointers,
-      NULL);
-  return usrt_driver_check(call->program->driver, "cuLaunchKernel", error,
-                           "kernel \"%s\" on a grid of %" PRIu32 "x%" PRIu32
-                           "x%" PRIu32,
-                           launch->kernel, grid[0], grid[1], grid[2]);
+  const usrt_driver *driver = call->program->driver;
+  const uint32_t *block = launch->block;
+  if (launch->overlaps) {
+    usrt_launch_attribute overlap = {
+        .id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+        .value.programmatic_stream_serialization_allowed = 1};
+    usrt_launch_config config = {{grid[0], grid[1], grid[2]},
+                                 {block[0], block[1], block[2]},
+                                 launch->shared_bytes,
+                                 call->stream,
+                                 &overlap,
+                                 1};
+    return check_launch(driver, "cuLaunchKernelEx",
+                        call->program->launch_ex(&config, function,
+                                                 arguments.pointers, NULL),
+                        launch, grid);
+  }
+  return check_launch(
+      driver, "cuLaunchKernel",
+      driver->launch_kernel(function, grid[0], grid[1], grid[2], block[0],
+                            block[1], block[2], launch->shared_bytes,
+                            call->stream, arguments.pointers, NULL),
+      launch, grid);
 }
 
 static unisparse_status run_fill(const usrt_call *call, const usrt_fill *fill) {

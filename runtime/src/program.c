@@ -147,7 +147,11 @@ static unisparse_status choose(unisparse_program *program, int *version) {
   if ((uint32_t)*version < program->variant->driver_version)
     return old_driver(program, *version, "");
   if (program->variant->has_maps)
-    USRT_TRY(usrt_driver_find_encode(program->driver, &program->encode));
+    USRT_TRY(usrt_driver_find(program->driver, "cuTensorMapEncodeTiled",
+                              &program->encode));
+  if (program->variant->has_overlaps)
+    USRT_TRY(usrt_driver_find(program->driver, "cuLaunchKernelEx",
+                              &program->launch_ex));
   return UNISPARSE_OK;
 }
 

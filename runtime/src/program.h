@@ -15,6 +15,7 @@ struct unisparse_program {
   const usrt_variant *variant;
   const usrt_driver *driver;
   usrt_encode_tiled *encode; /* null where no launch has a tensor map */
+  usrt_launch_kernel_ex *launch_ex; /* null where no launch overlaps */
   int32_t ordinal;
   CUdevice device;
   CUcontext context; /* the device's primary one, retained */

@@ -151,6 +151,10 @@ static unisparse_status parse_launch(usrt_parser *parser, usrt_variant *variant,
   USRT_TRY(usrt_take_range(reader, "dynamic shared memory", 0,
                            UNISPARSE_MAX_SHARED_BYTES,
                            &launch->shared_bytes));
+  uint32_t overlaps;
+  USRT_TRY(usrt_take_range(reader, "overlap", 0, 1, &overlaps));
+  launch->overlaps = overlaps != 0;
+  variant->has_overlaps |= launch->overlaps;
   return parse_arguments(parser, variant, launch);
 }
 

@@ -108,8 +108,8 @@ TEST_F(ArtifactTest, Files) {
 
 TEST_F(ArtifactTest, Versions) {
   expectFailure(tryRead(withHeader(sample().body(), 1)), UNISPARSE_BAD_VERSION,
-                {"expected version 2", "got 1"});
-  EXPECT_EQ(unisparse_format_version(), 2);
+                {"expected version 3", "got 1"});
+  EXPECT_EQ(unisparse_format_version(), 3);
   expectFailure(tryRead("ELF is not an artifact"), UNISPARSE_BAD_ARTIFACT,
                 {"UNISPARS"});
 }

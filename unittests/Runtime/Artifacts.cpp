@@ -59,14 +59,15 @@ std::string unisparse::runtime::mapArgument(const Map &map) {
 std::string unisparse::runtime::launch(
     const std::string &kernel, const std::vector<Expr> &grid,
     const std::vector<uint32_t> &block, uint32_t shared,
-    const std::vector<std::string> &arguments, const std::string &schedule) {
+    const std::vector<std::string> &arguments, const std::string &schedule,
+    uint32_t overlaps) {
   Bytes bytes;
   bytes.u32(0).string(kernel).string(schedule);
   for (const Expr &size : grid)
     bytes.raw(expr(size));
   for (uint32_t size : block)
     bytes.u32(size);
-  bytes.u32(shared).u32(arguments.size());
+  bytes.u32(shared).u32(overlaps).u32(arguments.size());
   for (const std::string &argument : arguments)
     bytes.raw(argument);
   return bytes.data;
@@ -170,7 +171,7 @@ Spec unisparse::runtime::sample() {
       launch("attend:mmpp", {constant(8), blocks, batch}, {32, 4, 3}, 100000,
              {mapArgument(q), mapArgument(o), addressArgument(Output, 1),
               addressArgument(Workspace, 2)},
-             "#unitile.schedule<stages = 3>"),
+             "#unitile.schedule<stages = 3>", /*overlaps=*/1),
       launch("left_out:", {apply(Sub, length, length), blocks, batch},
              {1, 1, 1}, 0, {i32Argument(constant(int64_t(1) << 40))}),
       fill(buffer(Output, 1), 0, constant(0)),

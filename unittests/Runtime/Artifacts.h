@@ -76,7 +76,7 @@ std::string mapArgument(const Map &map);
 std::string launch(const std::string &kernel, const std::vector<Expr> &grid,
                    const std::vector<uint32_t> &block, uint32_t shared,
                    const std::vector<std::string> &arguments,
-                   const std::string &schedule = "");
+                   const std::string &schedule = "", uint32_t overlaps = 0);
 std::string fill(const std::string &buffer, uint32_t word, const Expr &words);
 
 struct InputSpec {
@@ -116,7 +116,7 @@ struct Spec {
 };
 
 /// A header for `body`, with its right crc32.
-std::string withHeader(const std::string &body, uint32_t version = 2);
+std::string withHeader(const std::string &body, uint32_t version = 3);
 
 /// A program with one of everything: q f16 [B, 8, L, 64] with free strides and
 /// k f16 [B, 2, L, 64] give o f16 [B, 8, L, 64] and lse f32 [B, 8, L].

@@ -114,7 +114,8 @@ TEST_F(DriverTest, EveryFunctionOfALaunch) {
       {"cuTensorMapEncodeTiled",
        {"cuTensorMapEncodeTiled", "\"attend:mmpp\"", "argument "},
        2},
-      {"cuLaunchKernel", {"cuLaunchKernel", "kernel \"", "grid of "}, 2}};
+      {"cuLaunchKernel", {"cuLaunchKernel", "kernel \"", "grid of "}, 1},
+      {"cuLaunchKernelEx", {"cuLaunchKernelEx", "kernel \"", "grid of "}, 1}};
   Call call(sample());
   ASSERT_EQ(call.prepare(), UNISPARSE_OK) << unisparse_last_message();
   for (auto &[function, facts, calls] : cases) {

@@ -50,8 +50,8 @@ TEST_F(LaunchTest, ExactCalls) {
       "128 interleave 0 swizzle 3 l2 3 fill 0\n"
       "map 0x103000000 type 6 (64 box 8 step 1) (4096 box 1 step 1) stride 128 "
       "interleave 0 swizzle 0 l2 3 fill 0\n"
-      "launch attend:mmpp grid 8 2 2 block 32 4 3 shared 100000 stream 7 on 0 "
-      "m:0x1010101 m:0x2020202 p:0x104000000 p:0x105004100\n"
+      "launch attend:mmpp grid 8 2 2 block 32 4 3 shared 100000 overlapping "
+      "stream 7 on 0 m:0x1010101 m:0x2020202 p:0x104000000 p:0x105004100\n"
       "fill 0x104000000 with 9, 4096 words, stream 7 on 0\n");
 }
 
@@ -193,7 +193,8 @@ TEST_F(LaunchTest, Threads) {
     thread.join();
   for (const std::string &message : messages)
     EXPECT_EQ(message, "");
-  EXPECT_EQ(stub_calls("cuLaunchKernel"), 8 * 50 * 2);
+  EXPECT_EQ(stub_calls("cuLaunchKernel"), 8 * 50);
+  EXPECT_EQ(stub_calls("cuLaunchKernelEx"), 8 * 50);
   EXPECT_EQ(stub_calls("cuCtxPushCurrent_v2"),
             stub_calls("cuCtxPopCurrent_v2"));
 }

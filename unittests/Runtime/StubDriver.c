@@ -313,12 +313,10 @@ int cuMemsetD32Async(unsigned long long pointer, unsigned word, size_t words,
   return SUCCESS;
 }
 
-int cuLaunchKernel(Function *function, unsigned grid_x, unsigned grid_y,
-                   unsigned grid_z, unsigned block_x, unsigned block_y,
-                   unsigned block_z, unsigned shared_bytes, void *stream,
-                   void **arguments, void **extra) {
-  BEGIN();
-  if (extra || current() != function->context)
+static int launch(Function *function, const unsigned grid[3],
+                  const unsigned block[3], unsigned shared_bytes, void *stream,
+                  void **arguments, const char *how) {
+  if (current() != function->context)
     return INVALID_HANDLE;
   char text[1024] = "";
   size_t used = 0;
@@ -334,11 +332,52 @@ int cuLaunchKernel(Function *function, unsigned grid_x, unsigned grid_y,
     used += (size_t)snprintf(text + used, sizeof text - used, " %c:0x%llx",
                              kinds[1 + i], wide);
   }
-  say("launch %s grid %u %u %u block %u %u %u shared %u stream %zu on %d%s\n",
-      function->name, grid_x, grid_y, grid_z, block_x, block_y, block_z,
-      shared_bytes, (size_t)(uintptr_t)stream, current()->device, text);
+  say("launch %s grid %u %u %u block %u %u %u shared %u%s stream %zu on %d%s\n",
+      function->name, grid[0], grid[1], grid[2], block[0], block[1], block[2],
+      shared_bytes, how, (size_t)(uintptr_t)stream, current()->device, text);
   return SUCCESS;
 }
+
+int cuLaunchKernel(Function *function, unsigned grid_x, unsigned grid_y,
+                   unsigned grid_z, unsigned block_x, unsigned block_y,
+                   unsigned block_z, unsigned shared_bytes, void *stream,
+                   void **arguments, void **extra) {
+  BEGIN();
+  const unsigned grid[3] = {grid_x, grid_y, grid_z},
+                 block[3] = {block_x, block_y, block_z};
+  return extra ? INVALID_HANDLE
+               : launch(function, grid, block, shared_bytes, stream, arguments,
+                        "");
+}
+
+#ifndef STUB_WITHOUT_TENSOR_MAPS
+/* CUlaunchConfig and CUlaunchAttribute of cuda.h, with the one attribute that
+ * is used: number 6, programmatic stream serialization. */
+typedef struct {
+  int id;
+  char pad[8 - sizeof(int)];
+  union {
+    char bytes[64];
+    int allowed;
+  } value;
+} LaunchAttribute;
+typedef struct {
+  unsigned grid[3], block[3], shared_bytes;
+  void *stream;
+  LaunchAttribute *attributes;
+  unsigned attribute_count;
+} LaunchConfig;
+
+int cuLaunchKernelEx(const LaunchConfig *config, Function *function,
+                     void **arguments, void **extra) {
+  BEGIN();
+  if (extra || config->attribute_count != 1 || config->attributes->id != 6 ||
+      config->attributes->value.allowed != 1)
+    return INVALID_VALUE;
+  return launch(function, config->grid, config->block, config->shared_bytes,
+                config->stream, arguments, " overlapping");
+}
+#endif
 
 #ifndef STUB_WITHOUT_TENSOR_MAPS
 /* A map is all bytes of its number, counted from 1. */

@@ -72,7 +72,7 @@ TEST(Artifact, Bytes) {
       0, 0, 0, 0, 0,    0,    0, 0};     // workspace, steps
   StringRef expected(reinterpret_cast<const char *>(body), sizeof(body));
   EXPECT_EQ(toHex(StringRef(write(a)).drop_front(kHeader)), toHex(expected));
-  EXPECT_EQ(write(a).substr(0, 12), std::string("UNISPARS\2\0\0\0", 12));
+  EXPECT_EQ(write(a).substr(0, 12), std::string("UNISPARS\3\0\0\0", 12));
 }
 
 TEST(Artifact, Truncated) {
@@ -128,7 +128,7 @@ TEST(Artifact, Header) {
   EXPECT_TRUE(has(errorOf(other), "got another kind of file"));
   other = bytes;
   other[8] = 1;
-  EXPECT_TRUE(has(errorOf(other), "expected an artifact of version 2, got 1"));
+  EXPECT_TRUE(has(errorOf(other), "expected an artifact of version 3, got 1"));
   other = bytes;
   other.back() ^= 1;
   EXPECT_TRUE(has(errorOf(other), "checksum"));
@@ -251,7 +251,7 @@ TEST(Artifact, Print) {
   EXPECT_TRUE(has(text, "launch attend on [ceildiv(q.size(2), 128), 32, "
                         "multiprocessors] blocks of [256, 1, 1] threads"));
   EXPECT_TRUE(has(text,
-                  "shared\n    schedule #unitile.tiles<rows = 128, keys = "
+                  "shared, overlapping the step before\n    schedule #unitile.tiles<rows = 128, keys = "
                   "64>\n    address  workspace 0\n"));
   EXPECT_TRUE(has(text, "sm_80: 14 bytes of machine code, compute capability "
                         "9.0 or later of 9.x"));

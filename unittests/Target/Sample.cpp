@@ -57,6 +57,7 @@ Artifact test::everything() {
                  Expr{{TermOp::Device, 0}}};
   launch.block = {256, 1, 1};
   launch.sharedBytes = 49152;
+  launch.overlaps = true;
   Argument address, scale;
   address.buffer = {BufferKind::Workspace, 0};
   scale.kind = Argument::Kind::F32;

@@ -175,6 +175,7 @@ struct Step {
   std::array<Expr, 3> grid;
   std::array<uint32_t, 3> block = {1, 1, 1};
   uint32_t sharedBytes = 0;
+  bool overlaps = false; ///< May begin before the step in front of it has ended.
   std::vector<Argument> arguments;
   // Of a fill.
   Buffer buffer;

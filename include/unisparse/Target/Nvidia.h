@@ -33,6 +33,8 @@ struct NvidiaChip {
 
   /// 10 * major + minor: 90 of sm_90a.
   int64_t capability() const;
+  /// griddepcontrol (PTX ISA: of sm_90 on).
+  bool hasDependentLaunch() const { return capability() >= 90; }
   /// Whether code for it runs on that capability alone, as its "a" says.
   bool isExact() const { return name.ends_with("a"); }
 };

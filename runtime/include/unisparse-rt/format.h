@@ -12,7 +12,7 @@
 
 #define UNISPARSE_FORMAT_MAGIC "UNISPARS"
 
-enum { UNISPARSE_FORMAT_VERSION = 2, UNISPARSE_FORMAT_HEADER_BYTES = 24 };
+enum { UNISPARSE_FORMAT_VERSION = 3, UNISPARSE_FORMAT_HEADER_BYTES = 24 };
 
 /* Behind the shared library of a program for the CPU stand its description and
  * this: u64 bytes of the library, u64 bytes of the description, u32 version, u32

@@ -63,6 +63,8 @@ inline constexpr llvm::StringLiteral kTensorMapAttr = "unitile.tensor_map";
 inline constexpr llvm::StringLiteral kTensorMapsAttr = "unitile.tensor_maps";
 /// Where a schedule is found, on an op and on a kernel.
 inline constexpr llvm::StringLiteral kScheduleAttr = "unitile.schedule";
+/// On a launch: it may begin before the one in front of it has ended.
+inline constexpr llvm::StringLiteral kOverlapsAttr = "unitile.overlaps";
 /// On a kernel: the shared memory that its tiles take.
 inline constexpr llvm::StringLiteral kSharedBytesAttr = "unitile.shared_bytes";
 } // namespace unisparse::unitile

@@ -165,6 +165,140 @@ def UniTileVerifyLaunches : Pass<"unitile-verify-launches", "::mlir::ModuleOp"> 
   }];
 }
 
+def UniTileGatherCounters : Pass<"unitile-gather-counters", "::mlir::ModuleOp"> {
+  let summary = "Set the words that launches count in together, in front of all";
+  let description = [{
+    Words that a host's block sets, each for one of its launches, become one
+    buffer, set in front of the block's first launch: a step fewer for each, and
+    nothing stands between launches any more. A kernel takes the buffer's address
+    and adds the place of its own word.
+
+    A word is a `gpu.alloc` of one i32 that a `gpu.memset` sets to a constant,
+    and whose address one launch takes, the only one of its kernel; words of
+    another constant than the block's first stay.
+
+    Before:
+    ```mlir
+    module attributes {gpu.container_module} {
+      gpu.module @kernels {
+        gpu.func @first(%counter: !llvm.ptr<1>) kernel {
+          gpu.return
+        }
+        gpu.func @second(%counter: !llvm.ptr<1>) kernel {
+          %next = llvm.load %counter : !llvm.ptr<1> -> i32
+          gpu.return
+        }
+      }
+      func.func @host() {
+        %c1 = arith.constant 1 : index
+        %zero = arith.constant 0 : i32
+        %a = gpu.alloc () : memref<1xi32>
+        gpu.memset %a, %zero : memref<1xi32>, i32
+        %0 = memref.extract_aligned_pointer_as_index %a : memref<1xi32> -> index
+        %1 = arith.index_cast %0 : index to i64
+        %2 = llvm.inttoptr %1 : i64 to !llvm.ptr<1>
+        gpu.launch_func @kernels::@first blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%2 : !llvm.ptr<1>)
+        %b = gpu.alloc () : memref<1xi32>
+        gpu.memset %b, %zero : memref<1xi32>, i32
+        %3 = memref.extract_aligned_pointer_as_index %b : memref<1xi32> -> index
+        %4 = arith.index_cast %3 : index to i64
+        %5 = llvm.inttoptr %4 : i64 to !llvm.ptr<1>
+        gpu.launch_func @kernels::@second blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%5 : !llvm.ptr<1>)
+        return
+      }
+    }
+    ```
+    After:
+    ```mlir
+    module attributes {gpu.container_module} {
+      gpu.module @kernels {
+        gpu.func @first(%counter: !llvm.ptr<1>) kernel {
+          gpu.return
+        }
+        gpu.func @second(%counters: !llvm.ptr<1>) kernel {
+          %counter = llvm.getelementptr %counters[1] : (!llvm.ptr<1>) -> !llvm.ptr<1>, i32
+          %next = llvm.load %counter : !llvm.ptr<1> -> i32
+          gpu.return
+        }
+      }
+      func.func @host() {
+        %c1 = arith.constant 1 : index
+        %words = gpu.alloc () : memref<2xi32>
+        %zero = arith.constant 0 : i32
+        gpu.memset %words, %zero : memref<2xi32>, i32
+        %0 = memref.extract_aligned_pointer_as_index %words : memref<2xi32> -> index
+        %1 = arith.index_cast %0 : index to i64
+        %2 = llvm.inttoptr %1 : i64 to !llvm.ptr<1>
+        gpu.launch_func @kernels::@first blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%2 : !llvm.ptr<1>)
+        gpu.launch_func @kernels::@second blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%2 : !llvm.ptr<1>)
+        return
+      }
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect"];
+}
+
+def UniTileOverlapLaunches : Pass<"unitile-overlap-launches", "::mlir::ModuleOp"> {
+  let summary = "Let a launch begin while the one in front of it ends";
+  let description = [{
+    Programmatic dependent launch (PTX ISA, griddepcontrol; of sm_90 on): of two
+    launches that follow each other on the host with no other step between, the
+    second gets `unitile.overlaps`, by which whoever launches it may let it begin
+    as soon as all CTAs of the first have begun. Its kernel waits, before all
+    else, until the first has ended and what it wrote is there; the first one's
+    says in its first instruction that another may begin. What is computed is the
+    same, and so it is where a launcher does not know the attribute: nobody is
+    waited for then.
+
+    A kernel that waits ends after the one that it waited for: of three in a row
+    the third sees what the first wrote.
+
+    Before:
+    ```mlir
+    module attributes {gpu.container_module} {
+      gpu.module @kernels {
+        gpu.func @first() kernel {
+          gpu.return
+        }
+        gpu.func @second() kernel {
+          gpu.return
+        }
+      }
+      func.func @host() {
+        %c1 = arith.constant 1 : index
+        gpu.launch_func @kernels::@first blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+        gpu.launch_func @kernels::@second blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+        return
+      }
+    }
+    ```
+    After:
+    ```mlir
+    module attributes {gpu.container_module} {
+      gpu.module @kernels {
+        gpu.func @first() kernel {
+          nvvm.griddepcontrol launch_dependents
+          gpu.return
+        }
+        gpu.func @second() kernel {
+          nvvm.griddepcontrol wait
+          gpu.return
+        }
+      }
+      func.func @host() {
+        %c1 = arith.constant 1 : index
+        gpu.launch_func @kernels::@first blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+        gpu.launch_func @kernels::@second blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) {unitile.overlaps}
+        return
+      }
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::NVVM::NVVMDialect"];
+}
+
 def UniTilePassMapsByValue
     : Pass<"unitile-pass-maps-by-value", "::mlir::gpu::GPUModuleOp"> {
   let summary = "Tensor maps are 128 bytes by value among a kernel's parameters";

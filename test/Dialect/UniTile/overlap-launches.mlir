@@ -1,0 +1,70 @@
+// RUN: unisparse-opt %s --unitile-overlap-launches | FileCheck %s
+
+// A launch right behind another overlaps it; a kernel waits first and says in front of that that others may begin.
+module attributes {gpu.container_module} {
+  gpu.module @kernels {
+    // CHECK-LABEL: gpu.func @a()
+    // CHECK-NEXT:    nvvm.griddepcontrol launch_dependents
+    // CHECK-NEXT:    gpu.return
+    gpu.func @a() kernel {
+      gpu.return
+    }
+    // CHECK-LABEL: gpu.func @b()
+    // CHECK-NEXT:    nvvm.griddepcontrol launch_dependents
+    // CHECK-NEXT:    nvvm.griddepcontrol wait
+    // CHECK-NEXT:    gpu.return
+    gpu.func @b() kernel {
+      gpu.return
+    }
+    // CHECK-LABEL: gpu.func @c()
+    // CHECK-NEXT:    nvvm.griddepcontrol wait
+    // CHECK-NEXT:    gpu.return
+    gpu.func @c() kernel {
+      gpu.return
+    }
+    // CHECK-LABEL: gpu.func @alone()
+    // CHECK-NEXT:    gpu.return
+    gpu.func @alone() kernel {
+      gpu.return
+    }
+  }
+  // CHECK-LABEL: func.func @row(
+  // CHECK:         gpu.launch_func @kernels::@a blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1){{ *$}}
+  // CHECK:         gpu.launch_func @kernels::@b {{.*}} {unitile.overlaps}
+  // CHECK:         gpu.launch_func @kernels::@c {{.*}} {unitile.overlaps}
+  func.func @row(%x: memref<?xf32>, %is: i1) {
+    %c1 = arith.constant 1 : index
+    %c0 = arith.constant 0 : index
+    gpu.launch_func @kernels::@a blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+    // Sizes, room and checks are the host's alone.
+    %n = memref.dim %x, %c0 : memref<?xf32>
+    %m = gpu.alloc (%n) : memref<?xf32>
+    cf.assert %is, "holds"
+    gpu.launch_func @kernels::@b blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+    gpu.launch_func @kernels::@c blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+    return
+  }
+
+  // What stands between may be for whoever comes behind: a fill, a call, a token. A block begins anew.
+  // CHECK-LABEL: func.func @between(
+  // CHECK-NOT:     unitile.overlaps
+  func.func @between(%m: memref<4xi32>, %n: index) {
+    %c1 = arith.constant 1 : index
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0 : i32
+    gpu.launch_func @kernels::@alone blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+    gpu.memset %m, %zero : memref<4xi32>, i32
+    gpu.launch_func @kernels::@alone blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+    func.call @elsewhere() : () -> ()
+    gpu.launch_func @kernels::@alone blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+    scf.for %i = %c0 to %n step %c1 {
+      gpu.launch_func @kernels::@alone blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+    }
+    gpu.launch_func @kernels::@alone blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+    %t = gpu.wait async
+    %u = gpu.launch_func async [%t] @kernels::@alone blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+    gpu.wait [%u]
+    return
+  }
+  func.func private @elsewhere()
+}
