@@ -3,7 +3,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "KernelLaunches.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
 #include "unisparse/Dialect/UniTile/Transforms/Passes.h"
 
@@ -22,47 +24,110 @@ static bool enqueuesNothing(Operation *op) {
          op->getName().getStringRef() == "cf.assert";
 }
 
+/// What a launch is given to read or write, as far as somebody in the same
+/// function may write it: buffers that the function made. Nothing where an
+/// address comes from elsewhere. A caller's buffers are read alone.
+static std::optional<llvm::SmallPtrSet<Value, 8>>
+buffersOf(gpu::LaunchFuncOp launch) {
+  llvm::SmallPtrSet<Value, 8> buffers;
+  for (Value operand : launch.getKernelOperands()) {
+    if (auto map = operand.getDefiningOp<unitile::TensorMapOp>())
+      operand = map.getSource();
+    if (!isa<LLVM::LLVMPointerType>(operand.getType()))
+      continue;
+    auto pointer = operand.getDefiningOp<LLVM::IntToPtrOp>();
+    auto cast =
+        pointer ? pointer.getArg().getDefiningOp<arith::IndexCastOp>() : nullptr;
+    Value address = cast ? cast.getIn() : Value();
+    if (auto sum = address ? address.getDefiningOp<arith::AddIOp>() : nullptr)
+      address = sum.getLhs(); // See KernelViews::hostAddress.
+    auto of = address ? address.getDefiningOp<
+                            memref::ExtractAlignedPointerAsIndexOp>()
+                      : nullptr;
+    if (!of)
+      return std::nullopt;
+    Value memref = of.getSource();
+    while (auto view = memref.getDefiningOp<ViewLikeOpInterface>())
+      memref = view.getViewSource();
+    if (memref.getDefiningOp<gpu::AllocOp>())
+      buffers.insert(memref);
+    else if (!isa<BlockArgument>(memref))
+      return std::nullopt;
+  }
+  return buffers;
+}
+
 namespace {
+/// Launches that follow one another with nothing between them.
+class Row {
+public:
+  /// Whether the launch is behind another one; then it is the row's last.
+  gpu::LaunchFuncOp follow(gpu::LaunchFuncOp launch) {
+    auto own = buffersOf(launch);
+    alone = own.has_value() && known &&
+            llvm::none_of(*own, [&](Value v) { return buffers.contains(v); });
+    known &= own.has_value();
+    if (own)
+      buffers.insert(own->begin(), own->end());
+    return std::exchange(last, launch);
+  }
+  void end() { *this = Row(); }
+  /// Whether the last has nothing to do with any of those in front of it.
+  bool isAlone() const { return alone; }
+
+private:
+  gpu::LaunchFuncOp last;
+  llvm::SmallPtrSet<Value, 8> buffers;
+  bool known = true, alone = false;
+};
+
 struct OverlapLaunches
     : unisparse::impl::UniTileOverlapLaunchesBase<OverlapLaunches> {
   void runOnOperation() override {
     KernelLaunches launches(getOperation());
-    // Kernels that others are launched behind, and those that wait for others.
-    llvm::SetVector<Operation *> leaders, followers;
+    // Kernels that others are launched behind, and those that are launched
+    // behind others: true where one of them has to wait first.
+    llvm::SetVector<Operation *> leaders;
+    llvm::MapVector<Operation *, bool> followers;
     getOperation().walk([&](Block *block) {
-      gpu::LaunchFuncOp before;
+      Row row;
       for (Operation &op : *block) {
         auto launch = dyn_cast<gpu::LaunchFuncOp>(op);
         if (!launch) {
           if (!enqueuesNothing(&op))
-            before = {};
+            row.end();
           continue;
         }
+        if (launch.getAsyncToken() || !launch.getAsyncDependencies().empty() ||
+            launch.getAsyncObject()) {
+          row.end();
+          continue;
+        }
+        gpu::LaunchFuncOp before = row.follow(launch);
         gpu::GPUFuncOp leader = before ? launches.kernelOf(before) : nullptr,
                        follower = launches.kernelOf(launch);
-        bool synchronous = !launch.getAsyncToken() &&
-                           launch.getAsyncDependencies().empty() &&
-                           !launch.getAsyncObject();
-        if (leader && follower && synchronous) {
-          launch->setAttr(unitile::kOverlapsAttr,
-                          UnitAttr::get(&getContext()));
-          leaders.insert(leader);
-          followers.insert(follower);
-        }
-        before = synchronous ? launch : gpu::LaunchFuncOp();
+        if (!leader || !follower)
+          continue;
+        launch->setAttr(unitile::kOverlapsAttr, UnitAttr::get(&getContext()));
+        leaders.insert(leader);
+        followers[follower] |= !row.isAlone();
       }
     });
-    auto control = [](Operation *kernel, NVVM::GridDepActionKind kind) {
-      auto function = cast<gpu::GPUFuncOp>(kernel);
-      OpBuilder b = OpBuilder::atBlockBegin(&function.getBody().front());
-      NVVM::GriddepcontrolOp::create(b, function.getLoc(), kind);
+    auto control = [](Operation *kernel, NVVM::GridDepActionKind kind,
+                      bool first) {
+      Block &body = cast<gpu::GPUFuncOp>(kernel).getBody().front();
+      OpBuilder b = first ? OpBuilder::atBlockBegin(&body)
+                          : OpBuilder::atBlockTerminator(&body);
+      NVVM::GriddepcontrolOp::create(b, kernel->getLoc(), kind);
     };
+    // Who waits for nobody ends behind the others all the same: the next one
+    // waits for it alone.
+    for (auto [kernel, first] : followers)
+      control(kernel, NVVM::GridDepActionKind::wait, first);
     // All CTAs of a kernel have begun before the next one's may: nobody waits
     // for room that a waiting one has.
-    for (Operation *kernel : followers)
-      control(kernel, NVVM::GridDepActionKind::wait);
     for (Operation *kernel : leaders)
-      control(kernel, NVVM::GridDepActionKind::launch_dependents);
+      control(kernel, NVVM::GridDepActionKind::launch_dependents, true);
   }
 };
 } // namespace

@@ -253,23 +253,25 @@ def UniTileOverlapLaunches : Pass<"unitile-overlap-launches", "::mlir::ModuleOp"
     waited for then.
 
     A kernel that waits ends after the one that it waited for: of three in a row
-    the third sees what the first wrote.
+    the third sees what the first wrote. One that has no buffer of the function's
+    in common with those in front of it waits in its last instruction for that
+    reason alone, and runs beside them.
 
     Before:
     ```mlir
     module attributes {gpu.container_module} {
       gpu.module @kernels {
-        gpu.func @first() kernel {
+        gpu.func @first(%p: !llvm.ptr<1>) kernel {
           gpu.return
         }
-        gpu.func @second() kernel {
+        gpu.func @second(%p: !llvm.ptr<1>) kernel {
           gpu.return
         }
       }
-      func.func @host() {
+      func.func @host(%p: !llvm.ptr<1>) {
         %c1 = arith.constant 1 : index
-        gpu.launch_func @kernels::@first blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
-        gpu.launch_func @kernels::@second blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
+        gpu.launch_func @kernels::@first blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%p : !llvm.ptr<1>)
+        gpu.launch_func @kernels::@second blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%p : !llvm.ptr<1>)
         return
       }
     }
@@ -278,19 +280,19 @@ def UniTileOverlapLaunches : Pass<"unitile-overlap-launches", "::mlir::ModuleOp"
     ```mlir
     module attributes {gpu.container_module} {
       gpu.module @kernels {
-        gpu.func @first() kernel {
+        gpu.func @first(%p: !llvm.ptr<1>) kernel {
           nvvm.griddepcontrol launch_dependents
           gpu.return
         }
-        gpu.func @second() kernel {
+        gpu.func @second(%p: !llvm.ptr<1>) kernel {
           nvvm.griddepcontrol wait
           gpu.return
         }
       }
-      func.func @host() {
+      func.func @host(%p: !llvm.ptr<1>) {
         %c1 = arith.constant 1 : index
-        gpu.launch_func @kernels::@first blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1)
-        gpu.launch_func @kernels::@second blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) {unitile.overlaps}
+        gpu.launch_func @kernels::@first blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%p : !llvm.ptr<1>)
+        gpu.launch_func @kernels::@second blocks in (%c1, %c1, %c1) threads in (%c1, %c1, %c1) args(%p : !llvm.ptr<1>) {unitile.overlaps}
         return
       }
     }
