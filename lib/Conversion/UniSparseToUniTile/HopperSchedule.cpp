@@ -5,16 +5,13 @@
 // The schedule of the Hopper attend kernel: what was asked for, or the best
 // that is known, within a multiprocessor's shared memory and registers.
 #include "HopperSchedule.h"
+#include "unisparse/Dialect/UniTile/Utils/SpecialisedMemory.h"
 #include <cmath>
 
 using namespace mlir;
 using namespace unisparse;
 using namespace unisparse::unitile;
 
-/// Registers of a multiprocessor.
-static constexpr int64_t kRegisters = 64 * 1024;
-/// Shared memory that every block takes beyond what it asks for.
-static constexpr int64_t kReservedBytes = 1024;
 /// The producer's single thread needs few registers. With 32 it would spill,
 /// and in some kernels by a word with 40: those that have more to spare.
 static constexpr int64_t kProducerRegisters = 40, kAmpleRegisters = 56;
@@ -23,33 +20,21 @@ static constexpr int64_t kMostStages = 3;
 /// Of a consumer's registers, what its fragments may have.
 static constexpr int64_t kFragmentRegisters = 192;
 
-static int64_t tileBytes(const AttendSpec &s, int64_t rows, int64_t columns) {
-  auto type = SharedType::get(s.element.getContext(), rows, columns, s.element,
-                              /*stages=*/1);
-  return llvm::alignTo(type.getBytes(), 1024);
-}
-
-/// Shared memory of a block with so many stages of so many keys.
+/// Shared memory of a CTA with so many stages of so many keys.
 static int64_t sharedBytesOf(const AttendSpec &s, int64_t keys, int64_t cluster,
                              int64_t stages) {
-  int64_t bytes = tileBytes(s, s.blockQ, s.headDim);
-  if (s.headDim < s.valueDim)
-    bytes += tileBytes(s, s.blockQ, s.valueDim);
-  bytes +=
-      stages * (tileBytes(s, keys, s.headDim) + tileBytes(s, keys, s.valueDim));
-  // Two full and two empty barriers a stage, two of the queries, one of tiles
-  // to clear, one of the cluster's other queries; the words.
-  int64_t barriers = 4 * stages + 2 + s.packed + (cluster > 1);
   // An item's words: of a packed batch with its sequence's, in two places.
   int64_t words = s.packed ? 2 * 9 : 5;
-  return llvm::alignTo(bytes + 8 * barriers, 16) + 4 * words;
+  return SpecialisedMemory{s.element,  s.blockQ, keys,    s.headDim, s.valueDim,
+                           stages,     cluster,  s.packed, words}
+      .bytes();
 }
 
 /// The most stages of so many keys with which so many blocks share a
 /// multiprocessor.
 static int64_t stagesThatFit(const AttendSpec &s, int64_t keys, int64_t cluster,
                              int64_t blocks, int64_t sharedBytes) {
-  int64_t each = (sharedBytes + kReservedBytes) / blocks - kReservedBytes;
+  int64_t each = sharedBytesOfEach(sharedBytes, blocks);
   int64_t stages = kMostStages;
   while (stages > 0 && sharedBytesOf(s, keys, cluster, stages) > each)
     --stages;
@@ -132,9 +117,7 @@ registersOf(const AttendSpec &s, ScheduleAttr asked, int64_t keys,
   int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup,
           producer = asked.getProducerRegisters(),
           consumer = asked.getConsumerRegisters();
-  int64_t warpgroups = 1 + groups;
-  int64_t pool =
-      llvm::alignDown(kRegisters / 128 / blocks / warpgroups, 8) * warpgroups;
+  int64_t pool = registersOfWarpgroups(1 + groups, blocks);
   bool ample = blocks == 1 && (groups == 1 || fragmentRegisters(s, keys) <=
                                                   kFragmentRegisters - 16);
   if (!producer)

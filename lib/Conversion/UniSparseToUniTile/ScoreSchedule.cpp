@@ -7,6 +7,7 @@
 #include "HopperSchedule.h"
 #include "Kernels.h"
 #include "Schedule.h"
+#include "unisparse/Dialect/UniTile/Utils/SpecialisedMemory.h"
 
 using namespace mlir;
 using namespace unisparse;
@@ -14,8 +15,6 @@ using namespace unisparse::unitile;
 
 /// Tiles of two warpgroups by as many keys as a product takes at once.
 static constexpr int64_t kRows = ScoreSchedule::rows, kMostKeys = 128;
-/// Shared memory that every CTA takes beyond what it asks for.
-static constexpr int64_t kReservedBytes = 1024;
 static constexpr int64_t kMostStages = 4;
 
 /// What this kernel takes at all.
@@ -43,14 +42,6 @@ static LogicalResult verifyScore(BlockScoreOp op, const BlockRows &q,
   return success();
 }
 
-/// What a row of a tile takes of shared memory.
-static int64_t rowBytes(RankedTensorType type) {
-  auto rows = SharedType::get(type.getContext(), 8,
-                              tileColumns(type.getDimSize(3)),
-                              type.getElementType(), 1);
-  return rows.getBytes() / 8;
-}
-
 FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
                                                    ScheduleAttr asked,
                                                    int64_t sharedBytes,
@@ -69,13 +60,22 @@ FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
   int64_t blocks = asked.getBlocks() ? asked.getBlocks() : 1;
   if (blocks > 2)
     return why << "expected 1 or 2 blocks, got " << blocks;
-  int64_t row = rowBytes(op.getQ().getType());
-  int64_t each = (sharedBytes + kReservedBytes) / blocks - kReservedBytes;
+  SpecialisedMemory memory{op.getQ().getType().getElementType(),
+                           kRows,
+                           kMostKeys,
+                           tileColumns(op.getQ().getType().getDimSize(3)),
+                           /*width=*/0,
+                           kMostStages,
+                           /*cluster=*/1,
+                           /*packed=*/false,
+                           /*words=*/5};
   auto stagesThatFit = [&](int64_t keys) {
-    int64_t fit = kMostStages;
-    while (fit > 0 && (kRows + fit * keys) * row + 8 * (2 * fit + 2) + 64 > each)
-      --fit;
-    return fit;
+    memory.keys = keys;
+    memory.stages = kMostStages;
+    while (memory.stages > 0 &&
+           memory.bytes() > sharedBytesOfEach(sharedBytes, blocks))
+      --memory.stages;
+    return memory.stages;
   };
   // Composites with columns for groups of dims are long: fewer keys a step then.
   int64_t keys = asked.getKeys() ? asked.getKeys() : kMostKeys;
@@ -91,7 +91,7 @@ FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
     return why << "expected 2 to " << fit
                << " stages, as many as fit shared memory, got " << stages;
   // A producer and two warpgroups share what a launch gives them.
-  int64_t pool = llvm::alignDown(64 * 1024 / 128 / blocks / 3, 8) * 3;
+  int64_t pool = registersOfWarpgroups(3, blocks);
   int64_t producer = asked.getProducerRegisters(),
           consumer = asked.getConsumerRegisters();
   if (!producer)

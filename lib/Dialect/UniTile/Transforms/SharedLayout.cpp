@@ -4,6 +4,7 @@
 
 #include "SharedLayout.h"
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
+#include "unisparse/Dialect/UniTile/Utils/SpecialisedMemory.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -19,10 +20,10 @@ SmallVector<SharedPiece> unisparse::layOutShared(gpu::GPUFuncOp kernel,
                       alignment, static_cast<int64_t>(offset.value_or(0))});
   };
   // Tiles first: what is small fills the end.
-  kernel.walk([&](AllocOp op) { add(op, op.getTile().getType().getBytes(), 1024); });
+  kernel.walk([&](AllocOp op) { add(op, op.getTile().getType().getBytes(), kTileAlignment); });
   kernel.walk(
-      [&](BarriersOp op) { add(op, op.getBarriers().getType().getBytes(), 8); });
-  kernel.walk([&](WordsOp op) { add(op, 4 * op.getCount(), 16); });
+      [&](BarriersOp op) { add(op, op.getBarriers().getType().getBytes(), kBarrierAlignment); });
+  kernel.walk([&](WordsOp op) { add(op, 4 * op.getCount(), kWordsAlignment); });
   bytes = 0;
   for (const SharedPiece &piece : pieces)
     if (piece.placed)

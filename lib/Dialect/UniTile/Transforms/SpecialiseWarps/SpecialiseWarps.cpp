@@ -7,6 +7,7 @@
 #include "../SharedLayout.h"
 #include "../Workers.h"
 #include "SpecialisedKernel.h"
+#include "unisparse/Dialect/UniTile/Utils/SpecialisedMemory.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "unisparse/Dialect/UniTile/Transforms/Passes.h"
@@ -121,41 +122,38 @@ void SpecialisedKernel::takeArguments() {
 
 void SpecialisedKernel::reserveShared() {
   MLIRContext *context = b.getContext();
-  auto tile = [&](StringRef name, int64_t rows, int64_t columns,
-                  int64_t stages) {
-    auto type = SharedType::get(context, rows, columns, element, stages);
-    return named(name, AllocOp::create(b, type, IntegerAttr()));
-  };
-  auto barriers = [&](StringRef name, int64_t count, int64_t arrivals) {
-    auto type = BarriersType::get(context, count);
-    return named(name, BarriersOp::create(b, type, IntegerAttr(), arrivals));
-  };
-  int64_t stages = schedule.getStages();
-  queries = tile("queries", blockQ, depth(), 1);
-  keys = tile("keys", keyRows, depth(), stages);
-  if (parts.hasValues()) {
-    values = tile("values", keyRows, valueDim, stages);
-    outputs =
-        headDim >= valueDim ? queries : tile("outputs", blockQ, valueDim, 1);
-  }
-  // A full buffer is the copy's arrival, an empty one every consumer warp's, of
-  // all CTAs that it was copied to.
-  int64_t warps = blockQ / 16, copies = warps * schedule.getCluster();
-  fullK = barriers("full_k", stages, 1);
-  if (parts.hasValues())
-    fullV = barriers("full_v", stages, 1);
-  emptyK = barriers("empty_k", stages, copies);
-  if (parts.hasValues())
-    emptyV = barriers("empty_v", stages, copies);
-  // Threads read Q and the item's words themselves.
-  fullQ = barriers("full_q", 1, 1), emptyQ = barriers("empty_q", 1, 32 * warps);
-  if (inCluster())
-    emptyOtherQ = barriers("empty_other_q", 1, 1);
-  if (isPacked())
-    fullTail = barriers("full_tail", 1, 1);
+  SpecialisedMemory memory{element,
+                           blockQ,
+                           keyRows,
+                           depth(),
+                           parts.hasValues() ? valueDim : 0,
+                           schedule.getStages(),
+                           schedule.getCluster(),
+                           isPacked(),
+                           places() * words()};
+  llvm::StringMap<Value> pieces;
+  for (const SpecialisedMemory::Tile &t : memory.tiles())
+    pieces[t.name] =
+        named(t.name, AllocOp::create(b,
+                                      SharedType::get(context, t.rows, t.columns,
+                                                      element, t.stages),
+                                      IntegerAttr()));
+  for (const SpecialisedMemory::Barriers &x : memory.barriers())
+    pieces[x.name] = named(
+        x.name, BarriersOp::create(b, BarriersType::get(context, x.count),
+                                   IntegerAttr(), x.arrivals));
+  queries = pieces.lookup("queries"), keys = pieces.lookup("keys");
+  values = pieces.lookup("values"), outputs = pieces.lookup("outputs");
+  if (!outputs)
+    outputs = queries;
+  fullK = pieces.lookup("full_k"), emptyK = pieces.lookup("empty_k");
+  fullV = pieces.lookup("full_v"), emptyV = pieces.lookup("empty_v");
+  fullQ = pieces.lookup("full_q"), emptyQ = pieces.lookup("empty_q");
+  emptyOtherQ = pieces.lookup("empty_other_q");
+  fullTail = pieces.lookup("full_tail");
   auto pointer = LLVM::LLVMPointerType::get(context, 3);
   itemWords = named("item", WordsOp::create(b, pointer, IntegerAttr(),
-                                            places() * words()));
+                                            memory.words));
   BarrierOp::create(b, inCluster());
 }
 
