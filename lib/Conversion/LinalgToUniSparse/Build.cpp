@@ -11,6 +11,7 @@
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "mlir/Interfaces/ValueBoundsOpInterface.h"
 #include "unisparse/Dialect/UniSparse/IR/Check.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include <cmath>
 
 using namespace mlir;
@@ -233,7 +234,7 @@ FailureOr<Value> unisparse::raise::createDenseAttention(
     std::optional<double> scale, Type element, std::string &why) {
   int64_t dim = cast<RankedTensorType>(q.getType()).getDimSize(3);
   // The default is not written; a square root twice is it but for rounding.
-  if (scale && std::abs(*scale * std::sqrt(double(dim)) - 1) < 1e-6)
+  if (scale && std::abs(*scale / logitScale({}, dim) - 1) < 1e-6)
     scale.reset();
   auto op = BlockSparseAttentionOp::create(
       b, loc, q, k, v, /*counts=*/{}, /*indices=*/{}, /*cu_seqlens_q=*/{},

@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "unisparse/Dialect/UniSparse/IR/Check.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Policy.h"
 #include "llvm/ADT/StringSwitch.h"
 
@@ -94,7 +95,7 @@ static LogicalResult raiseTMTensor(RewriterBase &b, Operation *op,
   int64_t headDim = cast<RankedTensorType>(q.getType()).getDimSize(2);
   if (ShapedType::isDynamic(headDim))
     return refuse(why, "expected a static head_dim");
-  a.scale = 1 / std::sqrt(double(headDim));
+  a.scale = logitScale({}, headDim);
   if (Attribute given = op->getAttr("scale")) {
     auto scale = dyn_cast<FloatAttr>(given);
     if (!scale)

@@ -279,8 +279,7 @@ SmallVector<Value> loops::lowerBlockSparseAttention(OpBuilder &builder,
     return results;
   }
   Value slots = slotCount(e, packing, lq, bq);
-  double scale = op.getScale() ? op.getScale()->convertToDouble()
-                               : 1.0 / std::sqrt(headDim);
+  double scale = logitScale(op.getScale(), headDim);
   if (op.getSoftcap()) // M1
     scale /= op.getSoftcap()->convertToDouble();
 

@@ -5,8 +5,8 @@
 // The schedule of the Hopper attend kernel: what was asked for, or the best
 // that is known, within a multiprocessor's shared memory and registers.
 #include "HopperSchedule.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/Dialect/UniTile/Utils/SpecialisedMemory.h"
-#include <cmath>
 
 using namespace mlir;
 using namespace unisparse;
@@ -197,8 +197,7 @@ AttendSpec unisparse::attendSpecOf(BlockSparseAttentionOp op) {
           ? s.heads / cast<ShapedType>(op.getCounts().getType()).getDimSize(1)
           : 1;
   s.element = q.getElementType();
-  s.scale = op.getScale() ? op.getScale()->convertToDouble()
-                          : 1.0 / std::sqrt(static_cast<double>(s.headDim));
+  s.scale = logitScale(op.getScale(), s.headDim);
   s.causal = op.getCausal();
   s.packed = static_cast<bool>(op.getCuSeqlensQ());
   return s;

@@ -17,6 +17,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/SymbolTable.h"
 #include "unisparse/Conversion/Passes.h"
+#include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Contracts.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
@@ -62,9 +63,7 @@ LogicalResult unisparse::checkHeadDims(BlockSparseAttentionOp op) {
 
 double unisparse::scaleInBase2(std::optional<APFloat> scale, double alpha,
                                int64_t headDim) {
-  double natural = scale ? scale->convertToDouble()
-                         : 1.0 / std::sqrt(static_cast<double>(headDim));
-  return natural * alpha * M_LOG2E;
+  return logitScale(scale, headDim) * alpha * M_LOG2E;
 }
 
 /// CTAs of a multiprocessor that score at once, each with memory of its own.

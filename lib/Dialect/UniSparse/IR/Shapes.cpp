@@ -8,6 +8,7 @@
 #include "llvm/Support/MathExtras.h"
 #include <algorithm>
 #include <limits>
+#include <cmath>
 
 using namespace mlir;
 
@@ -77,4 +78,10 @@ OpFoldResult unisparse::unitsOrSlots(OpBuilder &b, Location loc,
   OpFoldResult sequences = affine::makeComposedFoldedAffineApply(
       b, loc, b.getAffineDimExpr(0) - 1, {ends});
   return packedSlots(b, loc, length, sequences, granularity);
+}
+
+double unisparse::logitScale(std::optional<llvm::APFloat> scale,
+                             int64_t headDim) {
+  return scale ? scale->convertToDouble()
+               : 1.0 / std::sqrt(static_cast<double>(headDim));
 }

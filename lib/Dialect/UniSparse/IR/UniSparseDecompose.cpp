@@ -42,10 +42,8 @@ static FailureOr<PoolOp> poolQueries(AttentionOp op, OpBuilder &b,
       return op.emitOpError("[P6] expected a static head_dim or a scale beside "
                             "spread, got ")
              << op.getQ().getType();
-    double scale = op.getScale() ? op.getScale()->convertToDouble()
-                                 : 1.0 / std::sqrt(static_cast<double>(headDim));
-    factor =
-        b.getF64FloatAttr(0.5 * op.getAlpha().convertToDouble() * scale);
+    factor = b.getF64FloatAttr(0.5 * op.getAlpha().convertToDouble() *
+                               logitScale(op.getScale(), headDim));
   }
   return PoolOp::create(b, op.getLoc(), op.getQ(), op.getCuSeqlensQ(),
                         pooling.getQuery(), pooling.getHeads(),

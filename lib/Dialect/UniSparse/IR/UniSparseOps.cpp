@@ -230,8 +230,7 @@ int64_t BlockScoreOp::getHeadDim() {
 }
 
 double BlockScoreOp::getLogitScale() {
-  return getScale() ? getScale()->convertToDouble()
-                    : 1.0 / std::sqrt(static_cast<double>(getHeadDim()));
+  return logitScale(getScale(), getHeadDim());
 }
 
 void BlockScoreOp::getAsmResultNames(OpAsmSetValueNameFn setName) {

@@ -39,6 +39,9 @@ mlir::OpFoldResult unitsOrSlots(mlir::OpBuilder &b, mlir::Location loc,
                                 mlir::OpFoldResult length,
                                 mlir::Value cuSeqlens, int64_t granularity);
 
+/// The factor of the logits: `scale`, or D ** -0.5 [S1, A1].
+double logitScale(std::optional<llvm::APFloat> scale, int64_t headDim);
+
 /// True unless both are static and differ.
 inline bool mayEqual(int64_t a, int64_t b) {
   return mlir::ShapedType::isDynamic(a) || mlir::ShapedType::isDynamic(b) ||
