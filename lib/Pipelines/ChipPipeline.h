@@ -37,12 +37,16 @@ struct ChipPipeline
     Options options;
     options.chip = chip.getValue();
     options.format = format.getValue();
+    static_cast<Derived *>(this)->addOptions(options);
     mlir::OpPassManager pm(mlir::ModuleOp::getOperationName());
     auto emitError = [&] { return this->getOperation().emitError(); };
     if (failed(build(pm, options, emitError)) ||
         failed(this->runPipeline(pm, this->getOperation())))
       this->signalPassFailure();
   }
+
+  /// Of a pipeline that has more of them.
+  void addOptions(Options &) {}
 
   mlir::Pass::Option<std::string> chip{*this, "chip", llvm::cl::init("sm_80"),
                                        llvm::cl::desc("chip to compile for")};

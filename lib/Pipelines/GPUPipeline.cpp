@@ -80,11 +80,12 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
   pm.addPass(createCSEPass());
   pm.addPass(createCanonicalizerPass());
   // A call is a row of launches: first what they count in, then one close behind
-  // the other, where the chip can.
-  pm.addPass(createUniTileGatherCounters());
+  // the other.
   const NvidiaChip *chip = findNvidiaChip(options.chip);
-  if (chip && chip->hasDependentLaunch())
+  if (options.overlap && chip && chip->hasDependentLaunch()) {
+    pm.addPass(createUniTileGatherCounters());
     pm.addPass(createUniTileOverlapLaunches());
+  }
   TilePipelineOptions tile;
   tile.chip = options.chip;
   tile.format = options.format;
@@ -95,10 +96,21 @@ namespace {
 struct GPUPipeline
     : ChipPipeline<GPUPipeline, GPUPipelineOptions, buildGPUPipeline> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(GPUPipeline)
+  GPUPipeline() = default;
+  GPUPipeline(const GPUPipeline &other) : ChipPipeline(other) {
+    copyOptionValuesFrom(&other);
+  }
   StringRef getArgument() const override { return "unisparse-to-gpu-pipeline"; }
   StringRef getDescription() const override {
     return "lower unisparse ops to kernels for a GPU and their launches";
   }
+  void addOptions(GPUPipelineOptions &options) {
+    options.overlap = overlap.getValue();
+  }
+  Option<bool> overlap{
+      *this, "overlap", llvm::cl::init(false),
+      llvm::cl::desc("launches begin while those in front of them end, where "
+                     "the chip can (sm_90 on)")};
 };
 } // namespace
 

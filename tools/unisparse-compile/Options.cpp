@@ -59,6 +59,10 @@ struct CommandLine {
              cl::desc("Select and attend, or attend to counts and indices that "
                       "are inputs"),
              cl::cat(category)};
+  Flag overlap{"overlap",
+               cl::desc("Launches begin while those in front of them end, where "
+                        "a chip can (sm_90 on)"),
+               cl::cat(category)};
   Text heads{"heads", cl::value_desc("N"), cl::desc("Heads of q"),
              cl::cat(category)};
   Text kvHeads{"kv-heads", cl::value_desc("N"),
@@ -150,7 +154,8 @@ Error convertTarget(CommandLine &c, Options &o) {
   struct {
     cl::Option &option;
     bool ofCpu;
-  } own[] = {{c.chips, false}, {c.format, false}, {c.cpu, true}, {c.linker, true}};
+  } own[] = {{c.chips, false}, {c.format, false}, {c.overlap, false},
+             {c.cpu, true},    {c.linker, true}};
   for (auto &[option, ofCpu] : own)
     if (option.getNumOccurrences() && ofCpu != isCpu)
       return failure("--" + option.ArgStr.str(),
@@ -169,6 +174,7 @@ Error convertTarget(CommandLine &c, Options &o) {
   if (c.linker.getNumOccurrences() && c.linker.empty())
     return usage("--linker", "a program", "");
   o.linker = c.linker;
+  o.overlap = c.overlap;
   return Error::success();
 }
 

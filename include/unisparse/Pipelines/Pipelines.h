@@ -122,6 +122,9 @@ buildTilePipeline(mlir::OpPassManager &pm, const TilePipelineOptions &options,
 struct GPUPipelineOptions {
   std::string chip = "sm_80";
   TileFormat format = TileFormat::Isa;
+  /// Where the chip can: launches begin while those in front of them end, and
+  /// their counters are cleared in one step.
+  bool overlap = false;
 };
 
 /// unisparse ops on tensors to kernels for a chip and host code on buffers that
