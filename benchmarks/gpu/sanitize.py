@@ -80,7 +80,7 @@ def call(case, made):
 
 
 def clear_outputs():
-    """initcheck does not see what the copy engine writes: attention's o would count as never written. That it is written,
+    """initcheck does not see what TMA writes: attention's o would count as never written. That it is written,
     the matrix shows, whose outputs hold NaN before."""
 
     def cleared(torch, sizes, dtype, device):

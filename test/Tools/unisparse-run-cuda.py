@@ -176,11 +176,11 @@ for more in ([], ["--poison", "--repeat=3"]):
     assert log == ["load sm_80"] + ["launch copy 100x2x1 2x1x1 0"] * 2 * (3 if more else 1), log
 
 # In process: compiled for what the device is, exact chips first. On Hopper's own
-# chip maps of q, k, v and o go before a kernel whose blocks of threads share out
+# chip maps of q, k, v and o go before a kernel whose CTAs share out
 # the rows: 2 of each of 4 heads of 2 sequences.
 TILES = ["launch attend 2x4x2 128x1x1 24576"]
 MAPS = ["map 32x100x4x2 strides 64,6400,25600 box 64x64x1x1"] * 4 + ["launch attend 16x1x1 256x1x1 57476"]
-SPECIALISED, PORTABLE = "#unitile.schedule<stages = 3, keys = 64, blocks = 2, ", "#unitile.tiles<rows = 64, keys = 64>"
+SPECIALISED, PORTABLE = "#unitile.schedule<stages = 3, keys = 64, ctas = 2, ", "#unitile.tiles<rows = 64, keys = 64>"
 for capability, chip in (("80", "sm_80"), ("87", "sm_86"), ("90", "sm_90a"), ("103", "sm_90"), ("121", "sm_120")):
     done, log = run(F16, CUDA, SELECTION, "--block=64x64", "--compare=dense", "--json", FAKE_CAPABILITY=capability)
     assert done.returncode == 0, done
@@ -198,7 +198,7 @@ assert log[0] == "load sm_80" and (tmp / "ir" / "00-input.mlir").exists(), log
 narrow = np.zeros((2, 4, 100, 40), np.float16)
 safetensors.write(str(tmp / "d40.safetensors"), {name: Tensor("F16", narrow) for name in "qkv"})
 for file, dim, rows, attend in (
-    (F16, 32, 64, r"warp-specialised \(stages = 3, keys = 64, blocks = 2, .*\)"),
+    (F16, 32, 64, r"warp-specialised \(stages = 3, keys = 64, ctas = 2, .*\)"),
     (F16, 32, 32, r"portable \(rows = 32, keys = 64\)"),
     (tmp / "d40.safetensors", 40, 64, r"portable \(rows = 64, keys = 64\)"),
 ):

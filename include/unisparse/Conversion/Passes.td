@@ -223,12 +223,12 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     words: `I7: the length of q <= the length of k`. `unitile.schedule` says which
     kernel block_sparse_attention becomes: `#unitile.tiles` the portable one,
     `#unitile.schedule` the warp-specialised one of sm_90a, which takes tensor
-    maps and, as grid, no more blocks of threads than a chip runs at once. Where
+    maps and, as grid, no more CTAs than a chip runs at once. Where
     there is none, tiles are the best for sm_80.
 
     An op whose `unitile.schedule` is a `#unitile.schedule` gets a
     warp-specialised kernel for sm_90a: a producer's thread walks the blocks and
-    starts copies, warpgroups of consumers multiply. A few blocks of threads for
+    starts copies, warpgroups of consumers multiply. A few CTAs for
     each multiprocessor take rows of query blocks from a counter that the launch
     clears; q, k, v and o are passed as `unitile.tensor_map`.
 
@@ -516,7 +516,7 @@ def ConvertUniTileToNVVM : Pass<"convert-unitile-to-nvvm", "::mlir::gpu::GPUModu
     holds, as their layouts say; shared tiles become pointers to shared memory.
     Products become the instructions of their atoms. The ops below need every chip
     from sm_80 on (cp.async, ldmatrix, mma.sync m16n8k16, and m16n8k8 on tf32 for
-    f32) or sm_90a (the copy engine, mbarriers, wgmma, setmaxnreg).
+    f32) or sm_90a (TMA, mbarriers, wgmma, setmaxnreg).
 
     | tile level | each thread |
     |---|---|
@@ -527,7 +527,7 @@ def ConvertUniTileToNVVM : Pass<"convert-unitile-to-nvvm", "::mlir::gpu::GPUModu
     | `unitile.mma` | `ldmatrix.x4` of b (`.trans` under `by_rows`), `mma.sync` |
     | `unitile.mma` of f32 | loads of b, `cvt.rna.tf32` of both parts, three `mma.sync`, sums rounded in f32 |
     | `unitile.reduce` | its own elements, then a shuffle for each bit by which the lanes of a row differ |
-    | `unitile.roles` | a branch by warpgroup, `setmaxnreg` in both ways |
+    | `unitile.partitions` | a branch by warpgroup, `setmaxnreg` in both ways |
     | `unitile.tensor_copy` | `mbarrier.arrive.expect_tx`, `cp.async.bulk.tensor` for each 64 columns |
     | `unitile.await`, `test`, `arrive` | `mbarrier.try_wait` in a loop, `test_wait`, `arrive` by one lane |
     | `unitile.mma_start` | `wgmma.mma_async` for each 16 summed, `a` in registers, then `commit_group` |

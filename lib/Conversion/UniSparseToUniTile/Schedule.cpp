@@ -3,7 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "Schedule.h"
-#include "HopperSchedule.h"
+#include "SpecialisedSchedules.h"
 #include "mlir/IR/Remarks.h"
 
 using namespace mlir;
@@ -179,8 +179,8 @@ static FailureOr<ScheduleAttr> specialised(BlockSparseAttentionOp op,
                                            ScheduleAttr asked,
                                            const NvidiaChip &chip,
                                            Reason &why) {
-  FailureOr<HopperSchedule> schedule =
-      hopperScheduleOf(attendSpecOf(op), asked, chip.sharedBytes, why);
+  FailureOr<AttendSchedule> schedule =
+      attendScheduleOf(attendSpecOf(op), asked, chip.sharedBytes, why);
   return failed(schedule) ? FailureOr<ScheduleAttr>() : schedule->attr;
 }
 

@@ -4,7 +4,7 @@
 
 // The schedule of a warp-specialised score kernel: what was asked for, or the
 // best that is known.
-#include "HopperSchedule.h"
+#include "SpecialisedSchedules.h"
 #include "Kernels.h"
 #include "Schedule.h"
 #include "unisparse/Dialect/UniTile/Utils/SpecialisedMemory.h"
@@ -54,12 +54,12 @@ FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
   if (!asked)
     asked = ScheduleAttr::get(op.getContext(), 0, 0, 0, 0, 0, 0,
                               Reference::Speculative, /*overlap=*/true,
-                              /*turns=*/false);
+                              /*ping_pong=*/false);
   if (asked.getCluster() > 1)
     return why << "expected a cluster of 1, got " << asked.getCluster();
-  int64_t blocks = asked.getBlocks() ? asked.getBlocks() : 1;
-  if (blocks > 2)
-    return why << "expected 1 or 2 blocks, got " << blocks;
+  int64_t ctas = asked.getCtas() ? asked.getCtas() : 1;
+  if (ctas > 2)
+    return why << "expected 1 or 2 ctas, got " << ctas;
   SpecialisedMemory memory{op.getQ().getType().getElementType(),
                            kRows,
                            kMostKeys,
@@ -73,7 +73,7 @@ FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
     memory.keys = keys;
     memory.stages = kMostStages;
     while (memory.stages > 0 &&
-           memory.bytes() > sharedBytesOfEach(sharedBytes, blocks))
+           memory.bytes() > sharedBytesOfEach(sharedBytes, ctas))
       --memory.stages;
     return memory.stages;
   };
@@ -91,11 +91,11 @@ FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
     return why << "expected 2 to " << fit
                << " stages, as many as fit shared memory, got " << stages;
   // A producer and two warpgroups share what a launch gives them.
-  int64_t pool = registersOfWarpgroups(3, blocks);
+  int64_t pool = registersOfWarpgroups(3, ctas);
   int64_t producer = asked.getProducerRegisters(),
           consumer = asked.getConsumerRegisters();
   if (!producer)
-    producer = blocks == 1 ? 40 : 24;
+    producer = ctas == 1 ? 40 : 24;
   if (!consumer)
     consumer = std::min<int64_t>(240, (pool - producer) / 2 / 8 * 8);
   if (producer + 2 * consumer > pool)
@@ -103,7 +103,7 @@ FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
                   "the "
                << pool << " of a launch's threads, got "
                << producer + 2 * consumer;
-  return ScheduleAttr::get(op.getContext(), stages, keys, blocks, /*cluster=*/1,
+  return ScheduleAttr::get(op.getContext(), stages, keys, ctas, /*cluster=*/1,
                            producer, consumer, asked.getReference(),
-                           asked.getOverlap(), asked.getTurns());
+                           asked.getOverlap(), asked.getPingPong());
 }

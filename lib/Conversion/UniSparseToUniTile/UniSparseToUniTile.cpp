@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "HopperSchedule.h"
+#include "SpecialisedSchedules.h"
 #include "KernelPage.h"
 #include "Kernels.h"
 #include "Schedule.h"
@@ -143,7 +143,7 @@ struct ConvertUniSparseToUniTile
       return lowerToPage(host, kernels, op, rows, keys, *schedule);
     } else {
       int64_t rows = tiles ? tiles.getRows() : ScoreSchedule::rows,
-              each = tiles ? kScoreCtas : attr.getBlocks();
+              each = tiles ? kScoreCtas : attr.getCtas();
       return lowerToPage(host, kernels, op, rows, keys,
                          each, *schedule);
     }

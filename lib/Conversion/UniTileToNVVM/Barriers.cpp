@@ -11,10 +11,10 @@ using namespace unisparse::unitile;
 
 namespace {
 
-struct RolesPattern : TilePattern<RolesOp> {
+struct RolesPattern : TilePattern<PartitionsOp> {
   using TilePattern::TilePattern;
   LogicalResult
-  matchAndRewrite(RolesOp op, OpAdaptor,
+  matchAndRewrite(PartitionsOp op, OpAdaptor,
                   ConversionPatternRewriter &rewriter) const override {
     Thread t(rewriter, op.getLoc(), warps);
     Value id = NVVM::ThreadIdXOp::create(t.b, t.b.getI32Type());
@@ -151,7 +151,7 @@ struct ArrivePattern : TilePattern<ArriveOp> {
   }
 };
 
-/// Hardware barriers 1 and up are warpgroups' own (`unitile.send`), those from
+/// Hardware barriers 1 and up are warpgroups' own (`unitile.tensor_store`), those from
 /// here on say whose turn it is; two warpgroups meet at each.
 constexpr int64_t kFirstTurn = 8;
 

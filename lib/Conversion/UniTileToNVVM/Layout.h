@@ -19,7 +19,7 @@ namespace unisparse::unitile {
 using namespace mlir;
 
 /// The warps that share fragments: all of the block, or the consumers of
-/// `unitile.roles`, which are its last.
+/// `unitile.partitions`, which are its last.
 struct Warps {
   int64_t count = 0, first = 0;
   operator int64_t() const { return count; }
@@ -161,7 +161,7 @@ struct TilePattern : OpConversionPattern<OpTy> {
   Warps warps;
 };
 
-/// `unitile.roles`: one warpgroup, so that registers can move.
+/// `unitile.partitions`: one warpgroup, so that registers can move.
 inline constexpr int64_t kProducerWarps = 4;
 
 /// The dynamic shared memory of every kernel of a module.

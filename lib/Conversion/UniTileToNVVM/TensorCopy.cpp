@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// Tiles between global and shared memory by the copy engine (TMA): one thread
+// Tiles between global and shared memory by TMA: one thread
 // starts a copy, and a barrier or a group tells when it is done.
 #include "Layout.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -40,8 +40,8 @@ struct TensorCopyPattern : TilePattern<TensorCopyOp> {
     SharedType tile = op.getTile().getType();
     Value barrier = t.sharedAddress(
         t.advance(adaptor.getBarriers(), t.mul(adaptor.getIndex(), 8)));
-    uint32_t blocks = op.getBlocks().value_or(0);
-    announce(t, op, barrier, blocks);
+    uint32_t ctas = op.getCtas().value_or(0);
+    announce(t, op, barrier, ctas);
     Value base = t.stage(adaptor.getTile(), tile, adaptor.getStage());
     for (int64_t panel = 0; panel < tile.getPanels(); ++panel) {
       Value to =
@@ -55,7 +55,7 @@ struct TensorCopyPattern : TilePattern<TensorCopyOp> {
       std::string copy = "cp.async.bulk.tensor." + kind +
                          ".shared::cluster.global.mbarrier::complete_tx::bytes";
       std::string ends = "[$0], [$2, " + at + "], [$1]";
-      if (!blocks)
+      if (!ctas)
         t.ptx(Type(), copy + " " + ends + ";", constraintsOf("r,r,l,", rank),
               operands);
       else
@@ -63,7 +63,7 @@ struct TensorCopyPattern : TilePattern<TensorCopyOp> {
               "{\n"
               ".reg .b16 blocks;\n"
               "mov.b16 blocks, " +
-                  std::to_string(blocks) + ";\n" + copy +
+                  std::to_string(ctas) + ";\n" + copy +
                   ".multicast::cluster " + ends + ", blocks;\n}",
               constraintsOf("r,r,l,", rank), operands);
     }
@@ -71,23 +71,23 @@ struct TensorCopyPattern : TilePattern<TensorCopyOp> {
     return success();
   }
 
-  /// Arrives at `barrier`, or at the same one of each of `blocks`, which all
+  /// Arrives at `barrier`, or at the same one of each of `ctas`, which all
   /// wait for the tile's bytes. Bytes may come before they are announced: the
   /// phase stays open for the arrival.
   void announce(Thread &t, TensorCopyOp op, Value barrier,
-                uint32_t blocks) const {
+                uint32_t ctas) const {
     Value bytes = t.i32(op.getTile().getType().getStageBytes());
-    if (!blocks)
+    if (!ctas)
       t.ptx(Type(), "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;",
             "r,r,~{memory}", {barrier, bytes});
     StringRef seen = op.getAfterWrites() ? ".release.cluster" : "";
-    for (int64_t block = 0; blocks >> block; ++block)
-      if (blocks >> block & 1)
+    for (int64_t cta = 0; ctas >> cta; ++cta)
+      if (ctas >> cta & 1)
         t.ptx(Type(),
               ("mbarrier.arrive.expect_tx" + seen +
                ".shared::cluster.b64 _, [$0], $1;")
                   .str(),
-              "r,r,~{memory}", {t.inBlock(barrier, block), bytes});
+              "r,r,~{memory}", {t.inBlock(barrier, cta), bytes});
   }
 };
 
@@ -155,15 +155,15 @@ struct WritePattern : TilePattern<WriteOp> {
   }
 };
 
-struct SendPattern : TilePattern<SendOp> {
+struct SendPattern : TilePattern<TensorStoreOp> {
   using TilePattern::TilePattern;
   LogicalResult
-  matchAndRewrite(SendOp op, OpAdaptor adaptor,
+  matchAndRewrite(TensorStoreOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
     Thread t(rewriter, op.getLoc(), warps);
     SharedType tile = op.getTile().getType();
     Value group = t.div(t.id(), 128);
-    // The copy engine sees what threads wrote only behind this fence.
+    // TMA sees what threads wrote only behind this fence.
     t.ptx(Type(), "fence.proxy.async.shared::cta;", "~{memory}", {});
     // Barrier 0 is the whole block's.
     NVVM::BarrierOp::create(t.b, TypeRange{}, t.add(group, 1), t.i32(128),
@@ -194,10 +194,10 @@ struct SendPattern : TilePattern<SendOp> {
   }
 };
 
-struct SendWaitPattern : TilePattern<SendWaitOp> {
+struct SendWaitPattern : TilePattern<TensorStoreWaitOp> {
   using TilePattern::TilePattern;
   LogicalResult
-  matchAndRewrite(SendWaitOp op, OpAdaptor,
+  matchAndRewrite(TensorStoreWaitOp op, OpAdaptor,
                   ConversionPatternRewriter &rewriter) const override {
     Thread t(rewriter, op.getLoc(), warps);
     t.ptx(Type(),

@@ -107,7 +107,7 @@ struct ConvertUniTileToNVVM
     if (!warps)
       return failure();
     // Behind roles, fragments are the consumers'.
-    for (auto roles : kernel.getBody().front().getOps<RolesOp>()) {
+    for (auto roles : kernel.getBody().front().getOps<PartitionsOp>()) {
       (void)roles;
       warps = {warps - kProducerWarps, kProducerWarps};
     }

@@ -20,8 +20,8 @@ func.func @registers(%q: !q) -> !q {
 
 !q = tensor<1x8x1000x128xbf16>
 func.func @turns(%q: !q) -> !q {
-  // expected-error@+1 {{expected query blocks of 128 rows for turns, got 64}}
-  %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> {unitile.schedule = #unitile.schedule<turns = true>} : (!q, !q, !q) -> !q
+  // expected-error@+1 {{expected query blocks of 128 rows for ping_pong, got 64}}
+  %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> {unitile.schedule = #unitile.schedule<ping_pong = true>} : (!q, !q, !q) -> !q
   return %o : !q
 }
 

@@ -12,7 +12,7 @@
 // warp-specialised kernel, whose schedule leaves no number open.
 // CHECK-LABEL: func.func @d128(
 // SM90:          #unitile.tiles<rows = 128, keys = 128>
-// SM90A:         #unitile.schedule<stages = 3, keys = 128, blocks = 1, cluster = 1, producer_registers = 40, consumer_registers = 232>
+// SM90A:         #unitile.schedule<stages = 3, keys = 128, ctas = 1, cluster = 1, producer_registers = 40, consumer_registers = 232>
 // SM86:          #unitile.tiles<rows = 128, keys = 128>
 // SM120:         #unitile.tiles<rows = 128, keys = 64>
 func.func @d128(%q: tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16> {
@@ -26,7 +26,7 @@ func.func @d128(%q: tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16> {
 // 99 KiB of shared memory hold 128 rows of 256 elements with 32 keys. Half a key
 // block at a time has two stages on Hopper.
 // CHECK-LABEL: func.func @d256(
-// SM90A:         #unitile.schedule<stages = 2, keys = 64, blocks = 1, cluster = 1, producer_registers = 56, consumer_registers = 224>
+// SM90A:         #unitile.schedule<stages = 2, keys = 64, ctas = 1, cluster = 1, producer_registers = 56, consumer_registers = 224>
 // SM90:          #unitile.tiles<rows = 128, keys = 64>
 // SM86:          #unitile.tiles<rows = 128, keys = 32>
 // SM120:         #unitile.tiles<rows = 128, keys = 32>
@@ -56,10 +56,10 @@ func.func @small(%q: tensor<1x4x512x128xbf16>) -> (tensor<1x4x512x128xbf16>, ten
 // of 128; and as many keys. Padded blocks have no warp-specialised kernel.
 // CHECK-LABEL: func.func @score(
 // SM90:          #unitile.tiles<rows = 64, keys = 128>
-// SM90A:         #unitile.schedule<stages = 4, keys = 128, blocks = 1,
+// SM90A:         #unitile.schedule<stages = 4, keys = 128, ctas = 1,
 // CHECK:         block <200x128> {{.*}} #unitile.tiles<rows = 64, keys = 128>
 // SM90:          #unitile.tiles<rows = 128, keys = 128>
-// SM90A:         #unitile.schedule<stages = 4, keys = 128, blocks = 1,
+// SM90A:         #unitile.schedule<stages = 4, keys = 128, ctas = 1,
 func.func @score(%q: tensor<1x4x64x64xbf16>, %p: tensor<1x4x512x64xbf16>) -> (tensor<1x4x4x4xf32>, tensor<1x4x3x4xf32>, tensor<1x4x4x4xf32>) {
   %0 = unisparse.block_score %q, %q lengths [512, 512] block <128x128> pooling <8x8> causal
     : (tensor<1x4x64x64xbf16>, tensor<1x4x64x64xbf16>) -> tensor<1x4x4x4xf32>

@@ -65,7 +65,7 @@ func.func @group(%q: !q, %k: !k) -> tensor<1x2x4x5xf32> {
 // CHECK:         memref.store
 // CHECK-NOT:     accumulate
 // OWN-LABEL:   gpu.func @score(
-// OWN:         {unitile.schedule = #unitile.schedule<stages = 4, keys = 128, blocks = 1, cluster = 1, producer_registers = 40, consumer_registers = 232>}
+// OWN:         {unitile.schedule = #unitile.schedule<stages = 4, keys = 128, ctas = 1, cluster = 1, producer_registers = 40, consumer_registers = 232>}
 // OWN:         unitile.fetch {{.*}} -> !unitile.tile<128x64xbf16>
 func.func @heads(%q: !q, %k: !k) -> tensor<1x4x4x5xf32> {
   %0 = unisparse.block_score %q, %k lengths [512, 640] block <128x128> pooling <8x8> causal : (!q, !k) -> tensor<1x4x4x5xf32>

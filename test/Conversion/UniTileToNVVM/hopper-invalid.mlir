@@ -15,7 +15,7 @@ gpu.module @m {
 
 gpu.module @m {
   gpu.func @turns() kernel attributes {known_block_size = array<i32: 256, 1, 1>} {
-    unitile.roles producer {
+    unitile.partitions producer {
       %c0 = arith.constant 0 : i32
     } consumers {
       // expected-error@+2 {{expected two warpgroups to take turns, got 1}}

@@ -20,7 +20,7 @@ gpu.module @roles {
   // CHECK:           llvm.inline_asm has_side_effects asm_dialect = att "mov.u32 $0, %tid.x;"
   gpu.func @roles(%x: f32, %o: !llvm.ptr<1>, %n: i32, %stride: i64)
       kernel attributes {known_block_size = array<i32: 256, 1, 1>, nvvm.minctasm = 1 : i32} {
-    unitile.roles registers<40, 232> producer {
+    unitile.partitions registers<40, 232> producer {
       %c0 = arith.constant 0 : i32
       llvm.store %c0, %o : i32, !llvm.ptr<1>
     } consumers {
@@ -90,9 +90,9 @@ gpu.module @copies {
     unitile.tensor_copy %map[%i, %i, %i] to %t[%i] on %b[%i] : !unitile.shared<128x96xbf16, 2>, !unitile.barriers<2>
     %f = unitile.fill %x : bf16 -> !unitile.fragment<128x96xbf16>
     unitile.write %f to %t[%i] : !unitile.fragment<128x96xbf16>, !unitile.shared<128x96xbf16, 2>
-    unitile.send %t[%i] to %map[%i, %i] : !unitile.shared<128x96xbf16, 2>
-    unitile.send_wait
-    unitile.send_wait written
+    unitile.tensor_store %t[%i] to %map[%i, %i] : !unitile.shared<128x96xbf16, 2>
+    unitile.tensor_store_wait
+    unitile.tensor_store_wait written
     gpu.return
   }
 }
@@ -138,8 +138,8 @@ gpu.module @tile_products {
     %r = unitile.mma_wait 0, %s : !unitile.pending<128x64xf32>
     %w = unitile.fill %x : bf16 -> !unitile.fragment<128x48xbf16>
     unitile.write %w to %q[%i] : !unitile.fragment<128x48xbf16>, !unitile.shared<128x80xbf16>
-    unitile.send %q[%i] columns 48 to %map[%i, %i] : !unitile.shared<128x80xbf16>
-    unitile.send_wait written
+    unitile.tensor_store %q[%i] columns 48 to %map[%i, %i] : !unitile.shared<128x80xbf16>
+    unitile.tensor_store_wait written
     unitile.store %r to %o row %i limit %i stride %stride : !unitile.fragment<128x64xf32>
     gpu.return
   }
@@ -175,8 +175,8 @@ gpu.module @clusters {
     %t = unitile.alloc : !unitile.shared<128x64xbf16, 2>
     %b = unitile.barriers arrivals 1 : !unitile.barriers<2>
     unitile.barrier cluster
-    unitile.tensor_copy %map[%i, %i] to %t[%i] on %b[%i] blocks 3 : !unitile.shared<128x64xbf16, 2>, !unitile.barriers<2>
-    unitile.tensor_copy after_writes %map[%i, %i] to %t[%i] on %b[%i] blocks 2 : !unitile.shared<128x64xbf16, 2>, !unitile.barriers<2>
+    unitile.tensor_copy %map[%i, %i] to %t[%i] on %b[%i] ctas 3 : !unitile.shared<128x64xbf16, 2>, !unitile.barriers<2>
+    unitile.tensor_copy after_writes %map[%i, %i] to %t[%i] on %b[%i] ctas 2 : !unitile.shared<128x64xbf16, 2>, !unitile.barriers<2>
     unitile.await cluster %b[%i] parity %i : !unitile.barriers<2>
     unitile.arrive %b[%i] of 0 : !unitile.barriers<2>
     unitile.arrive by_thread %b[%i] of 1 : !unitile.barriers<2>
@@ -260,7 +260,7 @@ gpu.module @turns {
   // CHECK:         llvm.inline_asm {{.*}}"bar.sync $0, 256;"
   // CHECK:         llvm.inline_asm {{.*}}"bar.arrive $0, 256;"
   gpu.func @turns() kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
-    unitile.roles producer {
+    unitile.partitions producer {
       %c0 = arith.constant 0 : i32
     } consumers {
       unitile.take_turn first

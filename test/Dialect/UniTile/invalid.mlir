@@ -197,7 +197,7 @@ func.func @write_u1_columns(%x: !unitile.fragment<128x128xbf16>, %t: !unitile.sh
 
 func.func @send_columns(%map: !llvm.ptr, %t: !unitile.shared<128x64xbf16>, %i: i32) {
   // expected-error@+1 {{expected at most 64 columns, got 128}}
-  unitile.send %t[%i] columns 128 to %map[%i, %i] : !unitile.shared<128x64xbf16>
+  unitile.tensor_store %t[%i] columns 128 to %map[%i, %i] : !unitile.shared<128x64xbf16>
   return
 }
 
@@ -317,13 +317,13 @@ func.func @fold_u14_element(%x: !unitile.fragment<128x64xbf16>) {
 
 gpu.module @m {
   gpu.func @roles_u15() kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
-    // expected-error@+1 {{[U15] expected one unitile.roles in a kernel's block}}
-    unitile.roles producer {
+    // expected-error@+1 {{[U15] expected one unitile.partitions in a kernel's block}}
+    unitile.partitions producer {
       %a = arith.constant 0 : i32
     } consumers {
       %b = arith.constant 0 : i32
     }
-    unitile.roles producer {
+    unitile.partitions producer {
       %a = arith.constant 0 : i32
     } consumers {
       %b = arith.constant 0 : i32
@@ -337,7 +337,7 @@ gpu.module @m {
 gpu.module @m {
   gpu.func @roles_u15_warps() kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
     // expected-error@+1 {{[U15] expected a known_block_size of whole warpgroups, two at least}}
-    unitile.roles producer {
+    unitile.partitions producer {
       %a = arith.constant 0 : i32
     } consumers {
       %b = arith.constant 0 : i32
@@ -350,7 +350,7 @@ gpu.module @m {
 
 gpu.module @m {
   gpu.func @roles_u15_fragment(%x: f32) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
-    unitile.roles producer {
+    unitile.partitions producer {
       // expected-error@+1 {{[U15] expected fragments and rows in the consumers' region only}}
       %a = unitile.fill %x : f32 -> !unitile.fragment<128x64xf32>
     } consumers {
@@ -364,7 +364,7 @@ gpu.module @m {
 
 gpu.module @m {
   gpu.func @roles_u15_pending(%a: !unitile.shared<128x64xbf16>, %k: !unitile.shared<128x64xbf16>, %i: i32) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
-    unitile.roles producer {
+    unitile.partitions producer {
       // expected-error@+1 {{[U15] expected fragments and rows in the consumers' region only}}
       %s = unitile.mma_start %a, %k[%i] : !unitile.shared<128x64xbf16>, !unitile.shared<128x64xbf16> -> !unitile.pending<128x128xf32>
     } consumers {
@@ -379,7 +379,7 @@ gpu.module @m {
 gpu.module @m {
   gpu.func @roles_u16() kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
     // expected-error@+1 {{[U16] expected registers that are multiples of 8 from 24 to 240, got 250}}
-    unitile.roles registers<40, 250> producer {
+    unitile.partitions registers<40, 250> producer {
       %a = arith.constant 0 : i32
     } consumers {
       %b = arith.constant 0 : i32
@@ -398,9 +398,24 @@ func.func @tensor_map_u17(%p: !llvm.ptr<1>, %n: index) {
 
 // -----
 
-// expected-error@+2 {{expected one of [running, speculative] for what a row's exponentials are taken relative to, got: guess}}
-// expected-error@+1 {{failed to parse UniTile_ScheduleAttr parameter 'reference'}}
+// expected-error@+1 {{expected one of [running, speculative] for what a row's exponentials are taken relative to, got: guess}}
 func.func private @schedule() attributes {unitile.schedule = #unitile.schedule<reference = guess>}
+
+// -----
+
+// expected-error@+1 {{expected stages, keys, ctas, cluster, producer_registers, consumer_registers, reference, overlap or ping_pong, got 'rows'}}
+func.func private @schedule_of_what() attributes {unitile.schedule = #unitile.schedule<stages = 2, rows = 64>}
+
+// -----
+
+// The older name says the same.
+// expected-error@+1 {{expected 'blocks' once}}
+func.func private @schedule_twice() attributes {unitile.schedule = #unitile.schedule<ctas = 2, blocks = 1>}
+
+// -----
+
+// expected-error@+1 {{expected 'false'}}
+func.func private @schedule_flag() attributes {unitile.schedule = #unitile.schedule<ping_pong = 1>}
 
 // -----
 

@@ -109,10 +109,10 @@ func.func @f32(%q: !unitile.shared<64x32xf32>, %k: !unitile.shared<24x32xf32, 2>
 // CHECK:         unitile.test %{{.*}}[%{{.*}}] parity %{{.*}} : !unitile.barriers<3>
 // CHECK:         unitile.arrive %{{.*}}[%{{.*}}] : !unitile.barriers<3>
 // CHECK:         unitile.arrive by_thread %{{.*}}[%{{.*}}] : !unitile.barriers<3>
-// CHECK:         unitile.send %{{.*}}[%{{.*}}] to %{{.*}}[%{{.*}}, %{{.*}}] : !unitile.shared<128x64xbf16, 3>
-// CHECK-NEXT:    unitile.send %{{.*}}[%{{.*}}] columns 48 to %{{.*}}
-// CHECK-NEXT:    unitile.send_wait{{$}}
-// CHECK-NEXT:    unitile.send_wait written
+// CHECK:         unitile.tensor_store %{{.*}}[%{{.*}}] to %{{.*}}[%{{.*}}, %{{.*}}] : !unitile.shared<128x64xbf16, 3>
+// CHECK-NEXT:    unitile.tensor_store %{{.*}}[%{{.*}}] columns 48 to %{{.*}}
+// CHECK-NEXT:    unitile.tensor_store_wait{{$}}
+// CHECK-NEXT:    unitile.tensor_store_wait written
 func.func @copy_engine(%map: !llvm.ptr, %i: i32) {
   %b = unitile.barriers offset 64 arrivals 8 : !unitile.barriers<3>
   %w = unitile.words 4 : !llvm.ptr<3>
@@ -123,18 +123,18 @@ func.func @copy_engine(%map: !llvm.ptr, %i: i32) {
   %t = unitile.test %b[%i] parity %i : !unitile.barriers<3>
   unitile.arrive %b[%i] : !unitile.barriers<3>
   unitile.arrive by_thread %b[%i] : !unitile.barriers<3>
-  unitile.send %k[%i] to %map[%i, %i] : !unitile.shared<128x64xbf16, 3>
-  unitile.send %k[%i] columns 48 to %map[%i, %i] : !unitile.shared<128x64xbf16, 3>
-  unitile.send_wait
-  unitile.send_wait written
+  unitile.tensor_store %k[%i] to %map[%i, %i] : !unitile.shared<128x64xbf16, 3>
+  unitile.tensor_store %k[%i] columns 48 to %map[%i, %i] : !unitile.shared<128x64xbf16, 3>
+  unitile.tensor_store_wait
+  unitile.tensor_store_wait written
   return
 }
 
 // What reaches the other blocks of a cluster.
 // CHECK-LABEL: gpu.func @cluster(
 // CHECK:         unitile.barrier cluster
-// CHECK:         unitile.tensor_copy %{{.*}}[%{{.*}}, %{{.*}}] to %{{.*}}[%{{.*}}] on %{{.*}}[%{{.*}}] blocks 3 : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
-// CHECK-NEXT:    unitile.tensor_copy after_writes %{{.*}}[%{{.*}}, %{{.*}}] to %{{.*}}[%{{.*}}] on %{{.*}}[%{{.*}}] blocks 2 : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
+// CHECK:         unitile.tensor_copy %{{.*}}[%{{.*}}, %{{.*}}] to %{{.*}}[%{{.*}}] on %{{.*}}[%{{.*}}] ctas 3 : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
+// CHECK-NEXT:    unitile.tensor_copy after_writes %{{.*}}[%{{.*}}, %{{.*}}] to %{{.*}}[%{{.*}}] on %{{.*}}[%{{.*}}] ctas 2 : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
 // CHECK-NEXT:    unitile.await cluster %{{.*}}[%{{.*}}] parity %{{.*}} : !unitile.barriers<3>
 // CHECK-NEXT:    unitile.arrive %{{.*}}[%{{.*}}] of 0 : !unitile.barriers<3>
 // CHECK-NEXT:    unitile.arrive by_thread %{{.*}}[%{{.*}}] of 1 : !unitile.barriers<3>
@@ -144,8 +144,8 @@ gpu.module @clusters {
     %k = unitile.alloc : !unitile.shared<128x64xbf16, 3>
     %b = unitile.barriers arrivals 8 : !unitile.barriers<3>
     unitile.barrier cluster
-    unitile.tensor_copy %map[%i, %i] to %k[%i] on %b[%i] blocks 3 : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
-    unitile.tensor_copy after_writes %map[%i, %i] to %k[%i] on %b[%i] blocks 2 : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
+    unitile.tensor_copy %map[%i, %i] to %k[%i] on %b[%i] ctas 3 : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
+    unitile.tensor_copy after_writes %map[%i, %i] to %k[%i] on %b[%i] ctas 2 : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
     unitile.await cluster %b[%i] parity %i : !unitile.barriers<3>
     unitile.arrive %b[%i] of 0 : !unitile.barriers<3>
     unitile.arrive by_thread %b[%i] of 1 : !unitile.barriers<3>
@@ -202,7 +202,7 @@ func.func @laid_out(%a: !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, %k
 }
 
 // CHECK-LABEL: gpu.func @roles(
-// CHECK:         unitile.roles registers<40, 232> producer {
+// CHECK:         unitile.partitions registers<40, 232> producer {
 // CHECK:         } consumers {
 // CHECK-NEXT:      unitile.take_turn first
 // CHECK-NEXT:      unitile.take_turn
@@ -211,7 +211,7 @@ func.func @laid_out(%a: !unitile.fragment<64x64xbf16, #unitile.mma_fragment>, %k
 // CHECK:       func.func private @scheduled() attributes {unitile.schedule = #unitile.schedule<stages = 2, cluster = 1, reference = running>}
 gpu.module @m {
   gpu.func @roles(%map: !llvm.ptr {unitile.tensor_map}) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
-    unitile.roles registers<40, 232> producer {
+    unitile.partitions registers<40, 232> producer {
       %c0 = arith.constant 0 : i32
     } consumers {
       unitile.take_turn first
@@ -222,3 +222,7 @@ gpu.module @m {
   }
 }
 func.func private @scheduled() attributes {unitile.schedule = #unitile.schedule<stages = 2, cluster = 1, reference = running, overlap = true>}
+
+// Every field, in any order; the names of before version 4 are read, too.
+// CHECK:       func.func private @all_of_it() attributes {unitile.schedule = #unitile.schedule<stages = 2, keys = 64, ctas = 2, cluster = 1, producer_registers = 40, consumer_registers = 216, reference = running, overlap = false, ping_pong = true>}
+func.func private @all_of_it() attributes {unitile.schedule = #unitile.schedule<turns = true, consumer_registers = 216, producer_registers = 40, overlap = false, reference = running, cluster = 1, blocks = 2, keys = 64, stages = 2>}

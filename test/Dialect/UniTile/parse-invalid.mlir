@@ -28,7 +28,7 @@ func.func @tensor_copy(%i: i32, %t: !unitile.shared<64x64xbf16>, %b: !unitile.ba
 
 func.func @send(%i: i32, %t: !unitile.shared<64x64xbf16>) {
   // expected-error@+1 {{use of undeclared SSA value name}}
-  unitile.send %t[%i] to %p[%i, %i] : !unitile.shared<64x64xbf16>
+  unitile.tensor_store %t[%i] to %p[%i, %i] : !unitile.shared<64x64xbf16>
   return
 }
 

@@ -11,7 +11,7 @@
 // CHECK-SAME:    %[[QM:[a-z0-9]+]]: !llvm.ptr {unitile.tensor_map}, %[[KM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[VM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[OM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}
 // CHECK-SAME:    known_block_size = array<i32: 384, 1, 1>
 // CHECK-SAME:    nvvm.minctasm = 1 : i32
-// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 128, blocks = 1, cluster = 1, producer_registers = 40, consumer_registers = 232>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 128, ctas = 1, cluster = 1, producer_registers = 40, consumer_registers = 232>
 // CHECK:         %[[Q:.*]] = unitile.alloc : !unitile.shared<128x128xbf16>
 // CHECK-NEXT:    %[[K:.*]] = unitile.alloc : !unitile.shared<128x128xbf16, 3>
 // CHECK-NEXT:    %[[V:.*]] = unitile.alloc : !unitile.shared<128x128xbf16, 3>
@@ -21,7 +21,7 @@
 // CHECK-NEXT:    %[[EMPTYK:.*]] = unitile.barriers arrivals 8 : !unitile.barriers<3>
 // CHECK-NEXT:    %[[EMPTYV:.*]] = unitile.barriers arrivals 8 : !unitile.barriers<3>
 // CHECK:         unitile.barrier
-// CHECK:         unitile.roles registers<40, 232> producer {
+// CHECK:         unitile.partitions registers<40, 232> producer {
 // CHECK:           scf.while
 // CHECK:             llvm.atomicrmw add
 // A row of a head of a batch entry.
@@ -70,10 +70,10 @@
 // CHECK:               %[[X:.*]] = arith.select %[[BLIND]], %cst{{.*}}, %[[MEAN]] : f32
 // CHECK:               arith.truncf %[[X]] : f32 to
 // CHECK:             unitile.write %{{.*}} to %[[Q]]
-// CHECK:             unitile.send %[[Q]][%{{.*}}] to %[[OM]][%{{.*}}, %{{.*}}, %{{.*}}]
-// CHECK:             unitile.send_wait
+// CHECK:             unitile.tensor_store %[[Q]][%{{.*}}] to %[[OM]][%{{.*}}, %{{.*}}, %{{.*}}]
+// CHECK:             unitile.tensor_store_wait
 // CHECK:           unitile.mma_start %{{.*}}, %[[V]]
-// CHECK:           unitile.send_wait written
+// CHECK:           unitile.tensor_store_wait written
 
 // CHECK-LABEL: func.func @selected(
 // CHECK-NOT:     unisparse.
@@ -111,7 +111,7 @@ func.func @selected(%q: !q, %k: !k, %c: !c, %i: !i) -> (!q, tensor<1x8x1000xf32>
 // A schedule that was asked for: the largest score so far, no check of sums,
 // all products done before the exponentials.
 // CHECK-LABEL: gpu.func @attend(
-// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 2, keys = 128, blocks = 1, cluster = 1, producer_registers = 40, consumer_registers = 232, reference = running, overlap = false, turns = true>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 2, keys = 128, ctas = 1, cluster = 1, producer_registers = 40, consumer_registers = 232, reference = running, overlap = false, ping_pong = true>
 // CHECK:         unitile.alloc : !unitile.shared<128x128xbf16, 2>
 // CHECK:         } consumers {
 // CHECK:           unitile.take_turn first
@@ -129,7 +129,7 @@ func.func @selected(%q: !q, %k: !k, %c: !c, %i: !i) -> (!q, tensor<1x8x1000xf32>
 // CHECK:           } do {
 func.func @asked(%q: !q) -> !q {
   %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> causal
-    {unitile.schedule = #unitile.schedule<stages = 2, reference = running, overlap = false, turns = true>}
+    {unitile.schedule = #unitile.schedule<stages = 2, reference = running, overlap = false, ping_pong = true>}
     : (!q, !q, !q) -> !q
   return %o : !q
 }
@@ -143,7 +143,7 @@ func.func @asked(%q: !q) -> !q {
 // CHECK-LABEL: gpu.func @attend(
 // CHECK-SAME:    known_block_size = array<i32: 256, 1, 1>
 // CHECK-SAME:    nvvm.minctasm = 2 : i32
-// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 64, blocks = 2, cluster = 1, producer_registers = 40, consumer_registers = 216>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 64, ctas = 2, cluster = 1, producer_registers = 40, consumer_registers = 216>
 // CHECK:         %[[MPS:.*]] = unitile.multiprocessors
 // CHECK:         %[[MOST:.*]] = arith.muli %[[MPS]], %c2 : index
 // CHECK:         %[[CTAS:.*]] = arith.minui %[[MOST]], %c{{[0-9]+}} : index
@@ -160,11 +160,11 @@ func.func @one_warpgroup(%q: !q) -> !q {
 !c = tensor<1x4x8xi32>
 !i = tensor<1x4x8x8xi32>
 
-// Two heads share each selection: two blocks of threads share every K and V.
+// Two heads share each selection: two CTAs share every K and V.
 // CHECK-LABEL: gpu.func @attend(
 // CHECK-SAME:    %[[QM:[a-z0-9]+]]: !llvm.ptr {unitile.tensor_map}, %[[KM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[VM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}
 // CHECK-SAME:    known_cluster_size = array<i32: 2, 1, 1>
-// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 128, blocks = 1, cluster = 2, producer_registers = 40, consumer_registers = 232>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 128, ctas = 1, cluster = 2, producer_registers = 40, consumer_registers = 232>
 // CHECK:         %[[Q:.*]] = unitile.alloc : !unitile.shared<128x128xbf16>
 // CHECK:         %[[FULLK:.*]] = unitile.barriers arrivals 1 : !unitile.barriers<3>
 // CHECK-NEXT:    %[[FULLV:.*]] = unitile.barriers arrivals 1 : !unitile.barriers<3>
@@ -177,7 +177,7 @@ func.func @one_warpgroup(%q: !q) -> !q {
 // CHECK-NEXT:    %[[OTHERQ:.*]] = unitile.barriers arrivals 1 : !unitile.barriers<1>
 // CHECK-NEXT:    %[[WORDS:.*]] = unitile.words 5
 // CHECK-NEXT:    unitile.barrier cluster
-// CHECK-NEXT:    unitile.roles registers<40, 232> producer {
+// CHECK-NEXT:    unitile.partitions registers<40, 232> producer {
 // CHECK:           %[[RANK:.*]] = gpu.cluster_block_id x
 // CHECK:           scf.if
 // CHECK:             scf.while
@@ -188,9 +188,9 @@ func.func @one_warpgroup(%q: !q) -> !q {
 // CHECK:               unitile.tensor_copy %[[QM]][{{.*}}] to %[[Q]][{{.*}}] on %[[FULLQ]][%{{[^]]*}}] :
 // CHECK:               nvvm.mapa %[[WORDS]], %{{.*}} : !llvm.ptr<3> -> !llvm.ptr<7>
 // CHECK-COUNT-5:       llvm.store %{{.*}}, %{{.*}} : i32, !llvm.ptr<7>
-// CHECK:               unitile.tensor_copy after_writes %[[QM]][{{.*}}] to %[[Q]][{{.*}}] on %[[FULLQ]][%{{.*}}] blocks 2
-// CHECK:               unitile.tensor_copy %[[KM]][{{.*}}] to %{{.*}} on %[[FULLK]][%{{.*}}] blocks 3
-// CHECK:               unitile.tensor_copy %[[VM]][{{.*}}] to %{{.*}} on %[[FULLV]][%{{.*}}] blocks 3
+// CHECK:               unitile.tensor_copy after_writes %[[QM]][{{.*}}] to %[[Q]][{{.*}}] on %[[FULLQ]][%{{.*}}] ctas 2
+// CHECK:               unitile.tensor_copy %[[KM]][{{.*}}] to %{{.*}} on %[[FULLK]][%{{.*}}] ctas 3
+// CHECK:               unitile.tensor_copy %[[VM]][{{.*}}] to %{{.*}} on %[[FULLV]][%{{.*}}] ctas 3
 // No row is left: each block is told.
 // CHECK:             llvm.store %{{.*}}, %{{.*}} : i32, !llvm.ptr<3>
 // CHECK-NEXT:        unitile.arrive by_thread %[[FULLQ]][%{{.*}}] :
@@ -211,7 +211,7 @@ func.func @one_warpgroup(%q: !q) -> !q {
 // CHECK-NEXT:          unitile.arrive %[[EMPTYK]][%{{.*}}] of 0
 // CHECK:               unitile.mma_wait 0
 // CHECK-NEXT:          unitile.arrive %[[EMPTYV]][%{{.*}}] of 0
-// CHECK:           unitile.send_wait written
+// CHECK:           unitile.tensor_store_wait written
 // CHECK:         unitile.barrier cluster
 // CHECK-NEXT:    gpu.return
 // As many CTAs as alone: heads are whole pairs.
@@ -248,7 +248,7 @@ func.func @each_its_own(%q: !q, %k: !k, %c: !c, %i: !i) -> !q {
 // the last V of a row is brought before the next row's Q is waited for. Half a
 // key block has room.
 // CHECK-LABEL: gpu.func @attend(
-// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 2, keys = 64, blocks = 1, cluster = 1, producer_registers = 56, consumer_registers = 224>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 2, keys = 64, ctas = 1, cluster = 1, producer_registers = 56, consumer_registers = 224>
 // CHECK:         %[[Q:.*]] = unitile.alloc : !unitile.shared<128x256xbf16>
 // CHECK-NEXT:    %[[K:.*]] = unitile.alloc : !unitile.shared<64x256xbf16, 2>
 // CHECK-NEXT:    %[[V:.*]] = unitile.alloc : !unitile.shared<64x192xbf16, 2>
@@ -263,8 +263,8 @@ func.func @each_its_own(%q: !q, %k: !k, %c: !c, %i: !i) -> !q {
 // CHECK:             unitile.mma_start %[[Q]], %[[K]]
 // CHECK:             scf.for
 // CHECK:             unitile.write %{{.*}} to %[[Q]]
-// CHECK:             unitile.send %[[Q]][%{{.*}}] columns 192 to
-// CHECK:             unitile.send_wait
+// CHECK:             unitile.tensor_store %[[Q]][%{{.*}}] columns 192 to
+// CHECK:             unitile.tensor_store_wait
 // CHECK:             unitile.arrive by_thread
 // CHECK-NEXT:        scf.yield
 func.func @wide(%q: tensor<1x8x1000x256xbf16>, %v: tensor<1x8x1000x192xbf16>) -> tensor<1x8x1000x192xbf16> {
@@ -279,13 +279,13 @@ func.func @wide(%q: tensor<1x8x1000x256xbf16>, %v: tensor<1x8x1000x192xbf16>) ->
 // A packed batch: the producer finds a slot's sequence, V's rows behind the
 // sequence's end are cleared, O's there are not sent.
 // CHECK-LABEL: gpu.func @attend(
-// CHECK:         unitile.roles
+// CHECK:         unitile.partitions
 // CHECK:           scf.while
 // CHECK:             scf.while
 // CHECK:             unitile.clear
 // CHECK:         } consumers {
 // CHECK:           scf.if
-// CHECK:             unitile.send
+// CHECK:             unitile.tensor_store
 // CHECK:           } else {
 // CHECK:             unitile.store %{{.*}} : !unitile.fragment<64x64xf16>
 // CHECK-LABEL: func.func @packed(
@@ -303,7 +303,7 @@ func.func @packed(%q: !q, %cu: tensor<3xi32>) -> !q {
 
 // What has no such kernel keeps the portable one.
 // CHECK-LABEL: gpu.func @attend(
-// CHECK-NOT:     unitile.roles
+// CHECK-NOT:     unitile.partitions
 // CHECK:         unitile.copy_async
 func.func @portable(%q: !q) -> !q {
   %o = unisparse.block_sparse_attention %q, %q, %q block <32x64> : (!q, !q, !q) -> !q

@@ -10,7 +10,7 @@ gpu.module @m {
     %b = unitile.barriers arrivals 1 : !bar
     unitile.barrier cluster
     scf.if %c {
-      unitile.tensor_copy after_writes %map[%i, %i] to %k[%i] on %b[%i] blocks 3 : !tile, !bar
+      unitile.tensor_copy after_writes %map[%i, %i] to %k[%i] on %b[%i] ctas 3 : !tile, !bar
       unitile.await cluster %b[%i] parity %i : !bar
       unitile.arrive %b[%i] of 1 : !bar
     }
@@ -36,7 +36,7 @@ gpu.module @m {
     %k = unitile.alloc : !tile
     %b = unitile.barriers arrivals 1 : !bar
     // expected-error@+1 {{[U19] expected a kernel with a known_cluster_size of at least 2, got 0}}
-    unitile.tensor_copy %map[%i, %i] to %k[%i] on %b[%i] blocks 3 : !tile, !bar
+    unitile.tensor_copy %map[%i, %i] to %k[%i] on %b[%i] ctas 3 : !tile, !bar
     gpu.return
   }
 
@@ -45,7 +45,7 @@ gpu.module @m {
     %b = unitile.barriers arrivals 1 : !bar
     unitile.barrier cluster
     // expected-error@+1 {{[U19] expected a kernel with a known_cluster_size of at least 3, got 2}}
-    unitile.tensor_copy %map[%i, %i] to %k[%i] on %b[%i] blocks 4 : !tile, !bar
+    unitile.tensor_copy %map[%i, %i] to %k[%i] on %b[%i] ctas 4 : !tile, !bar
     unitile.barrier cluster
     gpu.return
   }
@@ -53,7 +53,7 @@ gpu.module @m {
   gpu.func @u19_after_writes(%map: !llvm.ptr, %i: i32) kernel {
     %k = unitile.alloc : !tile
     %b = unitile.barriers arrivals 1 : !bar
-    // expected-error@+1 {{[U19] expected after_writes with blocks only}}
+    // expected-error@+1 {{[U19] expected after_writes with ctas only}}
     unitile.tensor_copy after_writes %map[%i, %i] to %k[%i] on %b[%i] : !tile, !bar
     gpu.return
   }
@@ -89,7 +89,7 @@ gpu.module @m {
   gpu.func @u20_start(%i: i32) kernel attributes {known_cluster_size = array<i32: 2, 1, 1>} {
     %b = unitile.barriers arrivals 1 : !bar
     unitile.barrier
-    // expected-error@+1 {{[U20] reaches other blocks of threads, whose barriers may not have started; put a unitile.barrier cluster behind the kernel's barriers}}
+    // expected-error@+1 {{[U20] reaches other CTAs, whose barriers may not have started; put a unitile.barrier cluster behind the kernel's barriers}}
     unitile.arrive %b[%i] of 0 : !bar
     unitile.barrier cluster
     gpu.return
@@ -99,7 +99,7 @@ gpu.module @m {
     unitile.barrier cluster
     %b = unitile.barriers arrivals 1 : !bar
     unitile.barrier
-    // expected-error@+1 {{[U20] reaches other blocks of threads, whose barriers may not have started}}
+    // expected-error@+1 {{[U20] reaches other CTAs, whose barriers may not have started}}
     unitile.arrive %b[%i] of 0 : !bar
     unitile.barrier cluster
     gpu.return
@@ -109,7 +109,7 @@ gpu.module @m {
     %b = unitile.barriers arrivals 1 : !bar
     unitile.barrier cluster
     scf.if %c {
-      // expected-error@+1 {{[U20] reaches other blocks of threads, which may have ended; put a unitile.barrier cluster before the kernel's end}}
+      // expected-error@+1 {{[U20] reaches other CTAs, which may have ended; put a unitile.barrier cluster before the kernel's end}}
       unitile.arrive %b[%i] of 0 : !bar
     }
     unitile.barrier
@@ -118,7 +118,7 @@ gpu.module @m {
 
   // The producer's other threads would not come by.
   gpu.func @u20_place(%i: i32) kernel attributes {known_block_size = array<i32: 256, 1, 1>, known_cluster_size = array<i32: 2, 1, 1>} {
-    unitile.roles producer {
+    unitile.partitions producer {
       // expected-error@+1 {{[U20] expected a barrier of a cluster in the kernel's own block}}
       unitile.barrier cluster
     } consumers {

@@ -25,7 +25,7 @@ gpu.module @m {
     %s = unitile.mma_start %q, %v[%n] : !tile, !ring -> !sums
     %r = unitile.mma_wait 0, %s : !sums
     unitile.write %a to %o[%n] : !frag, !ring
-    unitile.send %o[%n] to %map[%n, %n] : !ring
+    unitile.tensor_store %o[%n] to %map[%n, %n] : !ring
     gpu.return
   }
 
@@ -34,10 +34,10 @@ gpu.module @m {
   gpu.func @written(%map: !llvm.ptr, %x: !frag, %n: i32) kernel {
     %o = unitile.alloc : !tile
     unitile.write %x to %o[%n] : !frag, !tile
-    unitile.send %o[%n] to %map[%n, %n] : !tile
-    unitile.send_wait
+    unitile.tensor_store %o[%n] to %map[%n, %n] : !tile
+    unitile.tensor_store_wait
     unitile.write %x to %o[%n] : !frag, !tile
-    unitile.send %o[%n] to %map[%n, %n] : !tile
+    unitile.tensor_store %o[%n] to %map[%n, %n] : !tile
     unitile.barrier
     %a = unitile.load %o[%n] : !tile -> !frag
     gpu.return
@@ -80,7 +80,7 @@ gpu.module @m {
     %k = unitile.alloc : !ring
     unitile.clear %k[%n] from %n : !ring
     // expected-error@+1 {{[U32] reads a tile that nothing fills}}
-    unitile.send %k[%n] to %map[%n, %n] : !ring
+    unitile.tensor_store %k[%n] to %map[%n, %n] : !ring
     gpu.return
   }
 
@@ -109,7 +109,7 @@ gpu.module @m {
   gpu.func @u7_send(%map: !llvm.ptr, %n: i32) kernel {
     %o = unitile.alloc : !tile
     // expected-error@+1 {{[U7] reads a tile that nothing may have been copied into}}
-    unitile.send %o[%n] to %map[%n, %n] : !tile
+    unitile.tensor_store %o[%n] to %map[%n, %n] : !tile
     gpu.return
   }
 
@@ -213,7 +213,7 @@ gpu.module @m {
     %k = unitile.alloc : !ring
     %full = unitile.barriers arrivals 1 : !bar
     unitile.barrier
-    unitile.roles producer {
+    unitile.partitions producer {
       unitile.tensor_copy %map[%n, %n] to %k[%n] on %full[%n] : !ring, !bar
       unitile.await %full[%n] parity %n : !bar
     } consumers {

@@ -73,7 +73,7 @@ gpu.module @m {
 
   // The producer feeds; the consumers meet among themselves.
   gpu.func @roles() kernel attributes {known_block_size = array<i32: 256, 1, 1>} {
-    unitile.roles producer {
+    unitile.partitions producer {
     } consumers {
       unitile.barrier consumers
     }
@@ -402,7 +402,7 @@ gpu.module @m {
     %c = arith.cmpi ult, %t, %n : index
     scf.if %c {
       // expected-error@+1 {{[U33] expected all threads of a warpgroup to come by together, got scf.if that may differ between threads}}
-      unitile.send %k[%i] to %map[%i, %i] : !tile
+      unitile.tensor_store %k[%i] to %map[%i, %i] : !tile
     }
     gpu.return
   }
@@ -453,8 +453,8 @@ gpu.module @m {
 
   // One thread is the producer, and the consumers are not all.
   gpu.func @u33_producer() kernel attributes {known_block_size = array<i32: 256, 1, 1>} {
-    unitile.roles producer {
-      // expected-error@+1 {{[U33] expected all threads of a warpgroup to come by together, got the one thread that is unitile.roles' producer}}
+    unitile.partitions producer {
+      // expected-error@+1 {{[U33] expected all threads of a warpgroup to come by together, got the one thread that is unitile.partitions' producer}}
       unitile.mma_fence
     } consumers {
     }
@@ -462,16 +462,16 @@ gpu.module @m {
   }
 
   gpu.func @u33_consumers() kernel attributes {known_block_size = array<i32: 256, 1, 1>} {
-    unitile.roles producer {
+    unitile.partitions producer {
     } consumers {
-      // expected-error@+1 {{[U33] expected all threads of a CTA to come by together, got unitile.roles' consumers alone}}
+      // expected-error@+1 {{[U33] expected all threads of a CTA to come by together, got unitile.partitions' consumers alone}}
       unitile.barrier
     }
     gpu.return
   }
 
   gpu.func @u33_no_roles() kernel attributes {known_block_size = array<i32: 256, 1, 1>} {
-    // expected-error@+1 {{[U33] expected a barrier of consumers in the consumers' region of unitile.roles}}
+    // expected-error@+1 {{[U33] expected a barrier of consumers in the consumers' region of unitile.partitions}}
     unitile.barrier consumers
     gpu.return
   }

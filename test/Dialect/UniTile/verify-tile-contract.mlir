@@ -137,7 +137,7 @@ gpu.module @m {
     gpu.return
   }
 
-  // A tile that the copy engine fills is guarded by barriers, not followed.
+  // A tile that TMA fills is guarded by barriers, not followed.
   gpu.func @copy_engine(%map: !llvm.ptr, %n: i32) kernel {
     %k = unitile.alloc : !tile
     %b = unitile.barriers arrivals 1 : !unitile.barriers<1>

@@ -16,7 +16,11 @@ using namespace unisparse::unitile;
 /// file would be read as something else or not at all, and an `upgrade` for it.
 /// - 2: the result of unitile.mma_start is a `!unitile.pending`.
 /// - 3: products may have an atom (UniTileBytecode.cpp), types a layout.
-static constexpr uint64_t kUniTileVersion = 3;
+/// - 4: `ctas` and `ping_pong` of #unitile.schedule, whose older names are read
+///   too; unitile.partitions, tensor_store and tensor_store_wait, which were
+///   roles, send and send_wait: only kernels behind unitile-specialise-warps
+///   have them, and no file of those is read.
+static constexpr uint64_t kUniTileVersion = 4;
 
 namespace {
 struct UniTileBytecode : unisparse::NumberedBytecode {

@@ -75,7 +75,7 @@ LogicalResult WriteOp::verify() {
   return verifyRows(*this, tile, value);
 }
 
-LogicalResult SendOp::verify() {
+LogicalResult TensorStoreOp::verify() {
   int64_t columns = getTile().getType().getColumns();
   if (getColumns().value_or(1) > uint64_t(columns))
     return emitOpError("expected at most ")
@@ -191,7 +191,7 @@ LogicalResult TensorMapOp::verify() { // [U17]
   return success();
 }
 
-LogicalResult RolesOp::verify() {
+LogicalResult PartitionsOp::verify() {
   if (getProducerRegisters().has_value() != getConsumerRegisters().has_value())
     return emitOpError("[U16] expected registers of both roles or of none");
   for (std::optional<uint32_t> registers :
@@ -203,8 +203,8 @@ LogicalResult RolesOp::verify() {
              << *registers;
   auto kernel = dyn_cast_or_null<gpu::GPUFuncOp>((*this)->getParentOp());
   if (!kernel ||
-      llvm::range_size(kernel.getBody().front().getOps<RolesOp>()) > 1) // [U15]
-    return emitOpError("[U15] expected one unitile.roles in a kernel's block");
+      llvm::range_size(kernel.getBody().front().getOps<PartitionsOp>()) > 1) // [U15]
+    return emitOpError("[U15] expected one unitile.partitions in a kernel's block");
   std::optional<ArrayRef<int32_t>> size = kernel.getKnownBlockSize();
   if (!size || size->empty() || (*size)[0] % 128 || (*size)[0] < 256)
     return emitOpError("[U15] expected a known_block_size of whole "

@@ -5,6 +5,8 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
+#include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -29,6 +31,114 @@ void UniTileDialect::registerAttributes() {
 #include "unisparse/Dialect/UniTile/IR/UniTileAttrs.cpp.inc"
       >();
 }
+
+//===----------------------------------------------------------------------===//
+// #unitile.schedule
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// A schedule's numbers and switches by name, as printed.
+struct ScheduleFields {
+  int64_t stages = 0, keys = 0, ctas = 0, cluster = 0, producer = 0,
+          consumer = 0;
+  Reference reference = Reference::Speculative;
+  bool overlap = true, pingPong = false;
+
+  int64_t *number(StringRef name) {
+    return llvm::StringSwitch<int64_t *>(name)
+        .Case("stages", &stages)
+        .Case("keys", &keys)
+        .Cases({"ctas", "blocks"}, &ctas) // blocks: before version 4.
+        .Case("cluster", &cluster)
+        .Case("producer_registers", &producer)
+        .Case("consumer_registers", &consumer)
+        .Default(nullptr);
+  }
+  bool *flag(StringRef name) {
+    return llvm::StringSwitch<bool *>(name)
+        .Case("overlap", &overlap)
+        .Cases({"ping_pong", "turns"}, &pingPong) // turns: before version 4.
+        .Default(nullptr);
+  }
+};
+} // namespace
+
+static ParseResult parseFlag(AsmParser &parser, bool &flag) {
+  if (succeeded(parser.parseOptionalKeyword("true"))) {
+    flag = true;
+    return success();
+  }
+  flag = false;
+  return parser.parseKeyword("false");
+}
+
+Attribute ScheduleAttr::parse(AsmParser &parser, Type) {
+  ScheduleFields fields;
+  llvm::SmallDenseSet<void *, 8> seen;
+  auto parseField = [&]() -> ParseResult {
+    SMLoc loc = parser.getCurrentLocation();
+    StringRef name;
+    if (parser.parseKeyword(&name) || parser.parseEqual())
+      return failure();
+    int64_t *number = fields.number(name);
+    bool *flag = fields.flag(name);
+    void *place = number ? static_cast<void *>(number)
+                  : flag ? static_cast<void *>(flag)
+                         : &fields.reference;
+    if (!number && !flag && name != "reference")
+      return parser.emitError(loc)
+             << "expected stages, keys, ctas, cluster, producer_registers, "
+                "consumer_registers, reference, overlap or ping_pong, got '"
+             << name << "'";
+    if (!seen.insert(place).second)
+      return parser.emitError(loc) << "expected '" << name << "' once";
+    if (number)
+      return parser.parseInteger(*number);
+    if (flag)
+      return parseFlag(parser, *flag);
+    FailureOr<Reference> reference = FieldParser<Reference>::parse(parser);
+    if (failed(reference))
+      return failure();
+    fields.reference = *reference;
+    return success();
+  };
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::LessGreater,
+                                     parseField))
+    return {};
+  return ScheduleAttr::get(parser.getContext(), fields.stages, fields.keys,
+                           fields.ctas, fields.cluster, fields.producer,
+                           fields.consumer, fields.reference, fields.overlap,
+                           fields.pingPong);
+}
+
+void ScheduleAttr::print(AsmPrinter &printer) const {
+  printer << '<';
+  bool first = true;
+  auto field = [&](StringRef name) -> AsmPrinter & {
+    printer << (std::exchange(first, false) ? "" : ", ") << name << " = ";
+    return printer;
+  };
+  for (auto [name, number] :
+       {std::pair{"stages", getStages()},
+        {"keys", getKeys()},
+        {"ctas", getCtas()},
+        {"cluster", getCluster()},
+        {"producer_registers", getProducerRegisters()},
+        {"consumer_registers", getConsumerRegisters()}})
+    if (number)
+      field(name) << number;
+  if (getReference() != Reference::Speculative)
+    field("reference") << stringifyReference(getReference());
+  if (!getOverlap())
+    field("overlap") << "false";
+  if (getPingPong())
+    field("ping_pong") << "true";
+  printer << '>';
+}
+
+//===----------------------------------------------------------------------===//
+// Shapes and layouts
+//===----------------------------------------------------------------------===//
 
 /// `<128x64xbf16` with `rank` sizes; the caller closes it.
 static ParseResult parseShape(AsmParser &parser, size_t rank,

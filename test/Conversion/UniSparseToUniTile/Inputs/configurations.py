@@ -38,7 +38,7 @@ class Config:
         return chip == "sm_90a" and self.dtype != "f32" and rows in (64, 128) and all(n % 16 == 0 for n in sizes) and self.scale >= 0
 
     def is_in_clusters(self, chip):
-        """Do two blocks of threads share the copies of K and V?"""
+        """Do two CTAs share the copies of K and V?"""
         if self.packed or not self.is_specialised(chip) or "cluster = 1" in (self.schedule or ""):
             return False
         if self.rule == "all" and max(self.dim, self.value_dim) <= 128 and "cluster = 2" not in (self.schedule or ""):
@@ -167,7 +167,7 @@ SCORING = [
 ]
 # Its warp-specialised kernel.
 OWN_SCORING = [
-    Config("score_turns", 128, stage="score", schedule="schedule<turns = true>"),
+    Config("score_turns", 128, stage="score", schedule="schedule<ping_pong = true>"),
     Config("score_running", 128, stage="score", schedule="schedule<reference = running>"),
     Config("score_keys64", 128, stage="score", schedule="schedule<keys = 64>"),
 ]
@@ -184,7 +184,7 @@ SPECIALISED = [
     Config("packed", 128, stage="attend", packed=True, schedule=""),
     Config("packed_rows64", 96, "64x64", stage="attend", packed=True, value_dim=64, dtype="f16", schedule=""),
     Config("packed_dense_full", 64, "128x64", stage="attend", packed=True, rule="all", causal=False, schedule=""),
-    # Alone in its block of threads, whichever way that comes about.
+    # Alone in its CTA, whichever way that comes about.
     Config("alone", 128, stage="attend", schedule="cluster = 1"),
     Config("odd_group", 128, stage="attend", heads=6),
     Config("own_selections", 128, stage="attend", heads=8, selections=8),
@@ -201,8 +201,8 @@ SPECIALISED = [
     Config("running", 128, stage="attend", schedule="reference = running"),
     Config("running_alone", 128, stage="attend", schedule="reference = running, cluster = 1"),
     Config("no_overlap", 128, stage="attend", schedule="overlap = false"),
-    Config("turns", 128, stage="attend", schedule="turns = true"),
-    Config("turns_no_overlap", 128, stage="attend", schedule="overlap = false, turns = true"),
+    Config("turns", 128, stage="attend", schedule="ping_pong = true"),
+    Config("turns_no_overlap", 128, stage="attend", schedule="overlap = false, ping_pong = true"),
 ]
 
 # One of each form that a kernel has, for every chip; the specialised ones where attend is.

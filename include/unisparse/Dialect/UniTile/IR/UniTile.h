@@ -25,7 +25,7 @@ struct Position {
   }
 };
 
-/// Of ops whose instructions only a chip with wgmma and a copy engine has
+/// Of ops whose instructions only a chip with wgmma and TMA has
 /// [U18].
 template <typename ConcreteOp>
 struct NeedsHopper : mlir::OpTrait::TraitBase<ConcreteOp, NeedsHopper> {};

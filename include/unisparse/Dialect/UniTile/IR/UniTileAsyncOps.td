@@ -15,7 +15,7 @@ def UniTile_SharedPtr : LLVM_PointerInAddressSpace<3>;
 // Roles
 //===----------------------------------------------------------------------===//
 
-def UniTile_RolesOp : UniTile_Op<"roles",
+def UniTile_PartitionsOp : UniTile_Op<"partitions",
     [NoTerminator, SingleBlock, RecursiveMemoryEffects, UniTile_NeedsHopper]> {
   let summary = "Some warps feed the others";
   let description = [{
@@ -26,14 +26,14 @@ def UniTile_RolesOp : UniTile_Op<"roles",
     consumers; without it every thread keeps what it started with.
 
     Constraints
-    - U15: one `unitile.roles` a kernel, in the kernel's own block; fragments,
+    - U15: one `unitile.partitions` a kernel, in the kernel's own block; fragments,
       pending ones too, and rows only in the consumers' region.
     - U16: registers are multiples of 8 from 24 to 240.
 
     ```mlir
     gpu.module @m {
       gpu.func @k(%x: f32) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
-        unitile.roles registers <40, 232> producer {
+        unitile.partitions registers <40, 232> producer {
           %c0 = arith.constant 0 : i32
         } consumers {
           %0 = unitile.fill %x : f32 -> !unitile.fragment<128x64xf32>
@@ -142,7 +142,7 @@ class UniTile_BarrierUse<string mnemonic, dag extra, list<Trait> traits = []>
 def UniTile_AwaitOp : UniTile_BarrierUse<"await", (ins I32:$parity, UnitAttr:$cluster)> {
   let summary = "Wait for the end of a barrier's phase";
   let description = [{
-    Under `cluster` the threads of the cluster's other blocks that arrived may
+    Under `cluster` the threads of the cluster's other CTAs that arrived may
     have written what is read behind this, too.
 
     ```mlir
@@ -185,7 +185,7 @@ def UniTile_ArriveOp : UniTile_BarrierUse<"arrive",
     `unitile.mma_wait` has ended, but orders no other thread's reads: what
     threads read themselves they hand back themselves.
 
-    `of 0` arrives at the same barrier of the cluster's first block of threads,
+    `of 0` arrives at the same barrier of the cluster's first CTA,
     whichever block executes this. Under `by_thread`, who waits there under
     `cluster` comes behind what the thread has read and written; one arrival for
     a warp speaks for products there too, and takes no fence. In a kernel with a
@@ -207,11 +207,11 @@ def UniTile_ArriveOp : UniTile_BarrierUse<"arrive",
 }
 
 //===----------------------------------------------------------------------===//
-// Copies of the copy engine
+// Copies of TMA
 //===----------------------------------------------------------------------===//
 
 def UniTile_TensorMapOp : UniTile_Op<"tensor_map", [Pure, AttrSizedOperandSegments]> {
-  let summary = "Host: what the copy engine must know of a tensor";
+  let summary = "Host: what TMA must know of a tensor";
   let description = [{
     A map of the tensor at `source`, to be passed to a launch, which takes its
     128 bytes by value. `sizes` are in elements, innermost first; `strides` in
@@ -260,7 +260,7 @@ def UniTile_MultiprocessorsOp : UniTile_Op<"multiprocessors", [Pure]> {
 
 def UniTile_TensorCopyOp : UniTile_Op<"tensor_copy",
     [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper]> {
-  let summary = "One thread starts the copy of a tile by the copy engine";
+  let summary = "One thread starts the copy of a tile by TMA";
   let description = [{
     `map` describes matrices [columns, rows, ...] in global memory with boxes of
     64 columns and the tile's rows, in the dialect's shared layout. Rows
@@ -270,8 +270,8 @@ def UniTile_TensorCopyOp : UniTile_Op<"tensor_copy",
     (P3). Counts as one arrival at barrier `index`, whose phase does not end
     before all bytes are there.
 
-    `blocks` names the cluster's blocks of threads, bit by bit, into whose tiles
-    the matrix is copied, read once for all: at the same place, on the same
+    `ctas` names those of the cluster, bit by bit, into whose tiles the matrix
+    is copied, read once for all: at the same place, on the same
     barrier of each. Under `after_writes` who waits there under `cluster` sees
     what the thread has written before. In a kernel with a cluster: U19, U20 of
     `unitile-verify-tile-contract`.
@@ -283,7 +283,7 @@ def UniTile_TensorCopyOp : UniTile_Op<"tensor_copy",
       unitile.barrier
       unitile.tensor_copy %map[%row, %matrix] to %k[%stage] on %full[%stage]
         : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
-      unitile.tensor_copy %map[%row, %matrix] to %k[%stage] on %full[%stage] blocks 3
+      unitile.tensor_copy %map[%row, %matrix] to %k[%stage] on %full[%stage] ctas 3
         : !unitile.shared<128x64xbf16, 3>, !unitile.barriers<3>
       return
     }
@@ -292,11 +292,11 @@ def UniTile_TensorCopyOp : UniTile_Op<"tensor_copy",
   let arguments = (ins UniTile_GenericPtr:$map, I32:$row, Variadic<I32>:$matrix,
                        UniTile_SharedType:$tile, I32:$stage,
                        UniTile_BarriersType:$barriers, I32:$index,
-                       OptionalAttr<ConfinedAttr<I32Attr, [IntPositive]>>:$blocks,
+                       OptionalAttr<ConfinedAttr<I32Attr, [IntPositive]>>:$ctas,
                        UnitAttr:$after_writes);
   let assemblyFormat = [{
     (`after_writes` $after_writes^)? $map `[` $row (`,` $matrix^)? `]`
-    `to` $tile `[` $stage `]` `on` $barriers `[` $index `]` (`blocks` $blocks^)?
+    `to` $tile `[` $stage `]` `on` $barriers `[` $index `]` (`ctas` $ctas^)?
     attr-dict `:` qualified(type($tile)) `,` qualified(type($barriers))
   }];
 }
@@ -340,7 +340,7 @@ def UniTile_WriteOp : UniTile_Op<"write", [MemoryEffects<[MemWrite]>, UniTile_Ne
   let hasVerifier = 1;
 }
 
-def UniTile_SendOp : UniTile_Op<"send", [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper]> {
+def UniTile_TensorStoreOp : UniTile_Op<"tensor_store", [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper]> {
   let summary = "Start the copy of a written tile to global memory";
   let description = [{
     Each warpgroup waits for its own threads and sends the 64 rows that they
@@ -351,9 +351,9 @@ def UniTile_SendOp : UniTile_Op<"send", [MemoryEffects<[MemRead, MemWrite]>, Uni
     ```mlir
     func.func @send(%map: !llvm.ptr, %row: i32, %matrix: i32, %stage: i32) {
       %t = unitile.alloc : !unitile.shared<128x64xbf16>
-      unitile.send %t[%stage] to %map[%row, %matrix] : !unitile.shared<128x64xbf16>
-      unitile.send %t[%stage] columns 48 to %map[%row, %matrix] : !unitile.shared<128x64xbf16>
-      unitile.send_wait
+      unitile.tensor_store %t[%stage] to %map[%row, %matrix] : !unitile.shared<128x64xbf16>
+      unitile.tensor_store %t[%stage] columns 48 to %map[%row, %matrix] : !unitile.shared<128x64xbf16>
+      unitile.tensor_store_wait
       return
     }
     ```
@@ -367,14 +367,14 @@ def UniTile_SendOp : UniTile_Op<"send", [MemoryEffects<[MemRead, MemWrite]>, Uni
   let hasVerifier = 1;
 }
 
-def UniTile_SendWaitOp : UniTile_Op<"send_wait", [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper]> {
+def UniTile_TensorStoreWaitOp : UniTile_Op<"tensor_store_wait", [MemoryEffects<[MemRead, MemWrite]>, UniTile_NeedsHopper]> {
   let summary = "Wait until what was sent has been read out of shared memory";
   let description = [{
     Under `written`, until it is in global memory.
 
     ```mlir
     func.func @wait() {
-      unitile.send_wait written
+      unitile.tensor_store_wait written
       return
     }
     ```

@@ -14,7 +14,7 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 class UniTile_Op<string opMnemonic, list<Trait> traits = []>
     : Op<UniTile_Dialect, opMnemonic, traits>;
 
-/// Instructions of a chip with wgmma and a copy engine [U18].
+/// Instructions of a chip with wgmma and TMA [U18].
 def UniTile_NeedsHopper : NativeOpTrait<"NeedsHopper"> {
   let cppNamespace = "::unisparse::unitile";
 }
@@ -141,7 +141,7 @@ def UniTile_BarrierOp : UniTile_Op<"barrier", [MemoryEffects<[MemWrite]>]> {
     Stands between the wait for a copy and the reads of what other threads
     copied, and between the last reads of a stage and the copy that overwrites
     it. Under `cluster`, for all threads of all blocks of the cluster; under
-    `consumers`, for those of `unitile.roles` alone, who execute it. It waits for
+    `consumers`, for those of `unitile.partitions` alone, who execute it. It waits for
     ever where some do not come by: U33 of `unitile-verify-tile-contract`.
 
     ```mlir

@@ -144,7 +144,7 @@ def UniTile_TilesAttr : AttrDef<UniTile_Dialect, "Tiles"> {
   let mnemonic = "tiles";
   let summary = "How a product kernel cuts its work into tiles";
   let description = [{
-    `#unitile.tiles<rows = 128, keys = 64>`: a block of threads computes tiles
+    `#unitile.tiles<rows = 128, keys = 64>`: a CTA computes tiles
     of 128 rows, 16 a warp, and takes 64 keys (composite keys, when scoring) at
     a time. As the attribute `unitile.schedule` of `unisparse.block_score` or
     `unisparse.block_sparse_attention` it overrides what
@@ -198,7 +198,7 @@ def UniTile_ScheduleAttr : AttrDef<UniTile_Dialect, "Schedule"> {
     `unisparse.block_score` it asks for a schedule, on a kernel it says which one
     it has. 0 leaves a number to the compiler. Scoring has no V: `keys` are
     composite keys, whole key blocks of them; `overlap` says nothing there, and
-    `cluster` is 1. Whatever it says, the rows of a block of threads form one
+    `cluster` is 1. Whatever it says, the rows of a CTA form one
     stream: the first scores of a row are started beside the last output of the
     row before, so neither the start nor the end of a row drains the tensor cores.
     Where head_dim, of v too, is above 128, Q has no place in registers: it stays
@@ -208,27 +208,29 @@ def UniTile_ScheduleAttr : AttrDef<UniTile_Dialect, "Schedule"> {
     |---|---|
     | `stages` | pairs of a K and a V tile between the producer and the consumers |
     | `keys` | rows of such a tile: the key block or a part of it, a multiple of 16 up to 128 |
-    | `blocks` | blocks of threads that share a multiprocessor |
-    | `cluster` | blocks of threads that share every copy of K and V: 2 walk the same key blocks for two neighbouring heads |
+    | `ctas` | that share a multiprocessor |
+    | `cluster` | CTAs that share every copy of K and V: 2 walk the same key blocks for two neighbouring heads |
     | `producer_registers`, `consumer_registers` | of a thread; all warps of a multiprocessor share 64 Ki |
     | `reference` | `running`: the largest score so far, O rescaled in every block. `speculative`: that of the row's first block; later blocks only check that their sums stay in range, and are taken again where not |
     | `overlap` | a block's exponentials begin when its scores are done; off, when the output of the block before, which is started with them, is done too |
-    | `turns` | the warpgroups take turns at the tensor cores (ping-pong) |
+    | `ping_pong` | the warpgroups take turns at the tensor cores |
 
-    Example: `#unitile.schedule<stages = 2, reference = running>`
+    Example: `#unitile.schedule<stages = 2, reference = running>`. What has its
+    default is not printed. Files from before version 4 of the dialect say
+    `blocks` for `ctas` and `turns` for `ping_pong`; both are read.
   }];
   let parameters = (ins
     DefaultValuedParameter<"int64_t", "0">:$stages,
     DefaultValuedParameter<"int64_t", "0">:$keys,
-    DefaultValuedParameter<"int64_t", "0">:$blocks,
+    DefaultValuedParameter<"int64_t", "0">:$ctas,
     DefaultValuedParameter<"int64_t", "0">:$cluster,
     DefaultValuedParameter<"int64_t", "0">:$producer_registers,
     DefaultValuedParameter<"int64_t", "0">:$consumer_registers,
     DefaultValuedParameter<"::unisparse::unitile::Reference",
       "::unisparse::unitile::Reference::Speculative">:$reference,
     DefaultValuedParameter<"bool", "true">:$overlap,
-    DefaultValuedParameter<"bool", "false">:$turns);
-  let assemblyFormat = "`<` struct(params) `>`";
+    DefaultValuedParameter<"bool", "false">:$ping_pong);
+  let hasCustomAssemblyFormat = 1;
 }
 
 #endif // UNISPARSE_DIALECT_UNITILE_IR_UNITILETYPES_TD

@@ -120,7 +120,7 @@ def UniTileSpecialiseWarps : Pass<"unitile-specialise-warps", "::mlir::ModuleOp"
   let summary = "Give a page's copies to a producer, its products to consumers";
   let description = [{
     In every kernel with a `unitile.schedule` of `#unitile.schedule`, the page is
-    put into the two partitions of a `unitile.roles`. The regions of its walk are
+    put into the two partitions of a `unitile.partitions`. The regions of its walk are
     copied there as they are; what this pass adds is when they run:
 
     | from the page | to | |
@@ -165,7 +165,7 @@ def UniTileSpecialiseWarps : Pass<"unitile-specialise-warps", "::mlir::ModuleOp"
         %empty_k = unitile.barriers arrivals 4 : !unitile.barriers<3>
         %item = unitile.words 5 : <3>
         unitile.barrier
-        unitile.roles registers <48, 208> producer {
+        unitile.partitions registers <48, 208> producer {
           // Items from the counter; for each: words and Q, then K0 K1 V0 K2 V1 ...
         } consumers {
           // The stream: scores of this tile beside the output of the latest.

@@ -100,7 +100,7 @@ def UniTileVerifyTileContract
     Closes the tile level: follows every tile of one stage through a kernel's
     straight code, branches and loops.
 
-    - U7: `unitile.load`, `unitile.mma`, `unitile.mma_start` and `unitile.send`
+    - U7: `unitile.load`, `unitile.mma`, `unitile.mma_start` and `unitile.tensor_store`
       read a tile only when its last copy was waited for and a barrier stands
       behind the wait, or behind a `unitile.write`; a warpgroup sends what it has
       written itself without. What TMA loads is read only behind a
@@ -108,10 +108,10 @@ def UniTileVerifyTileContract
     - U8: `unitile.copy_async` and `unitile.write` overwrite a tile only when a
       barrier stands behind its last read.
     - U9: no copy is in flight where the kernel ends.
-    - U18: what only Hopper has (copies by the copy engine, barriers in shared
+    - U18: what only Hopper has (copies by TMA, barriers in shared
       memory, products in flight, fragments written to tiles, roles, clusters)
       stands only where `hopper` says that the chip has it.
-    - U19: what reaches other blocks of threads (copies to `blocks`, arrivals
+    - U19: what reaches other CTAs (copies to `blocks`, arrivals
       `of` a block, `cluster`) stands in a kernel whose known_cluster_size has
       those blocks, and `after_writes` with `blocks` only.
     - U20: `unitile.barrier cluster` stands in the kernel's own block, where all
@@ -133,7 +133,7 @@ def UniTileVerifyTileContract
       give (`unitile.all_below`, `unitile.ballot`: between warps), and what is computed from those,
       loops and branches included. A number of the warp (`thread_id x` divided by
       32 or a multiple of it) and `thread_id x < 32 n` do not differ in a warp.
-      The producer of `unitile.roles` is one thread; its consumers have a barrier
+      The producer of `unitile.partitions` is one thread; its consumers have a barrier
       of their own, `consumers`.
     - U34: `unitile.mma_wait n` gives a product that n others were started behind,
       in its own block; 0 gives any.
@@ -149,7 +149,7 @@ def UniTileVerifyTileContract
   }];
   let options = [
     Option<"hopper", "hopper", "bool", "true",
-           "the chip has wgmma, a copy engine and setmaxnreg">
+           "the chip has wgmma, TMA and setmaxnreg">
   ];
 }
 
@@ -306,7 +306,7 @@ def UniTilePassMapsByValue
   let summary = "Tensor maps are 128 bytes by value among a kernel's parameters";
   let description = [{
     The arguments that `unitile.tensor_maps` numbers become parameters of 128
-    bytes that no thread may change: the copy engine reads a map where the
+    bytes that no thread may change: TMA reads a map where the
     launch put it. In the LLVM dialect, as NVVM knows what is constant in a grid
     in its own kernels alone; `convert-unitile-to-nvvm` numbers the arguments
     that are marked `unitile.tensor_map`.

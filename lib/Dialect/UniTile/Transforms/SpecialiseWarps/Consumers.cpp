@@ -138,12 +138,12 @@ void SpecialisedKernel::consumeItems() {
             carriesItems() ? itemFrom(v.drop_front(3)) : readItem(v[2]);
         Stream x = remainingTiles(firstTile(item, {v[0], v[1]}, v[2]));
         lastOutput(x);
-        SendWaitOp::create(b, /*written=*/false);
+        TensorStoreWaitOp::create(b, /*written=*/false);
         ArriveOp::create(b, emptyQ, zero, /*by_thread=*/true, IntegerAttr());
         scf::YieldOp::create(b,
                              ValueRange{x.now.slot, x.now.parity, x.parityQ});
       });
-  SendWaitOp::create(b, /*written=*/true);
+  TensorStoreWaitOp::create(b, /*written=*/true);
 }
 
 /// All items as one stream: the first tile of an item goes beside the last
@@ -153,7 +153,7 @@ void SpecialisedKernel::consumeStream() {
   awaitQ(zero);
   Item item = readItem(zero);
   ifThen(isItem(item), [&] {
-    if (schedule.getTurns())
+    if (schedule.getPingPong())
       TakeTurnOp::create(b, /*first=*/true);
     SmallVector<Value> state = pack(firstTile(item, start(), zero));
     SmallVector<Type> onward(ValueRange(state).getTypes());
@@ -179,6 +179,6 @@ void SpecialisedKernel::consumeStream() {
               b, pack(step(Step::NewItem, y, next, next.firstKey)));
         });
     lastOutput(unpack(items.getResults()));
-    SendWaitOp::create(b, /*written=*/true);
+    TensorStoreWaitOp::create(b, /*written=*/true);
   });
 }

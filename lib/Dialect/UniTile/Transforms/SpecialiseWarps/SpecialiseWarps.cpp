@@ -162,7 +162,7 @@ void SpecialisedKernel::build() {
   kernel.setKnownBlockSize(
       ArrayRef<int32_t>{static_cast<int32_t>(threads()), 1, 1});
   // Registers move between roles only where the number at the start is known.
-  kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(schedule.getBlocks()));
+  kernel->setAttr("nvvm.minctasm", b.getI32IntegerAttr(schedule.getCtas()));
   if (inCluster())
     kernel.setKnownClusterSize(
         ArrayRef<int32_t>{static_cast<int32_t>(schedule.getCluster()), 1, 1});
@@ -171,7 +171,7 @@ void SpecialisedKernel::build() {
   b.setInsertionPoint(front().front().getTerminator());
   reserveShared();
   auto roles =
-      RolesOp::create(b, b.getI32IntegerAttr(schedule.getProducerRegisters()),
+      PartitionsOp::create(b, b.getI32IntegerAttr(schedule.getProducerRegisters()),
                       b.getI32IntegerAttr(schedule.getConsumerRegisters()));
   {
     OpBuilder::InsertionGuard inner(b);
@@ -213,7 +213,7 @@ struct SpecialiseWarps
                                      "to be warp-specialised, got ")
              << walks.size();
     for (int64_t number :
-         {schedule.getStages(), schedule.getKeys(), schedule.getBlocks(),
+         {schedule.getStages(), schedule.getKeys(), schedule.getCtas(),
           schedule.getCluster(), schedule.getProducerRegisters(),
           schedule.getConsumerRegisters()})
       if (!number)
@@ -268,7 +268,7 @@ struct SpecialiseWarps
     // CTAs beyond the work items end at once, CTAs beyond what runs together
     // come late and find nothing left.
     Value most = times(MultiprocessorsOp::create(p.b),
-                       index(p, schedule.getBlocks()));
+                       index(p, schedule.getCtas()));
     return p.b.createOrFold<arith::MinUIOp>(items, most);
   }
 

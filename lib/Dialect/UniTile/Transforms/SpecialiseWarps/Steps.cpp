@@ -89,12 +89,12 @@ SpecialisedKernel::Stream SpecialisedKernel::step(Step kind, Stream x,
     AwaitOp::create(b, fullK, x.now.slot, x.now.parity);
     AwaitOp::create(b, fullV, x.behind.slot, x.behind.parity);
   });
-  if (schedule.getTurns())
+  if (schedule.getPingPong())
     TakeTurnOp::create(b, false);
   MmaFenceOp::create(b);
   Value scores = startScores(x);
   Value output = startOutput(x);
-  if (schedule.getTurns())
+  if (schedule.getPingPong())
     PassTurnOp::create(b);
   scores =
       named("scores", MmaWaitOp::create(b, overlap ? 1 : 0, scores, Value()));
@@ -118,7 +118,7 @@ SpecialisedKernel::Stream SpecialisedKernel::step(Step kind, Stream x,
   takeExponentials(kind, x, scores);
   if (kind == Step::NewItem) {
     // The buffer's next Q may come once O has left it.
-    SendWaitOp::create(b, false);
+    TensorStoreWaitOp::create(b, false);
     ArriveOp::create(b, emptyQ, i32(0), /*by_thread=*/true, IntegerAttr());
     x.item = item, x.parityQ = other(x.parityQ);
   }
@@ -223,7 +223,7 @@ void SpecialisedKernel::sendRows(PutOp op, RegionCloner &page) {
     IntegerAttr columns;
     if (valueDim < headDim)
       columns = b.getI64IntegerAttr(valueDim);
-    SendOp::create(b, outputs, i32(0), mapO, row, matrix, columns);
+    TensorStoreOp::create(b, outputs, i32(0), mapO, row, matrix, columns);
   };
   if (!isPacked())
     return send();

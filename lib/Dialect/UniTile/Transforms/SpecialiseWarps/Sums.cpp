@@ -26,7 +26,7 @@ SpecialisedKernel::Counted
 SpecialisedKernel::countTile(Step kind, Counted x, const Item &item, Value key,
                              Value held) {
   AwaitOp::create(b, fullK, x.now.slot, x.now.parity);
-  if (schedule.getTurns())
+  if (schedule.getPingPong())
     TakeTurnOp::create(b, /*first=*/false);
   MmaFenceOp::create(b);
   auto product = PendingType::of(parts.scores.getResult().getType());
@@ -34,7 +34,7 @@ SpecialisedKernel::countTile(Step kind, Counted x, const Item &item, Value key,
       "scores", MmaStartOp::create(b, product, held,
                                    keys, x.now.slot, Value(), Value(),
                                    /*by_rows=*/false, /*atom=*/{}));
-  if (schedule.getTurns())
+  if (schedule.getPingPong())
     PassTurnOp::create(b);
   scores = named("scores", MmaWaitOp::create(b, 0, scores, Value()));
   leave(emptyK, x.now.slot);
@@ -134,7 +134,7 @@ void SpecialisedKernel::countItem(const Item &item, Cursor &now) {
 
 void SpecialisedKernel::countItems() {
   Value zero = i32(0);
-  if (schedule.getTurns())
+  if (schedule.getPingPong())
     TakeTurnOp::create(b, /*first=*/true);
   OpBuilder::InsertionGuard guard(b);
   scf::WhileOp::create(

@@ -15,7 +15,7 @@ using namespace unisparse::unitile;
 static int64_t clusterOf(Operation *op) {
   return llvm::TypeSwitch<Operation *, int64_t>(op)
       .Case([](TensorCopyOp op) -> int64_t {
-        return op.getBlocks() ? llvm::Log2_32(*op.getBlocks()) + 1 : 0;
+        return op.getCtas() ? llvm::Log2_32(*op.getCtas()) + 1 : 0;
       })
       .Case([](ArriveOp op) -> int64_t {
         return op.getBlock() ? *op.getBlock() + 1 : 0;
@@ -30,8 +30,8 @@ static LogicalResult checkReach(gpu::GPUFuncOp kernel) { // [U19]
   int64_t cluster = size && !size->empty() ? (*size)[0] : 0;
   WalkResult result = kernel.walk([&](Operation *op) {
     if (auto copy = dyn_cast<TensorCopyOp>(op))
-      if (copy.getAfterWrites() && !copy.getBlocks()) {
-        op->emitOpError("[U19] expected after_writes with blocks only");
+      if (copy.getAfterWrites() && !copy.getCtas()) {
+        op->emitOpError("[U19] expected after_writes with ctas only");
         return WalkResult::interrupt();
       }
     int64_t needed = clusterOf(op);
@@ -67,7 +67,7 @@ static LogicalResult checkClusterBarriers(gpu::GPUFuncOp kernel) { // [U20]
       if (met)
         return WalkResult::advance();
       inner->emitOpError(
-          "[U20] reaches other blocks of threads, whose barriers "
+          "[U20] reaches other CTAs, whose barriers "
           "may not have started; put a unitile.barrier cluster "
           "behind the kernel's barriers");
       return WalkResult::interrupt();
@@ -77,7 +77,7 @@ static LogicalResult checkClusterBarriers(gpu::GPUFuncOp kernel) { // [U20]
   }
   if (reaching)
     return reaching->emitOpError(
-        "[U20] reaches other blocks of threads, which may have ended; put a "
+        "[U20] reaches other CTAs, which may have ended; put a "
         "unitile.barrier cluster before the kernel's end");
   return success();
 }
@@ -92,7 +92,7 @@ LogicalResult unisparse::unitile::checkPortable(gpu::GPUFuncOp kernel) {
   WalkResult result = kernel.walk([](Operation *op) {
     if (!op->hasTrait<NeedsHopper>() && !clusterOf(op))
       return WalkResult::advance();
-    op->emitOpError("[U18] expected a chip with wgmma and a copy engine, as "
+    op->emitOpError("[U18] expected a chip with wgmma and TMA, as "
                     "sm_90a");
     return WalkResult::interrupt();
   });

@@ -85,7 +85,7 @@ private:
   void copy(CopyAsyncOp op, State &state);
   void copy(TensorCopyOp op, State &state);
   void write(WriteOp op, State &state);
-  void send(SendOp op, State &state);
+  void send(TensorStoreOp op, State &state);
   void overwrite(Operation *op, Value tile, State &state);
   void wait(WaitOp op, State &state);
   InFlightDiagnostic report(Operation *op) {
@@ -213,8 +213,8 @@ void Checker::write(WriteOp op, State &state) {
 }
 
 /// Each warpgroup sends what its own threads wrote, and waits for them itself;
-/// `unitile.send_wait` says when that may be overwritten.
-void Checker::send(SendOp op, State &state) {
+/// `unitile.tensor_store_wait` says when that may be overwritten.
+void Checker::send(TensorStoreOp op, State &state) {
   Value tile = op.getTile();
   if (isFollowed(tile) && state.of(tile) == Phase::Written)
     return;
@@ -276,7 +276,7 @@ State Checker::step(Operation *op, State state) {
         read(op, op.getB(), state);
       })
       .Case([&](WriteOp op) { write(op, state); })
-      .Case([&](SendOp op) { send(op, state); });
+      .Case([&](TensorStoreOp op) { send(op, state); });
   return op->getNumRegions() ? stepRegions(op, std::move(state)) : state;
 }
 
@@ -293,7 +293,7 @@ State Checker::stepRegions(Operation *op, State state) {
     State other = branch.elseBlock() ? run(*branch.elseBlock(), state) : state;
     return join(taken, other);
   }
-  if (auto roles = dyn_cast<RolesOp>(op)) {
+  if (auto roles = dyn_cast<PartitionsOp>(op)) {
     // Neither has waited for what the other waits for.
     State producer = run(roles.getProducer().front(), state);
     return join(producer, run(roles.getConsumers().front(), state));

@@ -15,7 +15,7 @@ namespace unisparse::unitile {
 /// What is read has been filled, and not overwritten too early [U7, U8, U9,
 /// U32].
 llvm::LogicalResult checkCopies(mlir::gpu::GPUFuncOp kernel);
-/// Nothing but what a chip without wgmma and a copy engine has [U18].
+/// Nothing but what a chip without wgmma and TMA has [U18].
 llvm::LogicalResult checkPortable(mlir::gpu::GPUFuncOp kernel);
 /// What reaches other CTAs stands in a large enough cluster [U19], whose CTAs
 /// have all started and not ended [U20].

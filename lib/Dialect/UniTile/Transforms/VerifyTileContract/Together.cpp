@@ -37,7 +37,7 @@ Group togetherIn(Operation *op) {
         return op.getByThread() ? Group::Thread : Group::Warp;
       })
       // wgmma; a warpgroup's own hardware barrier.
-      .Case<MmaFenceOp, MmaStartOp, SendOp>(
+      .Case<MmaFenceOp, MmaStartOp, TensorStoreOp>(
           [](auto) { return Group::Warpgroup; })
       // Hardware barriers; what one thread or each a share does for all.
       .Case<BarrierOp, BarriersOp, CopyAsyncOp, TakeTurnOp, PassTurnOp,
@@ -244,20 +244,20 @@ InFlightDiagnostic expectTogether(Operation *op, Group together) {
 }
 
 /// The producer is one thread; the consumers are not all.
-LogicalResult checkRole(Operation *op, Group together, RolesOp roles) {
+LogicalResult checkRole(Operation *op, Group together, PartitionsOp roles) {
   auto barrier = dyn_cast<BarrierOp>(op);
   bool ofConsumers = barrier && barrier.getConsumers();
   if (!roles) {
     if (ofConsumers)
       return op->emitOpError("[U33] expected a barrier of consumers in the "
-                             "consumers' region of unitile.roles");
+                             "consumers' region of unitile.partitions");
     return success();
   }
   if (roles.getProducer().isAncestor(op->getParentRegion()))
     return expectTogether(op, together)
-           << "the one thread that is unitile.roles' producer";
+           << "the one thread that is unitile.partitions' producer";
   if (isa<BarriersOp, gpu::BarrierOp>(op) || (barrier && !ofConsumers))
-    return expectTogether(op, together) << "unitile.roles' consumers alone";
+    return expectTogether(op, together) << "unitile.partitions' consumers alone";
   return success();
 }
 
@@ -286,7 +286,7 @@ LogicalResult unisparse::unitile::checkTogether(gpu::GPUFuncOp kernel) {
                                    << nameOf(among) << "s";
       return WalkResult::interrupt();
     }
-    if (failed(checkRole(op, together, op->getParentOfType<RolesOp>())))
+    if (failed(checkRole(op, together, op->getParentOfType<PartitionsOp>())))
       return WalkResult::interrupt();
     return WalkResult::advance();
   });

@@ -4,8 +4,8 @@
 
 // The schedule of a warp-specialised attend kernel, for chips with wgmma and
 // TMA.
-#ifndef UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOPPERSCHEDULE_H
-#define UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOPPERSCHEDULE_H
+#ifndef UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_SPECIALISEDSCHEDULES_H
+#define UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_SPECIALISEDSCHEDULES_H
 
 #include "HostSide.h"
 #include "Reason.h"
@@ -33,7 +33,7 @@ struct AttendSpec {
 AttendSpec attendSpecOf(BlockSparseAttentionOp op);
 
 /// A schedule whose numbers are all decided.
-struct HopperSchedule {
+struct AttendSchedule {
   /// Query rows of a warpgroup: wgmma's M. A block has blockQ / 64 of them.
   static constexpr int64_t rowsPerGroup = 64;
   unitile::ScheduleAttr attr;
@@ -46,7 +46,7 @@ struct HopperSchedule {
 /// `asked`, or the best schedule known where that is null, with its numbers
 /// decided; `why` says why this kernel cannot have it. `sharedBytes` is what a
 /// block may have.
-mlir::FailureOr<HopperSchedule> hopperScheduleOf(const AttendSpec &spec,
+mlir::FailureOr<AttendSchedule> attendScheduleOf(const AttendSpec &spec,
                                                  unitile::ScheduleAttr asked,
                                                  int64_t sharedBytes,
                                                  Reason &why);
@@ -63,4 +63,4 @@ scoreScheduleOf(BlockScoreOp op, unitile::ScheduleAttr asked,
 
 } // namespace unisparse
 
-#endif // UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_HOPPERSCHEDULE_H
+#endif // UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_SPECIALISEDSCHEDULES_H

@@ -2,9 +2,9 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// The schedule of the Hopper attend kernel: what was asked for, or the best
+// The schedule of the warp-specialised attend kernel: what was asked for, or the best
 // that is known, within a multiprocessor's shared memory and registers.
-#include "HopperSchedule.h"
+#include "SpecialisedSchedules.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/Dialect/UniTile/Utils/SpecialisedMemory.h"
 
@@ -30,11 +30,11 @@ static int64_t sharedBytesOf(const AttendSpec &s, int64_t keys, int64_t cluster,
       .bytes();
 }
 
-/// The most stages of so many keys with which so many blocks share a
+/// The most stages of so many keys with which so many CTAs share a
 /// multiprocessor.
 static int64_t stagesThatFit(const AttendSpec &s, int64_t keys, int64_t cluster,
-                             int64_t blocks, int64_t sharedBytes) {
-  int64_t each = sharedBytesOfEach(sharedBytes, blocks);
+                             int64_t ctas, int64_t sharedBytes) {
+  int64_t each = sharedBytesOfEach(sharedBytes, ctas);
   int64_t stages = kMostStages;
   while (stages > 0 && sharedBytesOf(s, keys, cluster, stages) > each)
     --stages;
@@ -63,7 +63,7 @@ static int64_t keysThatFit(const AttendSpec &s, int64_t cluster,
   return 0;
 }
 
-/// The cluster that was asked for, or the best known. Two blocks of threads can
+/// The cluster that was asked for, or the best known. Two CTAs can
 /// share loads where heads in pairs attend to the same blocks of the same keys.
 /// That gains 2 to 4% with a selection or with long rows of K and V; without
 /// either, waiting for one another costs more than the copies
@@ -113,12 +113,12 @@ static LogicalResult verifySpec(const AttendSpec &s, Reason &why) {
 /// of that waits for ever.
 static FailureOr<std::pair<int64_t, int64_t>>
 registersOf(const AttendSpec &s, ScheduleAttr asked, int64_t keys,
-            int64_t blocks, Reason &why) {
-  int64_t groups = s.blockQ / HopperSchedule::rowsPerGroup,
+            int64_t ctas, Reason &why) {
+  int64_t groups = s.blockQ / AttendSchedule::rowsPerGroup,
           producer = asked.getProducerRegisters(),
           consumer = asked.getConsumerRegisters();
-  int64_t pool = registersOfWarpgroups(1 + groups, blocks);
-  bool ample = blocks == 1 && (groups == 1 || fragmentRegisters(s, keys) <=
+  int64_t pool = registersOfWarpgroups(1 + groups, ctas);
+  bool ample = ctas == 1 && (groups == 1 || fragmentRegisters(s, keys) <=
                                                   kFragmentRegisters - 16);
   if (!producer)
     producer = ample ? kAmpleRegisters : kProducerRegisters;
@@ -139,7 +139,7 @@ static bool takesTurns(const AttendSpec &s) {
   return s.blockQ == 128 && columns > 64 && columns < 128;
 }
 
-FailureOr<HopperSchedule> unisparse::hopperScheduleOf(const AttendSpec &s,
+FailureOr<AttendSchedule> unisparse::attendScheduleOf(const AttendSpec &s,
                                                       ScheduleAttr asked,
                                                       int64_t sharedBytes,
                                                       Reason &why) {
@@ -149,8 +149,8 @@ FailureOr<HopperSchedule> unisparse::hopperScheduleOf(const AttendSpec &s,
   if (!asked)
     asked = ScheduleAttr::get(context, 0, 0, 0, 0, 0, 0, Reference::Speculative,
                               /*overlap=*/true, takesTurns(s));
-  if (asked.getTurns() && s.blockQ != 128)
-    return why << "expected query blocks of 128 rows for turns, got "
+  if (asked.getPingPong() && s.blockQ != 128)
+    return why << "expected query blocks of 128 rows for ping_pong, got "
                << s.blockQ;
   FailureOr<int64_t> cluster = clusterOf(s, asked.getCluster(), why);
   if (failed(cluster))
@@ -161,25 +161,25 @@ FailureOr<HopperSchedule> unisparse::hopperScheduleOf(const AttendSpec &s,
     return why << "expected keys that are a part of the key block of "
                << s.blockK << ", a multiple of 16 up to 128, got " << keys;
   // One warpgroup of consumers leaves the tensor cores idle in its softmax:
-  // then two blocks share a multiprocessor, where they fit.
-  int64_t blocks = asked.getBlocks();
-  if (!blocks)
-    blocks =
+  // then two CTAs share a multiprocessor, where they fit.
+  int64_t ctas = asked.getCtas();
+  if (!ctas)
+    ctas =
         s.blockQ == 64 && stagesThatFit(s, keys, *cluster, 2, sharedBytes) >= 2
             ? 2
             : 1;
-  int64_t fit = stagesThatFit(s, keys, *cluster, blocks, sharedBytes);
+  int64_t fit = stagesThatFit(s, keys, *cluster, ctas, sharedBytes);
   int64_t stages = asked.getStages() ? asked.getStages() : fit;
   if (stages < 2 || stages > fit)
     return why << "expected 2 to " << fit
                << " stages, as many as fit shared memory, got " << stages;
-  auto registers = registersOf(s, asked, keys, blocks, why);
+  auto registers = registersOf(s, asked, keys, ctas, why);
   if (failed(registers))
     return failure();
-  return HopperSchedule{ScheduleAttr::get(
-      context, stages, keys, blocks, *cluster, registers->first,
+  return AttendSchedule{ScheduleAttr::get(
+      context, stages, keys, ctas, *cluster, registers->first,
       registers->second, asked.getReference(), asked.getOverlap(),
-      asked.getTurns())};
+      asked.getPingPong())};
 }
 
 AttendSpec unisparse::attendSpecOf(BlockSparseAttentionOp op) {
