@@ -45,6 +45,8 @@ static void buildTensorLevel(OpPassManager &pm,
     pm.addPass(createInlinerPass());
   // Dense rules and unread LSEs are only seen while attention is one op.
   pm.addPass(createCanonicalizerPass());
+  // What a reshape promises of lengths is somebody's word.
+  pm.addPass(createUniSparseCheckReshapes());
   // Each stage has a loop nest of its own.
   pm.addPass(createUniSparseDecomposeAttention());
   // Shapes became constants, masses of dense rules nobody's business.

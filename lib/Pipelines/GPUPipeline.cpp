@@ -35,6 +35,8 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
   // of loops become constants.
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createUniSparseUnrollLoops());
+  // What a reshape promises of lengths is somebody's word.
+  pm.addPass(createUniSparseCheckReshapes());
   // The whole operator becomes its four stages; a rule that takes everything
   // loses its estimate.
   pm.addPass(createUniSparseDecomposeAttention());

@@ -28,6 +28,31 @@ FailureOr<Expr> PlanBuilder::sizeOf(Value size, Operation *user) {
   return values.exprOf(size, user);
 }
 
+/// Of an allocation, or of a cast or a reshape of one.
+FailureOr<SmallVector<Expr>> PlanBuilder::sizesOfResult(Value result) {
+  Operation *op = result.getDefiningOp();
+  if (auto alloc = dyn_cast<memref::AllocOp>(op)) {
+    SmallVector<Expr> sizes;
+    auto dynamic = alloc.getDynamicSizes().begin();
+    for (int64_t size : alloc.getType().getShape()) {
+      FailureOr<Expr> expr = ShapedType::isDynamic(size)
+                                 ? sizeOf(*dynamic++, alloc)
+                                 : FailureOr<Expr>(constant(size));
+      if (failed(expr))
+        return failure();
+      sizes.push_back(std::move(*expr));
+    }
+    return sizes;
+  }
+  FailureOr<SmallVector<Expr>> sizes = sizesOfResult(op->getOperand(0));
+  if (failed(sizes) || isa<memref::CastOp>(op))
+    return sizes;
+  for (Value size : op->getOperands().drop_front())
+    if (failed(sizeOf(size, op)))
+      return failure();
+  return values.reshapedSizes(op, *sizes);
+}
+
 FailureOr<Artifact> PlanBuilder::describe() {
   setOrigin();
   if (!function.getBody().hasOneBlock())
@@ -39,17 +64,13 @@ FailureOr<Artifact> PlanBuilder::describe() {
        llvm::zip_equal(plan.inputs, function.getArguments()))
     if (!cast<MemRefType>(argument.getType()).getLayout().isIdentity())
       input.layout = Layout::Rows;
-  for (auto [value, index] : outputs) {
-    auto alloc = value.getDefiningOp<memref::AllocOp>();
-    auto dynamic = alloc.getDynamicSizes().begin();
-    for (int64_t size : alloc.getType().getShape()) {
-      FailureOr<Expr> expr = ShapedType::isDynamic(size)
-                                 ? sizeOf(*dynamic++, alloc)
-                                 : FailureOr<Expr>(constant(size));
-      if (failed(expr))
-        return failure();
-      plan.outputs[index].sizes.push_back(std::move(*expr));
-    }
+  Operation *end = function.getBody().front().getTerminator();
+  for (auto [output, result] :
+       llvm::zip_equal(plan.outputs, end->getOperands())) {
+    FailureOr<SmallVector<Expr>> sizes = sizesOfResult(result);
+    if (failed(sizes))
+      return failure();
+    output.sizes.assign(sizes->begin(), sizes->end());
   }
   return std::move(plan);
 }

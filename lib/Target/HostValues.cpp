@@ -160,6 +160,49 @@ LogicalResult HostValues::visitMemrefCast(Operation *op) {
   return success();
 }
 
+FailureOr<SmallVector<Expr>>
+HostValues::reshapedSizes(Operation *op, ArrayRef<Expr> source) const {
+  SmallVector<Expr> sizes;
+  if (auto collapse = dyn_cast<memref::CollapseShapeOp>(op)) {
+    for (const ReassociationIndices &group : collapse.getReassociationIndices()) {
+      Expr size = artifact::constant(1);
+      for (int64_t i : group)
+        size = artifact::combine(TermOp::Mul, size, source[i]);
+      sizes.push_back(std::move(size));
+    }
+    return sizes;
+  }
+  auto expand = cast<memref::ExpandShapeOp>(op);
+  for (OpFoldResult size : expand.getMixedOutputShape()) {
+    if (std::optional<int64_t> constant = getConstantIntValue(size)) {
+      sizes.push_back(artifact::constant(*constant));
+      continue;
+    }
+    FailureOr<Expr> expr = exprOf(cast<Value>(size), op);
+    if (failed(expr))
+      return failure();
+    sizes.push_back(std::move(*expr));
+  }
+  return sizes;
+}
+
+/// Other dimensions of the same elements.
+LogicalResult HostValues::visitReshape(Operation *op) {
+  Value from = op->getOperand(0), to = op->getResult(0);
+  FailureOr<Buffer> buffer = bufferOf(from, op);
+  if (failed(buffer))
+    return failure();
+  Memref source = memrefs[from];
+  if (source.hasOwnStrides || !cast<MemRefType>(to.getType()).getLayout().isIdentity())
+    return op->emitOpError("expected a contiguous buffer, got ")
+           << from.getType();
+  FailureOr<SmallVector<Expr>> sizes = reshapedSizes(op, source.sizes);
+  if (failed(sizes))
+    return failure();
+  defineBuffer(to, *buffer, *sizes);
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // Numbers
 //===----------------------------------------------------------------------===//
@@ -323,6 +366,8 @@ LogicalResult HostValues::visit(Operation *op) {
       .Case([&](memref::DimOp) { return visitDim(op); })
       .Case([&](memref::ExtractStridedMetadataOp) { return visitMetadata(op); })
       .Case([&](memref::CastOp) { return visitMemrefCast(op); })
+      .Case<memref::CollapseShapeOp, memref::ExpandShapeOp>(
+          [&](auto) { return visitReshape(op); })
       .Case([&](memref::ExtractAlignedPointerAsIndexOp pointer) {
         FailureOr<Buffer> buffer = bufferOf(pointer.getSource(), op);
         if (succeeded(buffer))

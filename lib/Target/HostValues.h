@@ -38,6 +38,12 @@ public:
     return memrefs.find(memref)->second.sizes;
   }
 
+  /// The sizes that a reshape (memref.collapse_shape or expand_shape) gives a
+  /// buffer of sizes `source`.
+  mlir::FailureOr<llvm::SmallVector<artifact::Expr>>
+  reshapedSizes(mlir::Operation *op,
+                llvm::ArrayRef<artifact::Expr> source) const;
+
   /// Whether somebody reads the strides of that input: where nobody does,
   /// kernels take it for contiguous.
   bool readsStrides(uint32_t input) const {
@@ -54,6 +60,7 @@ private:
   mlir::LogicalResult define(mlir::Value value, artifact::Expr expr);
   mlir::LogicalResult visitDim(mlir::Operation *op);
   mlir::LogicalResult visitMemrefCast(mlir::Operation *op);
+  mlir::LogicalResult visitReshape(mlir::Operation *op);
   mlir::LogicalResult visitMetadata(mlir::Operation *op);
   mlir::LogicalResult visitConstant(mlir::Operation *op);
   mlir::LogicalResult visitCast(mlir::Operation *op);

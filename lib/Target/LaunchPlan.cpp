@@ -20,10 +20,11 @@ LogicalResult PlanBuilder::visit(Operation *op) {
       .Case([&](gpu::MemsetOp op) { return visitMemset(op); })
       .Case([&](gpu::LaunchFuncOp op) { return visitLaunch(op); })
       .Case([&](cf::AssertOp op) { return visitAssert(op); })
+      .Case([&](func::ReturnOp op) { return visitReturn(op); })
       // The runtime frees nothing: outputs and workspace are the caller's.
       // Comparisons and remainders are read by the assertion they belong to,
       // tensor maps by their launches.
-      .Case<unitile::TensorMapOp, gpu::DeallocOp, func::ReturnOp, arith::CmpIOp,
+      .Case<unitile::TensorMapOp, gpu::DeallocOp, arith::CmpIOp,
             arith::RemUIOp, arith::RemSIOp>([](auto) { return success(); })
       .Default([&](Operation *op) { return values.visit(op); });
 }

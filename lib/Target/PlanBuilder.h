@@ -37,11 +37,14 @@ private:
   mlir::LogicalResult findOutputs();
   mlir::FailureOr<artifact::Expr> sizeOf(mlir::Value size,
                                          mlir::Operation *user);
+  mlir::FailureOr<llvm::SmallVector<artifact::Expr>>
+  sizesOfResult(mlir::Value result);
   mlir::LogicalResult addImage();
   mlir::LogicalResult visit(mlir::Operation *op);
   mlir::LogicalResult visitAlloc(mlir::gpu::AllocOp op);
   mlir::LogicalResult visitMemset(mlir::gpu::MemsetOp op);
   mlir::LogicalResult visitAssert(mlir::cf::AssertOp op);
+  mlir::LogicalResult visitReturn(mlir::func::ReturnOp op);
   mlir::LogicalResult visitLaunch(mlir::gpu::LaunchFuncOp op);
   mlir::FailureOr<artifact::TensorMap> mapOf(unitile::TensorMapOp op);
   mlir::FailureOr<artifact::Argument> argumentOf(mlir::Value value,

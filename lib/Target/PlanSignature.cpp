@@ -78,8 +78,9 @@ LogicalResult PlanBuilder::findOutputs() {
   auto ret = cast<func::ReturnOp>(function.getBody().front().getTerminator());
   for (auto [i, result] : llvm::enumerate(ret.getOperands())) {
     Value source = result;
-    while (auto cast = source.getDefiningOp<memref::CastOp>())
-      source = cast.getSource();
+    while (isa_and_nonnull<memref::CastOp, memref::CollapseShapeOp,
+                           memref::ExpandShapeOp>(source.getDefiningOp()))
+      source = source.getDefiningOp()->getOperand(0);
     StringRef allocation = binary ? gpu::AllocOp::getOperationName()
                                   : memref::AllocOp::getOperationName();
     Operation *alloc = source.getDefiningOp();
@@ -95,7 +96,7 @@ LogicalResult PlanBuilder::findOutputs() {
       return ret.emitOpError("expected result ")
              << i << " to be a buffer of its own, got that of result "
              << outputs[source];
-    auto type = cast<MemRefType>(source.getType());
+    auto type = cast<MemRefType>(result.getType());
     std::optional<Element> element = elementOf(type.getElementType());
     if (!element || type.getRank() > int64_t(kMaxRank))
       return alloc->emitOpError("expected result ")

@@ -52,11 +52,18 @@ LogicalResult PlanBuilder::visitAlloc(gpu::AllocOp op) {
   Buffer buffer{BufferKind::Workspace, uint32_t(variant.workspace.size())};
   if (auto output = outputs.find(op.getMemref()); output != outputs.end()) {
     buffer = {BufferKind::Output, output->second};
-    plan.outputs[output->second].sizes.assign(sizes.begin(), sizes.end());
   } else {
     variant.workspace.push_back(std::move(bytes));
   }
   values.defineBuffer(op.getMemref(), buffer, sizes);
+  return success();
+}
+
+/// A result may be a reshape of what was allocated.
+LogicalResult PlanBuilder::visitReturn(func::ReturnOp op) {
+  for (auto [output, result] : llvm::zip_equal(plan.outputs, op.getOperands()))
+    output.sizes.assign(values.sizesOf(result).begin(),
+                        values.sizesOf(result).end());
   return success();
 }
 

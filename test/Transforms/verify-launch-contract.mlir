@@ -818,3 +818,17 @@ module attributes {gpu.container_module} {
     return
   }
 }
+
+// -----
+
+// Rows that a caller may put apart have no other dimensions.
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main(%x: memref<?x512xf32, strided<[?, 1], offset: ?>>) {
+    %c0 = arith.constant 0 : index
+    %n = memref.dim %x, %c0 : memref<?x512xf32, strided<[?, 1], offset: ?>>
+    // expected-error@+1 {{expected a contiguous buffer, got 'memref<?x512xf32, strided<[?, 1], offset: ?>>'}}
+    %y = memref.expand_shape %x [[0], [1, 2]] output_shape [%n, 8, 64] : memref<?x512xf32, strided<[?, 1], offset: ?>> into memref<?x8x64xf32, strided<[?, 64, 1], offset: ?>>
+    return
+  }
+}

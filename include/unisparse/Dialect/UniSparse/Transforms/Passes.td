@@ -160,6 +160,38 @@ def UniSparseVerifyTensorContract : Pass<"unisparse-verify-tensor-contract"> {
   }];
 }
 
+def UniSparseCheckReshapes : Pass<"unisparse-check-reshapes"> {
+  let summary = "Assert what reshapes promise of dynamic sizes";
+  let description = [{
+    A `tensor.expand_shape` says what sizes its result has; where one is dynamic,
+    their product has to be the size of the dim that they are parts of, and
+    whoever reads the result would else read beyond it. Static sizes are the
+    verifier's. What is known to hold folds away later, once equal sizes are one
+    value.
+
+    Before:
+    ```mlir
+    func.func @heads(%x: tensor<?x512xbf16>, %l: index) -> tensor<?x8x64xbf16> {
+      %0 = tensor.expand_shape %x [[0], [1, 2]] output_shape [%l, 8, 64] : tensor<?x512xbf16> into tensor<?x8x64xbf16>
+      return %0 : tensor<?x8x64xbf16>
+    }
+    ```
+    After:
+    ```mlir
+    func.func @heads(%x: tensor<?x512xbf16>, %l: index) -> tensor<?x8x64xbf16> {
+      %c0 = arith.constant 0 : index
+      %dim = tensor.dim %x, %c0 : tensor<?x512xbf16>
+      %holds = arith.cmpi eq, %dim, %l : index
+      cf.assert %holds, "reshape: size(0) of what is expanded == its parts" {unisparse.check = #unisparse.check<"reshape", "size(0) of what is expanded" equal "its parts">}
+      %0 = tensor.expand_shape %x [[0], [1, 2]] output_shape [%l, 8, 64] : tensor<?x512xbf16> into tensor<?x8x64xbf16>
+      return %0 : tensor<?x8x64xbf16>
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::cf::ControlFlowDialect",
+                           "::mlir::tensor::TensorDialect", "::unisparse::UniSparseDialect"];
+}
+
 def UniSparseInstrumentStages : Pass<"unisparse-instrument-stages", "::mlir::ModuleOp"> {
   let summary = "Call the host before and after every stage";
   let description = [{
