@@ -19,6 +19,7 @@
 #include "unisparse/Conversion/Passes.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Contracts.h"
+#include "unisparse/Dialect/UniSparse/Transforms/LengthRules.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
 
@@ -149,31 +150,13 @@ struct ConvertUniSparseToUniTile
     }
   }
 
-  /// What types could not say of dynamic sizes (I2, I4, I7, I8, A4, M3).
+  /// What types could not say of dynamic sizes.
   static void checkLengths(HostSide &host, Operation *op) {
     for (auto [tensor, name] : tensorsOf(op))
       host.requireCasts(tensor, name);
-    if (auto score = dyn_cast<BlockScoreOp>(op)) {
-      Value lq = host.length(score.getStaticLengths(), score.getLengths(), 0),
-            lk = host.length(score.getStaticLengths(), score.getLengths(), 1);
-      checkSame(host, "I2", score.getQ(), "q", 0, score.getK(), "k", 0);
-      checkPositions(host, score, lq, lk);
-    }
-    if (auto attend = dyn_cast<BlockSparseAttentionOp>(op)) {
-      Value q = attend.getQ(), k = attend.getK(), v = attend.getV();
-      checkSame(host, "I2", q, "q", 0, k, "k", 0);
-      checkSame(host, "I2", q, "q", 0, v, "v", 0);
-      checkSame(host, "I4", k, "k", 2, v, "v", 2);
-      Value lq = host.dim(q, 2), lk = host.dim(k, 2);
-      Value cuQ = attend.getCuSeqlensQ(), cuK = attend.getCuSeqlensK();
-      checkPositions(host, attend, lq, lk);
-      if (cuQ)
-        checkSame(host, "I8", cuQ, "cu_seqlens_q", 0, cuK, "cu_seqlens_k", 0);
-      if (attend.getCounts())
-        checkSelection(host, attend, lq);
-      if (Value sinks = attend.getSinkLogits())
-        checkSame(host, "M3", sinks, "sink_logits", 0, q, "q", 1);
-    }
+    createLengthChecks(host.b, op, [&](Value tensor, int64_t i) {
+      return host.dim(tensor, i);
+    });
   }
 
   /// The operands of a stage, as its rules call them.
@@ -211,34 +194,6 @@ struct ConvertUniSparseToUniTile
             });
     llvm::erase_if(named, [](auto &pair) { return !pair.first; });
     return named;
-  }
-
-  static void checkSelection(HostSide &host, BlockSparseAttentionOp op,
-                             Value lq) {
-    Value counts = op.getCounts(), indices = op.getIndices();
-    checkSame(host, "A4", op.getQ(), "q", 0, counts, "counts", 0);
-    checkSame(host, "A4", counts, "counts", 0, indices, "indices", 0);
-    Value rows = host.slots(lq, op.getCuSeqlensQ(), op.getBlock().getQuery());
-    host.require("A4", host.dim(counts, 2), "rows of counts", CheckRelation::Equal, rows,
-                 "query blocks");
-    host.require("A4", host.dim(indices, 2), "rows of indices", CheckRelation::Equal, rows,
-                 "query blocks");
-  }
-
-  template <typename OpTy>
-  static void checkPositions(HostSide &host, OpTy op, Value lq, Value lk) {
-    if (op.hasPositions() && !op.getCuSeqlensQ())
-      host.require("I7", lq, "the length of q", CheckRelation::AtMost, lk, "the length of k");
-  }
-
-  static void checkSame(HostSide &host, StringRef label, Value x,
-                        StringRef xName, int64_t i, Value y, StringRef yName,
-                        int64_t j) {
-    auto name = [](StringRef tensor, int64_t dim) {
-      return (tensor + ".size(" + Twine(dim) + ")").str();
-    };
-    host.require(label, host.dim(x, i), name(xName, i), CheckRelation::Equal, host.dim(y, j),
-                 name(yName, j));
   }
 };
 

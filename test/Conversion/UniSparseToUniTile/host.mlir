@@ -1,4 +1,4 @@
-// RUN: unisparse-opt %s -split-input-file --convert-unisparse-to-unitile --unitile-pipeline --unitile-distribute-threads --canonicalize --cse --canonicalize | FileCheck %s
+// RUN: unisparse-opt %s -split-input-file --convert-unisparse-to-unitile --unitile-persist --unitile-pipeline --unitile-distribute-threads --canonicalize --cse --canonicalize | FileCheck %s
 
 // What types left open is asserted in words in front of the launch, each rule
 // with its label.
@@ -19,11 +19,12 @@
 // CHECK:         %[[LQ:.*]] = tensor.dim %[[Q]], %[[C2]]
 // CHECK:         %[[I7:.*]] = arith.cmpi sle, %[[LQ]], %[[LK:.*]] : index
 // CHECK-NEXT:    cf.assert %[[I7]], "I7: the length of q <= the length of k"
+// CHECK:         %[[ROWS:.*]] = arith.ceildivui %[[LQ]], %[[C100]]
 // CHECK:         cf.assert %{{.*}}, "A4: q.size(0) == counts.size(0)"
 // CHECK:         cf.assert %{{.*}}, "A4: counts.size(0) == indices.size(0)"
-// CHECK:         %[[ROWS:.*]] = arith.ceildivui %[[LQ]], %[[C100]]
-// CHECK:         cf.assert %{{.*}}, "A4: rows of counts == query blocks"
-// CHECK:         cf.assert %{{.*}}, "A4: rows of indices == query blocks"
+// CHECK:         %[[A4:.*]] = arith.cmpi eq, %{{.*}}, %[[ROWS]] : index
+// CHECK:         cf.assert %[[A4]], "A4: counts.size(2) == query blocks"
+// CHECK:         cf.assert %{{.*}}, "A4: indices.size(2) == query blocks"
 // Rows of indices are as long as their counts ask for.
 // CHECK-NOT:     cf.assert
 // CHECK:         gpu.alloc (%[[BQ]], %[[LQ]]) : memref<?x4x?x32xbf16>
@@ -85,6 +86,7 @@ func.func @static(%q: tensor<1x4x256x64xbf16>) -> tensor<1x4x256x64xbf16> {
 // CHECK:         %[[KENDS:.*]] = tensor.dim %[[CK]]
 // CHECK:         %[[I8:.*]] = arith.cmpi eq, %[[ENDS]], %[[KENDS]]
 // CHECK-NEXT:    cf.assert %[[I8]], "I8: cu_seqlens_q.size(0) == cu_seqlens_k.size(0)"
+// CHECK:         cf.assert %{{.*}}, "I8: 1 <= cu_seqlens_q.size(0)"
 // CHECK:         %[[S:.*]] = arith.subi %[[ENDS]], %{{.*}} : index
 // CHECK:         arith.index_cast %[[S]] : index to i32
 // CHECK:         %[[WHOLE:.*]] = arith.divui %{{.*}}, %[[C64]] : index
@@ -120,4 +122,25 @@ func.func @own_buffer(%m: memref<1x4x512x64xbf16, strided<[?, ?, ?, 1], offset: 
   %x = bufferization.to_tensor %m restrict : memref<1x4x512x64xbf16, strided<[?, ?, ?, 1], offset: ?>> to tensor<1x4x512x64xbf16>
   %0 = unisparse.pool %x by 8 : (tensor<1x4x512x64xbf16>) -> tensor<1x4x64x64xbf16>
   return %0 : tensor<1x4x64x64xbf16>
+}
+
+// -----
+
+// Stages of a program's own: composites and masses are as many as the lengths ask for.
+// CHECK-LABEL: func.func @own_stages(
+// CHECK:         cf.assert %{{.*}}, "I2: q.size(0) == k.size(0)"
+// CHECK:         cf.assert %{{.*}}, "I7: the length of q <= the length of k"
+// CHECK:         cf.assert %{{.*}}, "P5: q.size(0) == rows.size(0)"
+// CHECK:         cf.assert %{{.*}}, "P5: rows.size(2) == query blocks"
+// CHECK:         cf.assert %{{.*}}, "S4: q.size(2) == the composites of its length"
+// CHECK:         cf.assert %{{.*}}, "S4: k.size(2) == the composites of its length"
+// CHECK:         cf.assert %{{.*}}, "L6: mass.size(2) == query blocks"
+// CHECK:         cf.assert %{{.*}}, "L6: mass.size(3) == key blocks"
+func.func @own_stages(%q: tensor<?x4x?x64xbf16>, %rows: tensor<?x4x?x16xi32>, %k: tensor<?x2x?x64xbf16>, %m: tensor<?x4x?x?xf32>, %lq: index, %lk: index)
+    -> (tensor<?x4x?x?xf32>, tensor<?x4x?x?xi32>) {
+  %mass = unisparse.block_score %q, %k rows(%rows) lengths [%lq, %lk] block <128x128> pooling <8x8, representatives = 16> causal
+    : (tensor<?x4x?x64xbf16>, tensor<?x2x?x64xbf16>, index, index, tensor<?x4x?x16xi32>) -> tensor<?x4x?x?xf32>
+  %c, %i, %d = unisparse.block_select %m lengths [%lq, %lk] block <128x128> rule <top_p = 0.5> causal
+    : (tensor<?x4x?x?xf32>, index, index) -> (tensor<?x4x?xi32>, tensor<?x4x?x?xi32>, tensor<?x4xf32>)
+  return %mass, %i : tensor<?x4x?x?xf32>, tensor<?x4x?x?xi32>
 }
