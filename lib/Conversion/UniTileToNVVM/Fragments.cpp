@@ -289,7 +289,6 @@ struct SumGroupsPattern : TilePattern<SumGroupsOp> {
     Thread t(rewriter, loc, warps);
     Held from(op.getValue().getType(), warps);
     Held to(op.getResult().getType(), warps);
-    int64_t groups = op.getValue().getType().getColumns() / op.getColumns();
     SmallVector<Value> elements = unpack(rewriter, loc, adaptor.getValue());
     // The thread's own part of group `g` of a row; null where there is none.
     auto own = [&](int64_t row, int64_t g) -> Value {

@@ -30,6 +30,9 @@ def UniTileAssignLayouts
     - U36: what is computed together is laid out alike, as nothing moves elements
       between lanes unasked. Two wishes that meet are refused.
 
+    Precondition: tile code as `unitile-verify-tile-contract` takes it; pages have
+    been scheduled, as a walk says nothing of threads.
+
     Before:
     ```mlir
     gpu.module @m {
