@@ -78,6 +78,11 @@ static void buildPages(OpPassManager &pm, const CPUPipelineOptions &options) {
 }
 
 static void buildTileLevel(OpPassManager &pm, bool descending) {
+  // As many as there are parts of their memory: fewer than items even in small
+  // tests.
+  UniTileAssumeMultiprocessorsOptions device;
+  device.count = 4;
+  pm.addPass(createUniTileAssumeMultiprocessors(device));
   // A CTA for each part of a kernel's own memory.
   UniTilePersistOptions persist;
   persist.specialised = true;

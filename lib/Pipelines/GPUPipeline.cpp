@@ -76,6 +76,12 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
   pm.nest<gpu::GPUModuleOp>().addPass(createUniTileUnrollBoundedLoops());
   pm.addPass(createUniTileDistributeThreads());
   pm.nest<gpu::GPUModuleOp>().addPass(createUniTileDecomposeSoftmax());
+  // Who lowers the host's code himself says what his device has.
+  if (options.multiprocessors) {
+    UniTileAssumeMultiprocessorsOptions device;
+    device.count = options.multiprocessors;
+    pm.addPass(createUniTileAssumeMultiprocessors(device));
+  }
   // Length rules that hold for every length fold away once equal sizes are one
   // value.
   pm.addPass(createCanonicalizerPass());
@@ -108,7 +114,12 @@ struct GPUPipeline
   }
   void addOptions(GPUPipelineOptions &options) {
     options.overlap = overlap.getValue();
+    options.multiprocessors = multiprocessors.getValue();
   }
+  Option<int64_t> multiprocessors{
+      *this, "multiprocessors", llvm::cl::init(0),
+      llvm::cl::desc("of the device, for host code that is lowered by others; "
+                     "0: asked when a launch plan is loaded")};
   Option<bool> overlap{
       *this, "overlap", llvm::cl::init(false),
       llvm::cl::desc("launches begin while those in front of them end, where "

@@ -125,6 +125,8 @@ struct GPUPipelineOptions {
   /// Where the chip can: launches begin while those in front of them end, and
   /// their counters are cleared in one step.
   bool overlap = false;
+  /// Of the device, where host code is lowered by others; 0: the launch plan asks.
+  int64_t multiprocessors = 0;
 };
 
 /// unisparse ops on tensors to kernels for a chip and host code on buffers that

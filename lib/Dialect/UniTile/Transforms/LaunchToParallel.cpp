@@ -81,15 +81,6 @@ static void replaceAllocation(gpu::AllocOp op) {
   op.erase();
 }
 
-/// CTAs of a multiprocessor run at once; a machine without has a few parts of
-/// their memory, fewer than there are items even in small tests.
-static void replaceCount(unitile::MultiprocessorsOp op) {
-  OpBuilder b(op);
-  op.replaceAllUsesWith(
-      arith::ConstantIndexOp::create(b, op.getLoc(), 4).getResult());
-  op.erase();
-}
-
 namespace {
 struct LaunchToParallel
     : unisparse::impl::UniTileLaunchToParallelBase<LaunchToParallel> {
@@ -105,7 +96,6 @@ struct LaunchToParallel
         return signalPassFailure();
       inlineKernel(launch, kernel);
     }
-    module.walk([](unitile::MultiprocessorsOp op) { replaceCount(op); });
     module.walk([](gpu::AllocOp op) {
       if (!op.getAsyncToken())
         replaceAllocation(op);

@@ -168,6 +168,35 @@ def UniTileVerifyLaunches : Pass<"unitile-verify-launches", "::mlir::ModuleOp"> 
   }];
 }
 
+def UniTileAssumeMultiprocessors : Pass<"unitile-assume-multiprocessors"> {
+  let summary = "Take a number of multiprocessors for granted";
+  let description = [{
+    `unitile.multiprocessors` becomes a constant. A launch plan asks the device;
+    host code that others lower and a CPU's loops have nobody to ask. With more
+    than a device has, CTAs come late and find nothing left; with fewer, some of
+    it idles: either is right.
+
+    Before:
+    ```mlir
+    func.func @host() -> index {
+      %m = unitile.multiprocessors
+      return %m : index
+    }
+    ```
+    After, with `count=132`:
+    ```mlir
+    func.func @host() -> index {
+      %c132 = arith.constant 132 : index
+      return %c132 : index
+    }
+    ```
+  }];
+  let options = [
+    Option<"count", "count", "int64_t", "132", "of the device">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+}
+
 def UniTileGatherCounters : Pass<"unitile-gather-counters", "::mlir::ModuleOp"> {
   let summary = "Set the words that launches count in together, in front of all";
   let description = [{
