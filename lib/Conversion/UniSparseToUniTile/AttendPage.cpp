@@ -38,6 +38,8 @@ struct AttendPage {
         reach(reachOf(op)), modifies(!op.getModification().empty()) {
     if (op.getSoftcap())
       cap = op.getSoftcap()->convertToDouble();
+    wantsLogits = modifies && !(canRound() && isMaximum() &&
+                                scalesWithLogit(op.getModification().front()));
   }
 
   // The kernel's arguments.
@@ -58,12 +60,16 @@ private:
   Value modified(Value scores, Value key);
   Value readTable(unsigned table, ValueRange indices);
   void joinSink(Value &reference, Value &sum, Value &inverse);
+  /// May what a modification says of floats be rounded otherwise? Operands of
+  /// 16 bits have errors that are 2^12 times those of f32 (A3).
+  bool canRound() const { return !element.isF32(); }
   /// A maximum of S is one of scale * S only where the scale is above 0.
-  bool scalesFirst() const { return modifies || !(scale > 1e-6); }
+  bool isMaximum() const { return cap || scale > 1e-6; }
+  bool scalesFirst() const { return wantsLogits || !isMaximum(); }
   /// What the score region leaves a logit to be times: nothing for a
-  /// modification, which wants logits.
+  /// modification that wants logits.
   double unit() const {
-    return modifies ? 1.0 : cap ? *cap : scalesFirst() ? 1.0 : scale;
+    return wantsLogits ? 1.0 : cap ? *cap : scalesFirst() ? 1.0 : scale;
   }
 
   BlockSparseAttentionOp op;
@@ -79,6 +85,7 @@ private:
   Reach reach;
   std::optional<double> cap; ///< M1
   bool modifies;             ///< M5
+  bool wantsLogits;          ///< M5, not logits in a unit.
 
   // Of the query tile at hand.
   Span span;
@@ -129,7 +136,8 @@ Value AttendPage::capped(Value scores) {
   return p.map(scores.getType(), scores, [&](ValueRange e) -> Value {
     Value x = arith::MulFOp::create(b, e[0], p.f32(scale / *cap));
     Value y = math::TanhOp::create(b, x, tanhFlags(element));
-    return modifies ? arith::MulFOp::create(b, y, p.f32(*cap)).getResult() : y;
+    return wantsLogits ? arith::MulFOp::create(b, y, p.f32(*cap)).getResult()
+                       : y;
   });
 }
 
@@ -146,18 +154,49 @@ Value AttendPage::readTable(unsigned table, ValueRange at) {
   return memref::LoadOp::create(b, tables[table], inside);
 }
 
+/// What a modification computes of positions does not wrap, as they are below
+/// 2^31; and a product and a sum may be one instruction.
+static void relax(ArrayRef<Value> positions, Block &body, bool canRound) {
+  auto isPosition = [&](Value value) {
+    return llvm::is_contained(positions, value);
+  };
+  for (Operation &op : body) {
+    if (auto difference = dyn_cast<arith::SubIOp>(op)) {
+      if (isPosition(difference.getLhs()) && isPosition(difference.getRhs()))
+        difference.setOverflowFlags(arith::IntegerOverflowFlags::nsw);
+    } else if (canRound && isa<arith::MulFOp, arith::AddFOp, arith::SubFOp>(op)) {
+      auto flags = cast<arith::ArithFastMathInterface>(op);
+      auto had = flags.getFastMathFlagsAttr().getValue();
+      op.setAttr(flags.getFastMathAttrName(),
+                 arith::FastMathFlagsAttr::get(
+                     op.getContext(), had | arith::FastMathFlags::contract));
+    }
+  }
+}
+
 /// M5, of the tile that begins at `key`.
 Value AttendPage::modified(Value scores, Value key) {
   Value position = p.add(first, p.delta(span));
+  auto place = [&](Value begin, Value offset) -> Value {
+    return arith::AddIOp::create(b, begin, offset,
+                                 arith::IntegerOverflowFlags::nsw);
+  };
   return p.map(
       scores.getType(), scores,
       [&](ValueRange e) -> Value {
-        SmallVector<Value> arguments{e[2], batch, head, p.add(position, e[0]),
-                                     p.add(key, e[1])};
-        return copyModification(
-            b, op.getModification().front(), arguments,
-            {[](Type type) { return type; }, [](Value x) { return x; },
-             [&](unsigned table, ValueRange at) { return readTable(table, at); }});
+        Value query = place(position, e[0]), column = place(key, e[1]);
+        SmallVector<Value> arguments{e[2], batch, head, query, column};
+        auto same = [](auto x) { return x; };
+        auto read = [&](unsigned table, ValueRange at) {
+          return readTable(table, at);
+        };
+        ModificationForm form{same, same, read};
+        Region &region = op.getModification().front();
+        Value logit =
+            wantsLogits ? copyModification(b, region, arguments, form)
+                        : copyModification(b, region, arguments, form, unit());
+        relax({query, column}, *b.getInsertionBlock(), canRound());
+        return logit;
       },
       /*indices=*/true);
 }

@@ -4,6 +4,7 @@
 
 // Fragments and rows: elementwise, across a row, to memory.
 #include "Layout.h"
+#include "Positions.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -38,6 +39,13 @@ struct MapPattern : TilePattern<MapOp> {
     SmallVector<SmallVector<Value>> inputs;
     for (Value input : adaptor.getInputs())
       inputs.push_back(unpack(rewriter, loc, input));
+    ConvertedPositions positions(op);
+    if (!positions.empty()) {
+      SmallVector<Value> indices{t.row(held.layout, 0)};
+      if (fragment)
+        indices.push_back(t.column(held.layout, 0));
+      positions.convert(rewriter, indices);
+    }
     SmallVector<Value> elements;
     for (auto [i, place] : llvm::enumerate(held.elements)) {
       SmallVector<Value> arguments;
@@ -50,18 +58,23 @@ struct MapPattern : TilePattern<MapOp> {
         bool rows = fragment && isa<RowsType>(input.getType());
         arguments.push_back(values[rows ? held.rowNumbers[i] : i]);
       }
-      elements.push_back(cloneBody(rewriter, op, arguments));
+      elements.push_back(cloneBody(rewriter, op, arguments, positions, place));
     }
     rewriter.replaceOp(op, pack(rewriter, loc, elements));
     return success();
   }
 
-  Value cloneBody(OpBuilder &b, MapOp op, ArrayRef<Value> arguments) const {
+  Value cloneBody(OpBuilder &b, MapOp op, ArrayRef<Value> arguments,
+                  const ConvertedPositions &positions, Position place) const {
     Block &block = op.getBody().front();
     IRMapping mapping;
     mapping.map(block.getArguments(), arguments);
-    for (Operation &inner : block.without_terminator())
-      b.clone(inner, mapping);
+    for (Operation &inner : block.without_terminator()) {
+      if (Value converted = positions.at(b, inner, place))
+        mapping.map(inner.getResult(0), converted);
+      else
+        b.clone(inner, mapping);
+    }
     return mapping.lookupOrDefault(
         cast<YieldOp>(block.getTerminator()).getValues().front());
   }

@@ -81,11 +81,9 @@ LogicalResult unisparse::verifyModification(Operation *op, RegionRange regions,
   return success();
 }
 
-Value unisparse::copyModification(OpBuilder &b, Region &region,
-                                  ValueRange arguments,
-                                  const ModificationForm &form) {
-  Block &body = region.front();
-  IRMapping mapping;
+/// Clones the body; what its values became is in `mapping`.
+static void copyBody(OpBuilder &b, Block &body, ValueRange arguments,
+                     const ModificationForm &form, IRMapping &mapping) {
   mapping.map(body.getArguments().take_front(kArguments), arguments);
   for (Operation &op : body.without_terminator()) {
     if (auto read = dyn_cast<tensor::ExtractOp>(op)) {
@@ -104,5 +102,143 @@ Value unisparse::copyModification(OpBuilder &b, Region &region,
     for (Value result : copy->getResults())
       result.setType(form.type(result.getType()));
   }
-  return mapping.lookup(cast<YieldOp>(body.getTerminator()).getLogit());
+}
+
+static Value resultOf(Region &region) {
+  return cast<YieldOp>(region.front().getTerminator()).getLogit();
+}
+
+Value unisparse::copyModification(OpBuilder &b, Region &region,
+                                  ValueRange arguments,
+                                  const ModificationForm &form) {
+  IRMapping mapping;
+  copyBody(b, region.front(), arguments, form, mapping);
+  return mapping.lookup(resultOf(region));
+}
+
+//===----------------------------------------------------------------------===//
+// A logit whose unit is left to the softmax
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// What is known of the values of a body, in one pass over it.
+struct BodyValues {
+  explicit BodyValues(Block &body) {
+    logits.insert(body.getArgument(0));
+    positions.insert(body.getArgument(3));
+    positions.insert(body.getArgument(4));
+    for (Operation &op : body.without_terminator())
+      add(op);
+  }
+
+  /// The operands of an op that have to be in the unit of its result: all that it
+  /// adds or chooses from, and one factor. None where there is no such op.
+  SmallVector<unsigned> operandsInUnit(Operation &op) const {
+    if (isa<arith::AddFOp, arith::SubFOp, arith::MaxNumFOp, arith::MaximumFOp,
+            arith::MinNumFOp, arith::MinimumFOp>(op))
+      return {0, 1};
+    if (isa<arith::NegFOp>(op))
+      return {0};
+    if (isa<arith::SelectOp>(op) && !logits.contains(op.getOperand(0)))
+      return {1, 2};
+    if (!isa<arith::MulFOp>(op))
+      return {};
+    Value x = op.getOperand(0), y = op.getOperand(1);
+    if (logits.contains(x) && logits.contains(y))
+      return {};
+    if (logits.contains(x) || logits.contains(y))
+      return {logits.contains(x) ? 0u : 1u};
+    return {positions.contains(x) ? 1u : 0u};
+  }
+
+  DenseSet<Value> logits;    ///< Depend on the logit.
+  DenseSet<Value> positions; ///< On where the query or the key is.
+  DenseSet<Value> inUnit;    ///< Of `logits`, those with its unit as a factor.
+  DenseSet<Value> free;      ///< Not of `logits`; a factor costs no element.
+
+private:
+  void add(Operation &op) {
+    auto isIn = [&](const DenseSet<Value> &set) {
+      return [&](Value value) { return set.contains(value); };
+    };
+    Value result = op.getResult(0);
+    bool hasLogit = llvm::any_of(op.getOperands(), isIn(logits)),
+         hasPosition = llvm::any_of(op.getOperands(), isIn(positions));
+    if (hasLogit)
+      logits.insert(op.result_begin(), op.result_end());
+    if (hasPosition)
+      positions.insert(op.result_begin(), op.result_end());
+    SmallVector<unsigned> scaled = operandsInUnit(op);
+    auto are = [&](auto is) {
+      return !scaled.empty() && llvm::all_of(scaled, [&](unsigned i) {
+        return is(op.getOperand(i));
+      });
+    };
+    if (hasLogit && are([&](Value x) {
+          return x == op.getBlock()->getArgument(0) || !logits.contains(x) ||
+                 inUnit.contains(x);
+        }))
+      inUnit.insert(result);
+    if (!hasLogit && (!hasPosition || are(isIn(free))))
+      free.insert(result);
+  }
+};
+
+/// Copies what a body's result is made of anew, in its unit.
+struct InUnit {
+  OpBuilder &b;
+  IRMapping &mapping; ///< What the body's values became.
+  double inverse;
+  BodyValues values;
+  DenseMap<Value, Value> done = DenseMap<Value, Value>();
+
+  Value of(Value value) {
+    if (Value known = done.lookup(value))
+      return known;
+    Value made = make(value);
+    done[value] = made;
+    return made;
+  }
+
+private:
+  Value make(Value value) {
+    if (isa<BlockArgument>(value)) // The logit: no other is of f32.
+      return mapping.lookup(value);
+    Operation *op = value.getDefiningOp();
+    bool isScaled = values.inUnit.contains(value) ||
+                    (values.free.contains(value) &&
+                     values.positions.contains(value));
+    if (!isScaled)
+      return times(mapping.lookup(value));
+    SmallVector<unsigned> operands = values.operandsInUnit(*op);
+    SmallVector<Value> scaled = llvm::map_to_vector(
+        operands, [&](unsigned i) { return of(op->getOperand(i)); });
+    IRMapping own = mapping; // Others read the value in its own unit.
+    Operation *copy = b.clone(*op, own);
+    for (auto [i, operand] : llvm::zip_equal(operands, scaled))
+      copy->setOperand(i, operand);
+    return copy->getResult(0);
+  }
+
+  Value times(Value x) {
+    Value factor = arith::ConstantOp::create(b, x.getLoc(),
+                                             b.getF32FloatAttr(inverse));
+    return arith::MulFOp::create(b, x.getLoc(), x, factor);
+  }
+};
+} // namespace
+
+bool unisparse::scalesWithLogit(Region &region) {
+  Value result = resultOf(region);
+  BodyValues values(region.front());
+  return isa<BlockArgument>(result) || values.inUnit.contains(result);
+}
+
+Value unisparse::copyModification(OpBuilder &b, Region &region,
+                                  ValueRange arguments,
+                                  const ModificationForm &form, double unit) {
+  IRMapping mapping;
+  copyBody(b, region.front(), arguments, form, mapping);
+  InUnit copy{b, mapping, 1.0 / unit, BodyValues(region.front())};
+  return copy.of(resultOf(region));
 }

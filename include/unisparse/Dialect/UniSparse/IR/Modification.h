@@ -35,6 +35,17 @@ mlir::Value copyModification(mlir::OpBuilder &b, mlir::Region &region,
                              mlir::ValueRange arguments,
                              const ModificationForm &form);
 
+/// Whether f(unit * x) / unit is f itself but for its constants and biases, so
+/// that a softmax may have the unit: x + bias, a select of it, a multiple.
+bool scalesWithLogit(mlir::Region &region);
+
+/// The same of a logit that is still to be times `unit`, as its result is: each
+/// bias is divided by it, in a factor that no position is in where there is one.
+/// Scalars, of a region that scalesWithLogit.
+mlir::Value copyModification(mlir::OpBuilder &b, mlir::Region &region,
+                             mlir::ValueRange arguments,
+                             const ModificationForm &form, double unit);
+
 } // namespace unisparse
 
 #endif // UNISPARSE_DIALECT_UNISPARSE_IR_MODIFICATION_H
