@@ -75,7 +75,10 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
   // hardly ever fewer, their loads are in flight together.
   pm.nest<gpu::GPUModuleOp>().addPass(createUniTileUnrollBoundedLoops());
   pm.addPass(createUniTileDistributeThreads());
-  pm.nest<gpu::GPUModuleOp>().addPass(createUniTileDecomposeSoftmax());
+  OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
+  // A soft cap would take the unit that exponentials wait for.
+  kernels.addPass(createUniTileShortTanh());
+  kernels.addPass(createUniTileDecomposeSoftmax());
   // Who lowers the host's code himself says what his device has.
   if (options.multiprocessors) {
     UniTileAssumeMultiprocessorsOptions device;

@@ -147,3 +147,115 @@ func.func @modify(%q: !q, %t: tensor<2x64xf32>) -> !q {
   } : (!q, !q, !q, tensor<2x64xf32>) -> !q
   return %o : !q
 }
+
+// -----
+
+!q = tensor<1x2x512x64xbf16>
+
+// CHECK-LABEL: func.func @modify(
+// What adds to a logit, or chooses, leaves the scale to the softmax: a bias is
+// divided by it, in the factor without positions where there is one. Positions do
+// not wrap, and a product and its sum may be one instruction.
+// CHECK-LABEL: gpu.func @attend(
+// CHECK-DAG:     %[[INVERSE:.*]] = arith.constant 8.000000e+00 : f32
+// CHECK-DAG:     %[[NONE:.*]] = arith.constant 0xFF800000 : f32
+// CHECK:         } score {
+// CHECK:           %[[S:.*]] = unitile.dot
+// CHECK-NEXT:      unitile.yield %[[S]]
+// CHECK:         } mask {
+// CHECK:           unitile.map indices
+// CHECK-NEXT:      ^bb0(%[[I:.*]]: i32, %[[J:.*]]: i32, %[[E:.*]]: f32):
+// CHECK-NEXT:        %[[QUERY:.*]] = arith.addi %{{.*}}, %[[I]] overflow<nsw> : i32
+// CHECK-NEXT:        %[[KEY:.*]] = arith.addi %{{.*}}, %[[J]] overflow<nsw> : i32
+// CHECK-NEXT:        %[[HEAD:.*]] = arith.sitofp %{{.*}} : i32 to f32
+// CHECK-NEXT:        %[[SLOPE:.*]] = math.exp2 %[[HEAD]] : f32
+// CHECK-NEXT:        %[[FAR:.*]] = arith.subi %[[KEY]], %[[QUERY]] overflow<nsw> : i32
+// CHECK-NEXT:        %[[DISTANCE:.*]] = arith.sitofp %[[FAR]] : i32 to f32
+// CHECK-NEXT:        %[[NEAR:.*]] = arith.cmpi slt, %[[FAR]], %{{.*}} : i32
+// CHECK-NEXT:        %[[SCALED:.*]] = arith.mulf %[[SLOPE]], %[[INVERSE]] fastmath<contract> : f32
+// CHECK-NEXT:        %[[BIAS:.*]] = arith.mulf %[[DISTANCE]], %[[SCALED]] fastmath<contract> : f32
+// CHECK-NEXT:        %[[SUM:.*]] = arith.addf %[[E]], %[[BIAS]] fastmath<contract> : f32
+// CHECK-NEXT:        %[[Y:.*]] = arith.select %[[NEAR]], %[[SUM]], %[[NONE]] : f32
+// CHECK-NEXT:        unitile.yield %[[Y]]
+// CHECK:           unitile.softmax %{{.*}} scale 1.250000e-01 from
+// PTX:        gpu.binary @unisparse_kernels
+// PTX-SAME:   .entry attend(
+// PTX-SAME:   fma.rn.f32
+// PTX:        func.func @bias
+func.func @bias(%q: !q) -> !q {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> causal modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %k: i32):
+    %far = arith.constant 300 : i32
+    %none = arith.constant 0xFF800000 : f32
+    %head = arith.sitofp %h : i32 to f32
+    %slope = math.exp2 %head : f32
+    %d = arith.subi %k, %i : i32
+    %distance = arith.sitofp %d : i32 to f32
+    %bias = arith.mulf %distance, %slope : f32
+    %sum = arith.addf %x, %bias : f32
+    %near = arith.cmpi slt, %d, %far : i32
+    %y = arith.select %near, %sum, %none : f32
+    unisparse.yield %y : f32
+  } : (!q, !q, !q) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x2x512x64xbf16>
+
+// So does a soft cap: its own factor is the unit then. Constants and tables are
+// divided where they stand.
+// CHECK-LABEL: func.func @bias(
+// CHECK-LABEL: gpu.func @attend(
+// CHECK:         } score {
+// CHECK:             %[[T:.*]] = math.tanh
+// CHECK-NEXT:        unitile.yield %[[T]]
+// CHECK:         } mask {
+// CHECK:             %[[ENTRY:.*]] = memref.load %table[
+// CHECK:             %[[SCALED:.*]] = arith.mulf %[[ENTRY]], %{{.*}} fastmath<contract> : f32
+// CHECK-NEXT:        %[[SUM:.*]] = arith.subf %{{.*}}, %[[SCALED]]
+// CHECK-NEXT:        %[[TOP:.*]] = arith.maxnumf %[[SUM]], %{{.*}} : f32
+// CHECK-NEXT:        %[[HALF:.*]] = arith.mulf %[[TOP]], %{{.*}} fastmath<contract> : f32
+// CHECK:           unitile.softmax %{{.*}} scale 2.000000e+01 from
+// PTX:        func.func @capped_bias
+func.func @capped_bias(%q: !q, %t: tensor<512xf32>) -> !q {
+  %o = unisparse.block_sparse_attention %q, %q, %q tables(%t) block <64x64> softcap 20.0 modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %k: i32, %table: tensor<512xf32>):
+    %least = arith.constant -10.0 : f32
+    %half = arith.constant 0.5 : f32
+    %at = arith.index_cast %k : i32 to index
+    %bias = tensor.extract %table[%at] : tensor<512xf32>
+    %sum = arith.subf %x, %bias : f32
+    %top = arith.maxnumf %sum, %least : f32
+    %y = arith.mulf %top, %half : f32
+    unisparse.yield %y : f32
+  } : (!q, !q, !q, tensor<512xf32>) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x2x512x64xf32>
+
+// Nothing is rounded otherwise where operands are f32.
+// CHECK-LABEL: func.func @capped_bias(
+// CHECK-LABEL: gpu.func @attend(
+// CHECK:         } score {
+// CHECK:             arith.mulf %{{.*}}, %{{.*}} : f32
+// CHECK:         } mask {
+// CHECK:             %[[BIAS:.*]] = arith.mulf %{{.*}}, %{{.*}} : f32
+// CHECK-NEXT:        arith.addf %{{.*}}, %[[BIAS]] : f32
+// CHECK:           unitile.softmax %{{.*}} scale 1.000000e+00 from
+// PTX:        func.func @exact_bias
+func.func @exact_bias(%q: !q) -> !q {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> causal modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %k: i32):
+    %slope = arith.constant 0.3 : f32
+    %place = arith.sitofp %k : i32 to f32
+    %bias = arith.mulf %place, %slope : f32
+    %y = arith.addf %x, %bias : f32
+    unisparse.yield %y : f32
+  } : (!q, !q, !q) -> !q
+  return %o : !q
+}

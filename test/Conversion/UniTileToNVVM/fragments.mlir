@@ -40,6 +40,60 @@ gpu.module @m {
 
 // -----
 
+// A thread's positions are one conversion and literals: its elements stand in two
+// rows 8 apart, in pairs of columns 8 apart.
+gpu.module @m {
+  // CHECK-LABEL: gpu.func @positions
+  // CHECK-SAME:    %[[KEY:.*]]: i32, %[[QUERY:.*]]: i32, %[[FACTOR:.*]]: i32
+  // CHECK-COUNT-3: arith.sitofp
+  // CHECK-NOT:     arith.sitofp
+  // CHECK:         arith.addf %[[D:.*]], %{{.*}} : f32
+  // CHECK:         gpu.return
+  gpu.func @positions(%key: i32, %query: i32, %factor: i32, %o: !llvm.ptr<1>, %row: i32, %stride: i64)
+      kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
+    %m = unitile.map indices -> !unitile.fragment<64x16xf32> {
+    ^bb0(%i: i32, %j: i32):
+      %t = arith.addi %key, %j overflow<nsw> : i32
+      %s = arith.addi %query, %i overflow<nsw> : i32
+      %two = arith.constant 2 : i32
+      %twice = arith.muli %factor, %two : i32
+      %d = arith.subi %t, %s overflow<nsw> : i32
+      %f = arith.addi %d, %twice overflow<nsw> : i32
+      %x = arith.sitofp %f : i32 to f32
+      // The magnitude of another sum, and a column alone.
+      %a = math.absi %d : i32
+      %y = arith.sitofp %a : i32 to f32
+      %z = arith.sitofp %j : i32 to f32
+      %p = arith.mulf %x, %y : f32
+      %q = arith.mulf %p, %z : f32
+      unitile.yield %q : f32
+    }
+    unitile.store %m to %o row %row limit %row stride %stride : !unitile.fragment<64x16xf32>
+    gpu.return
+  }
+  // What may wrap, or is no sum, is converted element by element.
+  // CHECK-LABEL: gpu.func @other_positions
+  // CHECK-COUNT-16: arith.sitofp
+  // CHECK-NOT:     arith.sitofp
+  // CHECK:         gpu.return
+  gpu.func @other_positions(%key: i32, %o: !llvm.ptr<1>, %row: i32, %stride: i64)
+      kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
+    %m = unitile.map indices -> !unitile.fragment<64x16xf32> {
+    ^bb0(%i: i32, %j: i32):
+      %t = arith.addi %key, %j : i32
+      %x = arith.sitofp %t : i32 to f32
+      %s = arith.muli %j, %i overflow<nsw> : i32
+      %y = arith.sitofp %s : i32 to f32
+      %p = arith.mulf %x, %y : f32
+      unitile.yield %p : f32
+    }
+    unitile.store %m to %o row %row limit %row stride %stride : !unitile.fragment<64x16xf32>
+    gpu.return
+  }
+}
+
+// -----
+
 gpu.module @m {
   // expected-error@+1 {{expected a known_block_size of whole warps along x}}
   gpu.func @no_size(%x: f32) kernel {

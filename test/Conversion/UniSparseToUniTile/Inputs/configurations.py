@@ -30,6 +30,8 @@ class Config:
     stage: str = "attention"
     schedule: Optional[str] = None  # Of attend alone: what is asked for.
     selections: int = 0  # Of attend alone; kv_heads.
+    modification: str = ""  # Of attend alone (M1, M2, M5).
+    sinks: bool = False  # Of attend alone (M3).
 
     def is_specialised(self, chip):
         """Is attend the warp-specialised kernel?"""
@@ -65,7 +67,10 @@ class Config:
             if self.packed:
                 operands += ends
                 text += " cu_seqlens(%cq, %ck)"
-            text += f" block <{self.block}>" + self.flags()
+            if self.sinks:
+                operands.append(("s", f"tensor<{self.heads}xf32>"))
+                text += " sink_logits(%s)"
+            text += f" block <{self.block}>" + self.flags() + f" {self.modification}"
             text += "" if self.schedule is None else f" {{unitile.schedule = #unitile.schedule<{self.schedule}>}}"
             return self.function(operands, text, results)
         if self.stage == "score":
@@ -206,14 +211,42 @@ SPECIALISED = [
 ]
 
 # One of each form that a kernel has, for every chip; the specialised ones where attend is.
-REPRESENTATIVES = {"headline", "dense", "short_rows", "d96", "d256", "head_pool_across", "f32_packed", "score", "score_spread", "score_f32"}
+REPRESENTATIVES = {"headline", "dense", "short_rows", "d96", "d256", "head_pool_across", "f32_packed", "score", "score_spread", "score_f32", "softcap", "alibi"}
 SPECIALISED_REPRESENTATIVES = {"alone", "packed_rows64", "cluster_dense", "running", "turns_no_overlap", "score_turns"}
+
+# Attention with linear biases, by head and distance (M5).
+ALIBI = """modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32):
+    %step = arith.constant -0.25 : f32
+    %head = arith.sitofp %h : i32 to f32
+    %exponent = arith.mulf %head, %step : f32
+    %slope = math.exp2 %exponent : f32
+    %far = arith.subi %t, %i : i32
+    %distance = arith.sitofp %far : i32 to f32
+    %bias = arith.mulf %distance, %slope : f32
+    %y = arith.addf %x, %bias : f32
+    unisparse.yield %y : f32
+  }"""
+
+# Modified logits, on every chip.
+MODIFIED = [
+    Config("softcap", 128, stage="attend", selections=4, modification="softcap 50.0"),
+    Config("window", 128, stage="attend", selections=4, modification="window <left = 8192>"),
+    Config("sinks", 128, stage="attend", selections=4, sinks=True),
+    Config("alibi", 128, stage="attend", heads=32, kv_heads=8, selections=32, modification=ALIBI),
+    Config("alibi_full", 64, stage="attend", causal=False, dtype="f16", modification=ALIBI),
+    Config("alibi_packed", 128, stage="attend", packed=True, modification=ALIBI),
+    Config("alibi_d256", 256, stage="attend", modification=ALIBI),
+    Config("softcap_alibi", 128, stage="attend", modification="softcap 50.0 " + ALIBI),
+    Config("softcap_d64", 64, stage="attend", modification="softcap 50.0", packed=True),
+    Config("softcap_d256", 256, stage="attend", modification="softcap 50.0"),
+]
 
 
 def of_chip(chip, every):
     """The configurations that concern a chip: every one, or those that represent a form."""
-    found = CONFIGS + SCORING + (SPECIALISED + OWN_SCORING) * (chip == "sm_90a")
+    found = CONFIGS + SCORING + MODIFIED + (SPECIALISED + OWN_SCORING) * (chip == "sm_90a")
     named = REPRESENTATIVES | SPECIALISED_REPRESENTATIVES
-    assert named <= {c.name for c in CONFIGS + SCORING + SPECIALISED + OWN_SCORING}, named
+    assert named <= {c.name for c in CONFIGS + SCORING + MODIFIED + SPECIALISED + OWN_SCORING}, named
     wanted = REPRESENTATIVES | (SPECIALISED_REPRESENTATIVES if chip == "sm_90a" else set())
     return [c for c in found if every or c.name in wanted]

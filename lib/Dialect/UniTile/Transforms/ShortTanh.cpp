@@ -1,0 +1,156 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// An approximate tanh of small arguments as a polynomial. A Hopper SM takes 16
+// special functions a clock and 4096 products of wgmma: a 128x128 block of
+// head_dim 128 has 2048 clocks of products and 1024 of exponentials, and with a
+// tanh each for as many logits the special-function unit would be as busy as the
+// tensor cores. Five multiply-adds a logit are 640 of the 2048 issue slots of a
+// scheduler instead.
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "unisparse/Dialect/UniTile/Transforms/Passes.h"
+#include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
+#include <cmath>
+
+namespace unisparse {
+#define GEN_PASS_DEF_UNITILESHORTTANH
+#include "unisparse/Dialect/UniTile/Transforms/Passes.h.inc"
+} // namespace unisparse
+
+using namespace unisparse;
+using namespace unisparse::unitile;
+
+namespace {
+
+/// tanh(x) = x (c0 + c1 x^2 + c2 x^4 + c3 x^6) for |x| < kSmall: the minimax odd
+/// polynomial of its degree, of a relative error of 2.04e-4, which is below the
+/// 2^-12 = 2.44e-4 that M4's 2^-11 leaves room for twice.
+constexpr double kSmall = 1.15;
+constexpr double kCoefficients[] = {0.9997967550021797, -0.32823447323629795,
+                                    0.11207649113819386, -0.021954965595575145};
+/// Scales whose seventh power, and the square of what they make small, f32 has.
+constexpr double kLeastScale = 0x1p-15, kMostScale = 0x1p15;
+
+/// A map whose body has tanh(scale * x) of its one argument x.
+struct ShortTanh {
+  MapOp map;
+  math::TanhOp tanh;
+  arith::MulFOp product;
+  double scale;
+
+  static std::optional<ShortTanh> of(MapOp map);
+  void rewrite();
+
+private:
+  Value copy(PageBuilder &p, function_ref<Value(Value)> tanhOf);
+  Value polynomial(PageBuilder &p, Value x, Value square);
+};
+
+} // namespace
+
+std::optional<ShortTanh> ShortTanh::of(MapOp map) {
+  auto type = dyn_cast<FragmentType>(map.getResult().getType());
+  if (!type || !type.getElementType().isF32() || map.getIndices() ||
+      map.getInputs().size() != 1 || map.getInputs()[0].getType() != type)
+    return {};
+  auto ops = map.getBody().front().getOps<math::TanhOp>();
+  if (!llvm::hasSingleElement(ops))
+    return {};
+  math::TanhOp tanh = *ops.begin();
+  if (!bitEnumContainsAny(tanh.getFastmath(), arith::FastMathFlags::afn))
+    return {};
+  auto product = tanh.getOperand().getDefiningOp<arith::MulFOp>();
+  FloatAttr scale;
+  if (!product || !product->hasOneUse() ||
+      product.getLhs() != map.getBody().getArgument(0) ||
+      !matchPattern(product.getRhs(), m_Constant(&scale)))
+    return {};
+  double size = std::abs(scale.getValueAsDouble());
+  if (size < kLeastScale || size > kMostScale)
+    return {};
+  return ShortTanh{map, tanh, product, scale.getValueAsDouble()};
+}
+
+/// The map with something else in place of tanh(scale * x), made of x.
+Value ShortTanh::copy(PageBuilder &p, function_ref<Value(Value)> tanhOf) {
+  return p.map(map.getType(), map.getInputs(), [&](ValueRange e) -> Value {
+    IRMapping mapping;
+    Block &body = map.getBody().front();
+    mapping.map(body.getArguments(), e);
+    for (Operation &op : body.without_terminator()) {
+      if (&op == product)
+        continue;
+      if (&op == tanh)
+        mapping.map(tanh.getResult(), tanhOf(e[0]));
+      else
+        p.b.clone(op, mapping);
+    }
+    return mapping.lookupOrDefault(body.getTerminator()->getOperand(0));
+  });
+}
+
+/// Of x, the scale in the coefficients.
+Value ShortTanh::polynomial(PageBuilder &p, Value x, Value square) {
+  Value sum;
+  for (int power = std::size(kCoefficients) - 1; power >= 0; --power) {
+    Value c = p.f32(kCoefficients[power] * std::pow(scale, 2 * power + 1));
+    sum = sum ? math::FmaOp::create(p.b, sum, square, c).getResult() : c;
+  }
+  return arith::MulFOp::create(p.b, x, sum);
+}
+
+void ShortTanh::rewrite() {
+  PageBuilder p(map.getLoc(), OpBuilder(map));
+  auto type = cast<FragmentType>(map.getType());
+  double bound = kSmall / std::abs(scale);
+  Value sizes = p.map(type, map.getInputs(), [&](ValueRange e) -> Value {
+    return math::AbsFOp::create(p.b, e[0]);
+  });
+  Value largest =
+      FoldOp::create(p.b, p.fragment(type.getRows(), 8, type.getElementType()),
+                     Combine::Max, sizes);
+  Value small = AllBelowOp::create(p.b, largest, p.f32(bound));
+  small = LLVM::ExpectOp::create(p.b, small, p.isTrue(true));
+  // Chosen element by element, so that what a row's neighbours hold changes no
+  // bit of it (A5).
+  Value result = p.ifElse(
+      small,
+      [&]() -> SmallVector<Value> {
+        return {copy(p, [&](Value x) {
+          return polynomial(p, x, arith::MulFOp::create(p.b, x, x));
+        })};
+      },
+      [&]() -> SmallVector<Value> {
+        return {copy(p, [&](Value x) -> Value {
+          Value size = math::AbsFOp::create(p.b, x);
+          Value is = arith::CmpFOp::create(p.b, arith::CmpFPredicate::OLT, size,
+                                           p.f32(bound));
+          Value scaled = arith::MulFOp::create(p.b, x, p.f32(scale));
+          Value large =
+              math::TanhOp::create(p.b, scaled, tanh.getFastmathAttr());
+          // The same number by another op: of one that both branches had LLVM
+          // would keep as many as there are elements across the branch.
+          Value square = math::FmaOp::create(p.b, x, x, p.f32(0.0));
+          return p.select(is, polynomial(p, x, square), large);
+        })};
+      })[0];
+  map.replaceAllUsesWith(result);
+  map.erase();
+}
+
+namespace {
+struct ShortTanhPass : unisparse::impl::UniTileShortTanhBase<ShortTanhPass> {
+  void runOnOperation() override {
+    SmallVector<ShortTanh> found;
+    getOperation().walk([&](PartitionsOp roles) {
+      roles.walk([&](MapOp map) {
+        if (std::optional<ShortTanh> tanh = ShortTanh::of(map))
+          found.push_back(*tanh);
+      });
+    });
+    for (ShortTanh &tanh : found)
+      tanh.rewrite();
+  }
+};
+} // namespace

@@ -1,0 +1,103 @@
+// RUN: unisparse-opt %s --pass-pipeline='builtin.module(gpu.module(unitile-short-tanh),canonicalize)' -split-input-file | FileCheck %s
+
+gpu.module @m {
+  // CHECK-LABEL: gpu.func @capped
+  // CHECK-SAME:    %[[S:[^:]*]]: !unitile.fragment<128x64xf32>
+  // CHECK-DAG:     %[[SCALE:.*]] = arith.constant 2.000000e-03 : f32
+  // CHECK-DAG:     %[[BOUND:.*]] = arith.constant 5.750000e+02 : f32
+  // CHECK-DAG:     %[[ZERO:.*]] = arith.constant 0.000000e+00 : f32
+  // CHECK:         consumers {
+  // CHECK:           %[[SIZES:.*]] = unitile.map ins(%[[S]]
+  // CHECK:             math.absf
+  // CHECK:           %[[FOLD:.*]] = unitile.fold max %[[SIZES]] : !unitile.fragment<128x64xf32> -> !unitile.fragment<128x8xf32>
+  // CHECK:           %[[SMALL:.*]] = unitile.all_below %[[FOLD]], %[[BOUND]]
+  // CHECK:           %[[USUAL:.*]] = llvm.intr.expect %[[SMALL]], %{{.*}} : i1
+  // CHECK:           scf.if %[[USUAL]]
+  // CHECK:             unitile.map ins(%[[S]]
+  // CHECK-NEXT:        ^bb0(%[[X:.*]]: f32):
+  // CHECK-NEXT:          %[[SQUARE:.*]] = arith.mulf %[[X]], %[[X]] : f32
+  // CHECK-NEXT:          %[[P1:.*]] = math.fma %{{.*}}, %[[SQUARE]], %{{.*}} : f32
+  // CHECK-NEXT:          %[[P2:.*]] = math.fma %[[P1]], %[[SQUARE]], %{{.*}} : f32
+  // CHECK-NEXT:          %[[P3:.*]] = math.fma %[[P2]], %[[SQUARE]], %{{.*}} : f32
+  // CHECK-NEXT:          %[[Y:.*]] = arith.mulf %[[X]], %[[P3]] : f32
+  // CHECK-NEXT:          %[[CAPPED:.*]] = arith.mulf %[[Y]], %{{.*}} : f32
+  // CHECK-NEXT:          unitile.yield %[[CAPPED]] : f32
+  // CHECK:           } else {
+  // CHECK:             ^bb0(%[[X:.*]]: f32):
+  // CHECK-NEXT:          %[[SIZE:.*]] = math.absf %[[X]] : f32
+  // CHECK-NEXT:          %[[IS:.*]] = arith.cmpf olt, %[[SIZE]], %[[BOUND]] : f32
+  // CHECK-NEXT:          %[[SCALED:.*]] = arith.mulf %[[X]], %[[SCALE]] : f32
+  // CHECK-NEXT:          %[[LARGE:.*]] = math.tanh %[[SCALED]] fastmath<afn> : f32
+  // CHECK-NEXT:          %[[SQUARE:.*]] = math.fma %[[X]], %[[X]], %[[ZERO]] : f32
+  // CHECK:               %[[Y:.*]] = arith.select %[[IS]], %{{.*}}, %[[LARGE]] : f32
+  gpu.func @capped(%s: !unitile.fragment<128x64xf32>, %o: !llvm.ptr<1>, %row: i32, %stride: i64)
+      kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
+    unitile.roles producer {
+    } consumers {
+      %scale = arith.constant 2.0e-03 : f32
+      %cap = arith.constant 50.0 : f32
+      %m = unitile.map ins(%s : !unitile.fragment<128x64xf32>) -> !unitile.fragment<128x64xf32> {
+      ^bb0(%e: f32):
+        %x = arith.mulf %e, %scale : f32
+        %y = math.tanh %x fastmath<afn> : f32
+        %z = arith.mulf %y, %cap : f32
+        unitile.yield %z : f32
+      }
+      unitile.store %m to %o row %row limit %row stride %stride : !unitile.fragment<128x64xf32>
+    }
+    gpu.return
+  }
+}
+
+// -----
+
+// Not the exact tanh, of what is no scaled element, of a scale whose powers f32
+// lacks, nor outside of roles.
+gpu.module @m {
+  // CHECK-LABEL: gpu.func @others
+  // CHECK-NOT:     scf.if
+  // CHECK:         gpu.return
+  gpu.func @others(%s: !unitile.fragment<128x64xf32>, %by: f32, %o: !llvm.ptr<1>, %row: i32, %stride: i64)
+      kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
+    unitile.roles producer {
+    } consumers {
+      %scale = arith.constant 2.0e-03 : f32
+      %tiny = arith.constant 1.0e-05 : f32
+      %exact = unitile.map ins(%s : !unitile.fragment<128x64xf32>) -> !unitile.fragment<128x64xf32> {
+      ^bb0(%e: f32):
+        %x = arith.mulf %e, %scale : f32
+        %y = math.tanh %x : f32
+        unitile.yield %y : f32
+      }
+      %unknown = unitile.map ins(%exact : !unitile.fragment<128x64xf32>) -> !unitile.fragment<128x64xf32> {
+      ^bb0(%e: f32):
+        %x = arith.mulf %e, %by : f32
+        %y = math.tanh %x fastmath<afn> : f32
+        unitile.yield %y : f32
+      }
+      %small = unitile.map ins(%unknown : !unitile.fragment<128x64xf32>) -> !unitile.fragment<128x64xf32> {
+      ^bb0(%e: f32):
+        %x = arith.mulf %e, %tiny : f32
+        %y = math.tanh %x fastmath<afn> : f32
+        unitile.yield %y : f32
+      }
+      unitile.store %small to %o row %row limit %row stride %stride : !unitile.fragment<128x64xf32>
+    }
+    gpu.return
+  }
+  // CHECK-LABEL: gpu.func @no_roles
+  // CHECK-NOT:     scf.if
+  // CHECK:         gpu.return
+  gpu.func @no_roles(%s: !unitile.fragment<64x64xf32>, %o: !llvm.ptr<1>, %row: i32, %stride: i64)
+      kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
+    %scale = arith.constant 2.0e-03 : f32
+    %m = unitile.map ins(%s : !unitile.fragment<64x64xf32>) -> !unitile.fragment<64x64xf32> {
+    ^bb0(%e: f32):
+      %x = arith.mulf %e, %scale : f32
+      %y = math.tanh %x fastmath<afn> : f32
+      unitile.yield %y : f32
+    }
+    unitile.store %m to %o row %row limit %row stride %stride : !unitile.fragment<64x64xf32>
+    gpu.return
+  }
+}
