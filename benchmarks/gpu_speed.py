@@ -8,6 +8,9 @@
         needs unisparse-compile (PATH or UNISPARSE_COMPILE), no GPU
     gpu_speed.py run DIR --json OUT [--lengths 8192,32768,131072] [--rho 0.1,0.25] [--only TEXT] [--no-peers]
         needs torch and a GPU, this checkout, and DIR (or DIR.zip)
+    gpu_speed.py prepare DIR --modified [--zip]
+    gpu_speed.py modified DIR --json OUT [--lengths 32768] [--rho 0.25] [--only TEXT] [--no-peers]
+        attend with modified logits (programs.MODIFIED) and FlexAttention with the same, in turns, in one process
     gpu_speed.py turns OLD NEW --json OUT [--chips ...] [--lengths ...] [--rho ...] [--only TEXT]
         as run, for two folders that two compilers prepared: attend and dense of both in turns, in one process
 
@@ -47,14 +50,16 @@ def prepare(arguments):
 
     folder, failed = arguments.folder, 0
     wanted = [form.entry for form in programs.ATTENDS] + [programs.WHOLE]
+    if arguments.modified:
+        wanted = [programs.modified(name) for name in programs.MODIFIED]
     parcel.begin(folder, arguments.runtime)
     for chip in arguments.chips.split(","):
         place = folder / chip
         failed += len(ahead.prepare(map(programs.configuration, wanted), place, [chip], arguments.jobs))
         sources = {}
-        for n in numbers(arguments.lengths, int):
+        for n in numbers(arguments.lengths, int) if not arguments.modified else ():
             sources.update({f"{stage}-{n}": text for stage, text in programs.stages(n).items()})
-        for stage, form in programs.ESTIMATES.items():
+        for stage, form in programs.ESTIMATES.items() if not arguments.modified else ():
             sources[f"{stage}-{programs.MILLION}"] = programs.estimate(programs.MILLION, *form, programs.MILLION_HEADS)
         for stage, text in sources.items():
             source = place / f"{stage}.mlir"
@@ -99,6 +104,21 @@ def run(arguments):
     sys.exit(1 if report.data["failures"] else 0)
 
 
+def modified(arguments):
+    with parcel.opened(arguments.folder) as folder:
+        chip = parcel.chips(folder, arguments.chips)[0]
+        os.environ.update(parcel.environment(folder, chip))
+        import modified as costs
+        import timing
+
+        report = timing.Report(arguments.json, chip)
+        for n in numbers(arguments.lengths, int):
+            for rho in numbers(arguments.rho, float):
+                report.attempt(f"modified {n} rho {rho}", costs.run, report, n, rho, arguments.peers, arguments.only)
+        report.write()
+    sys.exit(1 if report.data["failures"] else 0)
+
+
 def turns(arguments):
     with parcel.opened(arguments.folder) as old, parcel.opened(arguments.other) as new:
         chip = parcel.chips(new, arguments.chips)[0]
@@ -114,19 +134,23 @@ def turns(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["prepare", "run", "turns"])
+    parser.add_argument("action", choices=["prepare", "run", "modified", "turns"])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("other", type=pathlib.Path, nargs="?", help="turns: the folder of the new compiler")
     parser.add_argument("--chips", default="sm_90a", help="prepare: all of them; run: the first that is there")
     parcel.options(parser)
-    parser.add_argument("--lengths", default="8192,32768,131072")
-    parser.add_argument("--rho", default="0.1,0.25")
+    parser.add_argument("--lengths", help="default 8192,32768,131072; of modified 32768")
+    parser.add_argument("--rho", help="default 0.1,0.25; of modified 0.25")
     parser.add_argument("--only", default="", help="only parts whose name has this in it, such as 'd64' or 'dense 8192'")
+    parser.add_argument("--modified", action="store_true", help="prepare: what modified takes")
     parser.add_argument("--no-peers", dest="peers", action="store_false")
     arguments = parser.parse_args()
+    alone = arguments.action == "modified"
+    arguments.lengths = arguments.lengths or ("32768" if alone else "8192,32768,131072")
+    arguments.rho = arguments.rho or ("0.25" if alone else "0.1,0.25")
     if (arguments.action == "turns") != (arguments.other is not None):
         parser.error("expected two folders for turns, one for prepare and run")
-    {"prepare": prepare, "run": run, "turns": turns}[arguments.action](arguments)
+    {"prepare": prepare, "run": run, "modified": modified, "turns": turns}[arguments.action](arguments)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import itertools
 from typing import Optional, Tuple
 
 import adversaries
+import score_mods
 
 
 @dataclasses.dataclass
@@ -371,9 +372,40 @@ def modifications(m):
         m.add(f"softcap gain {gain:g}", "4:2", softcap=50.0, gain=gain, shapes=few)
 
 
+def regions(m):
+    """Any function of a logit and its place (M5): by kernels, layouts and head_dims, beside the other modifications."""
+    few = [[(1, 1)], [(130, 300)], [(257, 257)], [(700, 700)], [(64, 1283)]]
+    full = [*few, [(300, 130)]]
+    for n, (what, text) in enumerate((("alibi", "alibi"), ("log", score_mods.LOG), ("even", score_mods.EVEN), ("square", score_mods.SQUARE))):
+        more = dict(score_mod=text)
+        for t, dtype in enumerate(("bf16", "f16", "f32")):
+            dim, required = (128, 64, 64)[(n + t) % 3], dtype != "f32"
+            m.add(f"region {what} {dtype}", ("4:2", "8:2", "6:3")[(n + t) % 3], dim, dtype, shapes=few, required=required, **more)
+            m.add(f"region {what} {dtype} full", "4:1", dim, dtype, shapes=full, causal=False, required=required, **more)
+        m.add(f"region {what} given", "4:2", 128, selection_heads=4, batch=2, shapes=few, **more)
+        m.add(f"region {what} packed", "4:2", 64, packed=True, **more)
+        m.add(f"region {what} packed given full", "4:2", 128, selection_heads=4, packed=True, causal=False, block=(64, 128), **more)
+    for dim in (96, 192, 256, (128, 64)):
+        m.add(f"region alibi d{dim}", "8:2", dim, shapes=few, score_mod="alibi")
+        m.add(f"region log full d{dim}", "4:2", dim, "f16", causal=False, shapes=full, score_mod=score_mods.LOG)
+    every = {k: v for options in MODIFICATIONS.values() for k, v in options.items()}
+    for what, text in (("alibi", "alibi"), ("square", score_mods.SQUARE)):
+        m.add(f"region {what} modified", "4:2", 128, shapes=few, score_mod=text, **every)
+        m.add(f"region {what} modified packed", "4:2", 64, packed=True, score_mod=text, **every)
+    m.add("region alibi 48x80", "4:2", 64, block=(48, 80), shapes=few, required=False, score_mod="alibi")
+    m.add("region alibi negative scale", "4:2", 64, scale=-0.05, shapes=few, score_mod="alibi")
+    for heads in ("4:2", "6:3", "4:4"):
+        for causal in (True, False):
+            name = f"region table {heads}" + " full" * (not causal)
+            m.add(name, heads, 128, dense=True, table=True, pattern="all", shapes=few, causal=causal)
+            m.add(f"{name} f16 packed", heads, 64, "f16", dense=True, table=True, pattern="all", packed=True, causal=causal)
+    for dim in (64, 192, 256):
+        m.add(f"region table d{dim}", "4:2", dim, dense=True, table=True, pattern="all", shapes=few)
+
+
 def matrix():
     m = Matrix()
-    for part in (kernels, blocks, estimates, outliers, packed, memory, given, modifications, adversaries.large_heads, adversaries.pairs, adversaries.patterned):
+    for part in (kernels, blocks, estimates, outliers, packed, memory, given, modifications, regions, adversaries.large_heads, adversaries.pairs, adversaries.patterned):
         part(m)
     return m.cases
 

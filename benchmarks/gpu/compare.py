@@ -142,7 +142,7 @@ class Outputs:
             self.error[name] = self.plain[name] = self.size[name] = 0.0
 
     def add(self, s, q, k, v, keep, scale, o, lse, **modification):
-        """q, k, v: float64; o, lse: what came out, lse None where it was not asked for. modification: softcap, sinks."""
+        """q, k, v: float64; o, lse: what came out, lse None where it was not asked for. modification: softcap, sinks, modify."""
         if not s.lq:
             return
         exact = dict(zip(("o", "lse"), R.attend(q, k, v, keep, scale, **modification)))

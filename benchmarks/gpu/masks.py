@@ -41,6 +41,25 @@ def not_later(b, h, q, k):
     return q >= k
 
 
+def flex_window(rows, n, left, block=128, device="cuda"):
+    """A causal mask under a window of so many tokens to the left: of each row the blocks that all of its queries see, as full
+    ones, and those that some see."""
+    from torch.nn.attention.flex_attention import BlockMask
+
+    def within(b, h, q, k):
+        return (q >= k) & (q - k <= left)
+
+    def split(i, row):
+        last, first = i * block + block - 1, i * block
+        seen = [j for j in row if j * block + block - 1 >= first - left]
+        full = [j for j in seen if j < i and j * block >= last - left]
+        return full, [j for j in seen if j not in full]
+
+    full, partial = ([[split(i, row)[which] for i, row in enumerate(head)] for head in rows] for which in (0, 1))
+    (full_counts, full), (counts, indices) = ([x[None].to(device) for x in selection(some)] for some in (full, partial))
+    return BlockMask.from_kv_blocks(counts, indices, full_counts, full, BLOCK_SIZE=block, mask_mod=within, seq_lengths=(n, n))
+
+
 def flex_mask(rows, n, causal=True, block=128, device="cuda"):
     """The same mask for FlexAttention. Causal: the diagonal block, a row's last, partial, the others full; else all full."""
     from torch.nn.attention.flex_attention import BlockMask

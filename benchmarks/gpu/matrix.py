@@ -20,6 +20,7 @@ import inputs
 import patterns
 import programs
 import reference
+import score_mods
 import unisparse
 from unisparse import _cuda, _program, _torch
 
@@ -43,10 +44,12 @@ class Cuda:
     def block_sparse_attention(self, *tensors, **options):
         return unisparse.block_sparse_attention(*tensors, **options)
 
-    def dense(self, entry, q, k, v, ends, sinks):
+    def dense(self, entry, q, k, v, ends, sinks, table):
         named = dict(q=q, k=k, v=v, **(dict(zip(("cu_seqlens_q", "cu_seqlens_k"), ends)) if ends else {}))
         if sinks is not None:
             named["sink_logits"] = sinks
+        if table is not None:
+            named["table"] = table
         return tuple(_cuda.run(programs.configuration(entry), named).values())
 
     def wait(self):
@@ -69,6 +72,11 @@ class Run:
         scale = case.option("scale", None)
         self.scale = case.entry["head_dim"] ** -0.5 if scale is None else scale
         self.sinks = torch.linspace(-2, 7, case.entry["heads"], device=maker.device) if case.option("sinks", False) else None
+        self.table = None
+        if case.entry.get("table"):
+            rng = numpy.random.default_rng(self.seed)
+            entries = rng.normal(size=(case.entry["heads"], programs.TABLE_ENTRIES)).astype(numpy.float32)
+            self.table = torch.from_numpy(entries).to(maker.device)
         self.selection = self.draw() if case.given else None
 
     def draw(self):
@@ -96,7 +104,7 @@ class Run:
             options["cu_seqlens"] = self.ends
         tensors = [self.q, self.k, self.v]
         if self.case.dense:
-            found = self.maker.dense(entry, *tensors, self.ends, self.sinks)
+            found = self.maker.dense(entry, *tensors, self.ends, self.sinks, self.table)
         elif self.case.given:
             found = self.maker.block_sparse_attention(*tensors, *self.selection, **options)
         else:
@@ -189,7 +197,8 @@ class Run:
             keep = reference.visible(chosen, s.lq, s.lk, self.case.block, self.case.causal, self.case.window)
             lse = got["lse"][s.batch, :, s.queries] if "lse" in got else None
             outputs.add(s, q, k, v, keep, self.scale, got["o"][s.batch, :, s.queries], lse,
-                        softcap=self.case.option("softcap", None), sinks=self.sinks)
+                        softcap=self.case.option("softcap", None), sinks=self.sinks,
+                        modify=score_mods.of(self.case, s.batch, s.lq, s.lk, self.table))
         return wrong + outputs.verdict(), outputs.rows, outputs.share()
 
 

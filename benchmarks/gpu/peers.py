@@ -28,12 +28,17 @@ def flex(compiled, q, k, v, rows, causal, o):
     def call():
         return compiled(q, k, v, block_mask=mask, enable_gqa=True)
 
+    expect_close(call(), o)
+    return call
+
+
+def expect_close(theirs, o):
+    """FlexAttention's o against ours."""
     # A head at a time: 128K tokens of all of them in float32 are large.
     norm = torch.linalg.vector_norm
-    off = torch.stack([norm(x.float() - y.float()) / norm(y.float()) for x, y in zip(call()[0], o[0])]).max().item()
+    off = torch.stack([norm(x.float() - y.float()) / norm(y.float()) for x, y in zip(theirs[0], o[0])]).max().item()
     if not off <= LARGEST_DIFFERENCE:
         raise ValueError(f"FlexAttention's o: expected ours, off by at most {LARGEST_DIFFERENCE} of its norm, got {off:.3g}")
-    return call
 
 
 def dense(report, measure, q, k, v):

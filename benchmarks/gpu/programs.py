@@ -5,6 +5,9 @@
 (B = 1, causal, blocks of 128x128, composites of 8x8 tokens). Needs no torch."""
 
 import dataclasses
+import hashlib
+import pathlib
+import tempfile
 from typing import Optional, Tuple
 
 from unisparse import _config
@@ -116,12 +119,61 @@ class Dense(_config.Config):
         return "dense-" + super().file_name(suffix)
 
 
+# A bias of each head by how far a key is behind its query, of which there are fewer entries than distances.
+TABLE_ENTRIES = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Table(_config.Config):
+    """Dense attention with a table, one more input: a program that unisparse-compile takes as a file."""
+
+    def text(self):
+        def tensor(*sizes, kind=self.dtype):
+            return f"tensor<{'x'.join(map(str, sizes))}x{kind}>"
+
+        batch, h = "1" if self.packed else "?", self.heads
+        inputs = [("q", tensor(batch, h, "?", self.head_dim)), ("k", tensor(batch, self.kv_heads, "?", self.head_dim))]
+        inputs.append(("v", tensor(batch, self.kv_heads, "?", self.value_dim)))
+        ends = [(f"cu_seqlens_{x}", tensor("?", kind="i32")) for x in "qk"] if self.packed else []
+        table = ("table", tensor(h, TABLE_ENTRIES, kind="f32"))
+        results = [("o", tensor(batch, h, "?", self.value_dim)), ("lse", tensor(batch, h, "?", kind="f32"))]
+        named = ", ".join(f'%{name}: {kind} {{unisparse.name = "{name}"}}' for name, kind in (*inputs, *ends, table))
+        given = ", ".join(f'{kind} {{unisparse.name = "{name}"}}' for name, kind in results)
+        kinds = ", ".join(kind for _, kind in results)
+        return f"""func.func @main({named}) -> ({given}) {{
+  %o, %lse = unisparse.block_sparse_attention %q, %k, %v{" cu_seqlens(%cu_seqlens_q, %cu_seqlens_k)" if ends else ""} tables(%table)
+    block <{self.block[0]}x{self.block[1]}> {"causal " if self.causal else ""}return_lse modify {{
+  ^bb0(%x: f32, %b: i32, %h: i32, %at: i32, %of: i32, %entries: {table[1]}):
+    %far = arith.subi %at, %of : i32
+    %head = arith.index_cast %h : i32 to index
+    %distance = arith.index_cast %far : i32 to index
+    %entry = tensor.extract %entries[%head, %distance] : {table[1]}
+    %y = arith.addf %x, %entry : f32
+    unisparse.yield %y : f32
+  }} : ({", ".join(kind for _, kind in (*inputs, *ends, table))}) -> ({kinds})
+  return %o, %lse : {kinds}
+}}
+"""
+
+    def options(self):
+        path = pathlib.Path(tempfile.gettempdir(), f"{self.digest()}.mlir")
+        path.write_text(self.text())
+        return [str(path)]
+
+    def digest(self):
+        return hashlib.sha256(self.text().encode()).hexdigest()[:16]
+
+    def file_name(self, suffix: str = ".usp"):
+        return "table-" + super().file_name(suffix)
+
+
 def configuration(entry):
-    """An entry of unisparse.prepare's list, or one with dense=True -> Config."""
+    """An entry of unisparse.prepare's list, or one with dense=True and perhaps table=True -> Config."""
     entry = dict(entry)
-    dense = entry.pop("dense", False)
+    kind = Dense if entry.pop("dense", False) else None
+    kind = Table if entry.pop("table", False) else kind
     config = ahead.configuration(entry)
-    return Dense(**vars(config)) if dense else config
+    return kind(**vars(config)) if kind else config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +205,29 @@ ATTENDS = (
     Attend("attend d256", dim=256, lengths=(32768,)),
     Attend("attend shared", selections=KV_HEADS, lengths=(32768, 131072)),
 )
+
+# Attend with modified logits, by name: options of block_sparse_attention beside ATTEND's.
+SOFTCAP = 50.0
+MODIFIED = {
+    "none": {},
+    "window 30000": dict(window=(30000, -1)),
+    "window 8192": dict(window=(8192, -1)),
+    "sinks": dict(sinks=True),
+    "softcap": dict(softcap=SOFTCAP),
+    "alibi": dict(score_mod="alibi"),
+}
+
+
+def modified(name):
+    return {**ATTEND.entry, **MODIFIED[name]}
+
+
+def alibi_slopes(heads):
+    """Of a power of two: 2^(-8/n), 2^(-16/n), ...; of other numbers those of the power below, then every second one of twice it."""
+    power = 1 << (heads.bit_length() - 1)
+    first = [2.0 ** (-8 * (h + 1) / power) for h in range(power)]
+    return first + [2.0 ** (-4 * (2 * h + 1) / power) for h in range(heads - power)]
+
 
 # What unisparse.prepare takes: the whole, by the measured policy.
 WHOLE = dict(heads=HEADS, kv_heads=KV_HEADS, head_dim=DIM, dtype="bf16", return_selection=True)

@@ -130,11 +130,11 @@ def undisturbed(mask, lq, lk, block, causal, bad_k, bad_v, window=(-1, -1)):
     return ~((keep & bad_k).any(-1) | (visits & bad_v).any(-1)) | ~keep.any(-1)
 
 
-def attend(q, k, v, keep, scale, softcap=None, sinks=None):
-    """q [H, Lq, D], k, v [Hkv, Lk, .], keep [H, Lq, Lk] -> o, lse in the type of q (A1, A2, M1, M3); what is not finite
-    reaches the rows that see it and no others (A5)."""
+def attend(q, k, v, keep, scale, softcap=None, sinks=None, modify=None):
+    """q [H, Lq, D], k, v [Hkv, Lk, .], keep [H, Lq, Lk] -> o, lse in the type of q (A1, A2, M1, M3, M5); what is not finite
+    reaches the rows that see it and no others (A5). modify: of logits [H, Lq, Lk]."""
     g = len(q) // len(k)
-    e, m, sink = _exponentials(q, k.repeat_interleave(g, 0), keep, scale, 0.0, softcap, sinks)
+    e, m, sink = _exponentials(q, k.repeat_interleave(g, 0), keep, scale, 0.0, softcap, sinks, modify=modify)
     z, v = e.sum(-1, keepdim=True) + sink, v.repeat_interleave(g, 0)
     o, bad = e @ torch.nan_to_num(v, 0.0, 0.0, 0.0), ~torch.isfinite(v).all(-1)
     if bad.any():
@@ -142,9 +142,10 @@ def attend(q, k, v, keep, scale, softcap=None, sinks=None):
     return o / torch.where(z == 0, torch.ones_like(z), z), (m + torch.log(z))[..., 0]
 
 
-def _exponentials(q, k, keep, scale, shift, softcap=None, sinks=None, tanh=torch.tanh):
+def _exponentials(q, k, keep, scale, shift, softcap=None, sinks=None, tanh=torch.tanh, modify=None):
     """exp(logit - m), m, and the exponential of each head's sink, [H, 1, 1] or 0."""
-    s = capped(scale * (q @ k.transpose(1, 2)), softcap, tanh).masked_fill(~keep, -math.inf)
+    s = capped(scale * (q @ k.transpose(1, 2)), softcap, tanh)
+    s = (s if modify is None else modify(s)).masked_fill(~keep, -math.inf)
     m = s.amax(-1, keepdim=True) if s.shape[-1] else s.new_full((*s.shape[:2], 1), -math.inf)
     if sinks is not None:
         sinks = sinks.to(s.dtype)[:, None, None]
@@ -159,7 +160,7 @@ def _coarse_tanh(x):
     return torch.ldexp(torch.round(mantissa * 2**11) / 2**11, exponent)
 
 
-def plain(q, k, v, keep, scale, dtype, variant, softcap=None, sinks=None):
+def plain(q, k, v, keep, scale, dtype, variant, softcap=None, sinks=None, modify=None):
     """A3's yardstick: operands of the input type, accumulation in float32. Not rounded at the end.
 
     The reference that exponentials are taken against and the order of sums are anybody's choice, and with few rows the
@@ -169,8 +170,10 @@ def plain(q, k, v, keep, scale, dtype, variant, softcap=None, sinks=None):
     q, k, v = q.float(), k.float().repeat_interleave(g, 0), v.float().repeat_interleave(g, 0)
     if variant == 2:  # Keys last to first, the scale on the query.
         q, k, v, keep, scale = scale * q, k.flip(1), v.flip(1), keep.flip(2), 1.0
+        if modify is not None:
+            forward, modify = modify, lambda s: forward(s.flip(2)).flip(2)
     tanh = torch.tanh if dtype == "f32" else _coarse_tanh
-    e, m, sink = _exponentials(q, k, keep, scale, (0.0, 0.3, -0.55)[variant], softcap, sinks, tanh)
+    e, m, sink = _exponentials(q, k, keep, scale, (0.0, 0.3, -0.55)[variant], softcap, sinks, tanh, modify)
     z = e.sum(-1, keepdim=True) + sink
     p = e.to(DTYPES[dtype]).float()
     return p @ v / torch.where(z > 0, z, torch.ones_like(z)), (m + torch.log(z))[..., 0]

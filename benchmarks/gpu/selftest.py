@@ -17,6 +17,7 @@ import long
 import matrix
 import programs
 import reference
+import score_mods
 
 
 class StandIn:
@@ -115,11 +116,11 @@ class StandIn:
             self.spoil(out, self)
         return tuple(self.place(out[name]) for name in ["o"] + ["lse"] * options["return_lse"])
 
-    def dense(self, entry, q, k, v, ends, sinks):
+    def dense(self, entry, q, k, v, ends, sinks, table):
         case = cases.Case("stand-in", entry, [], q.shape[0])
         lengths = self.lengths(q, k, dict(cu_seqlens=ends))
         mask = torch.ones(*q.shape[:2], *compare.shape_of_selection(case, lengths), dtype=torch.bool)
-        return tuple(map(self.place, self.attend(case, lengths, q, k, v, mask, self.scale(q, entry), sinks)))
+        return tuple(map(self.place, self.attend(case, lengths, q, k, v, mask, self.scale(q, entry), sinks, table)))
 
     @staticmethod
     def dtype(q):
@@ -136,7 +137,7 @@ class StandIn:
         a, b = ([y - x for x, y in zip(e.tolist(), e.tolist()[1:])] for e in options["cu_seqlens"])
         return list(zip(a, b))
 
-    def attend(self, case, lengths, q, k, v, mask, scale, sinks=None):
+    def attend(self, case, lengths, q, k, v, mask, scale, sinks=None, table=None):
         self.values = v
         mask = mask.repeat_interleave(q.shape[1] // mask.shape[1], 1)
         o, lse = torch.zeros(*q.shape[:3], v.shape[3]), torch.zeros(q.shape[:3])
@@ -144,7 +145,7 @@ class StandIn:
             keep = reference.visible(mask[s.batch, :, s.rows, : s.columns], s.lq, s.lk, case.block, case.causal, case.window)
             part = reference.attend(
                 q[s.batch, :, s.queries].double(), k[s.batch, :, s.keys].double(), v[s.batch, :, s.keys].double(), keep, scale,
-                case.option("softcap", None), sinks,
+                case.option("softcap", None), sinks, score_mods.of(case, s.batch, s.lq, s.lk, table),
             )
             o[s.batch, :, s.queries], lse[s.batch, :, s.queries] = (x.float() for x in part)
         return o.to(q.dtype), lse

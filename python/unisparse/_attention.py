@@ -30,6 +30,7 @@ class _Computation(TypedDict, total=False):
     softcap: Optional[float]
     window: Optional[Sequence[Optional[int]]]
     sinks: Any
+    score_mod: Optional[str]
     layout: Literal["bhsd", "bshd"]
 
 
@@ -96,6 +97,7 @@ def attention(
     softcap: Any = None,
     window: Any = None,
     sinks: Any = None,
+    score_mod: Any = None,
     alpha: Any = 1.0,
     sink: Any = 1,
     local: Any = 1,
@@ -127,6 +129,9 @@ def attention(
     softcap      logits x become softcap * tanh(x / softcap) (M1)
     window       (left, right): tokens that a query sees to either side of itself, -1 for no limit (M2)
     sinks        [Hq] float32: logits that join the sum of each head's softmax, with no value (M3)
+    score_mod    "alibi": minus the distance times a slope of the head is added to logits; or the body of an MLIR region,
+                 ops of arith and math on %logit (f32), %batch, %head, %q and %k (i32, positions of query and key), that
+                 ends with unisparse.yield %y : f32 (M5)
     sink, local, min_blocks, max_blocks    guards of the selection (L2, L3)
     last         so many last query blocks of a sequence take every candidate (L8); 1 where causal unless given
     dense_below  sequences of at most so many keys are dense
@@ -145,7 +150,7 @@ def attention(
     """
     rule = (_frozen(p), relax, top_k, threshold, random, seed, _frozen(pooling), representatives, spread, agg, share, alpha)
     choosing = (*rule, sink, local, last, min_blocks, max_blocks, dense_below)
-    computation = (_frozen(block), causal, scale, softcap, _frozen(window), return_lse, return_selection)
+    computation = (_frozen(block), causal, scale, softcap, _frozen(window), score_mod, return_lse, return_selection)
     if layout != "bhsd" or out is not None:
         return _layout.placed(_attention, (q, k, v), cu_seqlens, layout, out, choosing, computation, sinks)
     return _attention((q, k, v), cu_seqlens, None, choosing, computation, sinks)
@@ -198,6 +203,7 @@ def block_sparse_attention(
     softcap: Any = None,
     window: Any = None,
     sinks: Any = None,
+    score_mod: Any = None,
     cu_seqlens: Any = None,
     layout: Any = "bhsd",
     out: Any = None,
@@ -207,9 +213,9 @@ def block_sparse_attention(
 
     Row r of head h attends to the blocks indices[b, h, r, : counts[b, h, r]], ascending. counts [B, H, R] and indices
     [B, H, R, J] are laid out as `attention` returns them, H being Hq or Hkv. Nothing is pooled: a block may have any size
-    that the target takes. softcap, window and sinks are those of `attention`. Returns o, with return_lse (o, lse).
+    that the target takes. softcap, window, sinks and score_mod are those of `attention`. Returns o, with return_lse (o, lse).
     """
-    computation = (_frozen(block), causal, scale, softcap, _frozen(window), return_lse)
+    computation = (_frozen(block), causal, scale, softcap, _frozen(window), score_mod, return_lse)
     if layout != "bhsd" or out is not None:
         return _layout.placed(_block_sparse_attention, (q, k, v, counts, indices), cu_seqlens, layout, out, computation, sinks)
     return _block_sparse_attention((q, k, v, counts, indices), cu_seqlens, None, computation, sinks)
@@ -238,7 +244,7 @@ _CHOOSING = (
     "p", "relax", "top_k", "threshold", "random", "seed", "pooling", "representatives", "spread", "agg", "share", "alpha",
     "sink", "local", "last", "min_blocks", "max_blocks", "dense_below",
 )  # fmt: skip
-_COMPUTATION = ("block", "causal", "scale", "softcap", "window", "return_lse", "return_selection")
+_COMPUTATION = ("block", "causal", "scale", "softcap", "window", "score_mod", "return_lse", "return_selection")
 
 
 def _frozen(x: Any) -> Any:

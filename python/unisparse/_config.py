@@ -14,6 +14,7 @@ import hashlib
 import math
 import operator
 import sys
+import textwrap
 from typing import Any, Optional, Sequence, Tuple, TypeVar
 
 from ._errors import unexpected
@@ -22,6 +23,9 @@ T = TypeVar("T")
 
 # docs/Artifact.md.
 FORMAT_VERSION = 3
+
+# The score_mod that has a name.
+ALIBI = "alibi"
 
 
 # The measured policy: of those that keep 99% of dense attention's answers on every measured model and length, the one
@@ -136,6 +140,7 @@ class Config:
     softcap: Optional[float] = None
     window: Tuple[int, int] = (-1, -1)
     sinks: bool = False
+    score_mod: Optional[str] = None
     packed: bool = False
     return_lse: bool = False
     return_selection: bool = False
@@ -154,6 +159,7 @@ class Config:
             *([] if self.softcap is None else [f"--softcap={self.softcap!r}"]),
             *([] if self.window == (-1, -1) else ["--window={},{}".format(*self.window)]),
             *(["--sink-logits"] if self.sinks else []),
+            *([] if self.score_mod is None else [f"--score-mod={self.score_mod}"]),
         ]
 
     def options(self) -> list[str]:
@@ -190,6 +196,8 @@ class Config:
         if self.window != (-1, -1):
             parts.append("w{}x{}".format(*self.window))
         parts += [word for word, on in switches.items() if on]
+        if self.score_mod is not None:
+            parts.append("alibi" if self.score_mod == ALIBI else "mod")
         return "-".join([*parts, self.digest()]) + suffix
 
 
@@ -299,6 +307,16 @@ def sides(value: Any) -> Tuple[int, int]:
     return left, right
 
 
+def modification(value: Any) -> Optional[str]:
+    """M5: "alibi", or the text of a region's body, whose names and ops the compiler checks."""
+    if value is None:
+        return None
+    text = textwrap.dedent(value).strip() if isinstance(value, str) else ""
+    if text != ALIBI and "unisparse.yield" not in text:
+        raise unexpected("score_mod", "[M5] 'alibi', or an MLIR region's body that ends with unisparse.yield", repr(value)[:100])
+    return text
+
+
 def check_together(rule: Rule) -> None:
     """What goes with what: one rule, what it takes, the aggregation that representatives need."""
     given = [name for name in ("top_k", "threshold", "random") if getattr(rule, name) is not None]
@@ -399,6 +417,7 @@ def make(
     softcap: Any = None,
     window: Any = None,
     sinks: Any = None,
+    score_mod: Any = None,
     return_selection: Any = False,
     selections: int = 0,
     **choosing: Any,
@@ -421,6 +440,7 @@ def make(
         softcap=soft_cap(softcap),
         window=sides(window),
         sinks=False if sinks is None else flag("sinks", sinks),
+        score_mod=modification(score_mod),
         packed=packed,
         return_lse=flag("return_lse", return_lse),
         return_selection=flag("return_selection", return_selection),

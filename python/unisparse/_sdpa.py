@@ -48,6 +48,7 @@ class Modifying(Selecting, total=False):
     softcap: Optional[float]
     window: Optional[Sequence[Optional[int]]]
     sinks: Any
+    score_mod: Optional[str]
 
 
 def sdpa(

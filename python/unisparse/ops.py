@@ -26,7 +26,7 @@ except ImportError:
     raise Error("unisparse.ops: expected torch 2.4 or newer, got none") from None
 
 _COMPUTATION = "int[] block=[128, 128], bool causal=True, float? scale=None, bool return_lse=False"
-_MODIFICATION = "float? softcap=None, int[]? window=None, Tensor? sinks=None"
+_MODIFICATION = "float? softcap=None, int[]? window=None, Tensor? sinks=None, str? score_mod=None"
 _CHOOSING = (
     "float[]? p=None, int? top_k=None, int[] pooling=[8, 8, 1], str agg='max', str? share=None, float alpha=1.0, int sink=1, "
     "int local=1, int min_blocks=0, int? max_blocks=None, int dense_below=0, bool return_selection=False, "

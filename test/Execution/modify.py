@@ -120,6 +120,22 @@ def check(suite, name, data, body, modify, dtype="F32", extra=(), options=(), wo
     suite.expect(name, rows and not wrong, "; ".join(wrong) or "nothing was compared")
 
 
+BIAS_OF_KEY = """
+%half = arith.constant 0.5 : f32
+%tenth = arith.constant 0.1 : f32
+%less = arith.mulf %logit, %half : f32
+%at = arith.sitofp %k : i32 to f32
+%bias = arith.mulf %at, %tenth : f32
+%y = arith.addf %less, %bias : f32
+unisparse.yield %y : f32"""
+
+
+def named(suite, name, data, text, modify, dtype, extra):
+    """By the option, beside an estimate that knows nothing of it."""
+    options = Options(block=(32, 32), p=0.6)
+    suite.check(Case(name, *data, options, dtype=dtype, modify=modify, extra=(*extra, f"--score-mod={text}")))
+
+
 def cases(suite):
     cu = ends([50, 0, 1, 65, 0]), ends([75, 40, 1, 65, 0])
     for where, extra in (("", ()), ("page, ", PAGE), ("sm_90a page, ", (*PAGE, "--chip=sm_90a"))):
@@ -128,6 +144,9 @@ def cases(suite):
         check(suite, f"{where}alibi", data, ALIBI, alibi, dtypes[0], extra)
         check(suite, f"{where}alibi, causal=False", data, ALIBI, alibi, dtypes[1], extra, dict(causal=False), "")
         check(suite, f"{where}alibi, packed", qkv(2, 4, 2, 116, 181, 32, batch=1), ALIBI, alibi, dtypes[0], extra, cu=cu)
+        named(suite, f"{where}by name", data, "alibi", lambda batch, head, s, i, t: checks.O.alibi(4, head)(s, i, t), dtypes[0], extra)
+        text = BIAS_OF_KEY.strip()
+        named(suite, f"{where}by text", data, text, lambda batch, head, s, i, t: 0.5 * s + 0.1 * t, dtypes[1], extra)
         check(suite, f"{where}table", data, BIAS, bias, dtypes[0], extra)
         check(suite, f"{where}odd", data, ODD, odd, dtypes[1], extra)
         together = dict(softcap=3.0, window=(40, -1))

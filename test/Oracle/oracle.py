@@ -213,6 +213,20 @@ def visible(mask, lq, lk, bq, bk, causal=True, window=(-1, -1)):
     return keep if left is None else keep & (distance >= -left)
 
 
+def alibi_slopes(heads):
+    """M5: of a power of two of heads n, 2^(-8 / n), 2^(-16 / n), ...; of others those of the power below, then every second one
+    of twice that power."""
+    power = 1 << (heads.bit_length() - 1)
+    slopes = lambda n: 2.0 ** (-8 * np.arange(1, n + 1) / n)
+    return np.concatenate([slopes(power), slopes(2 * power)[::2][: heads - power]])
+
+
+def alibi(heads, head):
+    """M5: the modification of that name, as `attend` takes it."""
+    slope = alibi_slopes(heads)[head]
+    return lambda s, i, t: s - slope * np.abs(i - t)
+
+
 def attend(q, k, v, mask, bq, bk, scale, causal=True, softcap=None, window=(-1, -1), sink=-np.inf, modify=None):
     """q [Lq, D], k [Lk, D], v [Lk, Dv], mask [R, J] -> o [Lq, Dv], lse [Lq] (A1, A2, M1-M3, M5). sink: the head's logit;
     modify: of logits, positions of queries and of keys.

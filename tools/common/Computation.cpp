@@ -47,7 +47,7 @@ Error ComputationOptions::expectNone(StringRef beside,
       &share,  &p,         &relax,           &topK,      &threshold, &random,
       &seed,   &sink,      &local,           &last,   &minBlocks,
       &maxBlocks, &denseBelow, &scale,       &alpha,  &softcap,
-      &window, &dense};
+      &window, &scoreMod, &dense};
   if (blocksToo)
     options.append({&block, &noCausal});
   append_range(options, others);
@@ -114,6 +114,9 @@ Error ComputationOptions::convert(Computation &c) {
     return e;
   c.causal = !noCausal;
   c.sinkLogits = sinkLogits;
+  c.scoreMod = StringRef(scoreMod).trim();
+  if (scoreMod.getNumOccurrences() && c.scoreMod.empty())
+    return usage("--score-mod", "[M5] alibi or the body of a region", scoreMod);
   c.dense = dense;
   return Error::success();
 }

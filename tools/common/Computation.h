@@ -30,6 +30,7 @@ struct Computation {
   /// M2: tokens to either side, -1 for no limit.
   int64_t windowLeft = -1, windowRight = -1;
   bool sinkLogits = false; ///< M3: they are one more input.
+  std::string scoreMod;    ///< M5: a region's body, or alibi.
 
   bool hasWindow() const { return windowLeft >= 0 || windowRight >= 0; }
   /// Whether queries have positions among the keys (I7).
@@ -164,6 +165,11 @@ private:
       "sink-logits",
       llvm::cl::desc("The input sink_logits, one a query head, joins the sum "
                      "of its softmax"),
+      llvm::cl::cat(category)};
+  Text scoreMod{
+      "score-mod", llvm::cl::value_desc("alibi|BODY"),
+      llvm::cl::desc("Modify logits by ALiBi's biases, or by the body of an "
+                     "MLIR region of %logit, %batch, %head, %q and %k"),
       llvm::cl::cat(category)};
   llvm::cl::opt<bool> dense{
       "dense",

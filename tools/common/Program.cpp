@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "Program.h"
+#include "ScoreMod.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/SymbolTable.h"
@@ -87,18 +88,27 @@ struct FunctionBuilder {
         AggAttr::get(b.getContext(), c.agg),
         ShareAttr::get(b.getContext(), c.share), unitIf(c.causal),
         unitIf(returnLse), scale(), b.getF64FloatAttr(c.alpha), softcap(),
-        window(), sinks, /*tables=*/ValueRange(), /*modificationCount=*/0);
+        window(), sinks, /*tables=*/ValueRange(), modifications());
   }
 
   BlockSparseAttentionOp attend(bool dense, bool returnLse) {
     return BlockSparseAttentionOp::create(
         b, q, k, v, dense ? Value() : counts, dense ? Value() : indices, cuQ,
         cuK, block(), c.causal, returnLse, scale(), softcap(), window(), sinks,
-        /*tables=*/ValueRange(), /*modificationCount=*/0);
+        /*tables=*/ValueRange(), modifications());
+  }
+
+  /// How many regions an op has, which `modify` fills.
+  unsigned modifications() const { return scoreMod ? 1 : 0; }
+  template <typename OpTy> OpTy modify(OpTy op) {
+    if (scoreMod)
+      op.getModification().front().takeBody(*scoreMod);
+    return op;
   }
 
   ImplicitLocOpBuilder b;
   const Computation &c;
+  std::unique_ptr<Region> scoreMod;
   Value q, k, v, cuQ, cuK, counts, indices, sinks;
 };
 
@@ -107,10 +117,11 @@ using Named = std::pair<StringRef, Value>;
 SmallVector<Named> resultsOf(FunctionBuilder &f, Stage stage,
                              const Returns &returns) {
   if (stage != Stage::Attention) {
-    BlockSparseAttentionOp op = f.attend(stage == Stage::Dense, returns.lse);
+    BlockSparseAttentionOp op =
+        f.modify(f.attend(stage == Stage::Dense, returns.lse));
     return {{"o", op.getO()}, {"lse", op.getLse()}};
   }
-  AttentionOp op = f.attention(returns.lse);
+  AttentionOp op = f.modify(f.attention(returns.lse));
   SmallVector<Named> results{{"o", op.getO()}, {"lse", op.getLse()}};
   if (returns.selection)
     results.append({{"counts", op.getCounts()}, {"indices", op.getIndices()}});
@@ -126,12 +137,18 @@ void tools::protectArguments(func::FuncOp function) {
                         BoolAttr::get(function.getContext(), false));
 }
 
-func::FuncOp tools::addFunction(ModuleOp module, StringRef name,
-                                const Computation &computation,
-                                const TensorTypes &t, Stage stage,
-                                const Returns &returns, bool named) {
+llvm::Expected<func::FuncOp>
+tools::addFunction(ModuleOp module, StringRef name,
+                   const Computation &computation, const TensorTypes &t,
+                   Stage stage, const Returns &returns, bool named) {
   OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
   FunctionBuilder f(builder, computation);
+  if (!computation.scoreMod.empty())
+    if (llvm::Error e =
+            parseScoreMod(*module.getContext(), computation.scoreMod,
+                          t.q.getDimSize(1), computation.causal)
+                .moveInto(f.scoreMod))
+      return std::move(e);
   std::tuple<StringRef, RankedTensorType, Value *> arguments[] = {
       {"q", t.q, &f.q},
       {"k", t.k, &f.k},

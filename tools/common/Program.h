@@ -37,10 +37,11 @@ struct Returns {
 
 /// Adds a function of `types` to the module. Arguments and results carry their
 /// names (`unisparse.name`) where `named`, and no argument may be written.
-mlir::func::FuncOp addFunction(mlir::ModuleOp module, llvm::StringRef name,
-                               const Computation &computation,
-                               const TensorTypes &types, Stage stage,
-                               const Returns &returns, bool named);
+/// Fails where a modification is none.
+llvm::Expected<mlir::func::FuncOp>
+addFunction(mlir::ModuleOp module, llvm::StringRef name,
+            const Computation &computation, const TensorTypes &types,
+            Stage stage, const Returns &returns, bool named);
 
 /// Inputs are not to be written in place.
 void protectArguments(mlir::func::FuncOp function);

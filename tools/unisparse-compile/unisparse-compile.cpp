@@ -59,8 +59,10 @@ readOrBuild(MLIRContext &context, const Options &o, const FirstError &said) {
   returns.lse = o.returnLse;
   returns.selection = o.returnSelection;
   returns.density = false;
-  addFunction(*module, "main", o, typesOf(&context, o), o.stage, returns,
-              /*named=*/true);
+  if (llvm::Error e = addFunction(*module, "main", o, typesOf(&context, o),
+                                  o.stage, returns, /*named=*/true)
+                          .takeError())
+    return std::move(e);
   if (failed(verify(*module)))
     return said.orElse(
         llvm::createStringError("the options make no valid program"));

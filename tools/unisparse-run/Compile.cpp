@@ -67,16 +67,21 @@ TensorTypes typesOf(MLIRContext *context, const Options &o, const Inputs &in) {
 }
 
 /// The function of the options, and dense attention to compare with.
-void buildProgram(ModuleOp module, const Options &o, const Inputs &in) {
+llvm::Error buildProgram(ModuleOp module, const Options &o, const Inputs &in) {
   TensorTypes types = typesOf(module.getContext(), o, in);
   Stage stage = o.selection.empty() ? Stage::Attention : Stage::Selected;
-  auto add = [&](StringRef name, Stage stage) {
-    addFunction(module, name, o, types, stage, Returns(), /*named=*/o.cuda)
-        ->setAttr("llvm.emit_c_interface", UnitAttr::get(module.getContext()));
+  auto add = [&](StringRef name, Stage stage) -> llvm::Error {
+    llvm::Expected<func::FuncOp> function =
+        addFunction(module, name, o, types, stage, Returns(), /*named=*/o.cuda);
+    if (!function)
+      return function.takeError();
+    (*function)->setAttr("llvm.emit_c_interface",
+                         UnitAttr::get(module.getContext()));
+    return llvm::Error::success();
   };
-  add(kMain, stage);
-  if (o.compareDense)
-    add(kDense, Stage::Dense);
+  if (llvm::Error e = add(kMain, stage))
+    return e;
+  return o.compareDense ? add(kDense, Stage::Dense) : llvm::Error::success();
 }
 
 Signature signatureOf(func::FuncOp function) {
@@ -146,7 +151,8 @@ llvm::Expected<Program> run::readOrBuild(MLIRContext &context, Options &options,
     return readProgram(context, options, in, said);
   Program program;
   program.module = ModuleOp::create(UnknownLoc::get(&context));
-  buildProgram(*program.module, options, in);
+  if (llvm::Error e = buildProgram(*program.module, options, in))
+    return std::move(e);
   if (failed(mlir::verify(*program.module)))
     return said.orElse(
         llvm::createStringError("the options make no valid program"));

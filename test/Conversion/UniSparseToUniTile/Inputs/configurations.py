@@ -216,12 +216,12 @@ SPECIALISED_REPRESENTATIVES = {"alone", "packed_rows64", "cluster_dense", "runni
 
 # Attention with linear biases, by head and distance (M5).
 ALIBI = """modify {
-  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32):
+  ^bb0(%x: f32, %b: i32, %h: i32, %at: i32, %of: i32):
     %step = arith.constant -0.25 : f32
     %head = arith.sitofp %h : i32 to f32
     %exponent = arith.mulf %head, %step : f32
     %slope = math.exp2 %exponent : f32
-    %far = arith.subi %t, %i : i32
+    %far = arith.subi %of, %at : i32
     %distance = arith.sitofp %far : i32 to f32
     %bias = arith.mulf %distance, %slope : f32
     %y = arith.addf %x, %bias : f32

@@ -1,0 +1,104 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# RUN: rm -rf %t && mkdir %t && env %host_programs %python %s %t
+"""score_mod (M5) on NumPy arrays, against the oracle: ALiBi by its name, regions as text, and what is wrong with one, in one
+line."""
+
+import os
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+for folder in ("Execution/lib", "Oracle", "../python"):
+    sys.path.insert(0, os.path.join(HERE, "..", folder))
+
+import numpy as np
+import oracle as O
+from case import ends, qkv
+
+import unisparse
+from unisparse import _config
+
+# What ALiBi adds, by another text.
+DISTANCE = """
+    %quarter = arith.constant 0.25 : f32
+    %d = arith.subi %k, %q : i32
+    %far = math.absi %d : i32
+    %x = arith.sitofp %far : i32 to f32
+    %h = arith.sitofp %head : i32 to f32
+    %bias = arith.mulf %x, %quarter : f32
+    %more = arith.addf %bias, %h : f32
+    %y = arith.subf %logit, %more : f32
+    unisparse.yield %y : f32
+"""
+
+
+def every(lq, lk, heads, block=(32, 32)):
+    rows, columns = -(-lq // block[0]), -(-lk // block[1])
+    counts = np.full((1, heads, rows), columns, np.int32)
+    return counts, np.broadcast_to(np.arange(columns, dtype=np.int32), (1, heads, rows, columns)).copy()
+
+
+class ScoreMod(unittest.TestCase):
+    def compare(self, heads, kv_heads, score_mod, modify, causal=True, **options):
+        q, k, v = (x.astype(np.float32) for x in qkv(heads, heads, kv_heads, 60, 70, 32, batch=1))
+        counts, indices = every(60, 70, heads)
+        o, lse = unisparse.block_sparse_attention(
+            q, k, v, counts, indices, block=(32, 32), causal=causal, return_lse=True, score_mod=score_mod, **options
+        )
+        mask = np.ones((2, 3), bool)
+        for h in range(heads):
+            g = h // (heads // kv_heads)
+            want = O.attend(*(x.astype(np.float64) for x in (q[0, h], k[0, g], v[0, g])), mask, 32, 32, 32**-0.5, causal, modify=modify(h), **options)
+            self.assertTrue(np.allclose(o[0, h], want[0], atol=2e-5) and np.allclose(lse[0, h], want[1], atol=2e-5), h)
+
+    def test_alibi(self):
+        for heads, kv_heads, causal in ((4, 2, True), (4, 4, False), (6, 2, True), (1, 1, False)):
+            self.compare(heads, kv_heads, "alibi", lambda h: O.alibi(heads, h), causal)
+        self.compare(4, 2, "alibi", lambda h: O.alibi(4, h), softcap=5.0, window=(20, -1))
+
+    def test_slopes_are_the_papers(self):
+        self.assertEqual(O.alibi_slopes(8).tolist(), [2.0**-n for n in range(1, 9)])
+        # As the authors' code has them for 12 heads: those of 8, then every second of 16.
+        self.assertTrue(np.allclose(O.alibi_slopes(12)[8:], [2**-0.5, 2**-1.5, 2**-2.5, 2**-3.5]))
+
+    def test_text(self):
+        self.compare(4, 2, DISTANCE, lambda h: lambda s, i, t: s - (np.abs(t - i) * 0.25 + h), causal=False)
+
+    def test_packed_and_selected(self):
+        cu = ends([30, 40]), ends([50, 64])
+        q, k, v = (x.astype(np.float32) for x in qkv(0, 4, 2, 70, 114, 32, batch=1))
+        o = unisparse.attention(q, k, v, p=1.0, block=(32, 32), cu_seqlens=cu, score_mod="alibi")
+        for (a, b), (c, d) in (((0, 30), (0, 50)), ((30, 70), (50, 114))):
+            for h in range(4):
+                x, y, z = (w.astype(np.float64) for w in (q[0, h, a:b], k[0, h // 2, c:d], v[0, h // 2, c:d]))
+                mask = np.ones((-(-(b - a) // 32), -(-(d - c) // 32)), bool)
+                want = O.attend(x, y, z, mask, 32, 32, 32**-0.5, modify=O.alibi(4, h))[0]
+                self.assertTrue(np.allclose(o[0, h, a:b], want, atol=2e-5))
+
+    def test_one_text_is_one_program(self):
+        """However it is indented."""
+        flat = "\n".join(line.strip() for line in DISTANCE.strip().splitlines())
+        self.assertEqual(_config.modification(DISTANCE), _config.modification(flat))
+        names = {_config.Config(4, 2, 32, 32, "f32", selections=4, score_mod=text).file_name() for text in (None, "alibi", flat)}
+        self.assertEqual(len(names), 3)
+
+    def test_errors(self):
+        q = np.zeros((1, 2, 32, 32), np.float32)
+        for value, said in (
+            ("alibbi", "score_mod: expected [M5] 'alibi', or an MLIR region's body that ends with unisparse.yield, got 'alibbi'"),
+            (3, "score_mod: expected [M5] 'alibi', or an MLIR region's body that ends with unisparse.yield, got 3"),
+            ("unisparse.yield %x : f32", "--score-mod: line 1, column 17: use of undeclared SSA value name"),
+            ("%y = math.sin %logit : f32\nunisparse.yield %y : f32", "--score-mod: line 1, column 6: 'math.sin' op [M5] expected scalars of arith"),
+            ("unisparse.yield %q : f32", "--score-mod: line 1, column 17: use of value '%q' expects different type than prior uses: 'f32' vs 'i32'"),
+        ):
+            with self.assertRaises(unisparse.Error) as caught:
+                unisparse.attention(q, q, q, score_mod=value)
+            self.assertIn(said, str(caught.exception))
+            self.assertNotIn("\n", str(caught.exception))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

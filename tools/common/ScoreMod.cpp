@@ -1,0 +1,107 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "ScoreMod.h"
+#include "CommandLine.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/Parser/Parser.h"
+#include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace unisparse;
+
+/// What stands in front of the text, on its first line, and behind it. No name
+/// of the program is one of the region's, whatever that calls its values.
+static constexpr llvm::StringLiteral kBefore =
+    "func.func @f(%unisparse_x: tensor<1x1x1x16xf32>) { "
+    "%unisparse_o = unisparse.block_sparse_attention %unisparse_x, "
+    "%unisparse_x, %unisparse_x block <16x16> modify { "
+    "^bb0(%logit: f32, %batch: i32, %head: i32, %q: i32, %k: i32): ";
+static constexpr llvm::StringLiteral kBehind =
+    "\n} : (tensor<1x1x1x16xf32>, tensor<1x1x1x16xf32>, tensor<1x1x1x16xf32>) "
+    "-> tensor<1x1x1x16xf32> return }";
+
+std::string tools::alibi(int64_t heads, bool causal) {
+  // The slopes of n heads, a power of two, are 2^(-8/n), 2^(-16/n), ...; of other
+  // numbers those of the power below, then every second one of twice the power.
+  int64_t power = llvm::bit_floor(static_cast<uint64_t>(heads));
+  std::string text = llvm::formatv(R"(
+%one = arith.constant 1 : i32
+%ratio = arith.constant {0:E} : f32
+%number = arith.addi %head, %one : i32
+%n = arith.sitofp %number : i32 to f32
+%exponent = arith.mulf %n, %ratio : f32)",
+                                   -8.0 / power);
+  StringRef exponent = "%exponent";
+  if (power != heads) {
+    text += llvm::formatv(R"(
+%power = arith.constant {0} : i32
+%half = arith.constant {1:E} : f32
+%past = arith.subi %head, %power : i32
+%twice = arith.addi %past, %past : i32
+%odd = arith.addi %twice, %one : i32
+%m = arith.sitofp %odd : i32 to f32
+%between = arith.mulf %m, %half : f32
+%first = arith.cmpi slt, %head, %power : i32
+%all = arith.select %first, %exponent, %between : f32)",
+                          power, -4.0 / power);
+    exponent = "%all";
+  }
+  text += llvm::formatv(R"(
+%slope = math.exp2 {0} : f32
+%ahead = arith.subi %k, %q : i32)",
+                        exponent);
+  // No key is ahead of a causal query.
+  text += causal ? R"(
+%distance = arith.sitofp %ahead : i32 to f32
+%bias = arith.mulf %distance, %slope : f32)"
+                 : R"(
+%far = math.absi %ahead : i32
+%distance = arith.sitofp %far : i32 to f32
+%down = arith.negf %slope : f32
+%bias = arith.mulf %distance, %down : f32)";
+  return text + R"(
+%y = arith.addf %logit, %bias : f32
+unisparse.yield %y : f32)";
+}
+
+llvm::Expected<std::unique_ptr<Region>>
+tools::parseScoreMod(MLIRContext &context, StringRef text, int64_t heads,
+                     bool causal) {
+  std::string said;
+  // Lines and columns of the text.
+  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &d) {
+    if (d.getSeverity() != DiagnosticSeverity::Error || !said.empty())
+      return success();
+    llvm::raw_string_ostream os(said);
+    if (auto at = dyn_cast<FileLineColLoc>(d.getLocation())) {
+      int64_t line = at.getLine(), column = at.getColumn();
+      if (line == 1)
+        column -= kBefore.size();
+      if (column > 0)
+        os << "line " << line << ", column " << column << ": ";
+    }
+    os << d;
+    std::replace(said.begin(), said.end(), '\n', ' ');
+    return success();
+  });
+  std::string body =
+      text == "alibi" ? alibi(heads, causal) : text.str();
+  OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(
+      (kBefore + body + kBehind).str(), &context, "--score-mod");
+  BlockSparseAttentionOp op;
+  if (module)
+    module->walk([&](BlockSparseAttentionOp found) { op = found; });
+  if (!op || op.getModification().size() != 1)
+    return failure("--score-mod",
+                   said.empty() ? "[M5] expected alibi, or the body of a region"
+                                : said);
+  auto region = std::make_unique<Region>();
+  region->takeBody(op.getModification().front());
+  return region;
+}

@@ -1,0 +1,26 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// A modification of logits (M5) as text.
+#ifndef UNISPARSE_TOOLS_COMMON_SCOREMOD_H
+#define UNISPARSE_TOOLS_COMMON_SCOREMOD_H
+
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/Region.h"
+#include "llvm/Support/Error.h"
+
+namespace unisparse::tools {
+
+/// The text that `alibi` stands for: of so many query heads.
+std::string alibi(int64_t heads, bool causal);
+
+/// The region whose body `text` is, of %logit, %batch, %head, %q and %k, or that
+/// `alibi` stands for.
+llvm::Expected<std::unique_ptr<mlir::Region>>
+parseScoreMod(mlir::MLIRContext &context, llvm::StringRef text, int64_t heads,
+              bool causal);
+
+} // namespace unisparse::tools
+
+#endif // UNISPARSE_TOOLS_COMMON_SCOREMOD_H
