@@ -28,8 +28,9 @@ ConvertedPositions::ConvertedPositions(MapOp op) : body(op.getBody().front()) {
     auto magnitude = operand.getDefiningOp<math::AbsIOp>();
     if (magnitude)
       operand = magnitude.getOperand();
+    // An index alone is left to LLVM, which knows how small it is.
     Sum sum = sums.lookup(operand);
-    if (sum.row || sum.column)
+    if (operand.getDefiningOp() && (sum.row || sum.column))
       conversions[convert] = {sum, operand, bool(magnitude), Value()};
   }
 }

@@ -13,7 +13,7 @@
 
 namespace unisparse::unitile {
 
-/// The `arith.sitofp` to f32 of a map's body that convert a sum of its row or
+/// The `arith.sitofp` to f32 of a map's body that convert a sum with its row or
 /// column, which does not wrap, or the magnitude of one.
 class ConvertedPositions {
 public:

@@ -45,7 +45,7 @@ gpu.module @m {
 gpu.module @m {
   // CHECK-LABEL: gpu.func @positions
   // CHECK-SAME:    %[[KEY:.*]]: i32, %[[QUERY:.*]]: i32, %[[FACTOR:.*]]: i32
-  // CHECK-COUNT-3: arith.sitofp
+  // CHECK-COUNT-2: arith.sitofp
   // CHECK-NOT:     arith.sitofp
   // CHECK:         arith.addf %[[D:.*]], %{{.*}} : f32
   // CHECK:         gpu.return
@@ -60,20 +60,18 @@ gpu.module @m {
       %d = arith.subi %t, %s overflow<nsw> : i32
       %f = arith.addi %d, %twice overflow<nsw> : i32
       %x = arith.sitofp %f : i32 to f32
-      // The magnitude of another sum, and a column alone.
+      // The magnitude of another sum.
       %a = math.absi %d : i32
       %y = arith.sitofp %a : i32 to f32
-      %z = arith.sitofp %j : i32 to f32
       %p = arith.mulf %x, %y : f32
-      %q = arith.mulf %p, %z : f32
-      unitile.yield %q : f32
+      unitile.yield %p : f32
     }
     unitile.store %m to %o row %row limit %row stride %stride : !unitile.fragment<64x16xf32>
     gpu.return
   }
   // What may wrap, or is no sum, is converted element by element.
   // CHECK-LABEL: gpu.func @other_positions
-  // CHECK-COUNT-16: arith.sitofp
+  // CHECK-COUNT-24: arith.sitofp
   // CHECK-NOT:     arith.sitofp
   // CHECK:         gpu.return
   gpu.func @other_positions(%key: i32, %o: !llvm.ptr<1>, %row: i32, %stride: i64)
@@ -84,8 +82,10 @@ gpu.module @m {
       %x = arith.sitofp %t : i32 to f32
       %s = arith.muli %j, %i overflow<nsw> : i32
       %y = arith.sitofp %s : i32 to f32
+      %z = arith.sitofp %j : i32 to f32
       %p = arith.mulf %x, %y : f32
-      unitile.yield %p : f32
+      %q = arith.mulf %p, %z : f32
+      unitile.yield %q : f32
     }
     unitile.store %m to %o row %row limit %row stride %stride : !unitile.fragment<64x16xf32>
     gpu.return
