@@ -32,7 +32,7 @@ gpu.module @m {
   // CHECK:               %[[Y:.*]] = arith.select %[[IS]], %{{.*}}, %[[LARGE]] : f32
   gpu.func @capped(%s: !unitile.fragment<128x64xf32>, %o: !llvm.ptr<1>, %row: i32, %stride: i64)
       kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
-    unitile.roles producer {
+    unitile.partitions producer {
     } consumers {
       %scale = arith.constant 2.0e-03 : f32
       %cap = arith.constant 50.0 : f32
@@ -52,14 +52,14 @@ gpu.module @m {
 // -----
 
 // Not the exact tanh, of what is no scaled element, of a scale whose powers f32
-// lacks, nor outside of roles.
+// lacks, nor outside of partitions.
 gpu.module @m {
   // CHECK-LABEL: gpu.func @others
   // CHECK-NOT:     scf.if
   // CHECK:         gpu.return
   gpu.func @others(%s: !unitile.fragment<128x64xf32>, %by: f32, %o: !llvm.ptr<1>, %row: i32, %stride: i64)
       kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
-    unitile.roles producer {
+    unitile.partitions producer {
     } consumers {
       %scale = arith.constant 2.0e-03 : f32
       %tiny = arith.constant 1.0e-05 : f32
@@ -85,10 +85,10 @@ gpu.module @m {
     }
     gpu.return
   }
-  // CHECK-LABEL: gpu.func @no_roles
+  // CHECK-LABEL: gpu.func @no_partitions
   // CHECK-NOT:     scf.if
   // CHECK:         gpu.return
-  gpu.func @no_roles(%s: !unitile.fragment<64x64xf32>, %o: !llvm.ptr<1>, %row: i32, %stride: i64)
+  gpu.func @no_partitions(%s: !unitile.fragment<64x64xf32>, %o: !llvm.ptr<1>, %row: i32, %stride: i64)
       kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
     %scale = arith.constant 2.0e-03 : f32
     %m = unitile.map ins(%s : !unitile.fragment<64x64xf32>) -> !unitile.fragment<64x64xf32> {

@@ -15,7 +15,7 @@ PROGRAM = """
 gpu.module @m {{
   gpu.func @f(%s: !unitile.fragment<128x64xf32>, %o: !llvm.ptr<1>, %row: i32, %stride: i64)
       kernel attributes {{known_block_size = array<i32: 384, 1, 1>}} {{
-    unitile.roles producer {{
+    unitile.partitions producer {{
     }} consumers {{
       %scale = arith.constant {scale:.9e} : f32
       %m = unitile.map ins(%s : !unitile.fragment<128x64xf32>) -> !unitile.fragment<128x64xf32> {{

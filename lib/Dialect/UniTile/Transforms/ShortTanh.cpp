@@ -143,8 +143,8 @@ namespace {
 struct ShortTanhPass : unisparse::impl::UniTileShortTanhBase<ShortTanhPass> {
   void runOnOperation() override {
     SmallVector<ShortTanh> found;
-    getOperation().walk([&](PartitionsOp roles) {
-      roles.walk([&](MapOp map) {
+    getOperation().walk([&](PartitionsOp partitions) {
+      partitions.walk([&](MapOp map) {
         if (std::optional<ShortTanh> tanh = ShortTanh::of(map))
           found.push_back(*tanh);
       });

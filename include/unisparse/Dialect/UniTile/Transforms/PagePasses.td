@@ -229,14 +229,14 @@ def UniTileShortTanh : Pass<"unitile-short-tanh", "::mlir::gpu::GPUModuleOp"> {
     nothing else; another one chooses element by element, so that an element
     depends on itself alone. The polynomial's relative error is 2.04e-4, below
     2^-12, where M4 allows 2^-11. Only where exponentials come from the same unit
-    beside products of tensor cores, in kernels with `unitile.roles`, and with a
+    beside products of tensor cores, in kernels with `unitile.partitions`, and with a
     scale from 2^-15 to 2^15, whose powers f32 has.
 
     Before:
     ```mlir
     gpu.module @m {
       gpu.func @f(%s: !unitile.fragment<128x64xf32>) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
-        unitile.roles producer {
+        unitile.partitions producer {
         } consumers {
           %scale = arith.constant 2.0e-03 : f32
           %m = unitile.map ins(%s : !unitile.fragment<128x64xf32>) -> !unitile.fragment<128x64xf32> {
@@ -254,7 +254,7 @@ def UniTileShortTanh : Pass<"unitile-short-tanh", "::mlir::gpu::GPUModuleOp"> {
     ```mlir
     gpu.module @m {
       gpu.func @f(%s: !unitile.fragment<128x64xf32>) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
-        unitile.roles producer {
+        unitile.partitions producer {
         } consumers {
           %c0 = arith.constant 1.99959357E-3 : f32
           %c1 = arith.constant -2.62587583E-9 : f32
