@@ -9,7 +9,8 @@
 8 query and 2 KV heads of 128, causal, torch's tensors and torch's number of threads for both. A round calls every
 function once, one after the other; figures are medians over rounds, after one that is not counted. `dense` is p = 1,
 which selects nothing; `sparse` is p = .9 with the other options as they are, on Gaussian noise: what selecting costs,
-not what it saves. `around` is what a dense call takes beside the compiled code: checks, memory for o, and letting go of the o before.
+not what it saves. `around` is what a dense call takes beside the compiled code: finding its plan, memory for o, and letting go of the o before.
+Last the same of tiny calls of both functions, torch's tensors and NumPy's: medians over 3000 of what a call takes beside `unisparse_cpu_run`.
 """
 
 import argparse
@@ -24,7 +25,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import torch
 
 import unisparse
-from unisparse import _library
+from unisparse import _library, _numpy
 
 HEADS, KV_HEADS, DIM = 8, 2, 128
 
@@ -36,15 +37,44 @@ def timed(call):
 
 
 class Inside:
-    """Seconds inside the compiled code, of the last call."""
+    """Seconds inside the runtime's unisparse_cpu_run, of the last call."""
 
     def __init__(self):
-        self.seconds, run = 0.0, _library.Library.run
+        self.seconds, made = 0.0, _library.Library.__init__
 
-        def measured(library, *arguments):
-            self.seconds = timed(lambda: run(library, *arguments))
+        def init(library, path):
+            made(library, path)
+            run = library.run
 
-        _library.Library.run = measured
+            def measured(*arguments):
+                start = time.perf_counter()
+                status = run(*arguments)
+                self.seconds = time.perf_counter() - start
+                return status
+
+            library.run = measured
+
+        _library.Library.__init__ = init
+
+
+def around(call, inside):
+    """Median seconds of tiny calls beside the compiled code."""
+    return statistics.median([timed(call) - inside.seconds for _ in range(3000)][100:])
+
+
+def tiny(inside):
+    """Of both functions, planned before: 2:1 heads of 16, 32 tokens, one thread."""
+    torch.set_num_threads(1)
+    _numpy.threads = lambda torch: 1  # A second one of OpenMP's would spin beside Python.
+    tensors = [torch.randn(1, h, 32, 16) for h in (2, 1, 1)] + [torch.ones(1, 2, 1, dtype=torch.int32), torch.zeros(1, 2, 1, 1, dtype=torch.int32)]
+    for kind, x in (("torch", tensors), ("NumPy", [t.numpy() for t in tensors])):
+        calls = (
+            ("attention", lambda: unisparse.attention(*x[:3], block=(32, 32))),
+            ("block_sparse_attention", lambda: unisparse.block_sparse_attention(*x, block=(32, 32))),
+        )
+        for name, call in calls:
+            call()
+            print(f"around {name} of {kind}: {around(call, inside) * 1e6:.1f} us", flush=True)
 
 
 def measure(length, threads, dtype, repeat, inside):
@@ -78,7 +108,7 @@ def main():
     parser.add_argument("--dtypes", default="float32")
     parser.add_argument("--repeat", type=int, default=5)
     arguments = parser.parse_args()
-    numbers = lambda text: [int(word) for word in text.split(",")]
+    numbers = lambda text: [int(word) for word in text.split(",") if word]
     inside, names = Inside(), ("torch", "dense", "bshd", "sparse", "around")
     print(f"torch {torch.__version__}, {_library.level()}; {HEADS}:{KV_HEADS} heads of {DIM}, causal; ms, medians of {arguments.repeat}")
     print("  tokens  threads  type     " + "".join(f"{name:>10}" for name in names) + "   off torch's by")
@@ -90,6 +120,7 @@ def main():
                     medians, error = measure(length, threads, getattr(torch, dtype), repeat, inside)
                     cells = "".join(f"{medians[name] * 1e3:10.3f}" for name in names)
                     print(f"{length:8}{threads:9}  {dtype:9}{cells}   {error:.1e}", flush=True)
+        tiny(inside)
 
 
 if __name__ == "__main__":

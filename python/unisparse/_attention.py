@@ -1,14 +1,14 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The two functions that people call: they check, name the configuration, and hand over to the door of the tensors. On
-CUDA a call like an earlier one finds the plan of that one, and nothing is checked or named twice."""
+"""The two functions that people call: they check, name the configuration, and hand over to the door of the tensors. A
+call like an earlier one finds the plan of that one, and nothing is checked or named twice."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Literal, Optional, Sequence, Tuple, TypedDict, TypeVar, Union, overload
 
-from . import _config, _cuda, _layout, _plan
+from . import _config, _cuda, _host, _layout, _plan
 from ._checks import check_ends, check_lengths, check_out, check_selection, check_sinks, check_tensors, ends_of, shape
 
 if TYPE_CHECKING:
@@ -257,7 +257,5 @@ def _run(door: Any, config: _config.Config, tensors: Dict[str, Any], name: Optio
     if out is not None:
         check_out(tensors["q"], tensors["v"], out)
     names = ["o"] + ["lse"] * config.return_lse + ["counts", "indices"] * config.return_selection
-    if door is _cuda:
-        return _layout.into(out, _plan.remember(name, _cuda.Planned(config, tensors, names))(tuple(tensors.values()), out))
-    results = door.run(config, tensors, out)
-    return _layout.into(out, results["o"] if len(names) == 1 else tuple(results[name] for name in names))
+    made = _cuda.Planned(config, tensors, names) if door is _cuda else _host.Planned(door, config, tensors, names)
+    return _layout.into(out, _plan.remember(name, made)(tuple(tensors.values()), out))

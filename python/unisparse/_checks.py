@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """What arguments have to be before any program is looked for: the door of the tensors, their types and sizes.
 
-A door is a module with element(x), expect(tensors) and run(config, tensors): _cuda, _cpu or _numpy.
+A door is a module with element(x) and expect(tensors): _cuda, _cpu or _numpy. The two last have what plans of host
+memory ask for, too.
 """
 
 from __future__ import annotations

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any, Dict, Mapping, Sequence, Tuple
+import functools
+from typing import Any, Callable, Mapping, Sequence
 
-from . import _host, _torch
-from ._config import Config
+from . import _torch
 
 element, describe = _torch.element, _torch.describe
 
@@ -18,12 +17,8 @@ def expect(named: Mapping[str, Any]) -> None:
     _torch.expect(named, "cpu")
 
 
-def run(config: Config, tensors: Mapping[str, Any], out: Any = None) -> Dict[str, Any]:
-    return _host.run(sys.modules[__name__], config, tensors, out)
-
-
-def numbers(x: Any) -> Any:
-    return x.detach().numpy()
+def address(x: Any) -> Any:
+    return x.data_ptr()
 
 
 def readable(x: Any, strided: bool) -> Any:
@@ -33,9 +28,10 @@ def readable(x: Any, strided: bool) -> Any:
     return x.detach().contiguous()
 
 
-def empty(q: Any, kind: str, shape: Tuple[int, ...]) -> Any:
+def maker(q: Any, kind: str, sizes: Sequence[int]) -> Callable[[], Any]:
+    """Of new tensors beside q."""
     torch = _torch.torch_of(q)
-    return torch.empty(shape, dtype=getattr(torch, _torch.NAMES[kind]))
+    return functools.partial(_torch.allocate, torch, tuple(sizes), getattr(torch, _torch.NAMES[kind]), q.device)
 
 
 def may_be_written(out: Any, inputs: Sequence[Any]) -> bool:
@@ -44,6 +40,6 @@ def may_be_written(out: Any, inputs: Sequence[Any]) -> bool:
     return bool(out.is_contiguous()) and all(x.untyped_storage().data_ptr() != memory for x in inputs)
 
 
-def threads(q: Any) -> int:
+def threads(torch: Any) -> int:
     """As torch has it: torch.set_num_threads."""
-    return int(_torch.torch_of(q).get_num_threads())
+    return int(torch.get_num_threads())

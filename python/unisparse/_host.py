@@ -1,18 +1,24 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Tensors in host memory: a program for this CPU, run in this process on the memory that they have."""
+"""Tensors in host memory: a program for this CPU, run in this process on the memory that they have. What sizes, strides
+and types decide is decided once, in a plan; a call fills in addresses and runs."""
 
 from __future__ import annotations
 
+import ctypes
 import threading
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from . import _artifacts
+from . import _artifacts, _torch
 from ._config import Config
 from ._errors import Error, Status, unexpected
-from ._library import Library
-from ._runtime import Tensor
+from ._library import Library, Values, library
+from ._plan import Frame
+from ._runtime import Tensor, check
+
+# What code is led by; in the order of unisparse_cpu_values.
+_LED = ("cu_seqlens_q", "cu_seqlens_k", "counts", "indices")
 
 _programs: Dict[Config, Library] = {}
 _lock = threading.Lock()
@@ -23,87 +29,91 @@ def program_for(config: Config) -> Library:
     return _artifacts.once(_programs, _lock, config, lambda: Library(_artifacts.find(config, _artifacts.cpu())))
 
 
-def run(door: Any, config: Config, tensors: Mapping[str, Any], out: Any) -> Dict[str, Any]:
-    """`door`: the module of the tensors' kind, _numpy or _cpu. `out` becomes o where programs can write it."""
-    _check_ends(door, tensors)
-    if not config.rule:
-        _check_selection(door, config, tensors)
-    program = program_for(config)
-    names = [name for name, _, _ in program.inputs]
-    if set(names) != set(tensors):
-        raise Error(f"{program.path}: expected the inputs {', '.join(tensors)}, got {', '.join(names)}", Status.BAD_ARTIFACT)
-    # q, k and v may lie as they do; what is copied lives until the program has run.
-    given = [door.readable(tensors[name], strided=name in ("q", "k", "v")) for name in names]
-    inputs = (Tensor * len(given))(*map(door.describe, names, given))
-    outputs, results = program.prepare(inputs), {}
-    for (name, kind, rank), place in zip(program.outputs, outputs):
-        if name == "o" and out is not None and door.may_be_written(out, given):
-            result = out
+def unload() -> None:
+    """Closes all programs and drops their plans, when nothing runs one any more; a later call finds its program anew."""
+    with _lock:
+        while _programs:
+            _programs.popitem()[1].close()
+
+
+class _Frame(Frame):
+    """With the values that lead the code."""
+
+    def __init__(self, inputs: ctypes.Array[Tensor], outputs: ctypes.Array[Tensor], led: Mapping[str, int], lengths: Tuple[int, ...]) -> None:
+        super().__init__(inputs, outputs)
+        self._values = Values(*(ctypes.addressof(self.inputs[led[name]]) if name in led else None for name in _LED), *lengths)
+        self.values = ctypes.addressof(self._values)
+
+
+class Planned:
+    """The plan of a function's call: from the function's tensors, in their order, to the results it gives, in theirs.
+    `door`: the module of the tensors' kind, _numpy or _cpu."""
+
+    def __init__(self, door: Any, config: Config, tensors: Mapping[str, Any], results: Sequence[str]) -> None:
+        if config.packed and tensors["q"].shape[0] != 1:
+            raise unexpected("q", "[I8] batch 1 beside cu_seqlens", tensors["q"].shape[0], Status.BAD_SHAPE)
+        self._names, self._door, self._torch = list(tensors), door, _torch.torch_of(tensors["q"])
+        # q, k and v may lie as they do. What cannot be read so is copied, by each call.
+        given = {name: door.readable(x, strided=name in ("q", "k", "v")) for name, x in tensors.items()}
+        self._copied = [(n, name in ("q", "k", "v")) for n, (name, x) in enumerate(given.items()) if x is not tensors[name]]
+        self._lengths = (tensors["q"].shape[2], tensors["k"].shape[2], *config.block)
+        self._check_values = library().unisparse_cpu_check_values
+        self._describe(given, list(given), (Tensor * 0)())
+        frame = self._frame()
+        check(self._check_values(frame.values))  # Before any program is looked for.
+        self.loaded = program = program_for(config)
+        inputs, outputs = ([x[0] for x in signatures] for signatures in (program.inputs, program.outputs))
+        if set(inputs) != set(given):
+            raise Error(f"{program.path}: expected the inputs {', '.join(given)}, got {', '.join(inputs)}", Status.BAD_ARTIFACT)
+        self._order = None if inputs == self._names else [self._names.index(name) for name in inputs]
+        self._describe(given, inputs, None)
+        for place in self._inputs:
+            place.data = None
+        self._make = [door.maker(tensors["q"], kind, place.sizes[:rank]) for (_, kind, rank), place in zip(program.outputs, self._outputs)]
+        self._o, self._pick = outputs.index("o"), [outputs.index(name) for name in results]
+
+    def _describe(self, given: Mapping[str, Any], names: Sequence[str], outputs: Any) -> None:
+        """The structures that frames start as. `outputs`: the program's, where it is not asked for them."""
+        self._inputs = (Tensor * len(names))(*(self._door.describe(name, given[name]) for name in names))
+        self._outputs = self.loaded.prepare(self._inputs) if outputs is None else outputs
+        self._led = {name: n for n, name in enumerate(names) if name in _LED}
+        self._frames: List[_Frame] = []
+
+    def _frame(self) -> _Frame:
+        try:
+            return self._frames.pop()
+        except IndexError:
+            return _Frame(self._inputs, self._outputs, self._led, self._lengths)
+
+    def _read(self, tensors: Sequence[Any]) -> Sequence[Any]:
+        """The inputs as the program has them. Copies live until it has run."""
+        if self._torch is not None and self._torch.is_grad_enabled():
+            for x in tensors:
+                if x.requires_grad:
+                    _torch.expect_no_gradient(dict(zip(self._names, tensors)))
+        if self._copied:
+            tensors = list(tensors)
+            for n, strided in self._copied:
+                tensors[n] = self._door.readable(tensors[n], strided)
+        return tensors if self._order is None else [tensors[n] for n in self._order]
+
+    def __call__(self, tensors: Sequence[Any], out: Any = None) -> Any:
+        """`out` becomes o where programs can write it."""
+        door, program, frame, address = self._door, self.loaded, self._frame(), self._door.address
+        given = self._read(tensors)
+        for place, x in zip(frame.inputs, given):
+            place.data = address(x)
+        (inputs, outputs), handle, count = frame.places, program.handle, len(given)
+        if self._led and (status := self._check_values(frame.values)):
+            check(status)
+        if out is not None and door.may_be_written(out, given):
+            made = [out if n == self._o else make() for n, make in enumerate(self._make)]
         else:
-            result = door.empty(tensors["q"], kind, tuple(place.sizes[:rank]))
-        place.data = door.describe(name, result).data
-        results[name] = result
-    program.run(inputs, outputs, door.threads(tensors["q"]))
-    return results
-
-
-def _check_ends(door: Any, tensors: Mapping[str, Any]) -> None:
-    """I8, before anything is made of the ends: they say how many rows a selection has."""
-    arrays = {name: door.numbers(x) for name, x in tensors.items() if name.startswith("cu_seqlens")}
-    if not arrays:
-        return
-    if tensors["q"].shape[0] != 1:
-        raise unexpected("q", "[I8] batch 1 beside cu_seqlens", tensors["q"].shape[0], Status.BAD_SHAPE)
-    for (name, x), of in zip(arrays.items(), "qk"):
-        ends, length = x.astype("int64"), tensors[of].shape[2]
-        if not len(ends):
-            raise unexpected(name, "[I8] S + 1 ends of S sequences", "none", Status.BAD_SHAPE)
-        if ends[0] != 0:
-            raise unexpected(name, "[I8] to start with 0", ends[0], Status.BAD_SHAPE)
-        for n in (ends[1:] < ends[:-1]).nonzero()[0][:1]:
-            raise unexpected(name, "[I8] no entry below the one before", f"{ends[n + 1]} behind {ends[n]}", Status.BAD_SHAPE)
-        if ends[-1] != length:
-            raise unexpected(name, f"[I8] to end with the length {length}", ends[-1], Status.BAD_SHAPE)
-    first, second = map(len, arrays.values())
-    if first != second:
-        raise unexpected("cu_seqlens_k", f"[I8] as many entries as cu_seqlens_q, {first}", second, Status.BAD_SHAPE)
-
-
-def _limits(door: Any, config: Config, tensors: Mapping[str, Any]) -> Any:
-    """Key blocks of the sequence that each row of a selection belongs to; none where no sequence has the row."""
-    import numpy
-
-    bq, bk = config.block
-    lengths = tensors["q"].shape[2], tensors["k"].shape[2]
-    if "cu_seqlens_q" not in tensors:
-        return numpy.full(-(-lengths[0] // bq), -(-lengths[1] // bk))
-    q, k = (door.numbers(tensors[f"cu_seqlens_{of}"]).tolist() for of in "qk")
-    limits = numpy.full(lengths[0] // bq + len(q) - 1, -1)
-    for s in range(len(q) - 1):
-        first = q[s] // bq + s
-        limits[first : first - (q[s] - q[s + 1]) // bq] = -((k[s] - k[s + 1]) // bk)
-    return limits
-
-
-def _check_selection(door: Any, config: Config, tensors: Mapping[str, Any]) -> None:
-    """L6: compiled code goes where a selection sends it."""
-    import numpy
-
-    counts, indices = (door.numbers(tensors[name]) for name in ("counts", "indices"))
-    limits = _limits(door, config, tensors)
-    if counts.shape[2] != len(limits):
-        raise unexpected("counts", f"[A4] {len(limits)} rows (slots of a packed batch)", counts.shape[2], Status.BAD_SHAPE)
-    owned, columns = limits >= 0, indices.shape[3]
-    most = numpy.minimum(limits, columns)
-    for b, h, r in numpy.argwhere(owned & ((counts < 0) | (counts > most)))[:1]:
-        raise unexpected("counts", f"[L6] a count in [0, {most[r]}] {_place(b, h, r)}", counts[b, h, r], Status.BAD_SHAPE)
-    used = owned[:, None] & (numpy.arange(columns) < counts[..., None])
-    for b, h, r, n in numpy.argwhere(used & ((indices < 0) | (indices >= limits[:, None])))[:1]:
-        raise unexpected("indices", f"[L6] key blocks in [0, {limits[r]}) {_place(b, h, r)}", indices[b, h, r, n], Status.BAD_SHAPE)
-    for b, h, r, n in numpy.argwhere(used[..., 1:] & (indices[..., 1:] <= indices[..., :-1]))[:1]:
-        got = f"{indices[b, h, r, n + 1]} behind {indices[b, h, r, n]}"
-        raise unexpected("indices", f"[L6] ascending key blocks {_place(b, h, r)}", got, Status.BAD_SHAPE)
-
-
-def _place(b: int, h: int, r: int) -> str:
-    return f"in batch {b}, head {h}, row {r}"
+            made = [make() for make in self._make]
+        for place, x in zip(frame.outputs, made):
+            place.data = address(x)
+        if status := program.run(handle, inputs, count, outputs, len(made), door.threads(self._torch)):
+            check(status)
+        self._frames.append(frame)
+        pick = self._pick
+        return made[pick[0]] if len(pick) == 1 else tuple([made[n] for n in pick])

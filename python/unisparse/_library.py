@@ -10,7 +10,7 @@ import functools
 import os
 from typing import Any, Union
 
-from . import _runtime
+from . import _plan, _runtime
 from ._errors import Error, Status
 from ._runtime import Tensor, check, signatures
 
@@ -23,8 +23,19 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "cpu_close": (None, [_POINTER]),
     "cpu_description": (_POINTER, [_POINTER]),
     "cpu_prepare": (ctypes.c_int, [_POINTER, _TENSORS, _INT, _TENSORS, _INT]),
-    "cpu_run": (ctypes.c_int, [_POINTER, _TENSORS, _INT, _TENSORS, _INT, _INT]),
+    # Calls take addresses as numbers, which ctypes passes fastest.
+    "cpu_check_values": (ctypes.c_int, [_POINTER]),
+    "cpu_run": (ctypes.c_int, [_POINTER, _POINTER, _INT, _POINTER, _INT, _INT]),
 }
+
+
+class Values(ctypes.Structure):
+    """unisparse_cpu_values."""
+
+    _fields_ = [
+        *((name, _POINTER) for name in ("cu_seqlens_q", "cu_seqlens_k", "counts", "indices")),
+        *((name, ctypes.c_int64) for name in ("queries", "keys", "query_block", "key_block")),
+    ]
 
 
 @functools.lru_cache(maxsize=None)
@@ -51,6 +62,8 @@ class Library:
         check(self._lib.unisparse_cpu_open(os.fsencode(path), ctypes.byref(self._program)))
         description = _POINTER(self._lib.unisparse_cpu_description(self._program))
         self.inputs, self.outputs = (signatures(self._lib, description, kind) for kind in ("input", "output"))
+        # On so many threads, with 0 on as many as OpenMP says. Other threads of Python's run meanwhile.
+        self.run = self._lib.unisparse_cpu_run
 
     def prepare(self, inputs: ctypes.Array[Tensor]) -> ctypes.Array[Tensor]:
         """-> outputs, without data."""
@@ -58,11 +71,14 @@ class Library:
         check(self._lib.unisparse_cpu_prepare(self._program, inputs, len(inputs), outputs, len(outputs)))
         return outputs
 
-    def run(self, inputs: ctypes.Array[Tensor], outputs: ctypes.Array[Tensor], threads: int) -> None:
-        """Computes on so many threads, with 0 on as many as OpenMP says. Other threads of Python's run meanwhile."""
-        check(self._lib.unisparse_cpu_run(self._program, inputs, len(inputs), outputs, len(outputs), threads))
+    @property
+    def handle(self) -> Any:
+        """The program's address; None once it is closed, which the runtime refuses."""
+        return self._program.value
 
     def close(self) -> None:
+        """When nothing runs it any more. Its plans go with it."""
+        _plan.forget(self)
         self._lib.unisparse_cpu_close(self._program)
         self._program = _POINTER()
 

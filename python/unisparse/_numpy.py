@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
 
-from . import _host
-from ._config import Config
 from ._errors import unexpected
 from ._runtime import ELEMENTS, Tensor
 
@@ -37,15 +36,15 @@ def expect(named: Mapping[str, Any]) -> None:
             raise unexpected(name, "an array without masked elements (x.filled(value) makes one)", f"{int(numpy.ma.getmaskarray(x).sum())} of them")
 
 
-def run(config: Config, tensors: Mapping[str, Any], out: Any = None) -> Dict[str, Any]:
-    return _host.run(sys.modules[__name__], config, tensors, out)
+def state(x: Any) -> Tuple[Any, ...]:
+    """All that a plan depends on, hashable. Raises for what is no plain array: a mask may change."""
+    if type(x) is not sys.modules["numpy"].ndarray:
+        raise TypeError
+    return x.shape, x.strides, x.dtype, x.flags.aligned
 
 
-def numbers(x: Any) -> Any:
-    """Integers, as an array of this machine's."""
-    import numpy
-
-    return numpy.asarray(x).astype(x.dtype.newbyteorder("="), copy=False)
+def address(x: Any) -> Any:
+    return x.__array_interface__["data"][0]
 
 
 def readable(x: Any, strided: bool) -> Any:
@@ -67,18 +66,18 @@ def _has_rows(x: Any) -> bool:
 
 def describe(name: str, x: Any) -> Tensor:
     size, rank = x.itemsize, x.ndim
-    result = Tensor(data=x.__array_interface__["data"][0], element=ELEMENTS.index(_KINDS[x.dtype.name]), rank=rank)
+    result = Tensor(data=address(x), element=ELEMENTS.index(_KINDS[x.dtype.name]), rank=rank)
     result.sizes[:rank] = x.shape
     result.strides[:rank] = [stride // size for stride in x.strides]
     return result
 
 
-def empty(q: Any, kind: str, shape: Tuple[int, ...]) -> Any:
-    """A new array beside q: of its type, or what else results are of."""
+def maker(q: Any, kind: str, sizes: Sequence[int]) -> Callable[[], Any]:
+    """Of new arrays beside q: of its type, or what else results are of."""
     import numpy
 
     types = {"f32": numpy.float32, "i32": numpy.int32}
-    return numpy.empty(shape, q.dtype.newbyteorder("=") if kind == element(q) else types[kind])
+    return functools.partial(numpy.empty, tuple(sizes), q.dtype.newbyteorder("=") if kind == element(q) else types[kind])
 
 
 def may_be_written(out: Any, inputs: Sequence[Any]) -> bool:
@@ -89,6 +88,6 @@ def may_be_written(out: Any, inputs: Sequence[Any]) -> bool:
     return plain and not any(numpy.may_share_memory(out, x) for x in inputs)
 
 
-def threads(q: Any) -> int:
+def threads(torch: Any) -> int:
     """As OpenMP has it: OMP_NUM_THREADS, or what a library that sets it for this thread said."""
     return 0

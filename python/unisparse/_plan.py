@@ -2,7 +2,7 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Calls at the driver's speed: what sizes, strides and types decide is decided once, in a plan. A call then fills in
-addresses and launches."""
+addresses and launches; on the CPU, see _host.py, it runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import ctypes
 import threading
 from typing import Any, Dict, Hashable, List, Optional, Sequence, Tuple
 
-from . import _torch
+from . import _numpy, _torch
 from ._errors import unexpected
 from ._runtime import ELEMENTS, Loaded, Tensor, check
 
@@ -18,7 +18,7 @@ from ._runtime import ELEMENTS, Loaded, Tensor, check
 MOST_PLANS = 2048
 
 
-class _Frame:
+class Frame:
     """The structures of one launch. Two threads may run one plan: each takes a frame of its own."""
 
     def __init__(self, inputs: ctypes.Array[Tensor], outputs: ctypes.Array[Tensor]) -> None:
@@ -45,13 +45,13 @@ class Plan:
         self._shapes = [
             (tuple(x.sizes[: x.rank]), getattr(self.torch, _torch.NAMES[ELEMENTS[x.element]])) for x in self._outputs
         ]
-        self._frames: List[_Frame] = []
+        self._frames: List[Frame] = []
 
-    def frame(self) -> _Frame:
+    def frame(self) -> Frame:
         try:
             return self._frames.pop()
         except IndexError:
-            return _Frame(self._inputs, self._outputs)
+            return Frame(self._inputs, self._outputs)
 
     def allocate(self, out: Any = None, place: int = 0) -> Tuple[List[Any], Any]:
         """Outputs, `out` being the one at `place` where it is given, and the workspace."""
@@ -62,7 +62,7 @@ class Plan:
             outputs = [out if n == place else allocate(torch, shape, dtype, device) for n, (shape, dtype) in enumerate(self._shapes)]
         return outputs, allocate(torch, (self.workspace_bytes,), torch.uint8, device)
 
-    def fill(self, frame: _Frame, tensors: Sequence[Any], outputs: Sequence[Any]) -> None:
+    def fill(self, frame: Frame, tensors: Sequence[Any], outputs: Sequence[Any]) -> None:
         try:
             for place, x in zip(frame.inputs, tensors):
                 place.data = x.data_ptr()
@@ -73,7 +73,7 @@ class Plan:
         for place, x in zip(frame.outputs, outputs):
             place.data = x.data_ptr()
 
-    def launch(self, frame: _Frame, workspace: Any, stream: Any) -> None:
+    def launch(self, frame: Frame, workspace: Any, stream: Any) -> None:
         loaded, (inputs, outputs) = self.loaded, frame.places
         status = loaded.run(
             loaded.handle, inputs, len(frame.inputs), outputs, len(frame.outputs), workspace.data_ptr(), self.workspace_bytes, stream
@@ -107,8 +107,9 @@ def key(function: Hashable, tensors: Sequence[Any], options: Tuple[Any, ...]) ->
     if not (_PLAIN_OR_TUPLE.issuperset(kinds) and _PLAIN.issuperset(inner)):
         return None
     try:
-        return (function, options, kinds, tuple(inner), *map(_torch.state, tensors))
-    except (AttributeError, RuntimeError, TypeError):  # No tensors, or of a layout without strides.
+        state = _numpy.state if _numpy.is_array(tensors[0] if tensors else None) else _torch.state
+        return (function, options, kinds, tuple(inner), *map(state, tensors))
+    except (AttributeError, RuntimeError, TypeError):  # No tensors, or of a layout without strides, or of two kinds.
         return None
 
 
@@ -121,7 +122,7 @@ def remember(name: Optional[Hashable], plan: Any) -> Any:
     return plan
 
 
-def forget(loaded: Optional[Loaded] = None) -> None:
+def forget(loaded: Any = None) -> None:
     """Drops the plans of a program, or all."""
     with _lock:
         for name in [name for name, plan in _plans.items() if loaded in (None, plan.loaded)]:

@@ -5,10 +5,12 @@
 """Programs for the CPU in this process: no copies, no processes, no end of the process."""
 
 import concurrent.futures
+import contextlib
 import os
 import pathlib
 import subprocess
 import sys
+import threading
 import unittest
 import zlib
 from unittest import mock
@@ -19,7 +21,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "
 import numpy as np
 
 import unisparse
-from unisparse import Status, _artifacts, _host, _library, prepare
+from unisparse import Status, _artifacts, _attention, _config, _host, _library, _plan, prepare
+from unisparse._runtime import Tensor
 
 TMP = pathlib.Path(sys.argv.pop())
 RNG = np.random.default_rng(3)
@@ -39,6 +42,38 @@ def resident():
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def place(x):
+    return x.__array_interface__["data"][0]
+
+
+@contextlib.contextmanager
+def fresh():
+    """As if no program had been called yet."""
+    with mock.patch.dict(_host._programs, clear=True):
+        _plan.forget()
+        yield
+    _plan.forget()
+
+
+@contextlib.contextmanager
+def spied(spy):
+    """Programs that tell `spy` the addresses of inputs and outputs before they run."""
+    made = _library.Library.__init__
+
+    def init(self, path):
+        made(self, path)
+        run = self.run
+
+        def told(handle, inputs, i, outputs, o, threads):
+            spy([x.data for x in (*(Tensor * i).from_address(inputs), *(Tensor * o).from_address(outputs))])
+            return run(handle, inputs, i, outputs, o, threads)
+
+        self.run = told
+
+    with fresh(), mock.patch.object(_library.Library, "__init__", init):
+        yield
+
+
 class Host(unittest.TestCase):
     def refused(self, message, status, *arguments, **options):
         call = unisparse.block_sparse_attention if len(arguments) > 3 else unisparse.attention
@@ -49,18 +84,11 @@ class Host(unittest.TestCase):
     def test_memory_is_the_callers(self):
         """What programs read and write is where the caller has it, in either layout."""
         seen = []
-        run = _library.Library.run
-
-        def spy(self, inputs, outputs, threads):
-            seen.append([x.data for x in (*inputs, *outputs)])
-            run(self, inputs, outputs, threads)
-
-        place = lambda x: x.__array_interface__["data"][0]
         for dtype in (np.float32, np.float16):
             q, k, v = tensors(dtype=dtype)
             tokens = [x.swapaxes(1, 2).copy() for x in (q, k, v)]
             out = np.empty_like(q)
-            with mock.patch.object(_library.Library, "run", spy):
+            with spied(seen.append):
                 wanted, lse = unisparse.attention(q, k, v, **BLOCK, out=out, return_lse=True)
                 self.assertEqual(seen.pop(), [*map(place, (q, k, v, out, lse))])
                 found = unisparse.attention(*tokens, **BLOCK, layout="bshd")
@@ -80,6 +108,93 @@ class Host(unittest.TestCase):
         first = unisparse.attention(q, k, v, **BLOCK)
         with mock.patch.object(subprocess, "Popen", side_effect=AssertionError("a process")):
             self.assertTrue(np.array_equal(unisparse.attention(q, k, v, **BLOCK), first))
+
+    def test_calls_like_earlier_ones(self):
+        """They find a plan: nothing is checked, named or prepared again."""
+        q, k, v = tensors()
+        counts = np.array([[[1, 2, 3]] * 2], np.int32)
+        indices = np.broadcast_to(np.arange(3, dtype=np.int32), (1, 2, 3, 3)).copy()
+        cu, out = ends(20, 70), np.empty_like(q)
+        calls = (
+            lambda: unisparse.attention(q, k, v, **BLOCK, return_lse=True),
+            lambda: unisparse.attention(q, k, v, **BLOCK, return_lse=True, out=out),
+            lambda: unisparse.attention(q, k, v, **BLOCK, cu_seqlens=cu, return_lse=True),
+            lambda: unisparse.attention(*(x.swapaxes(1, 2) for x in (q, k, v)), **BLOCK, return_lse=True, layout="bshd"),
+            lambda: unisparse.attention(q, k, v, **BLOCK, return_lse=True, sinks=np.zeros(4, np.float32)),
+            lambda: unisparse.block_sparse_attention(q, k, v, counts, indices, **BLOCK, return_lse=True),
+        )
+        for n, call in enumerate(calls):
+            with self.subTest(n):
+                wanted = [x.copy() for x in call()]
+                again = AssertionError("once more")
+                with mock.patch.object(_attention, "check_tensors", side_effect=again), mock.patch.object(
+                    _config, "make", side_effect=again
+                ), mock.patch.object(_library.Library, "prepare", side_effect=again):
+                    for x, y in zip(call(), wanted):
+                        self.assertTrue(np.array_equal(x, y))
+        # What tensors hold is looked at in every call.
+        counts[0, 1, 2] = 4
+        self.refused("counts: expected [L6] a count in [0, 3] in batch 0, head 1, row 2, got 4", Status.BAD_SHAPE, q, k, v, counts, indices)
+        cu[1] = 95
+        message = "cu_seqlens_q: expected [I8] no entry below the one before, got 90 behind 95"
+        self.refused(message, Status.BAD_SHAPE, q, k, v, cu_seqlens=cu)
+
+    def test_calls_that_differ(self):
+        """Strides, types, alignment and options have a plan each."""
+        q, k, v = tensors()
+        o = unisparse.attention(q, k, v, **BLOCK)
+        tokens = [x.swapaxes(1, 2).copy().swapaxes(1, 2) for x in (q, k, v)]
+        odd = np.frombuffer(b"." + q.tobytes(), np.uint8)[1:].view(np.float32).reshape(q.shape)
+        self.assertFalse(odd.flags.aligned)
+        swapped = q.astype(">f4")
+        for changed in ((odd, k, v), (swapped, k, v), tokens, (q[..., ::-1].copy()[..., ::-1], k, v)):
+            before = len(_plan._plans)
+            for _ in range(2):
+                self.assertTrue(np.array_equal(unisparse.attention(*changed, **BLOCK), o))
+            self.assertEqual(len(_plan._plans), before + 1)
+        halves = [x.astype(np.float16) for x in (q, k, v)]
+        self.assertEqual(unisparse.attention(*halves, **BLOCK).dtype, np.float16)
+        self.assertFalse(np.array_equal(unisparse.attention(q, k, v, **BLOCK, scale=1.0), o))
+        self.assertFalse(np.array_equal(unisparse.attention(q, k, v, **BLOCK, causal=False), o))
+        self.assertTrue(np.array_equal(unisparse.attention(q, k, v, **BLOCK), o))
+        # A mask is no part of a type; there may be one next time.
+        masked = np.ma.masked_array(q)
+        self.assertTrue(np.array_equal(unisparse.attention(masked, k, v, **BLOCK), o))
+        masked[0, 0, 0, 0] = np.ma.masked
+        message = "q: expected an array without masked elements (x.filled(value) makes one), got 1 of them"
+        self.refused(message, Status.BAD_ARGUMENT, masked, k, v)
+
+    def test_plans_go_with_their_programs(self):
+        q, k, v = tensors()
+        wanted = unisparse.attention(q, k, v, **BLOCK)
+        with fresh():
+            unisparse.attention(q, k, v, **BLOCK)
+            unisparse.attention(q, k, v, **BLOCK, scale=0.5)
+            first, second = _host._programs.values()
+            _plan.forget(first)
+            self.assertEqual([plan.loaded for plan in _plan._plans.values()], [second])
+            _host.unload()
+            self.assertEqual((_plan._plans, _host._programs, second.handle), ({}, {}, None))
+            self.assertTrue(np.array_equal(unisparse.attention(q, k, v, **BLOCK), wanted))
+
+    def test_two_threads_in_one_plan(self):
+        """Each has structures of its own, also where both are between the first address and the last result."""
+        two, seen, meeting = [tensors(), tensors()], [], threading.Barrier(2, timeout=60)
+        wanted = [unisparse.attention(*x, **BLOCK) for x in two]
+
+        def spy(addresses):
+            seen.append(addresses)
+            if len(seen) > 2:
+                meeting.wait()
+
+        with spied(spy), concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for x in two:
+                unisparse.attention(*x, **BLOCK)
+            self.assertEqual(len(_plan._plans), 1)
+            found = list(pool.map(lambda x: unisparse.attention(*x, **BLOCK), two))
+        for x, y in zip(found, wanted):
+            self.assertTrue(np.array_equal(x, y))
+        self.assertEqual(sorted(x[0] for x in seen[2:]), sorted(place(x[0]) for x in two))
 
     def test_threads(self):
         q, k, v = tensors(300, 300, 2)
@@ -178,7 +293,7 @@ class Host(unittest.TestCase):
         q, k, v = tensors(dtype=np.float16)
         wanted = unisparse.attention(q, k, v, **BLOCK)
         for level in levels:
-            with self.subTest(level), mock.patch.dict(_host._programs, clear=True), mock.patch.object(_library, "level", lambda: level):
+            with self.subTest(level), fresh(), mock.patch.object(_library, "level", lambda: level):
                 found = unisparse.attention(q, k, v, **BLOCK)
                 self.assertEqual([pathlib.Path(x.path).parent.parent.name for x in _host._programs.values()], [level])
                 np.testing.assert_allclose(found.astype(np.float32), wanted.astype(np.float32), atol=4e-3)
@@ -189,7 +304,7 @@ class Host(unittest.TestCase):
         wanted = unisparse.attention(q, k, v, **BLOCK, alpha=0.5)
         entry = dict(heads=4, kv_heads=2, head_dim=16, dtype="f16", block=[32, 32], alpha=0.5)
         self.assertEqual(prepare.prepare([prepare.configuration(entry)], TMP / "ahead", [], report=lambda line: None, cpu=_library.level()), {})
-        with mock.patch.dict(_host._programs, clear=True), mock.patch.dict(
+        with fresh(), mock.patch.dict(
             os.environ, UNISPARSE_ARTIFACTS=str(TMP / "ahead"), UNISPARSE_CACHE=str(TMP / "none"), UNISPARSE_COMPILE="", PATH=""
         ):
             self.assertTrue(np.array_equal(unisparse.attention(q, k, v, **BLOCK, alpha=0.5), wanted))

@@ -22,7 +22,7 @@ import torch
 
 import stubs
 import unisparse
-from unisparse import Status, _plan, _runtime, _torch
+from unisparse import Status, _attention, _plan, _runtime, _torch
 
 OPS = torch.ops.unisparse
 
@@ -57,6 +57,25 @@ class WithTorch(unittest.TestCase):
         torch.testing.assert_close(packed[:, :, 30:], alone)
         self.refused("[I8] to end with the length 70, got 69", Status.BAD_SHAPE, unisparse.attention, q, k, v,
                      cu_seqlens=torch.tensor([0, 69], dtype=torch.int32))  # fmt: skip
+
+    def test_calls_like_earlier_ones(self):
+        """Tensors of the CPU find plans too, which look at what no plan can know."""
+        q, k, v = qkv()
+        call = lambda *x, **options: unisparse.attention(*x, block=(32, 32), return_lse=True, **options)
+        wanted = call(q, k, v)
+        with mock.patch.object(_attention, "check_tensors", side_effect=AssertionError("once more")):
+            again = call(q, k, v)
+            self.assertTrue(all(map(torch.equal, again, wanted)))
+            self.assertEqual(again[0].device.type, "cpu")
+            with torch.device("meta"):  # New memory is where the inputs are.
+                self.assertTrue(torch.equal(call(q, k, v)[0], wanted[0]))
+            self.refused("k: expected a tensor without gradient", Status.BAD_ARGUMENT, call, q, k.clone().requires_grad_(), v)
+            with torch.no_grad():
+                self.assertTrue(torch.equal(call(q, k.clone().requires_grad_(), v)[0], wanted[0]))
+        bits = [x.to(torch.bfloat16) for x in (q, k, v)]
+        self.assertEqual([call(*bits)[0].dtype for _ in range(2)], [torch.bfloat16] * 2)
+        strided = q.transpose(1, 2).contiguous().transpose(1, 2)
+        self.assertTrue(torch.equal(call(strided, k, v)[0], wanted[0]))
 
     def test_layout(self):
         """Views and memory of torch's; under torch.compile too."""

@@ -62,6 +62,20 @@ UNISPARSE_API unisparse_status unisparse_cpu_run(
     int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
     int32_t threads);
 
+/* What leads compiled code through the other inputs. */
+typedef struct unisparse_cpu_values {
+  const unisparse_tensor *cu_seqlens_q, *cu_seqlens_k; /* null unless packed */
+  const unisparse_tensor *counts, *indices; /* null unless a selection is given */
+  int64_t queries, keys;                    /* Lq and Lk, in tokens */
+  int64_t query_block, key_block;
+} unisparse_cpu_values;
+
+/* Rules that values alone tell, for whoever did not make these values: code
+ * goes where a selection sends it. [I8] of the ends of sequences, [A4] and [L6]
+ * of a selection. Needs no program. */
+UNISPARSE_API unisparse_status
+unisparse_cpu_check_values(const unisparse_cpu_values *values);
+
 /*--------------------------------------------------------------------------*\
  * What a library exports; for the two sides of it, the compiler and this
  * runtime.
