@@ -7,6 +7,7 @@
  * look at what it gets and cannot return early, so a call is left by longjmp:
  * from the thread that made it, outside of parallel regions, where nothing but
  * compiled code is on the stack. */
+#define _GNU_SOURCE /* dladdr */
 #include "cpu.h"
 #include <dlfcn.h>
 #include <inttypes.h>
@@ -162,6 +163,24 @@ static struct {
 } openmp;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* The one that lies beside this library, as packages have it. */
+static void *open_beside(void) {
+  static const char own[] = "libomp.so.5";
+  Dl_info here;
+  if (!dladdr(&openmp, &here) || !here.dli_fname)
+    return NULL;
+  const char *slash = strrchr(here.dli_fname, '/');
+  size_t folder = slash ? (size_t)(slash - here.dli_fname) + 1 : 0;
+  char *path = folder ? malloc(folder + sizeof own) : NULL;
+  if (!path)
+    return NULL;
+  memcpy(path, here.dli_fname, folder);
+  memcpy(path + folder, own, sizeof own);
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  free(path);
+  return library;
+}
+
 static void *open_openmp(void) {
   const char *named = getenv("UNISPARSE_LIBOMP");
   if (named && *named)
@@ -171,9 +190,12 @@ static void *open_openmp(void) {
   static const int flags[] = {RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD,
                               RTLD_NOW | RTLD_LOCAL};
   void *library = NULL;
-  for (size_t f = 0; f < 2; ++f)
+  for (size_t f = 0; f < 2; ++f) {
+    if (f == 1 && !library)
+      library = open_beside();
     for (size_t n = 0; n < sizeof names / sizeof *names && !library; ++n)
       library = dlopen(names[n], flags[f]);
+  }
   return library;
 }
 
@@ -194,8 +216,9 @@ unisparse_status unisparse_cpu_check(void) {
   pthread_mutex_unlock(&lock);
   return found ? UNISPARSE_OK
                : usrt_fail(UNISPARSE_BAD_FILE,
-                           "OpenMP: expected LLVM's runtime as libomp.so.5, or in "
-                           "UNISPARSE_LIBOMP, got neither");
+                           "OpenMP: expected LLVM's runtime as libomp.so.5, beside "
+                           "this library or on the loader's path, or in "
+                           "UNISPARSE_LIBOMP, got none");
 }
 
 unisparse_status usrt_bind_imports(const char *path,
