@@ -15,7 +15,7 @@ FUZZ_SEED ?= 0
 NINJA := cmake --build $(BUILD) -j $(JOBS) --target
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo check check-assemble check-assert fuzz bench docs clean
+.PHONY: help deps build demo check check-assemble check-assert check-optimized fuzz bench docs clean
 
 help:
 	@echo 'make deps    install the Debian packages that are missing (root or sudo only for that)'
@@ -24,6 +24,7 @@ help:
 	@echo 'make check   run all tests (UNISPARSE_TEST_FILTER=REGEX: only the lit tests whose name matches)'
 	@echo 'make check-assemble  assemble every kernel for every chip, where there is a ptxas'
 	@echo 'make check-assert  run the .mlir tests on a build with assertions, which it makes in build-dev/'
+	@echo 'make check-optimized  run test/Execution on code that LLVM has optimized throughout, as users have it'
 	@echo 'make fuzz    FUZZ_SECONDS (60) each of hostile files, mutated programs and random attention (FUZZ_SEED=N: others)'
 	@echo 'make bench   measure speed on this machine'
 	@echo 'make docs    write the reference of ops and passes to $(BUILD)/docs'
@@ -57,6 +58,9 @@ check-assert: $(BUILD)/build.ninja
 	@cmake --preset dev
 	@cmake --build build-dev -j $(JOBS) --target unisparse-opt
 	@LIT_OPTS="$$LIT_OPTS -j$(JOBS)" $(NINJA) check-unisparse-assert
+
+check-optimized: $(BUILD)/build.ninja
+	@LIT_OPTS="$$LIT_OPTS -j$(JOBS)" $(NINJA) check-unisparse-optimized
 
 fuzz: $(BUILD)/build.ninja
 	@scripts/install-deps.sh --fuzz

@@ -58,6 +58,9 @@ elif lit_config.maxIndividualTestTimeIsSupported[0]:
 else:
     lit_config.warning("tests run without a time limit: install python3-psutil")
 
+# `--param opt_level=3` (make check-optimized): Execution/ on code that LLVM has optimized.
+config.environment["UNISPARSE_TEST_OPT_LEVEL"] = lit_config.params.get("opt_level", "")
+
 # `--param unisparse_opt=` (make check-assert): the programs of these tests on a build with assertions.
 unisparse_opt = lit_config.params.get("unisparse_opt", os.path.join(config.unisparse_tools_dir, "unisparse-opt"))
 
@@ -88,6 +91,8 @@ config.environment["PYTHONDONTWRITEBYTECODE"] = "1"
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope --allow-unused-prefixes=false"
 # lit runs one test per core already; two threads each still exercise OpenMP.
 config.environment["OMP_NUM_THREADS"] = "2"
+# With more threads than cores, one that waits awake keeps another from working.
+config.environment["OMP_WAIT_POLICY"] = "passive"
 config.environment["OPENBLAS_NUM_THREADS"] = "1"
 
 config.substitutions += [

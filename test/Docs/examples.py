@@ -63,14 +63,22 @@ def read(path):
     return source
 
 
-def run(command, text, line, path):
+def together(blocks):
+    """Blocks of one file as one input, each on the lines that it has there."""
+    text, at = "", 1
+    for block in blocks:
+        text += "\n" * (block.line - at - 1) + ("// -----\n" if at > 1 else "\n" * (block.line > 1)) + block.text
+        at = block.line + block.text.count("\n")
+    return text
+
+
+def run(command, text, path):
     """The complaints of `command` about `text`, or None; they name path and line."""
-    # Leading empty lines make the tool's line numbers those of the file.
-    result = subprocess.run(command, input="\n" * (line - 1) + text, capture_output=True, text=True)
+    result = subprocess.run([*command, "-split-input-file"], input=text, capture_output=True, text=True)
     # mlir-opt goes on without a plugin that it cannot load: a warning counts too.
     if result.returncode == 0 and not result.stderr:
         return None
-    return result.stderr.replace("<stdin>", str(path)) or f"{path}:{line}: {command[0]} ended with status {result.returncode}"
+    return re.sub("<stdin>|within split at <stdin>", str(path), result.stderr) or f"{path}: {command[0]} ended with status {result.returncode}"
 
 
 def main():
@@ -105,8 +113,8 @@ def main():
             complaints.append(f"{source.path}:{line}: the description of {owner} shows no ```mlir block")
 
     blocks = [block for source in sources.values() for block in source.blocks]
-    jobs = [([arguments.opt], block.text, block.line, block.path) for block in blocks]
-    jobs += [(command, path.read_text(), 1, path) for path in examples for command in ([arguments.opt], plugin)]
+    jobs = [([arguments.opt], together(source.blocks), path) for path, source in sources.items() if source.blocks]
+    jobs += [(command, path.read_text(), path) for path in examples for command in ([arguments.opt], plugin)]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         complaints += filter(None, pool.map(lambda job: run(*job), jobs))
 

@@ -11,6 +11,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 
+import harness
 import numpy as np
 import safetensors
 from safetensors import Tensor
@@ -24,7 +25,7 @@ def run(q, k, v, *words, **more):
     """o, lse, counts and indices of ones of these shapes."""
     tensors = {name: Tensor("F32", np.ones(shape)) for name, shape in (("q", q), ("k", k), ("v", v))}
     safetensors.write(source, {**tensors, **{name: Tensor("I32", x) for name, x in more.items()}})
-    done = subprocess.run([tool, source, f"--output={out}", *words], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([tool, source, harness.opt_level(), f"--output={out}", *words], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and not done.stderr, (q, k, words, done)
     return [safetensors.read(out)[name].data for name in ("o", "lse", "counts", "indices")]
 

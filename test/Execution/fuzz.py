@@ -120,7 +120,9 @@ def draw_edge(seed):
 def cases(suite, seed, seconds):
     begin, last = time.monotonic(), seed + CASES
     while time.monotonic() < begin + seconds if seconds else seed < last:
-        suite.check(draw_edge(seed) if seed % 3 == 2 else draw(seed), extra=[f"--threads={1 + seed % 2}"])
+        case = draw_edge(seed) if seed % 3 == 2 else draw(seed)
+        case.opt_level = (0, 3)[seed // 2 % 2]
+        suite.check(case, extra=[f"--threads={1 + seed % 2}"])
         seed += 1
 
 

@@ -233,19 +233,22 @@ def attend(q, k, v, mask, bq, bk, scale, causal=True, softcap=None, window=(-1, 
 
     What a row does not see is no part of its sums, so that a non-finite K or V there changes nothing in it (A5).
     """
-    keep, finite = visible(mask, len(q), len(k), bq, bk, causal, window), np.isfinite(v).all(1)
+    keep = visible(mask, len(q), len(k), bq, bk, causal, window)
+    i, t = np.arange(len(q))[:, None] + len(k) - len(q), np.flatnonzero(keep.any(0))
+    keep, k, v = keep[:, t], k[t], v[t]  # Keys that some row sees.
+    finite = np.isfinite(v).all(1)
     with np.errstate(divide="ignore", invalid="ignore"):
         s = cap(scale * (q @ k.T), softcap)
         if modify is not None:
-            s = modify(s, np.arange(len(q))[:, None] + len(k) - len(q), np.arange(len(k))[None])
+            s = modify(s, i, t[None])
         s = np.where(keep, s, -np.inf)
         m = np.maximum(s.max(1, keepdims=True, initial=-np.inf), sink)
         m = np.where(np.isfinite(m), m, 0)
         e = np.exp(s - m)
         z = e.sum(1, keepdims=True) + np.exp(sink - m)
         o = e[:, finite] @ v[finite]
-        for t in np.flatnonzero(~finite):
-            o += np.where(keep[:, t, None], e[:, t, None] * v[t], 0)
+        for x in np.flatnonzero(~finite):
+            o += np.where(keep[:, x, None], e[:, x, None] * v[x], 0)
         return o / np.where(z == 0, 1, z), (m + np.log(z))[:, 0]
 
 
@@ -286,30 +289,34 @@ def selection_valid(mask, m64, lq, lk, bq, bk, p=0.9, causal=True, eps=0.02, n_s
     it. Where the rule fixes the size (top-k, p = 0, p >= 1, max_blocks reached) nothing is left to eps. A threshold
     is met within eps of the row's mass (L9); random masses are exact, so that the checker of L10 leaves nothing to eps.
     """
-    dense = lk <= dense_below
     for r in range(len(m64)):
-        f = forced(r, lq, lk, bq, bk, causal, n_sink, n_local, window)
-        span = slice(*candidates(r, lq, lk, bq, bk, causal, window))
-        s, row = np.asarray(mask[r, span], bool), m64[r, span]
-        if mask[r].sum() != s.sum():
-            return f"row {r}: a block outside the {len(f)} candidates"
-        if dense or r >= len(m64) - n_last:
-            if not s.all():
-                return f"row {r}: {s.sum()} of {len(f)} blocks in a {'sequence that is dense by dense_below' if dense else 'last row'}"
-            continue
-        if (f & ~s).any():
-            return f"row {r}: forced block {int(np.argmax(f & ~s))} missing"
-        if threshold is not None:
-            wrong = _wrong_threshold(s, f, row, threshold, eps)
-            if wrong:
-                return f"row {r}: {wrong}"
-            continue
-        if share_of is not None:
-            top_k, eps = int(np.ceil(share_of * len(f))), 0
-        wrong = _wrong_size(s, f, row, relaxed(p, relax, len(f) * bk), eps, min_blocks, max_blocks, top_k) or _wrong_order(s, f, row, eps)
+        wrong = row_valid(r, mask, m64, lq, lk, bq, bk, p, causal, eps, n_sink, n_local, min_blocks, max_blocks, top_k, dense_below,
+                          n_last, threshold, share_of, window, relax)
         if wrong:
             return f"row {r}: {wrong}"
     return ""
+
+
+def row_valid(r, mask, m64, lq, lk, bq, bk, p=0.9, causal=True, eps=0.02, n_sink=1, n_local=1,
+              min_blocks=0, max_blocks=None, top_k=None, dense_below=0, n_last=0, threshold=None, share_of=None,
+              window=(-1, -1), relax=0.0):
+    """selection_valid of row r."""
+    dense = lk <= dense_below
+    f = forced(r, lq, lk, bq, bk, causal, n_sink, n_local, window)
+    span = slice(*candidates(r, lq, lk, bq, bk, causal, window))
+    s, row = np.asarray(mask[r, span], bool), m64[r, span]
+    if mask[r].sum() != s.sum():
+        return f"a block outside the {len(f)} candidates"
+    if dense or r >= len(m64) - n_last:
+        where = "sequence that is dense by dense_below" if dense else "last row"
+        return "" if s.all() else f"{s.sum()} of {len(f)} blocks in a {where}"
+    if (f & ~s).any():
+        return f"forced block {int(np.argmax(f & ~s))} missing"
+    if threshold is not None:
+        return _wrong_threshold(s, f, row, threshold, eps)
+    if share_of is not None:
+        top_k, eps = int(np.ceil(share_of * len(f))), 0
+    return _wrong_size(s, f, row, relaxed(p, relax, len(f) * bk), eps, min_blocks, max_blocks, top_k) or _wrong_order(s, f, row, eps)
 
 
 def _wrong_size(s, f, row, p, eps, min_blocks, max_blocks, top_k):

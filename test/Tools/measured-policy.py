@@ -46,7 +46,7 @@ def program(name, head_dim, options):
     file, folder = os.path.join(TMP, f"{head_dim}.safetensors"), os.path.join(TMP, name)
     x = np.zeros((1, 2, 32, head_dim))
     safetensors.write(file, {name: safetensors.Tensor("F32", x) for name in "qkv"})
-    done = subprocess.run([TOOL, file, "--block=32x32", *options, f"--dump-ir={folder}"], capture_output=True, text=True, timeout=600)
+    done = subprocess.run([TOOL, file, "--block=32x32", "--opt-level=0", *options, f"--dump-ir={folder}"], capture_output=True, text=True, timeout=600)
     if done.returncode:
         sys.exit(f"{name}: {done.stderr}")
     with open(os.path.join(folder, "00-input.mlir")) as text:

@@ -25,7 +25,7 @@ def attend(q, *options):
     """Attention of q over K and V, by the tool."""
     files = [os.path.join(folder, name) for name in ("in.safetensors", "out.safetensors")]
     safetensors.write(files[0], {n: safetensors.Tensor("F32", x) for n, x in (("q", q), ("k", K), ("v", V))})
-    done = subprocess.run([tool, files[0], f"--output={files[1]}", *options], capture_output=True, text=True)
+    done = subprocess.run([tool, files[0], "--opt-level=0", f"--output={files[1]}", *options], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return safetensors.read(files[1])["o"].data

@@ -232,9 +232,12 @@ def options(t):
     source = t.file("in.safetensors", good())
     for name in ("--p", "--repeat", "--block", "--output"):  # The last word, so that nothing serves as its value.
         t.fails(f"{name} without a value", USAGE, ["requires a value"], [source, name], raw=True)
+    t.fails("--opt-level of a word", USAGE, SAYS, [source, "--opt-level=fast"], raw=True)
+    t.fails("--opt-level of a GPU's code", USAGE, SAYS, [source, "--opt-level=1", "--target=cuda"], raw=True)
     for name in ("--selection=", "--program=", "--output=", "--map=", "--dump-ir="):
         t.fails(f"{name} of nothing", USAGE, SAYS, [source, name], raw=True)
-    for words in (["--scale=1e39"], ["--alpha=1e39"], ["--alpha=1e30", "--scale=1e30"], ["--threads=100000"]):
+    for words in (["--scale=1e39"], ["--alpha=1e39"], ["--alpha=1e30", "--scale=1e30"], ["--threads=100000"],
+                  ["--opt-level=4"], ["--opt-level=-1"]):
         t.fails(" ".join(words), INPUT, SAYS, [source, *words], raw=True)
     same = t.path("same")
     t.fails("--map and --output in one file", INPUT, SAYS, [source, f"--output={same}", f"--map={same}"], raw=True)

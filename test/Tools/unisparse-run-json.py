@@ -53,7 +53,7 @@ class Tester:
 
     def call(self, case, *args):
         safetensors.write(self.path("in.safetensors"), case.tensors())
-        self.command = [self.tool, self.path("in.safetensors"), *case.options.args(), *args]
+        self.command = [self.tool, self.path("in.safetensors"), "--opt-level=0", *case.options.args(), *args]
         done = subprocess.run(self.command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
         self.expect(done.returncode == 0, f"exit status 0, got {done.returncode}: {done.stderr[:500]}")
         return done

@@ -5,6 +5,8 @@
 #include "Program.h"
 #include "ScoreMod.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
@@ -331,6 +333,11 @@ llvm::Error tools::prepareEntry(ModuleOp module, func::FuncOp entry) {
   protectArguments(entry);
   isolateNames(module);
   return llvm::Error::success();
+}
+
+void tools::loadDialects(MLIRContext &context) {
+  context.loadDialect<UniSparseDialect, arith::ArithDialect, func::FuncDialect,
+                      bufferization::BufferizationDialect, LLVM::LLVMDialect>();
 }
 
 llvm::Expected<OwningOpRef<ModuleOp>>

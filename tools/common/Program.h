@@ -68,6 +68,10 @@ private:
 /// Far above any program or artifact.
 inline constexpr uint64_t kMaxProgramBytes = uint64_t(1) << 30;
 
+/// Loads the dialects of what is built here. The parser and passes load theirs,
+/// and canonicalization takes longer with every dialect.
+void loadDialects(mlir::MLIRContext &context);
+
 /// Reads the program at `path`, a regular file.
 llvm::Expected<mlir::OwningOpRef<mlir::ModuleOp>>
 parseProgram(mlir::MLIRContext &context, llvm::StringRef path,

@@ -176,7 +176,7 @@ llvm::Error runAll(const Options &o) {
   DialectRegistry registry;
   registerAllDialects(registry);
   MLIRContext context(registry);
-  context.loadAllAvailableDialects();
+  loadDialects(context);
   if (o.target == compile::Target::Cpu) {
     llvm::Expected<std::string> library = compileLibrary(context, o);
     return library ? writeFileAtomically(o.output, {*library})

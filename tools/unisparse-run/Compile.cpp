@@ -185,7 +185,8 @@ llvm::Expected<Compiled> run::compile(Program &program, const Options &options,
   }
   if (llvm::Error e = runPipeline(module, options, said))
     return std::move(e);
-  if (llvm::Error e = jit(module, compiled.main.name).moveInto(compiled.engine))
+  if (llvm::Error e = jit(module, compiled.main.name, options.optLevel)
+                          .moveInto(compiled.engine))
     return std::move(e);
   compiled.seconds = passed();
   return std::move(compiled);

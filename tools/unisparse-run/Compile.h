@@ -58,7 +58,7 @@ llvm::Expected<Compiled> compile(Program &program, const Options &options,
 /// Machine code of a module in the LLVM dialect; `entry` is looked up, which
 /// compiles it.
 llvm::Expected<std::unique_ptr<mlir::ExecutionEngine>>
-jit(mlir::ModuleOp module, llvm::StringRef entry);
+jit(mlir::ModuleOp module, llvm::StringRef entry, int64_t optLevel);
 
 /// Queries side by side in a strip of code for this machine.
 int64_t hostStrip();

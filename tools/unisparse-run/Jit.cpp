@@ -76,20 +76,21 @@ extern "C" [[noreturn]] void endOnViolation(const char *rule, int64_t left,
 } // namespace
 
 llvm::Expected<std::unique_ptr<ExecutionEngine>>
-run::jit(ModuleOp module, StringRef entry) {
+run::jit(ModuleOp module, StringRef entry, int64_t optLevel) {
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
   auto host = llvm::orc::JITTargetMachineBuilder::detectHost();
   if (!host)
     return host.takeError();
-  host->setCodeGenOptLevel(llvm::CodeGenOptLevel::Aggressive);
+  auto codeGen = *llvm::CodeGenOpt::getLevel(optLevel);
+  host->setCodeGenOptLevel(codeGen);
   auto machine = host->createTargetMachine();
   if (!machine)
     return machine.takeError();
-  auto optimize = makeOptimizingTransformer(3, 0, machine->get());
+  auto optimize = makeOptimizingTransformer(optLevel, 0, machine->get());
   ExecutionEngineOptions options;
   options.transformer = optimize;
-  options.jitCodeGenOptLevel = llvm::CodeGenOptLevel::Aggressive;
+  options.jitCodeGenOptLevel = codeGen;
   auto engine = ExecutionEngine::create(module, options, std::move(*machine));
   if (!engine)
     return engine.takeError();

@@ -64,6 +64,9 @@ struct CommandLine {
       cl::desc("Walk key tiles from the last down (for tests of tile-cpu: "
                "results may change by rounding only)"),
       cl::cat(category)};
+  Text optLevel{"opt-level", cl::init("3"), cl::value_desc("0..3"),
+                cl::desc("How much LLVM optimizes code for the CPU"),
+                cl::cat(category)};
   Text artifact{"artifact", cl::value_desc("FILE.usp"),
                 cl::desc("Run what unisparse-compile wrote"),
                 cl::cat(category)};
@@ -90,6 +93,8 @@ Error convertTarget(CommandLine &c, Options &o) {
       return usage("--" + option->ArgStr, "--target=cuda beside it", c.target);
   if (c.chip.getNumOccurrences() && !o.cuda && !o.pages)
     return usage("--chip", "--target=cuda or tile-cpu beside it", c.target);
+  if (c.optLevel.getNumOccurrences() && o.cuda)
+    return usage("--opt-level", "--target=cpu or tile-cpu beside it", c.target);
   if (c.descending && !o.pages)
     return usage("--descending", "--target=tile-cpu beside it", c.target);
   o.descending = c.descending;
@@ -109,6 +114,8 @@ Error convertNumbers(CommandLine &c, Options &o) {
   if (Error e = parseInteger(c.device, o.device))
     return e;
   if (Error e = parseInteger(c.repeat, o.repeat))
+    return e;
+  if (Error e = parseInteger(c.optLevel, o.optLevel))
     return e;
   return parseInteger(c.threads, o.threads);
 }
@@ -170,6 +177,9 @@ Error run::checkOptions(const Options &o) {
        {std::pair{"--threads", o.threads.value_or(1)}, {"--repeat", o.repeat}})
     if (Error e = expectAtLeast(option, 1, got))
       return e;
+  if (o.optLevel < 0 || o.optLevel > 3)
+    return failure("--opt-level",
+                   "expected 0 to 3, got " + Twine(o.optLevel));
   if (!o.chip.empty() && !findNvidiaChip(o.chip))
     return failure("--chip",
                    "expected one of " + nvidiaChipNames() + ", got " + o.chip);

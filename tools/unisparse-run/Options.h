@@ -17,6 +17,8 @@ struct Options : tools::Computation {
   /// Attention as a page of tile code, on the CPU; in which order it walks.
   bool pages = false, descending = false;
   int64_t device = 0;
+  /// LLVM's, of code for CPUs.
+  int64_t optLevel = 3;
   std::optional<int64_t> threads;
   bool json = false, compareDense = false, poison = false,
        checkFinite = false;

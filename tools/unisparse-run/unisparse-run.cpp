@@ -14,7 +14,6 @@
 #include "Report.h"
 #include "Tensors.h"
 #include "Threads.h"
-#include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/InitAll.h"
 #include "unisparse/Support/RegularFile.h"
@@ -149,11 +148,10 @@ Error Session::prepare() {
   auto start = std::chrono::steady_clock::now();
   mlir::DialectRegistry registry;
   registerAllDialects(registry);
-  mlir::registerAllToLLVMIRTranslations(registry);
   // A module of one function has no work for further threads.
   context = std::make_unique<mlir::MLIRContext>(
       registry, mlir::MLIRContext::Threading::DISABLED);
-  context->loadAllAvailableDialects();
+  tools::loadDialects(*context);
   said = std::make_unique<tools::FirstError>(context.get());
   if (Error e = readOrBuild(*context, o, in, *said).moveInto(program))
     return said->orElse(std::move(e));

@@ -7,6 +7,7 @@ does, on the CPU, and what is not says why.
 
 Inputs: torch_* and jax_* are linalg from torch-mlir and from StableHLO, tm_tensor_*, aten_* and stablehlo_* keep the op."""
 import argparse
+import bisect
 import os
 import re
 import subprocess
@@ -82,22 +83,35 @@ def path(name):
     return os.path.join(args.tmp, name)
 
 
-def opt(text, *options):
-    done = subprocess.run([args.opt, "--allow-unregistered-dialect", *options], input=text, capture_output=True, text=True)
+def opt(texts, *options):
+    """Of each text what it becomes, and the remarks on it: one process for all."""
+    split = "// -----\n"
+    done = subprocess.run([args.opt, "--allow-unregistered-dialect", "--split-input-file", *options],
+                          input=f"\n{split}".join(texts), capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"unisparse-opt {options}: {done.stderr[:3000]}")
-    return done.stdout, [line for line in done.stderr.splitlines() if "remark: " in line]
+    results, remarks, ends, line = done.stdout.split(split), [[] for _ in texts], [], 0
+    assert len(results) == len(texts), (len(results), len(texts))
+    for text in texts:
+        line += text.count("\n") + 2
+        ends.append(line)
+    for line in done.stderr.splitlines():
+        if "remark: " in line:
+            remarks[bisect.bisect_left(ends, int(re.match(r"[^:]*:(\d+):", line)[1]))].append(line)
+    return list(zip(results, remarks))
 
 
-def raised(text):
-    return opt(text, "--unisparse-from-linalg")
+def raised(texts):
+    return opt(texts, "--unisparse-from-linalg")
 
 
-def functions(text, name, public):
-    """The functions of a module with the public one renamed; names of maps are spelled out by the generic form."""
-    done, _ = opt(text, "--mlir-print-op-generic", "--mlir-print-local-scope")
-    body = re.search(r'^"builtin.module".*?\(\{\n(.*)^\}\)', done, re.S | re.M).group(1)
-    return body.replace(f'sym_name = "{public}"', f'sym_name = "{name}"')
+def functions(texts, name):
+    """The functions of modules with the public one renamed; names of maps are spelled out by the generic form."""
+    bodies = []
+    for text, (done, _) in zip(texts, opt(texts, "--mlir-print-op-generic", "--mlir-print-local-scope")):
+        body = re.search(r'^"builtin.module".*?\(\{\n(.*)^\}\)', done, re.S | re.M).group(1)
+        bodies.append(body.replace(f'sym_name = "{signature(text)[0]}"', f'sym_name = "{name}"'))
+    return bodies
 
 
 def prefixed(text, prefix):
@@ -168,10 +182,10 @@ def comparison(number, left, right, types, result, tolerance):
 def run(pairs):
     """Compiles (name, original, raised) and compares what they compute."""
     text, main, bits = "", "", []
-    for number, (name, original, changed) in enumerate(pairs):
-        public, types, result = signature(original)
-        text += prefixed(functions(original, "it", public), f"o{number}_")
-        text += prefixed(functions(changed, "it", signature(changed)[0]), f"r{number}_")
+    bodies = functions([text for _, *both in pairs for text in both], "it")
+    for number, (name, original, _) in enumerate(pairs):
+        _, types, result = signature(original)
+        text += prefixed(bodies[2 * number], f"o{number}_") + prefixed(bodies[2 * number + 1], f"r{number}_")
         element = re.match(r".*x(\w+)>", result).group(1)
         more, bit = comparison(number, f"o{number}_it", f"r{number}_it", types, result, {"f32": "2.0e-5", "f16": "4.0e-3", "bf16": "3.0e-2"}[element])
         main += more
@@ -182,7 +196,7 @@ def run(pairs):
     main += f"    return %bad{len(bits)} : i32\n  }}\n"
     with open(path("pairs.mlir"), "w") as file:
         file.write("module {\n" + text + main + "}\n")
-    lowered, _ = opt(open(path("pairs.mlir")).read(), "--unisparse-to-cpu-pipeline")
+    (lowered, _), = opt([open(path("pairs.mlir")).read()], "--unisparse-to-cpu-pipeline")
     with open(path("lowered.mlir"), "w") as file:
         file.write(lowered)
     done = subprocess.run([args.runner, path("lowered.mlir"), "-e", "main", "-entry-point-result=i32", f"--shared-libs={args.omp}"],
@@ -196,9 +210,8 @@ def run(pairs):
 def main():
     pairs, texts, changed = [], {}, {}
     for file in sorted(os.listdir(os.path.join(HERE, "Inputs"))):
-        name = file[:-len(".mlir")]
-        texts[name] = open(os.path.join(HERE, "Inputs", file)).read()
-        changed[name], remarks = raised(texts[name])
+        texts[file[:-len(".mlir")]] = open(os.path.join(HERE, "Inputs", file)).read()
+    for name, (changed[name], remarks) in zip(texts, raised(list(texts.values()))):
         ops = changed[name].count("unisparse.block_sparse_attention")
         if name in REFUSED:
             expect(ops == 0 and len(remarks) == 1 and REFUSED[name] in remarks[0], f"{name}: expected one remark '{REFUSED[name]}', got {remarks} and {ops} ops")
@@ -209,15 +222,14 @@ def main():
     for name in changed:
         if name.startswith("tm_tensor_") and name not in REFUSED:
             pairs.append((name, texts[name.replace("tm_tensor_", "torch_")], changed[name]))
-    composite, _ = raised(texts["stablehlo_composite"].replace("bf16", "f32"))
+    (composite, _), = raised([texts["stablehlo_composite"].replace("bf16", "f32")])
     # The function alone: what it was decomposed into is StableHLO's.
-    composite, _ = opt(composite, "--symbol-privatize=exclude=main", "--symbol-dce")
+    (composite, _), = opt([composite], "--symbol-privatize=exclude=main", "--symbol-dce")
     pairs.append(("stablehlo_composite", texts["jax_dpa_causal_gqa"], composite))
     run(pairs)
     pairs = []
-    for spelling in SPELLED:
-        text = "module {\n" + function(spelling) + "}\n"
-        result, remarks = raised(text)
+    spelled = ["module {\n" + function(spelling) + "}\n" for spelling in SPELLED]
+    for spelling, text, (result, remarks) in zip(SPELLED, spelled, raised(spelled)):
         ops = result.count("unisparse.block_sparse_attention")
         wanted = 2 if spelling.around == "again" else 1
         expect(ops == wanted and not remarks, f"{spelling.name}: expected {wanted} attention ops, got {ops}, {remarks}")
@@ -229,12 +241,12 @@ def main():
     text += (f"  func.func @twice(%q: {t}, %k: {Spelling('k').type('bhjd')}, %v: {Spelling('v').type('bhje')}) -> {t} {{\n"
              + "".join(f"    %{new} = func.call @plain(%{old}, %k, %v) : ({t}, {Spelling('k').type('bhjd')}, {Spelling('v').type('bhje')}) -> {t}\n" for old, new in ("qa", "ab"))
              + f"    return %b : {t}\n  }}\n}}\n")
-    result, remarks = raised(text)
+    (result, remarks), = raised([text])
     expect(result.count("unisparse.block_sparse_attention") == 1 and not remarks, f"twice: {remarks}")
     pairs.append(("twice", text, result))
     run(pairs)
-    for spelling, why in SPELLED_REFUSED:
-        result, remarks = raised("module {\n" + function(spelling) + "}\n")
+    refused = raised(["module {\n" + function(spelling) + "}\n" for spelling, _ in SPELLED_REFUSED])
+    for (spelling, why), (result, remarks) in zip(SPELLED_REFUSED, refused):
         expect("unisparse." not in result and len(remarks) == 1 and why in remarks[0], f"{spelling.name}: expected a remark '{why}', got {remarks}")
 
 

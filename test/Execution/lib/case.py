@@ -111,7 +111,8 @@ class Case:
     """q, k, v: [B, H, L, D] or [H, L, D], values of `dtype`. cu: the ends of packed sequences, of q and of k.
 
     selection: counts and indices to execute as given, laid out as in the output. sinks: [Hq], logits (M3). modify: what a
-    program makes of logits, given the batch, the head, the logits and the positions of queries and of keys (M5).
+    program makes of logits, given the batch, the head, the logits and the positions of queries and of keys (M5). opt_level:
+    how much LLVM optimizes.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Case:
     sinks: Optional[np.ndarray] = None
     modify: Optional[Callable] = None
     extra: Tuple[str, ...] = ()
+    opt_level: int = 0
     file: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):

@@ -172,22 +172,35 @@ def outputs(case, got, o, lse):
     hq, hkv = case.heads
     o, lse = o.reshape(case.batches, *o.shape[-3:]), lse.reshape(case.batches, *lse.shape[-2:])
     worst = {"o": _Worst(case.dtype), "lse": _Worst("F32")}
-    wrong, rows = [], 0
-    variants = (0, 1, 2) if case.q.shape[-2] * case.k.shape[-2] <= 1 << 20 else (2,)
+    wrong, rows, heads = [], 0, []
     for number, (s, mask) in enumerate(zip(case.sequences(), got)):
         for h in range(hq):
             k, v = s.k[h // (hq // hkv)], s.v[h // (hq // hkv)]
             args = (s.q[h], k, v, mask[h], *case.options.block, case.scale, case.options.causal, case.modification(s.batch, h))
             exact = by_row(O.attend, *args)
-            plain = [by_row(_plain(case.dtype, i), *args) for i in variants]
             mine = o[s.batch, h, s.tokens], lse[s.batch, h, s.tokens]
             rows += len(mine[0])
-            blind = np.isneginf(exact[1])
-            if not (mine[0][blind] == 0).all() or not np.isneginf(mine[1][blind]).all():
+            sees = ~np.isneginf(exact[1])
+            if not (mine[0][~sees] == 0).all() or not np.isneginf(mine[1][~sees]).all():
                 wrong.append(f"outputs [A2]: sequence {number}, head {h}: a row that sees nothing is not o = 0, lse = -inf")
-            for n, name in enumerate(worst):
-                worst[name].add(f"sequence {number}, head {h}", mine[n][~blind], exact[n][~blind], [x[n][~blind] for x in plain])
+            exact = [x[sees] for x in exact]
+            errors = [w.add(f"sequence {number}, head {h}", x[sees], y) for w, x, y in zip(worst.values(), mine, exact)]
+            heads.append((errors, args, exact, sees))
+    _measure_plain(case, worst, heads)
     return wrong + [f"{name} [A3]: {w.verdict()}" for name, w in worst.items() if w.verdict()], rows
+
+
+def _measure_plain(case, worst, heads):
+    """A3's yardstick is the largest error of a plain computation. To measure more of it raises the bounds and nothing else,
+    so that no more is measured than the errors need, the heads with the largest first."""
+    small = case.q.shape[-2] * case.k.shape[-2] <= 1 << 20
+    heads = sorted(heads, key=lambda head: head[0], reverse=True)
+    for variant in (2, 0, 1) if small else (2,):
+        for _, args, exact, sees in heads:
+            if not any(w.verdict() for w in worst.values()):
+                return
+            for w, x, y in zip(worst.values(), by_row(_plain(case.dtype, variant), *args), exact):
+                w.measure(x[sees], y)
 
 
 def by_row(attend, q, k, v, mask, bq, bk, scale, causal, modification):
@@ -277,17 +290,22 @@ class _Worst:
     def __init__(self, dtype):
         self.dtype, self.error, self.plain, self.size, self.where = dtype, 0.0, 0.0, 0.0, ""
 
-    def add(self, where, got, exact, plain):
+    def add(self, where, got, exact):
+        """Returns the largest error of `got`."""
         if not exact.size:
-            return
+            return 0.0
+        self.size = max(self.size, np.abs(exact).max())
         error = np.abs(got.astype(np.float64) - exact)
         largest = np.inf if np.isnan(error).any() else error.max()
         if largest > self.error:
             place = np.unravel_index(np.argmax(np.where(np.isnan(error), np.inf, error)), error.shape)
             self.error = largest
             self.where = f"{where}, at {tuple(map(int, place))}: expected {exact[place]:.9g}, got {got[place]:.9g}"
-        self.plain = max([self.plain] + [np.abs(p - exact).max() for p in plain])
-        self.size = max(self.size, np.abs(exact).max())
+        return largest
+
+    def measure(self, plain, exact):
+        if exact.size:
+            self.plain = max(self.plain, np.abs(plain - exact).max())
 
     def bound(self):
         smallest = 2.0**-25 if self.dtype == "F16" else 0.0  # Half of f16's smallest subnormal.

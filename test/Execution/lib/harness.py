@@ -25,6 +25,12 @@ class Failure(Exception):
     """A run that gave no results to compare."""
 
 
+def opt_level(level=0):
+    """The word for unisparse-run: most of its time would be LLVM's for code that runs once. `make check-optimized`, and users,
+    have everything optimized."""
+    return f"--opt-level={os.environ.get('UNISPARSE_TEST_OPT_LEVEL') or level}"
+
+
 class Suite:
     """Checks cases, and remembers what was compared."""
 
@@ -40,7 +46,7 @@ class Suite:
         stem = os.path.join(self.tmp, "".join(c if c.isalnum() else "-" for c in case.name[:100]))
         files = {name: f"{stem}.{name}.safetensors" for name in ("in", "sel", "out")}
         safetensors.write(files["in"], case.tensors(), **case.file)
-        command = [self.tool, files["in"], *case.args(), *self.target, *case.extra, *extra, f"--output={files['out']}", "--json"]
+        command = [self.tool, files["in"], opt_level(case.opt_level), *case.args(), *self.target, *case.extra, *extra, f"--output={files['out']}", "--json"]
         if case.selection is not None:
             named = zip(("counts", "indices"), case.selection)
             safetensors.write(files["sel"], {name: safetensors.Tensor("I32", x) for name, x in named})
