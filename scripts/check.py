@@ -10,6 +10,7 @@ holds "N passed, N failed, N skipped" for scripts. Exit status: 0 when tests
 passed and none failed, 1 otherwise.
 """
 import argparse
+import concurrent.futures
 import json
 import os
 import shlex
@@ -32,15 +33,20 @@ class Suite:
         self.failures.append(test)
 
 
-def run_unit_tests(build, results):
+def run_unit_tests(build, results, jobs):
     suite, begin = Suite("unit tests"), time.monotonic()
     programs = [p for folder in ("bin", "unittests") for p in sorted((build / folder).rglob("*Tests"))
                 if p.is_file() and os.access(p, os.X_OK)]
     if not programs:
         suite.fail("no unit test program under bin/ or unittests/")
-    for program in programs:
-        report = results / f"{program.name}.json"
-        status = subprocess.run([program, f"--gtest_output=json:{report}", "--gtest_brief=1"]).returncode
+    report_of = {program: results / f"{program.name}.json" for program in programs}
+
+    def run(program):
+        return subprocess.run([program, f"--gtest_output=json:{report_of[program]}", "--gtest_brief=1"]).returncode
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        statuses = list(pool.map(run, programs))
+    for (program, report), status in zip(report_of.items(), statuses):
         failures_before = len(suite.failures)
         if report.exists():
             for group in json.loads(report.read_text())["testsuites"]:
@@ -90,7 +96,7 @@ def main():
     for old in results.iterdir():
         old.unlink()
 
-    suites = [run_unit_tests(build, results), run_lit(build, results, arguments.jobs)]
+    suites = [run_unit_tests(build, results, arguments.jobs), run_lit(build, results, arguments.jobs)]
     passed = sum(s.passed for s in suites)
     failed = sum(len(s.failures) for s in suites)
     skipped = sum(s.skipped for s in suites)

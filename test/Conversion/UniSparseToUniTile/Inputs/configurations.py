@@ -212,6 +212,9 @@ SPECIALISED = [
 
 # One of each form that a kernel has, for every chip; the specialised ones where attend is.
 REPRESENTATIVES = {"headline", "dense", "short_rows", "d96", "d256", "head_pool_across", "f32_packed", "score", "score_spread", "score_f32", "softcap", "alibi"}
+# These have sm_80's instructions with more or less shared memory: forms whose tiles may be others.
+LIKE_SM_80 = {"sm_86", "sm_89", "sm_90"}
+MEMORY_REPRESENTATIVES = {"headline", "d256", "f32_packed", "score_spread", "alibi"}
 SPECIALISED_REPRESENTATIVES = {"alone", "packed_rows64", "cluster_dense", "running", "turns_no_overlap", "score_turns"}
 
 # Attention with linear biases, by head and distance (M5).
@@ -246,7 +249,8 @@ MODIFIED = [
 def of_chip(chip, every):
     """The configurations that concern a chip: every one, or those that represent a form."""
     found = CONFIGS + SCORING + MODIFIED + (SPECIALISED + OWN_SCORING) * (chip == "sm_90a")
+    assert MEMORY_REPRESENTATIVES <= REPRESENTATIVES
     named = REPRESENTATIVES | SPECIALISED_REPRESENTATIVES
     assert named <= {c.name for c in CONFIGS + SCORING + MODIFIED + SPECIALISED + OWN_SCORING}, named
-    wanted = REPRESENTATIVES | (SPECIALISED_REPRESENTATIVES if chip == "sm_90a" else set())
+    wanted = (MEMORY_REPRESENTATIVES if chip in LIKE_SM_80 else REPRESENTATIVES) | (SPECIALISED_REPRESENTATIVES if chip == "sm_90a" else set())
     return [c for c in found if every or c.name in wanted]
