@@ -132,8 +132,10 @@ static void buildLoopLevel(OpPassManager &pm,
     // Results are written where the caller wants them.
     bufferization::BufferResultsToOutParamsPassOptions results;
     results.hoistStaticAllocs = results.hoistDynamicAllocs = true;
-    results.modifyPublicFunctions = true;
+    results.modifyPublicFunctions = results.addResultAttribute = true;
     pm.addPass(bufferization::createBufferResultsToOutParamsPass(results));
+    // With the strides that they have there.
+    pm.addPass(createUniSparseStrideResults());
   }
   // Every buffer gets its end; before threads exist, as deallocation does not
   // look into OpenMP regions.

@@ -2,6 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include "StrideResults.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "unisparse/Conversion/Passes.h"
@@ -28,6 +29,11 @@ struct DescribeProgram
                       : describeProgram(*entry);
     if (failed(description))
       return signalPassFailure();
+    Operation *results = entry->getBody().front().getTerminator();
+    for (auto [output, result] :
+         llvm::zip_equal(description->outputs, results->getOperands()))
+      if (canHaveStrides(result))
+        output.layout = artifact::Layout::Rows;
     module->setAttr(kDescriptionAttr,
                     StringAttr::get(&getContext(),
                                     artifact::write(*description)));

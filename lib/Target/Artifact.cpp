@@ -186,7 +186,12 @@ public:
     put(a.entry);
     put(a.symbols);
     put(a.inputs);
-    put(a.outputs);
+    put(static_cast<uint32_t>(a.outputs.size()));
+    for (const Output &o : a.outputs) {
+      put(o);
+      if (a.variants.empty())
+        put(o.layout);
+    }
     put(a.checks);
     put(a.variants);
   }

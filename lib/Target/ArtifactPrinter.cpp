@@ -99,10 +99,9 @@ public:
   void print() {
     os << '@' << a.entry << ", written by " << a.producer << '\n';
     for (const Input &i : a.inputs)
-      printTensor("input", i.name, i.element, dimsOf(i),
-                  i.layout == Layout::Rows ? "contiguous rows" : "contiguous");
+      printTensor("input", i.name, i.element, dimsOf(i), i.layout);
     for (const Output &o : a.outputs)
-      printTensor("output", o.name, o.element, list(o.sizes), "contiguous");
+      printTensor("output", o.name, o.element, list(o.sizes), o.layout);
     for (const Check &c : a.checks)
       printCheck(c);
     for (const Variant &v : a.variants)
@@ -128,9 +127,10 @@ private:
   }
 
   void printTensor(StringRef what, StringRef name, Element element,
-                   StringRef sizes, StringRef layout) {
+                   StringRef sizes, Layout layout) {
     os << left_justify(what, 6) << "  " << name << ": "
-       << artifact::name(element) << " [" << sizes << "], " << layout << '\n';
+       << artifact::name(element) << " [" << sizes
+       << (layout == Layout::Rows ? "], contiguous rows\n" : "], contiguous\n");
   }
 
   void printCheck(const Check &c) {

@@ -190,6 +190,8 @@ private:
     o.name = string("output name");
     o.element = choice(Element::I32, "element");
     list(o.sizes, kMaxRank, [&] { return expr(); });
+    if (isDescription)
+      o.layout = choice(Layout::Rows, "layout");
     return o;
   }
 

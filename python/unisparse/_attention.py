@@ -152,6 +152,8 @@ def attention(
     choosing = (*rule, sink, local, last, min_blocks, max_blocks, dense_below)
     computation = (_frozen(block), causal, scale, softcap, _frozen(window), score_mod, return_lse, return_selection)
     if layout != "bhsd" or out is not None:
+        if out is None and not compiling():
+            out = _layout.memory(layout, q, v)
         return _layout.placed(_attention, (q, k, v), cu_seqlens, layout, out, choosing, computation, sinks)
     return _attention((q, k, v), cu_seqlens, None, choosing, computation, sinks)
 
@@ -217,6 +219,8 @@ def block_sparse_attention(
     """
     computation = (_frozen(block), causal, scale, softcap, _frozen(window), score_mod, return_lse)
     if layout != "bhsd" or out is not None:
+        if out is None and not compiling():
+            out = _layout.memory(layout, q, v)
         return _layout.placed(_block_sparse_attention, (q, k, v, counts, indices), cu_seqlens, layout, out, computation, sinks)
     return _block_sparse_attention((q, k, v, counts, indices), cu_seqlens, None, computation, sinks)
 

@@ -85,6 +85,12 @@ class Planned:
         except IndexError:
             return _Frame(self._inputs, self._outputs, self._led, self._lengths)
 
+    def _frame_of(self, o: Tensor) -> _Frame:
+        """One whose o has the strides of this one."""
+        frame = _Frame(self._inputs, self._outputs, self._led, self._lengths)
+        frame.outputs[self._o].strides = o.strides
+        return frame
+
     def _read(self, tensors: Sequence[Any]) -> Sequence[Any]:
         """The inputs as the program has them. Copies live until it has run."""
         if self._torch is not None and self._torch.is_grad_enabled():
@@ -99,14 +105,17 @@ class Planned:
 
     def __call__(self, tensors: Sequence[Any], out: Any = None) -> Any:
         """`out` becomes o where programs can write it."""
-        door, program, frame, address = self._door, self.loaded, self._frame(), self._door.address
+        door, program, address = self._door, self.loaded, self._door.address
         given = self._read(tensors)
+        written = out is not None and door.may_be_written(out, given)
+        # Strides of `out` are no plan's.
+        frame = self._frame_of(door.describe("out", out)) if written else self._frame()
         for place, x in zip(frame.inputs, given):
             place.data = address(x)
         (inputs, outputs), handle, count = frame.places, program.handle, len(given)
         if self._led and (status := self._check_values(frame.values)):
             check(status)
-        if out is not None and door.may_be_written(out, given):
+        if written:
             made = [out if n == self._o else make() for n, make in enumerate(self._make)]
         else:
             made = [make() for make in self._make]
@@ -114,6 +123,7 @@ class Planned:
             place.data = address(x)
         if status := program.run(handle, inputs, count, outputs, len(made), door.threads(self._torch)):
             check(status)
-        self._frames.append(frame)
+        if not written:
+            self._frames.append(frame)
         pick = self._pick
         return made[pick[0]] if len(pick) == 1 else tuple([made[n] for n in pick])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple, Tuple
 
-from . import _config, _numpy
+from . import _config, _cuda, _numpy
 from ._checks import door_of
 from ._errors import Status, unexpected
 
@@ -45,6 +45,17 @@ def views(tensors: Tuple[Any, ...], cu_seqlens: Any, layout: Any, out: Any) -> V
     flat = cu_seqlens is not None and len(getattr(tensors[0], "shape", ())) == 3
     turned = tuple(_viewed(name, x, flat) for name, x in zip("qkv", tensors))
     return Views(turned, None if out is None else _viewed("out", out, flat), "bshd", flat)
+
+
+def memory(layout: Any, q: Any, v: Any) -> Any:
+    """Memory for o as q lies, where programs write with strides: on the CPU. None elsewhere, and of what is refused later."""
+    if layout != "bshd" or not all(hasattr(x, "shape") for x in (q, v)):
+        return None
+    door = door_of("q", q)
+    kind = door.element(q)
+    if door is _cuda or kind not in ("f32", "f16", "bf16") or (door is _numpy and not q.dtype.isnative):
+        return None
+    return door.maker(q, kind, (*q.shape[:-1], *v.shape[-1:]))()
 
 
 def placed(attend: Callable[..., Any], given: Tuple[Any, ...], cu_seqlens: Any, layout: Any, out: Any, *options: Any) -> Any:

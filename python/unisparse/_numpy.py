@@ -81,10 +81,10 @@ def maker(q: Any, kind: str, sizes: Sequence[int]) -> Callable[[], Any]:
 
 
 def may_be_written(out: Any, inputs: Sequence[Any]) -> bool:
-    """Whether a program may write it while it reads those."""
+    """Whether a program may write it while it reads those: rows that follow one another or lie apart."""
     import numpy
 
-    plain = out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
+    plain = out.flags.aligned and out.dtype.isnative and (out.flags.c_contiguous or _has_rows(out))
     return plain and not any(numpy.may_share_memory(out, x) for x in inputs)
 
 

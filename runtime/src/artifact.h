@@ -37,6 +37,7 @@ typedef struct usrt_output {
   unisparse_element element;
   int32_t rank;
   usrt_expression sizes[UNISPARSE_MAX_RANK];
+  bool strided; /* only rows are contiguous; of programs for the CPU */
 } usrt_output;
 
 typedef struct usrt_check {

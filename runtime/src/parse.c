@@ -111,6 +111,14 @@ static unisparse_status parse_tensor(usrt_parser *parser, const char **name,
   return UNISPARSE_OK;
 }
 
+static unisparse_status parse_layout(usrt_parser *parser, bool *strided) {
+  uint32_t layout;
+  USRT_TRY(usrt_take_range(&parser->reader, "layout", 0, UNISPARSE_LAYOUT_ROWS,
+                           &layout));
+  *strided = layout == UNISPARSE_LAYOUT_ROWS;
+  return UNISPARSE_OK;
+}
+
 static unisparse_status parse_input(usrt_parser *parser, usrt_input *input,
                                     bool *bound) {
   usrt_reader *reader = &parser->reader;
@@ -128,10 +136,7 @@ static unisparse_status parse_input(usrt_parser *parser, usrt_input *input,
                       input->name, parser->artifact->symbol_count, symbol);
     bound[symbol] = true;
   }
-  uint32_t layout;
-  USRT_TRY(usrt_take_range(reader, "layout", 0, UNISPARSE_LAYOUT_ROWS, &layout));
-  input->strided = layout == UNISPARSE_LAYOUT_ROWS;
-  return UNISPARSE_OK;
+  return parse_layout(parser, &input->strided);
 }
 
 static unisparse_status parse_inputs(usrt_parser *parser) {
@@ -170,6 +175,8 @@ static unisparse_status parse_outputs(usrt_parser *parser) {
     for (int32_t d = 0; d < output->rank; ++d)
       USRT_TRY(usrt_parse_expression(parser, "size of an output", true,
                                      &output->sizes[d]));
+    if (parser->description)
+      USRT_TRY(parse_layout(parser, &output->strided));
   }
   return UNISPARSE_OK;
 }

@@ -263,9 +263,34 @@ void usrt_describe_outputs(const unisparse_artifact *artifact,
   }
 }
 
+/* No two elements lie in one place: from the smallest stride on, each is at
+ * least what those before reach over. */
+static unisparse_status check_apart(const usrt_output *output,
+                                    const usrt_shape *shape) {
+  int64_t reach = 1;
+  bool seen[UNISPARSE_MAX_RANK] = {false};
+  for (int32_t n = 0; n < output->rank; ++n) {
+    int32_t least = -1;
+    for (int32_t d = 0; d < output->rank; ++d)
+      if (!seen[d] && shape->sizes[d] > 1 &&
+          (least < 0 || shape->strides[d] < shape->strides[least]))
+        least = d;
+    if (least < 0)
+      break;
+    seen[least] = true;
+    if (shape->strides[least] < reach)
+      return usrt_fail(UNISPARSE_OVERLAP,
+                       "%s.stride(%" PRId32 "): expected at least %" PRId64
+                       ", memory of its own for every element, got %" PRId64,
+                       output->name, least, reach, shape->strides[least]);
+    reach += shape->strides[least] * (shape->sizes[least] - 1);
+  }
+  return UNISPARSE_OK;
+}
+
 unisparse_status usrt_check_outputs(const unisparse_artifact *artifact,
                                     const unisparse_tensor *outputs,
-                                    const usrt_frame *frame) {
+                                    usrt_frame *frame) {
   for (uint32_t i = 0; i < artifact->output_count; ++i) {
     const usrt_output *output = &artifact->outputs[i];
     usrt_shape shape = frame->outputs[i];
@@ -278,7 +303,13 @@ unisparse_status usrt_check_outputs(const unisparse_artifact *artifact,
                          ", got %" PRId64,
                          output->name, d, shape.sizes[d], outputs[i].sizes[d]);
     USRT_TRY(lay_out(output->name, output->element, output->rank,
-                     outputs[i].strides, false, frame->row_bytes, &shape));
+                     outputs[i].strides, output->strided, frame->row_bytes,
+                     &shape));
+    if (!output->strided)
+      continue;
+    if (shape.bytes > 0)
+      USRT_TRY(check_apart(output, &shape));
+    frame->outputs[i] = shape;
   }
   return UNISPARSE_OK;
 }

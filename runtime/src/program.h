@@ -71,10 +71,11 @@ unisparse_status usrt_check_output_count(const unisparse_artifact *artifact,
 void usrt_describe_outputs(const unisparse_artifact *artifact,
                            const usrt_frame *frame, unisparse_tensor *outputs);
 
-/* Sizes and strides of `tensor` against what is expected of it. */
+/* Sizes and strides of `outputs` against what is expected of them. What may have
+ * strides of its own has them in the frame afterwards. */
 unisparse_status usrt_check_outputs(const unisparse_artifact *artifact,
                                     const unisparse_tensor *outputs,
-                                    const usrt_frame *frame);
+                                    usrt_frame *frame);
 
 /* Checks grids, arguments, tensor maps and fills without enqueuing anything, so
  * that a launch enqueues all or nothing as far as sizes go. */

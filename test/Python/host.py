@@ -96,6 +96,13 @@ class Host(unittest.TestCase):
                 # A part of a larger tensor, and heads that share memory.
                 parts = unisparse.attention(q[:, :, 7:], k[:, :, 7:], np.broadcast_to(v[:, :1, 7:], k[:, :, 7:].shape), **BLOCK)
                 self.assertEqual(seen.pop(), [place(x[:, :, 7:]) for x in (q, k, v)] + [place(parts)])
+                # o with the caller's strides, between other things; and contiguous in the layout that is asked for.
+                self.assertTrue(found.flags.c_contiguous)
+                around = np.full((1, 95, 4, 3, 16), 7, dtype)
+                apart = around[:, 5:, :, 1].swapaxes(1, 2)
+                self.assertIs(unisparse.attention(q, k, v, **BLOCK, out=apart), apart)
+                self.assertEqual(seen.pop()[3], place(apart))
+                self.assertTrue(np.array_equal(apart, wanted) and (around == 7).sum() >= around.size - apart.size)
                 # o in the place of q is written when all is read.
                 same = q.copy()
                 unisparse.attention(same, k, v, **BLOCK, out=same)
@@ -270,7 +277,7 @@ class Host(unittest.TestCase):
                 ("empty", b"", "its mark at the end", Status.BAD_ARTIFACT),
                 ("cut off", whole[:9000], "its mark at the end", Status.BAD_ARTIFACT),
                 ("one bit", whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:], "the bytes of its checksum", Status.BAD_ARTIFACT),
-                ("another version", whole[:-16] + b"\2" + whole[-15:], "expected version 1 of libraries for the CPU, got 2", Status.BAD_VERSION),
+                ("another version", whole[:-16] + b"\3" + whole[-15:], "expected version 2 of libraries for the CPU, got 3", Status.BAD_VERSION),
                 ("more", whole + b"\0", "its mark at the end", Status.BAD_ARTIFACT),
                 ("no library", sealed(b"\0" * (len(whole) - 2000) + whole[-2000:]), "a library that can be loaded", Status.BAD_FILE),
                 ("another CPU's", sealed(whole.replace(level, level[:-2] + b"!\0")),

@@ -82,7 +82,12 @@ class WithTorch(unittest.TestCase):
         q, k, v = qkv()
         wanted = unisparse.attention(q, k, v, p=0.5)
         turned = [x.transpose(1, 2).contiguous() for x in (q, k, v)]
-        self.assertTrue(torch.equal(unisparse.attention(*turned, p=0.5, layout="bshd"), wanted.transpose(1, 2)))
+        found = unisparse.attention(*turned, p=0.5, layout="bshd")
+        self.assertTrue(torch.equal(found, wanted.transpose(1, 2)) and found.is_contiguous())
+        around = torch.full((1, 4, 70, 3, 8), torch.nan)
+        with mock.patch.object(torch.Tensor, "copy_", side_effect=AssertionError("a copy")):
+            self.assertTrue(torch.equal(unisparse.attention(q, k, v, p=0.5, out=around[:, :, :, 1]), wanted))
+        self.assertEqual(int(around.isnan().sum()), around.numel() - wanted.numel())
         out = torch.full((1, 70, 4, 8), torch.nan)
         self.assertIs(unisparse.attention(*turned, p=0.5, layout="bshd", out=out), out)
         self.assertTrue(torch.equal(out, wanted.transpose(1, 2)))

@@ -588,10 +588,43 @@ def UniSparseDescribeProgram : Pass<"unisparse-describe-program", "::mlir::Modul
 
     ```
     input   x: f32 [x.size(0), 64], contiguous
-    output  y: f32 [x.size(0), 32], contiguous
+    output  y: f32 [x.size(0), 32], contiguous rows
     ```
+    A result has contiguous rows, and other strides as a caller likes, where
+    `unisparse-stride-results` finds that everything that writes or reads it can
+    go by strides.
   }];
   let dependentDialects = ["::mlir::gpu::GPUDialect"];
+}
+
+def UniSparseStrideResults : Pass<"unisparse-stride-results", "::mlir::ModuleOp"> {
+  let summary = "Let a program write its results with the caller's strides";
+  let description = [{
+    Arguments that upstream's `buffer-results-to-out-params` made of results, and
+    marked `bufferize.result`, get types with strides between their rows, and so
+    do the parts of them that code looks at. Those that something needs whole (a
+    reshape, a call) stay contiguous, as do those of one dimension.
+
+    Precondition: buffers, of which none is returned.
+
+    Before:
+    ```mlir
+    func.func @before(%x: f32, %y: memref<4x?x8xf32> {bufferize.result}, %i: index) {
+      %row = memref.subview %y[0, %i, 0] [1, 1, 8] [1, 1, 1] : memref<4x?x8xf32> to memref<8xf32, strided<[1], offset: ?>>
+      linalg.fill ins(%x : f32) outs(%row : memref<8xf32, strided<[1], offset: ?>>)
+      return
+    }
+    ```
+    After:
+    ```mlir
+    func.func @after(%x: f32, %y: memref<4x?x8xf32, strided<[?, ?, 1]>> {bufferize.result}, %i: index) {
+      %row = memref.subview %y[0, %i, 0] [1, 1, 8] [1, 1, 1] : memref<4x?x8xf32, strided<[?, ?, 1]>> to memref<8xf32, strided<[1], offset: ?>>
+      linalg.fill ins(%x : f32) outs(%row : memref<8xf32, strided<[1], offset: ?>>)
+      return
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::memref::MemRefDialect"];
 }
 
 #endif // UNISPARSE_CONVERSION_PASSES_TD

@@ -124,6 +124,8 @@ struct Output {
   std::string name;
   Element element = Element::F32;
   std::vector<Expr> sizes;
+  /// Of programs for the CPU; kernels write contiguous results.
+  Layout layout = Layout::Contiguous;
 };
 
 struct Check {

@@ -53,9 +53,10 @@ UNISPARSE_API unisparse_status unisparse_cpu_prepare(
     int32_t input_count, unisparse_tensor *outputs, int32_t output_count);
 
 /* Computes outputs of inputs, all of them in memory of the host, aligned as
- * their elements are. Inputs may have strides where the description says so
- * (layout 1 of docs/Artifact.md, of any multiple of an element), outputs are
- * contiguous and overlap nothing. On `threads` threads, or with 0 on as many as
+ * their elements are. Inputs and outputs may have strides where the description
+ * says so (layout 1 of docs/Artifact.md, of any multiple of an element): rows are
+ * contiguous, and every element of an output has memory of its own. Outputs
+ * overlap nothing: what counts is the range from first to last element. On `threads` threads, or with 0 on as many as
  * OpenMP gives this thread. Returns when it is done. */
 UNISPARSE_API unisparse_status unisparse_cpu_run(
     const unisparse_cpu_program *program, const unisparse_tensor *inputs,

@@ -19,7 +19,7 @@ enum { UNISPARSE_FORMAT_VERSION = 3, UNISPARSE_FORMAT_HEADER_BYTES = 24 };
  * crc32 of all before it, the magic. */
 #define UNISPARSE_CPU_MAGIC "UNISPCPU"
 
-enum { UNISPARSE_CPU_VERSION = 1, UNISPARSE_CPU_FOOTER_BYTES = 32 };
+enum { UNISPARSE_CPU_VERSION = 2, UNISPARSE_CPU_FOOTER_BYTES = 32 };
 
 /* Most that an artifact may have. They bound the stack of a launch, which
  * allocates nothing. */
