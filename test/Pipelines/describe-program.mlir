@@ -81,7 +81,7 @@ module {
   func.func @two() { return }
 }
 
-// OUT: func.func @attention(%{{.*}}: memref<?x4x?x16xf32, strided<[?, ?, ?, 1]>>, %{{.*}}, %{{.*}}, %[[O:.*]]: memref<?x4x?x16xf32>)
+// OUT: func.func @attention(%{{.*}}: memref<?x4x?x16xf32, strided<[?, ?, ?, 1]>>, %{{.*}}, %{{.*}}, %[[O:.*]]: memref<?x4x?x16xf32>{{.*}})
 // OUT-NOT: memref.copy %arg
 // OUT-NOT: memref.alloc({{.*}}) : memref<?x4x?x16xf32>
 // OUT: return{{$}}

@@ -34,8 +34,8 @@ for name, text in {
     "text.usp": "no artifact but long enough to be one",
     "outside.mlir": "func.func private @elsewhere()\nfunc.func @main(%x: tensor<2xf32>) -> tensor<2xf32> { return %x : tensor<2xf32> }",
     "f64.mlir": "func.func @main(%x: tensor<2xf64>) -> tensor<2xf64> { %y = arith.addf %x, %x : tensor<2xf64> return %y : tensor<2xf64> }",
-    "damaged.so": "\0" * 16 + "\1\0\0\0" + "\0" * 4 + "UNISPCPU",
-    "later.so": "\0" * 16 + "\2\0\0\0" + "\0" * 4 + "UNISPCPU",
+    "damaged.so": "\0" * 16 + "\2\0\0\0" + "\0" * 4 + "UNISPCPU",
+    "later.so": "\0" * 16 + "\3\0\0\0" + "\0" * 4 + "UNISPCPU",
 }.items():
     (tmp / name).write_text(text)
 (tmp / "folder").mkdir()
@@ -103,7 +103,7 @@ CASES = [
     ([f"{tmp}/outside.mlir", OUT, "--target=cpu"], 1, "expected no function without a body, got @elsewhere"),
     ([f"{tmp}/f64.mlir", OUT, "--target=cpu"], 1, "expected argument 0 to be a buffer of f32, f16, bf16 or i32 of at most 4 dimensions, got 'memref<2xf64>'"),
     ([f"--show={tmp}/damaged.so"], 1, "damaged.so: expected a library that matches its checksum, got a damaged one"),
-    ([f"--show={tmp}/later.so"], 1, "later.so: expected a library for the CPU of version 1, got 2"),
+    ([f"--show={tmp}/later.so"], 1, "later.so: expected a library for the CPU of version 2, got 3"),
     ([P, CHIP, f"-o={tmp}/folder"], 1, "-o: expected a file, got the folder"),
     ([P, CHIP, f"-o={tmp}/none/x.usp"], 1, "-o: expected a folder to write"),
     ([f"{tmp}/none.mlir", CHIP, OUT], 1, "none.mlir"),
