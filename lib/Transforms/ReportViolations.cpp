@@ -108,8 +108,25 @@ void ReportViolations::report(cf::AssertOp op, const Comparison &comparison,
   auto check = op->getAttrOfType<CheckAttr>(kCheckAttr);
   std::string rule =
       ("[" + check.getLabel() + "] expected " + check.getText()).str();
+  Value holds = op.getArg();
+  // Nothing is a multiple of 0, by which no CPU divides.
+  if (comparison.relation == CheckRelation::MultipleOf) {
+    Operation *rest =
+        holds.getDefiningOp<arith::CmpIOp>().getLhs().getDefiningOp();
+    OpBuilder before(rest);
+    Type type = comparison.right.getType();
+    auto number = [&](int64_t i) {
+      return arith::ConstantOp::create(before, loc,
+                                       before.getIntegerAttr(type, i));
+    };
+    Value some = arith::CmpIOp::create(before, loc, arith::CmpIPredicate::ne,
+                                       comparison.right, number(0));
+    rest->setOperand(1, arith::SelectOp::create(before, loc, some,
+                                                comparison.right, number(1)));
+    holds = arith::AndIOp::create(b, loc, holds, some);
+  }
   Value broken = arith::XOrIOp::create(
-      b, loc, op.getArg(), arith::ConstantIntOp::create(b, loc, 1, 1));
+      b, loc, holds, arith::ConstantIntOp::create(b, loc, 1, 1));
   scf::IfOp::create(b, loc, broken, [&](OpBuilder &b, Location loc) {
     auto wide = [&](Value x) -> Value {
       Type i64 = b.getI64Type();

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "unisparse/Target/LaunchPlan.h"
 #include "unisparse/Transforms/Passes.h"
@@ -30,6 +31,16 @@ static LogicalResult checkLoops(Operation *op) {
   if (op->getName().getDialectNamespace() == "unisparse")
     return op->emitOpError("expected to be lowered to loops by now; run "
                            "convert-unisparse-to-loops");
+  // Upstream's expand-strided-metadata dies of it.
+  if (auto expand = dyn_cast<memref::ExpandShapeOp>(op))
+    for (const ReassociationIndices &group : expand.getReassociationIndices())
+      if (auto dynamic = llvm::count_if(
+              group,
+              [&](int64_t i) { return expand.getResultType().isDynamicDim(i); });
+          dynamic > 1)
+        return op->emitOpError("expected at most one dynamic size of the parts "
+                               "of a dim on the CPU, got ")
+               << dynamic;
   auto isTensor = [](Type type) { return isa<TensorType>(type); };
   auto function = dyn_cast<FunctionOpInterface>(op);
   if (llvm::any_of(op->getOperandTypes(), isTensor) ||

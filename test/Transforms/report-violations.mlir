@@ -32,6 +32,24 @@ func.func @rule(%lq: index, %lk: index) {
   return
 }
 
+// Nothing is a multiple of 0, and no CPU divides by it.
+// CHECK-LABEL: func.func @multiple(
+// CHECK-SAME:      %[[A:.*]]: index, %[[B:.*]]: index)
+// CHECK:         %[[SOME:.*]] = arith.cmpi ne, %[[B]], %c0{{.*}} : index
+// CHECK:         %[[BY:.*]] = arith.select %[[SOME]], %[[B]], %c1{{.*}} : index
+// CHECK:         %[[REST:.*]] = arith.remui %[[A]], %[[BY]]
+// CHECK:         %[[HOLDS:.*]] = arith.cmpi eq, %[[REST]], %{{.*}} : index
+// CHECK:         %[[BOTH:.*]] = arith.andi %[[HOLDS]], %[[SOME]] : i1
+// CHECK:         %[[BROKEN:.*]] = arith.xori %[[BOTH]], %true
+// CHECK:         scf.if %[[BROKEN]]
+func.func @multiple(%a: index, %b: index) {
+  %c0 = arith.constant 0 : index
+  %rest = arith.remui %a, %b : index
+  %holds = arith.cmpi eq, %rest, %c0 : index
+  cf.assert %holds, "X1: a multiple of b" {unisparse.check = #unisparse.check<"X1", "a" multiple_of "b">}
+  return
+}
+
 // Other assertions are the program's own.
 // CHECK-LABEL: func.func @others(
 // CHECK:         cf.assert %{{.*}}, "never"

@@ -55,3 +55,11 @@ func.func @dynamic_contraction(%a: memref<64x?xf32>, %b: memref<?x16xf32>, %c: m
   linalg.matmul ins(%a, %b : memref<64x?xf32>, memref<?x16xf32>) outs(%c : memref<64x16xf32>)
   return
 }
+
+// -----
+
+func.func @two_dynamic_parts(%m: memref<?xf32>, %a: index, %b: index) -> memref<?x?xf32> {
+  // expected-error@+1 {{expected at most one dynamic size of the parts of a dim on the CPU, got 2}}
+  %0 = memref.expand_shape %m [[0, 1]] output_shape [%a, %b] : memref<?xf32> into memref<?x?xf32>
+  return %0 : memref<?x?xf32>
+}

@@ -2,7 +2,8 @@
 // RUN: not unisparse-opt %s --unitile-assume-multiprocessors=count=0 2>&1 | FileCheck %s --check-prefix=NONE
 // RUN: unisparse-opt %s --unisparse-to-gpu-pipeline='chip=sm_80 multiprocessors=108 format=llvm' | FileCheck %s --check-prefix=HOST --implicit-check-not=unitile.multiprocessors
 
-// NONE: error: expected a count of at least 1, got 0
+// NONE: error: multiprocessors: expected a count of at least 1, got 0
+// NONE-NOT: {{.}}
 
 // CHECK-LABEL: func.func @plain(
 // CHECK-NEXT:    %[[C:.*]] = arith.constant 108 : index

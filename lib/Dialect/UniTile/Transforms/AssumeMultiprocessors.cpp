@@ -21,7 +21,9 @@ struct AssumeMultiprocessors
 
   void runOnOperation() override {
     if (count < 1) {
-      getOperation()->emitError("expected a count of at least 1, got ")
+      // Of its location: the whole module would follow the op's.
+      emitError(getOperation()->getLoc(),
+                "multiprocessors: expected a count of at least 1, got ")
           << count.getValue();
       return signalPassFailure();
     }
