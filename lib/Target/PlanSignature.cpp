@@ -96,12 +96,13 @@ LogicalResult PlanBuilder::findOutputs() {
       return ret.emitOpError("expected result ")
              << i << " to be a buffer of its own, got that of result "
              << outputs[source];
-    auto type = cast<MemRefType>(result.getType());
-    std::optional<Element> element = elementOf(type.getElementType());
+    auto type = dyn_cast<MemRefType>(result.getType());
+    std::optional<Element> element =
+        type ? elementOf(type.getElementType()) : std::nullopt;
     if (!element || type.getRank() > int64_t(kMaxRank))
       return alloc->emitOpError("expected result ")
              << i << " to be a buffer of f32, f16, bf16 or i32 of at most "
-             << kMaxRank << " dimensions, got " << type;
+             << kMaxRank << " dimensions, got " << result.getType();
     Output output;
     output.name = nameOf(function.getResultAttrDict(i), "output", i);
     output.element = *element;

@@ -121,11 +121,8 @@ LogicalResult PlanBuilder::visitAssert(cf::AssertOp op) {
   if (!comparison)
     return op.emitOpError("expected a length rule: a comparison by eq, sle or "
                           "ule, or of a remainder with 0");
-  if (comparison->relation != check.getRelation())
-    return op.emitOpError("expected a condition as ")
-           << kCheckAttr << " says, "
-           << stringifyCheckRelation(check.getRelation()) << ", got "
-           << stringifyCheckRelation(comparison->relation);
+  if (failed(verifyRelation(op, check, *comparison)))
+    return failure();
   FailureOr<Expr> left = values.exprOf(comparison->left, op);
   FailureOr<Expr> right = values.exprOf(comparison->right, op);
   if (failed(left) || failed(right))

@@ -148,12 +148,17 @@ void ReportViolations::report(cf::AssertOp op, const Comparison &comparison,
 
 void ReportViolations::runOnOperation() {
   SmallVector<std::pair<cf::AssertOp, Comparison>> found;
-  getOperation().walk([&](cf::AssertOp op) {
-    if (!op->hasAttrOfType<CheckAttr>(kCheckAttr))
-      return;
-    if (std::optional<Comparison> comparison = comparisonOf(op))
-      found.emplace_back(op, *comparison);
+  WalkResult result = getOperation().walk([&](cf::AssertOp op) {
+    auto check = op->getAttrOfType<CheckAttr>(kCheckAttr);
+    std::optional<Comparison> comparison =
+        check ? comparisonOf(op) : std::nullopt;
+    if (!comparison)
+      return WalkResult::advance();
+    found.emplace_back(op, *comparison);
+    return WalkResult(verifyRelation(op, check, *comparison));
   });
+  if (result.wasInterrupted())
+    return signalPassFailure();
   if (found.empty())
     return markAllAnalysesPreserved();
   LLVM::LLVMFuncOp function = hook();

@@ -50,6 +50,7 @@ typedef struct usrt_call {
   const unisparse_tensor *inputs, *outputs;
   char *workspace;
   CUstream stream;
+  bool behind_launch; /* the step before was a launch, and not left out */
 } usrt_call;
 
 /* What cuLaunchKernel reads before it returns. */
@@ -169,19 +170,22 @@ static unisparse_status check_launch(const usrt_driver *driver,
                            launch->kernel, grid[0], grid[1], grid[2]);
 }
 
-static unisparse_status run_launch(const usrt_call *call,
+static unisparse_status run_launch(usrt_call *call,
                                    const usrt_launch *launch,
                                    CUfunction function) {
   uint32_t grid[3];
   bool empty;
   USRT_TRY(usrt_grid(launch, call->frame, grid, &empty));
+  /* Whose kernel waits for nobody first relies on its own call's steps. */
+  bool overlaps = launch->overlaps && call->behind_launch;
+  call->behind_launch = !empty;
   if (empty)
     return UNISPARSE_OK;
   usrt_arguments arguments;
   USRT_TRY(set_arguments(call, launch, &arguments));
   const usrt_driver *driver = call->program->driver;
   const uint32_t *block = launch->block;
-  if (launch->overlaps) {
+  if (overlaps) {
     usrt_launch_attribute overlap = {
         .id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
         .value.programmatic_stream_serialization_allowed = 1};
@@ -204,7 +208,8 @@ static unisparse_status run_launch(const usrt_call *call,
       launch, grid);
 }
 
-static unisparse_status run_fill(const usrt_call *call, const usrt_fill *fill) {
+static unisparse_status run_fill(usrt_call *call, const usrt_fill *fill) {
+  call->behind_launch = false;
   size_t words;
   USRT_TRY(usrt_fill_words(fill, call->frame, &words));
   if (words == 0)
@@ -219,7 +224,7 @@ static unisparse_status run_fill(const usrt_call *call, const usrt_fill *fill) {
                            fill->buffer.index);
 }
 
-static unisparse_status run_steps(const usrt_call *call) {
+static unisparse_status run_steps(usrt_call *call) {
   const unisparse_program *program = call->program;
   USRT_TRY(usrt_check_memory(program, call->inputs, call->outputs,
                              call->workspace, call->frame));
@@ -249,7 +254,8 @@ unisparse_status unisparse_program_launch(
                      frame.workspace, workspace_bytes);
   USRT_TRY(usrt_check_addresses(program->artifact, inputs, outputs, workspace,
                                 &frame));
-  usrt_call call = {program, &frame, inputs, outputs, workspace, stream};
+  usrt_call call = {program,   &frame, inputs, outputs,
+                    workspace, stream, false};
   USRT_TRY(usrt_enter(program));
   return usrt_leave(program, run_steps(&call));
 }

@@ -80,3 +80,12 @@ func.func @taken(%lq: index, %lk: index) {
   cf.assert %holds, "I7: the length of q <= the length of k" {unisparse.check = #unisparse.check<"I7", "the length of q" at_most "the length of k">}
   return
 }
+
+// -----
+
+func.func @another_relation(%a: index, %b: index) {
+  %holds = arith.cmpi ule, %a, %b : index
+  // expected-error@+1 {{expected a condition as unisparse.check says, equal, got at_most}}
+  cf.assert %holds, "X1: a == b" {unisparse.check = #unisparse.check<"X1", "a" equal "b">}
+  return
+}

@@ -832,3 +832,15 @@ module attributes {gpu.container_module} {
     return
   }
 }
+
+// -----
+
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main() -> memref<*xf32> {
+    // expected-error@+1 {{expected result 0 to be a buffer of f32, f16, bf16 or i32 of at most 4 dimensions, got 'memref<*xf32>'}}
+    %x = gpu.alloc () : memref<4xf32>
+    %y = memref.cast %x : memref<4xf32> to memref<*xf32>
+    return %y : memref<*xf32>
+  }
+}

@@ -147,6 +147,30 @@ TEST_F(LaunchTest, TypesOfTensorMaps) {
     EXPECT_NE(log.find(fact), std::string::npos) << fact << " in " << log;
 }
 
+/// A launch overlaps a launch of its own call, or nothing.
+TEST_F(LaunchTest, OverlapsWhatWasLaunched) {
+  Expr none = apply(Sub, constant(1), constant(1));
+  auto step = [](const std::string &name, const Expr &size) {
+    return launch(name + ":", {size, constant(1), constant(1)}, {1, 1, 1}, 0, {},
+                  "", /*overlaps=*/1);
+  };
+  Spec spec = sample();
+  spec.variants[1].steps = {step("first", constant(1)), step("second", constant(1)),
+                            step("left_out", none), step("third", constant(1)),
+                            step("fourth", constant(1)),
+                            fill(buffer(Workspace, 1), 5, constant(1)),
+                            step("fifth", constant(1))};
+  Call call(spec);
+  ready(call);
+  ASSERT_EQ(call.launch(), UNISPARSE_OK) << unisparse_last_message();
+  std::istringstream log(stub_log());
+  std::string overlapping;
+  for (std::string line; std::getline(log, line);)
+    if (line.find("overlapping") != std::string::npos)
+      overlapping += line.substr(7, line.find(':') - 7) + " ";
+  EXPECT_EQ(overlapping, "second fourth ");
+}
+
 TEST_F(LaunchTest, TwoDevices) {
   Spec spec = sample();
   spec.variants[1].exact = 0;

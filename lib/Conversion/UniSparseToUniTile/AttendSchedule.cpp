@@ -168,7 +168,11 @@ FailureOr<AttendSchedule> unisparse::attendScheduleOf(const AttendSpec &s,
         s.blockQ == 64 && stagesThatFit(s, keys, *cluster, 2, sharedBytes) >= 2
             ? 2
             : 1;
-  int64_t fit = stagesThatFit(s, keys, *cluster, ctas, sharedBytes);
+  int64_t fit =
+      ctas > 0 ? stagesThatFit(s, keys, *cluster, ctas, sharedBytes) : 0;
+  if (fit < 2)
+    return why << "expected ctas whose shared memory holds 2 stages of " << keys
+               << " keys, got " << ctas;
   int64_t stages = asked.getStages() ? asked.getStages() : fit;
   if (stages < 2 || stages > fit)
     return why << "expected 2 to " << fit

@@ -19,6 +19,24 @@ func.func @registers(%q: !q) -> !q {
 // -----
 
 !q = tensor<1x8x1000x128xbf16>
+func.func @ctas(%q: !q) -> !q {
+  // expected-error@+1 {{expected ctas whose shared memory holds 2 stages of 128 keys, got 3}}
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> {unitile.schedule = #unitile.schedule<ctas = 3>} : (!q, !q, !q) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x8x1000x128xbf16>
+func.func @negative_ctas(%q: !q) -> !q {
+  // expected-error@+1 {{expected ctas whose shared memory holds 2 stages of 128 keys, got -1}}
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> {unitile.schedule = #unitile.schedule<ctas = -1>} : (!q, !q, !q) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x8x1000x128xbf16>
 func.func @turns(%q: !q) -> !q {
   // expected-error@+1 {{expected query blocks of 128 rows for ping_pong, got 64}}
   %o = unisparse.block_sparse_attention %q, %q, %q block <64x64> {unitile.schedule = #unitile.schedule<ping_pong = true>} : (!q, !q, !q) -> !q

@@ -414,7 +414,7 @@ func.func private @schedule_twice() attributes {unitile.schedule = #unitile.sche
 
 // -----
 
-// expected-error@+1 {{expected 'false'}}
+// expected-error@+1 {{expected true or false}}
 func.func private @schedule_flag() attributes {unitile.schedule = #unitile.schedule<ping_pong = 1>}
 
 // -----

@@ -99,3 +99,13 @@ std::optional<Comparison> unisparse::comparisonOf(cf::AssertOp op) {
     return std::nullopt;
   }
 }
+
+LogicalResult unisparse::verifyRelation(cf::AssertOp op, CheckAttr check,
+                                        const Comparison &comparison) {
+  if (comparison.relation == check.getRelation())
+    return success();
+  return op.emitOpError("expected a condition as ")
+         << kCheckAttr << " says, "
+         << stringifyCheckRelation(check.getRelation()) << ", got "
+         << stringifyCheckRelation(comparison.relation);
+}

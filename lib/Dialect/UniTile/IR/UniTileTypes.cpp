@@ -69,7 +69,10 @@ static ParseResult parseFlag(AsmParser &parser, bool &flag) {
     return success();
   }
   flag = false;
-  return parser.parseKeyword("false");
+  if (succeeded(parser.parseOptionalKeyword("false")))
+    return success();
+  return parser.emitError(parser.getCurrentLocation(),
+                          "expected true or false");
 }
 
 Attribute ScheduleAttr::parse(AsmParser &parser, Type) {

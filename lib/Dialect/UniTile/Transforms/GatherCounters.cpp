@@ -30,11 +30,7 @@ struct GatherCounters
     : unisparse::impl::UniTileGatherCountersBase<GatherCounters> {
   void runOnOperation() override {
     KernelLaunches launches(getOperation());
-    getOperation().walk([&](Block *block) {
-      if (isa_and_nonnull<FunctionOpInterface>(block->getParentOp()) ||
-          block->getParentOp()->getParentOfType<FunctionOpInterface>())
-        gather(*block, launches);
-    });
+    getOperation().walk([&](Block *block) { gather(*block, launches); });
   }
 
   void gather(Block &block, KernelLaunches &launches) {

@@ -30,6 +30,10 @@ struct Comparison {
 /// remainder with 0.
 std::optional<Comparison> comparisonOf(mlir::cf::AssertOp op);
 
+/// That the comparison is the one that the check says.
+mlir::LogicalResult verifyRelation(mlir::cf::AssertOp op, CheckAttr check,
+                                   const Comparison &comparison);
+
 } // namespace unisparse
 
 #endif // UNISPARSE_DIALECT_UNISPARSE_IR_CHECK_H

@@ -96,6 +96,78 @@ def UniTileAllocateShared
   ];
 }
 
+def UniTileShortTanh : Pass<"unitile-short-tanh", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "tanh of small arguments without the special-function unit";
+  let description = [{
+    An approximate tanh of a scaled element (a soft cap, M1, M4) becomes a
+    polynomial of degree 7 where its argument is below 1.15 in magnitude: a
+    logit below 57 under a cap of 50. A warp whose elements are all small computes
+    nothing else; another one chooses element by element, so that an element
+    depends on itself alone. The polynomial's relative error is 2.04e-4, below
+    2^-12, where M4 allows 2^-11. Only where exponentials come from the same unit
+    beside products of tensor cores, in kernels with `unitile.partitions`, and with a
+    scale from 2^-15 to 2^15, whose powers f32 has.
+
+    Before:
+    ```mlir
+    gpu.module @m {
+      gpu.func @f(%s: !unitile.fragment<128x64xf32>) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
+        unitile.partitions producer {
+        } consumers {
+          %scale = arith.constant 2.0e-03 : f32
+          %m = unitile.map ins(%s : !unitile.fragment<128x64xf32>) -> !unitile.fragment<128x64xf32> {
+          ^bb0(%e: f32):
+            %x = arith.mulf %e, %scale : f32
+            %y = math.tanh %x fastmath<afn> : f32
+            unitile.yield %y : f32
+          }
+        }
+        gpu.return
+      }
+    }
+    ```
+    After, where the second map, of all other arguments, is left out:
+    ```mlir
+    gpu.module @m {
+      gpu.func @f(%s: !unitile.fragment<128x64xf32>) kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
+        unitile.partitions producer {
+        } consumers {
+          %c0 = arith.constant 1.99959357E-3 : f32
+          %c1 = arith.constant -2.62587583E-9 : f32
+          %c2 = arith.constant 3.58644793E-15 : f32
+          %c3 = arith.constant -2.81023563E-21 : f32
+          %bound = arith.constant 5.750000e+02 : f32
+          %sizes = unitile.map ins(%s : !unitile.fragment<128x64xf32>) -> !unitile.fragment<128x64xf32> {
+          ^bb0(%e: f32):
+            %a = math.absf %e : f32
+            unitile.yield %a : f32
+          }
+          %largest = unitile.fold max %sizes : !unitile.fragment<128x64xf32> -> !unitile.fragment<128x8xf32>
+          %small = unitile.all_below %largest, %bound : !unitile.fragment<128x8xf32>
+          %m = scf.if %small -> !unitile.fragment<128x64xf32> {
+            %t = unitile.map ins(%s : !unitile.fragment<128x64xf32>) -> !unitile.fragment<128x64xf32> {
+            ^bb0(%e: f32):
+              %v = arith.mulf %e, %e : f32
+              %0 = math.fma %c3, %v, %c2 : f32
+              %1 = math.fma %0, %v, %c1 : f32
+              %2 = math.fma %1, %v, %c0 : f32
+              %y = arith.mulf %e, %2 : f32
+              unitile.yield %y : f32
+            }
+            scf.yield %t : !unitile.fragment<128x64xf32>
+          } else {
+            scf.yield %s : !unitile.fragment<128x64xf32>
+          }
+        }
+        gpu.return
+      }
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::LLVM::LLVMDialect"];
+}
+
 def UniTileVerifyTileContract
     : Pass<"unitile-verify-tile-contract", "::mlir::gpu::GPUModuleOp"> {
   let summary = "Check that tiles are filled before they are read, and that threads meet";
