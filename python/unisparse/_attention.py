@@ -1,7 +1,7 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The two functions that people call: they check, name the configuration, and hand over to the door of the tensors. A
+"""The two functions that people call: they check, name the configuration, and hand over to the backend of the tensors. A
 call like an earlier one finds the plan of that one, and nothing is checked or named twice."""
 
 from __future__ import annotations
@@ -169,12 +169,12 @@ def _attention(given: Any, cu_seqlens: Any, out: Any, choosing: Any, computation
     if (planned := _plan.known(name)) is not None:
         return planned(tensors) if out is None else _layout.into(out, planned(tensors, check_out(given[0], given[2], out)))
     named = dict(zip("qkv", given))
-    door, dtype = check_tensors(named)
-    named.update(check_ends(door, given[0], ends))
-    named.update(check_sinks(door, given[0], sinks))
+    backend, dtype = check_tensors(named)
+    named.update(check_ends(backend, given[0], ends))
+    named.update(check_sinks(backend, given[0], sinks))
     options = dict(zip(_COMPUTATION + _CHOOSING, computation + choosing))
     config = _config.make(*shape(named), dtype, bool(ends), sinks=sinks is not None, **options)
-    return _run(door, config, named, name, out)
+    return _run(backend, config, named, name, out)
 
 
 @overload
@@ -237,11 +237,11 @@ def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: 
         return planned(tensors) if out is None else _layout.into(out, planned(tensors, check_out(given[0], given[2], out)))
     q, k, v, counts, indices = given
     named = {"q": q, "k": k, "v": v}
-    door, dtype = check_tensors(named)
-    selection = check_selection(door, q, k, counts, indices)
-    rest = {**check_ends(door, q, ends), **check_sinks(door, q, sinks)}
+    backend, dtype = check_tensors(named)
+    selection = check_selection(backend, q, k, counts, indices)
+    rest = {**check_ends(backend, q, ends), **check_sinks(backend, q, sinks)}
     config = _config.make(*shape(named), dtype, bool(ends), sinks=sinks is not None, selections=counts.shape[1], **options)
-    return _run(door, config, {**named, **selection, **rest}, name, out)
+    return _run(backend, config, {**named, **selection, **rest}, name, out)
 
 
 _CHOOSING = (
@@ -256,10 +256,10 @@ def _frozen(x: Any) -> Any:
     return tuple(x) if type(x) is list else x
 
 
-def _run(door: Any, config: _config.Config, tensors: Dict[str, Any], name: Optional[Hashable], out: Any) -> Any:
+def _run(backend: Any, config: _config.Config, tensors: Dict[str, Any], name: Optional[Hashable], out: Any) -> Any:
     check_lengths(config, tensors)
     if out is not None:
         check_out(tensors["q"], tensors["v"], out)
     names = ["o"] + ["lse"] * config.return_lse + ["counts", "indices"] * config.return_selection
-    made = _cuda.Planned(config, tensors, names) if door is _cuda else _host.Planned(door, config, tensors, names)
+    made = _cuda.Planned(config, tensors, names) if backend is _cuda else _host.Planned(backend, config, tensors, names)
     return _layout.into(out, _plan.remember(name, made)(tuple(tensors.values()), out))

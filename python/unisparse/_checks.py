@@ -1,9 +1,9 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""What arguments have to be before any program is looked for: the door of the tensors, their types and sizes.
+"""What arguments have to be before any program is looked for: the backend of the tensors, their types and sizes.
 
-A door is a module with element(x) and expect(tensors): _cuda, _cpu or _numpy. The two last have what plans of host
+A backend is a module with element(x) and expect(tensors): _cuda, _cpu or _numpy. The two last have what plans of host
 memory ask for, too.
 """
 
@@ -16,7 +16,7 @@ from ._config import Config
 from ._errors import Status, unexpected
 
 
-def door_of(name: str, x: Any) -> Any:
+def backend_of(name: str, x: Any) -> Any:
     if _numpy.is_array(x):
         return _numpy
     if _torch.torch_of(x) is not None:
@@ -35,27 +35,27 @@ def _expect_rank(name: str, x: Any, rank: int) -> None:
         raise unexpected(name, f"{rank} dimensions", f"{len(x.shape)}: {list(x.shape)}", Status.BAD_SHAPE)
 
 
-def _expect_integers(door: Any, named: Mapping[str, Any]) -> None:
+def _expect_integers(backend: Any, named: Mapping[str, Any]) -> None:
     for name, x in named.items():
-        if door.element(x) != "i32":
+        if backend.element(x) != "i32":
             raise unexpected(name, "int32", x.dtype, Status.BAD_SHAPE)
 
 
 def check_tensors(tensors: Mapping[str, Any]) -> Tuple[Any, str]:
-    """I1 to I4: what decides which program it is. Lengths are the program's to check. -> the door and the element type."""
-    door = door_of("q", tensors["q"])
+    """I1 to I4: what decides which program it is. Lengths are the program's to check. -> the backend and the element type."""
+    backend = backend_of("q", tensors["q"])
     for name, x in tensors.items():
-        # Whether it is where q is, q's door says.
-        if (door_of(name, x) is _numpy) != (door is _numpy):
+        # Whether it is where q is, q's backend says.
+        if (backend_of(name, x) is _numpy) != (backend is _numpy):
             raise unexpected(name, f"a {type(tensors['q']).__name__}, as q is", type(x).__name__)
         _expect_rank(name, x, 4)
-    door.expect(tensors)
+    backend.expect(tensors)
     q, k, v = tensors.values()
-    kind = door.element(q)
+    kind = backend.element(q)
     if kind not in ("f32", "f16", "bf16"):
         raise unexpected("q", "[I1] float32, float16 or bfloat16", q.dtype, Status.BAD_SHAPE)
     for name, x in (("k", k), ("v", v)):
-        if door.element(x) != kind:
+        if backend.element(x) != kind:
             raise unexpected(name, f"[I1] q's type {q.dtype}", x.dtype, Status.BAD_SHAPE)
     for name, index, what, wanted in (
         ("k", 0, "I2] q's batch of", q),
@@ -71,24 +71,24 @@ def check_tensors(tensors: Mapping[str, Any]) -> Tuple[Any, str]:
     for name, x in tensors.items():
         if not x.shape[3]:
             raise unexpected(name, "a head_dim of at least 1", 0, Status.BAD_SHAPE)
-    return door, str(kind)
+    return backend, str(kind)
 
 
 def check_out(q: Any, v: Any, out: Any) -> Any:
     """Memory for o, of inputs that are right. -> out"""
-    door = door_of("q", q)
-    if (door_of("out", out) is _numpy) != (door is _numpy):
+    backend = backend_of("q", q)
+    if (backend_of("out", out) is _numpy) != (backend is _numpy):
         raise unexpected("out", f"a {type(q).__name__}, as q is", type(out).__name__)
     wanted = (*q.shape[:3], v.shape[3])
     if tuple(out.shape) != wanted:
         raise unexpected("out", f"the sizes of o as [B, H, L, D], {list(wanted)}", list(out.shape), Status.BAD_SHAPE)
-    door.expect({"q": q, "out": out})
+    backend.expect({"q": q, "out": out})
     if out.dtype != q.dtype:
         raise unexpected("out", f"q's type {q.dtype}", out.dtype, Status.BAD_SHAPE)
-    if door is _numpy and not out.flags.writeable:
+    if backend is _numpy and not out.flags.writeable:
         raise unexpected("out", "an array that may be written", "a read-only one")
-    strides = out.strides if door is _numpy else out.stride()
-    reach = 1 if door is not _numpy else out.itemsize
+    strides = out.strides if backend is _numpy else out.stride()
+    reach = 1 if backend is not _numpy else out.itemsize
     for stride, size in sorted((abs(stride), size) for stride, size in zip(strides, wanted) if size > 1):
         if stride < reach:
             raise unexpected("out", "memory of its own for every element", f"strides {list(strides)}", Status.OVERLAP)
@@ -96,11 +96,11 @@ def check_out(q: Any, v: Any, out: Any) -> Any:
     return out
 
 
-def check_selection(door: Any, q: Any, k: Any, counts: Any, indices: Any) -> Dict[str, Any]:
+def check_selection(backend: Any, q: Any, k: Any, counts: Any, indices: Any) -> Dict[str, Any]:
     """A4 as far as types and sizes tell. -> the two by name."""
     selection = {"counts": counts, "indices": indices}
-    door.expect({"q": q, **selection})
-    _expect_integers(door, selection)
+    backend.expect({"q": q, **selection})
+    _expect_integers(backend, selection)
     for (name, x), rank in zip(selection.items(), (3, 4)):
         _expect_rank(name, x, rank)
     if counts.shape[1] not in (q.shape[1], k.shape[1]):
@@ -137,28 +137,28 @@ def ends_of(cu_seqlens: Any) -> Tuple[Any, ...]:
     return pair
 
 
-def check_ends(door: Any, q: Any, pair: Tuple[Any, ...]) -> Dict[str, Any]:
+def check_ends(backend: Any, q: Any, pair: Tuple[Any, ...]) -> Dict[str, Any]:
     """I8 as far as types tell; the values of host memory are looked at before work starts. -> {} or the two by name."""
     ends = dict(zip(("cu_seqlens_q", "cu_seqlens_k"), pair))
     for name, x in ends.items():
-        if (door_of(name, x) is _numpy) != (door is _numpy):
+        if (backend_of(name, x) is _numpy) != (backend is _numpy):
             raise unexpected(name, "the kind of array that q is", type(x).__name__)
         _expect_rank(name, x, 1)
     if ends:
-        door.expect({"q": q, **ends})
-    _expect_integers(door, ends)
+        backend.expect({"q": q, **ends})
+    _expect_integers(backend, ends)
     return ends
 
 
-def check_sinks(door: Any, q: Any, sinks: Any) -> Dict[str, Any]:
+def check_sinks(backend: Any, q: Any, sinks: Any) -> Dict[str, Any]:
     """M3: one logit a query head. -> {} or them by the name that programs give them."""
     if sinks is None:
         return {}
-    if (door_of("sinks", sinks) is _numpy) != (door is _numpy):
+    if (backend_of("sinks", sinks) is _numpy) != (backend is _numpy):
         raise unexpected("sinks", "the kind of array that q is", type(sinks).__name__)
     _expect_rank("sinks", sinks, 1)
-    door.expect({"q": q, "sinks": sinks})
-    if door.element(sinks) != "f32":
+    backend.expect({"q": q, "sinks": sinks})
+    if backend.element(sinks) != "f32":
         raise unexpected("sinks", "[M3] float32", sinks.dtype, Status.BAD_SHAPE)
     if sinks.shape[0] != q.shape[1]:
         raise unexpected("sinks", f"[M3] one for each of the {q.shape[1]} query heads", sinks.shape[0], Status.BAD_SHAPE)

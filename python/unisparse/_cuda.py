@@ -1,7 +1,7 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The door of torch's CUDA tensors: an artifact for the configuration, launched on the current stream."""
+"""The backend of torch's CUDA tensors: an artifact for the configuration, launched on the current stream."""
 
 from __future__ import annotations
 

@@ -47,14 +47,14 @@ class _Frame(Frame):
 
 class Planned:
     """The plan of a function's call: from the function's tensors, in their order, to the results it gives, in theirs.
-    `door`: the module of the tensors' kind, _numpy or _cpu."""
+    `backend`: the module of the tensors' kind, _numpy or _cpu."""
 
-    def __init__(self, door: Any, config: Config, tensors: Mapping[str, Any], results: Sequence[str]) -> None:
+    def __init__(self, backend: Any, config: Config, tensors: Mapping[str, Any], results: Sequence[str]) -> None:
         if config.packed and tensors["q"].shape[0] != 1:
             raise unexpected("q", "[I8] batch 1 beside cu_seqlens", tensors["q"].shape[0], Status.BAD_SHAPE)
-        self._names, self._door, self._torch = list(tensors), door, _torch.torch_of(tensors["q"])
+        self._names, self._backend, self._torch = list(tensors), backend, _torch.torch_of(tensors["q"])
         # q, k and v may lie as they do. What cannot be read so is copied, by each call.
-        given = {name: door.readable(x, strided=name in ("q", "k", "v")) for name, x in tensors.items()}
+        given = {name: backend.readable(x, strided=name in ("q", "k", "v")) for name, x in tensors.items()}
         self._copied = [(n, name in ("q", "k", "v")) for n, (name, x) in enumerate(given.items()) if x is not tensors[name]]
         self._lengths = (tensors["q"].shape[2], tensors["k"].shape[2], *config.block)
         self._check_values = library().unisparse_cpu_check_values
@@ -69,12 +69,12 @@ class Planned:
         self._describe(given, inputs, None)
         for place in self._inputs:
             place.data = None
-        self._make = [door.maker(tensors["q"], kind, place.sizes[:rank]) for (_, kind, rank), place in zip(program.outputs, self._outputs)]
+        self._make = [backend.maker(tensors["q"], kind, place.sizes[:rank]) for (_, kind, rank), place in zip(program.outputs, self._outputs)]
         self._o, self._pick = outputs.index("o"), [outputs.index(name) for name in results]
 
     def _describe(self, given: Mapping[str, Any], names: Sequence[str], outputs: Any) -> None:
         """The structures that frames start as. `outputs`: the program's, where it is not asked for them."""
-        self._inputs = (Tensor * len(names))(*(self._door.describe(name, given[name]) for name in names))
+        self._inputs = (Tensor * len(names))(*(self._backend.describe(name, given[name]) for name in names))
         self._outputs = self.loaded.prepare(self._inputs) if outputs is None else outputs
         self._led = {name: n for n, name in enumerate(names) if name in _LED}
         self._frames: List[_Frame] = []
@@ -100,16 +100,16 @@ class Planned:
         if self._copied:
             tensors = list(tensors)
             for n, strided in self._copied:
-                tensors[n] = self._door.readable(tensors[n], strided)
+                tensors[n] = self._backend.readable(tensors[n], strided)
         return tensors if self._order is None else [tensors[n] for n in self._order]
 
     def __call__(self, tensors: Sequence[Any], out: Any = None) -> Any:
         """`out` becomes o where programs can write it."""
-        door, program, address = self._door, self.loaded, self._door.address
+        backend, program, address = self._backend, self.loaded, self._backend.address
         given = self._read(tensors)
-        written = out is not None and door.may_be_written(out, given)
+        written = out is not None and backend.may_be_written(out, given)
         # Strides of `out` are no plan's.
-        frame = self._frame_of(door.describe("out", out)) if written else self._frame()
+        frame = self._frame_of(backend.describe("out", out)) if written else self._frame()
         for place, x in zip(frame.inputs, given):
             place.data = address(x)
         (inputs, outputs), handle, count = frame.places, program.handle, len(given)
@@ -121,7 +121,7 @@ class Planned:
             made = [make() for make in self._make]
         for place, x in zip(frame.outputs, made):
             place.data = address(x)
-        if status := program.run(handle, inputs, count, outputs, len(made), door.threads(self._torch)):
+        if status := program.run(handle, inputs, count, outputs, len(made), backend.threads(self._torch)):
             check(status)
         if not written:
             self._frames.append(frame)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple, Tuple
 
 from . import _config, _cuda, _numpy
-from ._checks import door_of
+from ._checks import backend_of
 from ._errors import Status, unexpected
 
 
@@ -17,7 +17,7 @@ def _swapped(x: Any) -> Any:
 
 
 def _viewed(name: str, x: Any, flat: bool) -> Any:
-    door_of(name, x)
+    backend_of(name, x)
     if len(x.shape) != (3 if flat else 4):
         wanted = "3 dimensions, as q, [tokens, heads, head_dim]" if flat else "4 dimensions, [batch, length, heads, head_dim]"
         raise unexpected(name, wanted, f"{len(x.shape)}: {list(x.shape)}", Status.BAD_SHAPE)
@@ -51,11 +51,11 @@ def memory(layout: Any, q: Any, v: Any) -> Any:
     """Memory for o as q lies, where programs write with strides: on the CPU. None elsewhere, and of what is refused later."""
     if layout != "bshd" or not all(hasattr(x, "shape") for x in (q, v)):
         return None
-    door = door_of("q", q)
-    kind = door.element(q)
-    if door is _cuda or kind not in ("f32", "f16", "bf16") or (door is _numpy and not q.dtype.isnative):
+    backend = backend_of("q", q)
+    kind = backend.element(q)
+    if backend is _cuda or kind not in ("f32", "f16", "bf16") or (backend is _numpy and not q.dtype.isnative):
         return None
-    return door.maker(q, kind, (*q.shape[:-1], *v.shape[-1:]))()
+    return backend.maker(q, kind, (*q.shape[:-1], *v.shape[-1:]))()
 
 
 def placed(attend: Callable[..., Any], given: Tuple[Any, ...], cu_seqlens: Any, layout: Any, out: Any, *options: Any) -> Any:

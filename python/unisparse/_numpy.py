@@ -1,7 +1,7 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The door of NumPy arrays. NumPy is never imported before there is one."""
+"""The backend of NumPy arrays. NumPy is never imported before there is one."""
 
 from __future__ import annotations
 

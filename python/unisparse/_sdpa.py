@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence, TypeVar, TypedDict, U
 
 from . import _config
 from ._attention import attention
-from ._checks import door_of
+from ._checks import backend_of
 from ._errors import Error, Status, renamed, unexpected
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def sdpa(
         if name not in Modifying.__annotations__:
             raise unexpected(name, f"an option among {', '.join(Modifying.__annotations__)}", "none of them")
     for name, x in (("query", q), ("key", k), ("value", v)):
-        door_of(name, x)
+        backend_of(name, x)
         if len(x.shape) != 4:
             raise unexpected(name, "4 dimensions: [batch, heads, length, head_dim]", list(x.shape), Status.BAD_SHAPE)
     if not grouped and q.shape[1] != k.shape[1]:

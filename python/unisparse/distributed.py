@@ -82,10 +82,10 @@ class _Call:
         self.mode = _config.choice("mode", mode, ("heads", "rows", "auto"))
         self.parts = _config.choice("parts", parts, ("contiguous", "zigzag"))
         self.tensors = {"q": q, "k": k, "v": v}
-        door, self.dtype = check_tensors(self.tensors)
+        backend, self.dtype = check_tensors(self.tensors)
         if not isinstance(q, torch.Tensor):
             raise unexpected("q", "a torch tensor", type(q).__name__)
-        ends = check_ends(door, q, ends_of(cu_seqlens))
+        ends = check_ends(backend, q, ends_of(cu_seqlens))
         self.ends = tuple(ends.values())
         known = {name: x.default for name, x in inspect.signature(_attention.attention).parameters.items() if x.default is not x.empty}
         for name in _NO_OPTIONS:

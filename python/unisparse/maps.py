@@ -14,7 +14,7 @@ import zlib
 from typing import Any, Sequence, Union
 
 from . import _config
-from ._checks import door_of
+from ._checks import backend_of
 from ._errors import Error, Status, unexpected
 
 # Of --map: nothing to select, a block that was not, one that was.
@@ -35,7 +35,7 @@ def draw(
     lq, lk = _config.integer("queries", queries, 1), _config.integer("keys", keys, 1)
     causal = _config.flag("causal", causal)
     for name, x, rank in (("counts", counts, 3), ("indices", indices, 4)):
-        door_of(name, x)
+        backend_of(name, x)
         if len(x.shape) != rank:
             raise unexpected(name, f"{rank} dimensions", f"{len(x.shape)}: {list(x.shape)}", Status.BAD_SHAPE)
     counts, indices = (x if isinstance(x, numpy.ndarray) else x.detach().cpu().numpy() for x in (counts, indices))

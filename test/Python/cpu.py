@@ -2,7 +2,7 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # RUN: rm -rf %t && mkdir %t && env %host_programs %python %s %t
-"""The Python door on NumPy arrays, against the oracle."""
+"""The Python package on NumPy arrays, against the oracle."""
 
 import os
 import sys

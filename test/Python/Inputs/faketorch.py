@@ -1,7 +1,7 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""As much of torch as the Python door touches: tensors on made-up CUDA devices, whose addresses nobody follows."""
+"""As much of torch as the Python package touches: tensors on made-up CUDA devices, whose addresses nobody follows."""
 
 import math
 import sys
