@@ -77,9 +77,10 @@ void Score::readEnds(const Sequence &s, Value rows) {
       e.store(first, starts, lane);
   };
   e.forEach(e.index(0), e.index(means), [&](Value a) {
-    Value end = e.add(start, e.mul(e.add(a, 1), cq));
-    store(a, e.toI32(e.add(start, e.mul(a, cq))),
-          e.toI32(e.min(end, s.qLength)));
+    Value first = e.add(start, e.mul(a, cq)), end = e.add(first, cq);
+    // Means that a short block has not repeat its last one (P5).
+    Value last = e.mul(e.floorDiv(e.sub(s.qLength, e.index(1)), cq), cq);
+    store(a, e.toI32(e.min(first, last)), e.toI32(e.min(end, s.qLength)));
   });
   e.forEach(e.index(0), e.dim(rows, 0), [&](Value n) {
     Value one = arith::ConstantIntOp::create(e.b, 1, 32);

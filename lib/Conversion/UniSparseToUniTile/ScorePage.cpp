@@ -157,8 +157,10 @@ Value ScorePage::firstTokenOf(Value i) {
     return p.mul(composite(firstComposite, i, qRows), cq);
   Value block = p.div(i, qRows.padded), within = p.rem(i, qRows.padded);
   Value start = p.mul(p.add(span.unit, block), bq);
-  return p.select(p.less(within, p.i32(means)),
-                  p.add(start, p.mul(within, cq)), representative(i));
+  // Means that a short block has not repeat its last one (P5).
+  Value last = p.mul(p.div(p.sub(span.qLength, 1), cq), cq);
+  Value mean = p.min(p.add(start, p.mul(within, cq)), last);
+  return p.select(p.less(within, p.i32(means)), mean, representative(i));
 }
 
 /// The last token of the composite in row `i` of the tile, in its sequence: a
