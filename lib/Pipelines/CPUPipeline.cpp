@@ -28,6 +28,10 @@
 using namespace mlir;
 using namespace unisparse;
 
+/// Whoever has AVX512-BF16 has vectors of 512 bits.
+static VectorBits vectorsOf(const CPUPipelineOptions &options) {
+  return options.bf16Dot ? VectorBits::V512 : options.vectorBits;
+}
 /// Two vectors of queries side by side, so that a broadcast of A serves two
 /// multiplications; as many rows as leave registers for B and the broadcast:
 /// 8 of 16 registers with AVX2, 16 of 32 with AVX-512.
@@ -112,7 +116,8 @@ static void buildLoopLevel(OpPassManager &pm,
                            const CPUPipelineOptions &options) {
   // Stages become loops over tiles; tensors stay at their edges only.
   ConvertUniSparseToLoopsOptions loops;
-  loops.strip = stripFor(options.vectorBits);
+  loops.strip = stripFor(vectorsOf(options));
+  loops.bf16Pairs = options.bf16Dot;
   pm.addPass(createConvertUniSparseToLoops(loops));
   // Tensors between stages and at function boundaries become buffers; plain
   // layouts there, as callers pass contiguous arrays. Loops carry what a stage
@@ -150,9 +155,15 @@ static void buildVectorLevel(OpPassManager &pm,
                              const CPUPipelineOptions &options) {
   // Contractions are most of the arithmetic: registers first.
   UniSparseVectorizeContractionsOptions contractions;
-  contractions.registerRows = registerRowsFor(options.vectorBits);
+  contractions.registerRows = registerRowsFor(vectorsOf(options));
   pm.addNestedPass<func::FuncOp>(
       createUniSparseVectorizeContractions(contractions));
+  // Attention on bf16 comes in pairs, where the target multiplies them.
+  if (options.bf16Dot) {
+    UniSparseVectorizePairsOptions pairs;
+    pairs.registerRows = contractions.registerRows;
+    pm.addNestedPass<func::FuncOp>(createUniSparseVectorizePairs(pairs));
+  }
   // Copies that are no memcpy would call MLIR's own runner.
   pm.addNestedPass<func::FuncOp>(createUniSparseExpandCopies());
   // What is left of linalg fills buffers, copies, or is the program's own.
@@ -168,7 +179,7 @@ static void buildVectorLevel(OpPassManager &pm,
   pm.addPass(createCanonicalizerPass());
 }
 
-static void buildLLVMLevel(OpPassManager &pm) {
+static void buildLLVMLevel(OpPassManager &pm, bool bf16Dot = false) {
   // Length rules that do not hold say so, to a host that wants to hear it.
   pm.addPass(createUniSparseReportViolations());
   // Loops become branches, subviews become pointer arithmetic.
@@ -177,12 +188,14 @@ static void buildLLVMLevel(OpPassManager &pm) {
   pm.addPass(createLowerAffinePass());
   // exp of a vector is a polynomial here, not lanes of calls to libm.
   pm.addNestedPass<func::FuncOp>(createUniSparseExpandMath());
-  // bf16 has no instructions on most CPUs and no library calls everywhere.
+  // bf16 has no instructions on most CPUs and no library calls everywhere. CPUs
+  // that multiply it convert it, too.
   arith::ArithExpandOpsPassOptions expand;
-  expand.includeBf16 = true;
+  expand.includeBf16 = !bf16Dot;
   pm.addPass(arith::createArithExpandOpsPass(expand));
   // Dialect by dialect down to LLVM; each pass knows one.
   ConvertVectorToLLVMPassOptions vectors;
+  vectors.x86Vector = bf16Dot;
   pm.addPass(createConvertVectorToLLVMPass(vectors));
   pm.addPass(createConvertMathToLLVMPass());
   pm.addPass(createFinalizeMemRefToLLVMConversionPass());
@@ -209,7 +222,7 @@ void unisparse::buildCPUPipeline(OpPassManager &pm,
   }
   buildLoopLevel(pm, options);
   buildVectorLevel(pm, options);
-  buildLLVMLevel(pm);
+  buildLLVMLevel(pm, options.bf16Dot);
 }
 
 void unisparse::buildTileCPUPipeline(OpPassManager &pm,

@@ -2,6 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include "ContractionLoops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -18,6 +19,7 @@ namespace unisparse {
 } // namespace unisparse
 
 using namespace mlir;
+using namespace unisparse;
 
 namespace {
 
@@ -74,10 +76,7 @@ FailureOr<Contraction> matchContraction(linalg::LinalgOp op,
   return x;
 }
 
-/// Products summed before they are added to C. Short sums keep rounding errors
-/// small: error grows with the length of a chain, and the sums of chunks are a
-/// second, short chain. At 32 a chunk costs one load and store of C beside 32
-/// multiplications.
+/// At 32 a chunk costs one load and store of C beside 32 multiplications.
 constexpr int64_t kSumLength = 32;
 
 struct VectorizeContraction : OpInterfaceRewritePattern<linalg::LinalgOp> {
@@ -92,69 +91,32 @@ struct VectorizeContraction : OpInterfaceRewritePattern<linalg::LinalgOp> {
     if (x->m % rows != 0)
       return rewriter.notifyMatchFailure(op, "register-rows must divide m");
     ImplicitLocOpBuilder b(op.getLoc(), rewriter);
-    Value zero = arith::ConstantIndexOp::create(b, 0);
-    auto index = [&](int64_t i) {
-      return arith::ConstantIndexOp::create(b, i);
-    };
-    scf::ForOp::create(b, zero, index(x->m), index(rows), ValueRange{},
-                       [&](OpBuilder &, Location, Value m, ValueRange) {
-                         emitRows(b, *x, m, zero);
-                         scf::YieldOp::create(b);
-                       });
+    emitContraction(
+        b, {x->c, x->m, x->k, rows, /*lanes=*/x->n, /*parts=*/1, kSumLength},
+        [&](ArrayRef<Value> at, Value k, ValueRange sums) {
+          return multiplyAdd(b, *x, at, k, sums);
+        });
     rewriter.eraseOp(op);
     return success();
   }
 
-  /// Rows [m, m + rows) of C, `kSumLength` steps of k after another.
-  void emitRows(ImplicitLocOpBuilder &b, const Contraction &x, Value m,
-                Value zero) const {
-    SmallVector<Value> at;
-    for (int64_t i = 0; i < rows; ++i)
-      at.push_back(b.createOrFold<arith::AddIOp>(
-          m, arith::ConstantIndexOp::create(b, i)));
-    int64_t whole = x.k - x.k % kSumLength;
-    Value end = arith::ConstantIndexOp::create(b, whole);
-    Value step = arith::ConstantIndexOp::create(b, kSumLength);
-    if (whole)
-      scf::ForOp::create(b, zero, end, step, ValueRange{},
-                         [&](OpBuilder &, Location, Value k, ValueRange) {
-                           Value next = arith::AddIOp::create(b, k, step);
-                           emitSums(b, x, at, zero, k, next);
-                           scf::YieldOp::create(b);
-                         });
-    if (whole != x.k)
-      emitSums(b, x, at, zero, end, arith::ConstantIndexOp::create(b, x.k));
-  }
-
-  /// C += A * B over [begin, end) of k, from zero accumulators.
-  void emitSums(ImplicitLocOpBuilder &b, const Contraction &x,
-                ArrayRef<Value> at, Value zero, Value begin, Value end) const {
+  static SmallVector<Value> multiplyAdd(ImplicitLocOpBuilder &b,
+                                        const Contraction &x,
+                                        ArrayRef<Value> at, Value k,
+                                        ValueRange sums) {
     auto vector = VectorType::get({x.n}, b.getF32Type());
-    Value none = arith::ConstantOp::create(b, b.getZeroAttr(vector));
-    SmallVector<Value> accumulators(rows, none);
-    Value one = arith::ConstantIndexOp::create(b, 1);
-    auto loop = scf::ForOp::create(
-        b, begin, end, one, accumulators,
-        [&](OpBuilder &, Location, Value k, ValueRange sums) {
-          Value row =
-              vector::LoadOp::create(b, vector, x.b, ValueRange{k, zero});
-          SmallVector<Value> next;
-          for (int64_t i = 0; i < rows; ++i) {
-            SmallVector<Value, 2> indices{at[i], k};
-            if (x.transposedA)
-              std::swap(indices[0], indices[1]);
-            Value a = vector::BroadcastOp::create(
-                b, vector, memref::LoadOp::create(b, x.a, indices));
-            next.push_back(vector::FMAOp::create(b, a, row, sums[i]));
-          }
-          scf::YieldOp::create(b, next);
-        });
-    for (int64_t i = 0; i < rows; ++i) {
-      Value old =
-          vector::LoadOp::create(b, vector, x.c, ValueRange{at[i], zero});
-      Value sum = arith::AddFOp::create(b, old, loop.getResult(i));
-      vector::StoreOp::create(b, sum, x.c, ValueRange{at[i], zero});
+    Value zero = arith::ConstantIndexOp::create(b, 0);
+    Value row = vector::LoadOp::create(b, vector, x.b, ValueRange{k, zero});
+    SmallVector<Value> next;
+    for (auto [m, sum] : llvm::zip_equal(at, sums)) {
+      SmallVector<Value, 2> indices{m, k};
+      if (x.transposedA)
+        std::swap(indices[0], indices[1]);
+      Value a = vector::BroadcastOp::create(
+          b, vector, memref::LoadOp::create(b, x.a, indices));
+      next.push_back(vector::FMAOp::create(b, a, row, sum));
     }
+    return next;
   }
 
   int64_t rows;
@@ -166,13 +128,7 @@ struct VectorizeContractions
   using Base::Base;
 
   LogicalResult initialize(MLIRContext *context) override {
-    if (registerRows == 1 || registerRows == 2 || registerRows == 4 ||
-        registerRows == 8)
-      return success();
-    return emitError(UnknownLoc::get(context))
-           << "unisparse-vectorize-contractions: expected register-rows of 1, "
-              "2, 4 or 8, got "
-           << static_cast<int64_t>(registerRows);
+    return verifyRegisterRows(context, getArgument(), registerRows);
   }
 
   void runOnOperation() override {

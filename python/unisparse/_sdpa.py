@@ -49,7 +49,6 @@ class Modifying(Selecting, total=False):
     window: Optional[Sequence[Optional[int]]]
     sinks: Any
     score_mod: Optional[str]
-    estimate_with_region: bool
 
 
 def sdpa(

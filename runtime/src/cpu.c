@@ -16,7 +16,8 @@
 \*--------------------------------------------------------------------------*/
 
 #if defined(__x86_64__) && defined(__GNUC__)
-/* The levels of the x86-64 psABI, by what tells one from the one below. */
+/* The levels of the x86-64 psABI, by what tells one from the one below, and one
+ * above them. */
 static int level_number(void) {
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt"))
@@ -28,10 +29,10 @@ static int level_number(void) {
       !__builtin_cpu_supports("avx512cd") ||
       !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
     return 3;
-  return 4;
+  return __builtin_cpu_supports("avx512bf16") ? 5 : 4;
 }
-static const char *const levels[] = {"", "x86-64", "x86-64-v2", "x86-64-v3",
-                                     "x86-64-v4"};
+static const char *const levels[] = {
+    "", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16"};
 #else
 static int level_number(void) { return 1; }
 static const char *const levels[] = {"", "generic"};

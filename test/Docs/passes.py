@@ -33,6 +33,8 @@ actual, counted = passes(), 0
 total, instrumented = map(int, re.search(r"^(\d+) passes; (\d+) with `instrument-stages`", section, re.MULTILINE).groups())
 expect("all passes", len(actual), total)
 expect("all passes with instrument-stages", len(passes("instrument-stages")), instrumented)
+expect("the pass with bf16-dot", ["unisparse-vectorize-contractions", "unisparse-vectorize-pairs"],
+       [name for name in passes("bf16-dot") if "vectorize" in name])  # fmt: skip
 for level, count, table in re.findall(r"^\*\*([^*]*?) \((\d+)\)\.\*\*\n(.*?)(?=^\*\*|\Z)", section, re.DOTALL | re.MULTILINE):
     here = actual[counted:counted + int(count)]
     named = 0

@@ -22,11 +22,12 @@ import numpy as np
 
 import unisparse
 from unisparse import Status, _artifacts, _attention, _config, _host, _library, _plan, prepare
-from unisparse._runtime import Tensor
+from unisparse._runtime import ELEMENTS, Tensor, check
 
 TMP = pathlib.Path(sys.argv.pop())
 RNG = np.random.default_rng(3)
 BLOCK = dict(block=(32, 32))
+LEVELS = ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16"]
 
 
 def tensors(lq=90, lk=90, batch=1, dtype=np.float32):
@@ -35,6 +36,16 @@ def tensors(lq=90, lk=90, batch=1, dtype=np.float32):
 
 def ends(*lengths):
     return np.cumsum([0, *lengths], dtype=np.int32)
+
+
+def narrowed(x):
+    """The bits of bf16, to nearest, ties to even."""
+    bits = x.astype(np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
+
+def widened(bits):
+    return (bits.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
 
 
 def resident():
@@ -295,8 +306,7 @@ class Host(unittest.TestCase):
 
     def test_levels(self):
         """What is compiled for less than this CPU has runs on it, f16 without instructions for it too."""
-        levels = ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
-        levels = levels[: levels.index(_library.level())] if _library.level() in levels else []
+        levels = LEVELS[: LEVELS.index(_library.level())] if _library.level() in LEVELS else []
         q, k, v = tensors(dtype=np.float16)
         wanted = unisparse.attention(q, k, v, **BLOCK)
         for level in levels:
@@ -304,6 +314,32 @@ class Host(unittest.TestCase):
                 found = unisparse.attention(q, k, v, **BLOCK)
                 self.assertEqual([pathlib.Path(x.path).parent.parent.name for x in _host._programs.values()], [level])
                 np.testing.assert_allclose(found.astype(np.float32), wanted.astype(np.float32), atol=4e-3)
+
+    def test_bf16(self):
+        """At every level that this CPU has, with and without dot products of pairs: odd blocks, sizes and ends, caps, groups."""
+        levels = LEVELS[: LEVELS.index(_library.level()) + 1] if _library.level() in LEVELS else [_library.level()]
+        for value_dim in (12, 33, 65):  # In vectors of up to 64, and what is left.
+            self.expect_bf16(levels, value_dim)
+
+    def expect_bf16(self, levels, value_dim):
+        q, k, v = (narrowed(RNG.normal(size=(1, h, n, d))) for h, n, d in ((4, 37, 20), (2, 53, 20), (2, 53, value_dim)))
+        keys, values = (np.repeat(widened(x), 2, axis=1) for x in (k, v))
+        logits = 5 * np.tanh(np.einsum("bhid,bhjd->bhij", widened(q), keys) * 0.5 / 5)
+        logits[:, :, np.arange(37)[:, None] + 16 < np.arange(53)] = -np.inf
+        weights = np.exp(logits)
+        wanted = np.einsum("bhij,bhjd->bhid", weights / weights.sum(-1, keepdims=True), values)
+        entry = dict(heads=4, kv_heads=2, head_dim=20, value_dim=value_dim, dtype="bf16", block=[24, 21], pooling=[8, 7, 1], p=1.0, scale=0.5, softcap=5.0)
+        for level in levels:
+            with self.subTest(level, value_dim=value_dim):
+                program = _library.Library(_artifacts.find(prepare.configuration(entry), _artifacts.cpu(level)))
+                strides = [[x.strides[d] // 2 for d in range(4)] for x in (q, k, v)]
+                inputs = (Tensor * 3)(*(Tensor(place(x), ELEMENTS.index("bf16"), 4, x.shape, tuple(s)) for x, s in zip((q, k, v), strides)))
+                outputs, o = program.prepare(inputs), np.zeros(wanted.shape, np.uint16)
+                outputs[0].data = place(o)
+                check(program.run(program.handle, inputs, 3, outputs, len(outputs), 2))
+                program.close()
+                # A3: the rounding of P and of o, beside values of up to 4.
+                np.testing.assert_allclose(widened(o), wanted, atol=0.03)
 
     def test_prepared(self):
         """Without a compiler, files that were compiled before."""

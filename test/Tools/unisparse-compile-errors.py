@@ -44,7 +44,7 @@ OUT = f"-o={tmp}/x.usp"
 OPTIONS = ["--stage=block_sparse_attention", "--heads=4", "--head-dim=64", OUT]
 CHIP = "--chip=sm_80"
 P = f"{tmp}/p.mlir"
-LEVELS = "x86-64, x86-64-v2, x86-64-v3, x86-64-v4" if platform.machine() == "x86_64" else "generic"
+LEVELS = "x86-64, x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-bf16" if platform.machine() == "x86_64" else "generic"
 LEVEL = LEVELS.split(", ")[0]
 
 # (options, exit status, what the line has)
@@ -59,9 +59,6 @@ CASES = [
     ([*OPTIONS, CHIP, "--score-mod=%y = arith.addf %logit, %logit : f32"], 1, "--score-mod: line 1, column 6: block with no terminator"),
     ([*OPTIONS, CHIP, "--score-mod=%y = math.sin %logit : f32\nunisparse.yield %y : f32"], 1, "--score-mod: line 1, column 6: 'math.sin' op [M5]"),
     ([*OPTIONS, CHIP, "--score-mod=\nunisparse.yield %x : f32"], 1, "--score-mod: line 1, column 17: use of undeclared SSA value name"),
-    ([*OPTIONS, CHIP, "--estimate-with-region"], 1, "--estimate-with-region: [M6] expected --score-mod beside it, got none"),
-    ([*OPTIONS, CHIP, "--estimate-with-region", "--score-mod=alibi", "--head-pool=2"], 1, "--head-pool: [M6] expected 1 beside --estimate-with-region, got 2"),
-    ([P, OUT, CHIP, "--estimate-with-region"], 2, "--estimate-with-region: expected no option about the computation beside"),
     ([P, OUT, CHIP, "--score-mod=alibi"], 2, "--score-mod: expected no option about the computation beside"),
     ([*OPTIONS, "--kv-heads="], 2, "--kv-heads: expected a whole number, got ''"),
     ([*OPTIONS, "--value-dim=x"], 2, "--value-dim: expected a whole number, got 'x'"),

@@ -27,7 +27,7 @@ using namespace unisparse::tools;
 ArrayRef<StringRef> compile::cpuLevels() {
 #if defined(__x86_64__)
   static const StringRef levels[] = {"x86-64", "x86-64-v2", "x86-64-v3",
-                                     "x86-64-v4"};
+                                     "x86-64-v4", "x86-64-v4-bf16"};
 #else
   static const StringRef levels[] = {"generic"};
 #endif
@@ -36,9 +36,13 @@ ArrayRef<StringRef> compile::cpuLevels() {
 
 VectorBits compile::vectorsOf(StringRef level) {
   return StringSwitch<VectorBits>(level)
-      .Case("x86-64-v4", VectorBits::V512)
+      .Cases({"x86-64-v4", "x86-64-v4-bf16"}, VectorBits::V512)
       .Case("x86-64-v3", VectorBits::V256)
       .Default(VectorBits::V128);
+}
+
+bool compile::multipliesBF16(StringRef level) {
+  return level.ends_with("-bf16");
 }
 
 namespace {
@@ -206,8 +210,10 @@ Expected<std::unique_ptr<TargetMachine>> machineFor(StringRef level) {
   if (!target)
     return failure("--target", "expected one that this LLVM has, got: " +
                                    Twine(problem));
+  // LLVM knows the psABI's levels as CPUs, and what is beyond them as features.
+  bool bf16 = level.consume_back("-bf16");
   return std::unique_ptr<TargetMachine>(target->createTargetMachine(
-      triple, level, /*Features=*/"", TargetOptions(), Reloc::PIC_,
+      triple, level, bf16 ? "+avx512bf16" : "", TargetOptions(), Reloc::PIC_,
       std::nullopt, CodeGenOptLevel::Aggressive));
 }
 

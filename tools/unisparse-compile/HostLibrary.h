@@ -18,6 +18,8 @@ llvm::ArrayRef<llvm::StringRef> cpuLevels();
 
 /// The vectors that a level has.
 VectorBits vectorsOf(llvm::StringRef level);
+/// Whether they have AVX512-BF16.
+bool multipliesBF16(llvm::StringRef level);
 
 /// The bytes of the library of `module`, in LLVM's dialect, whose function
 /// `entry` has a C interface. `linker` is a program that links as ld does; empty,

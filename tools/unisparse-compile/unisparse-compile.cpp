@@ -129,6 +129,7 @@ llvm::Expected<std::string> compileLibrary(MLIRContext &context,
     return std::move(e);
   CPUPipelineOptions options;
   options.vectorBits = vectorsOf(o.cpu);
+  options.bf16Dot = multipliesBF16(o.cpu);
   options.library = true;
   std::string name = entry->getName().str();
   if (llvm::Error e = runCPUPipeline(**module, options, o.dumpIR, said))

@@ -110,6 +110,7 @@ llvm::Error runPipeline(ModuleOp module, const Options &o,
                         const FirstError &said) {
   CPUPipelineOptions options;
   options.vectorBits = hostVectors();
+  options.bf16Dot = llvm::sys::getHostCPUFeatures().lookup("avx512bf16");
   options.instrument = true;
   options.pages = o.pages;
   options.descending = o.descending;

@@ -120,7 +120,9 @@ def ConvertUniSparseToLoops : Pass<"convert-unisparse-to-loops"> {
     | output | strips x Dv x strip | O^T, rescaled as the maximum moves |
 
     `S^T = K Q^T` and `O^T += V^T P^T` are `linalg.matmul`; masks, maxima,
-    exponentials and sums are loops over rows of lanes. Neither logits nor
+    exponentials and sums are loops over rows of lanes. With `bf16-pairs` the
+    tiles of bf16 inputs stay bf16, P is rounded to it, and what is summed over
+    lies in pairs: `linalg.generic` with a dimension of 2 last. Neither logits nor
     probabilities of a whole row exist. Nothing past a sequence's end is read
     (P3): a tile's copy stops there, the rest is zero and masked.
 
@@ -155,7 +157,10 @@ def ConvertUniSparseToLoops : Pass<"convert-unisparse-to-loops"> {
   }];
   let options = [
     Option<"strip", "strip", "int64_t", "16",
-           "queries side by side in a strip; two vectors of the target">
+           "queries side by side in a strip; two vectors of the target">,
+    Option<"bf16Pairs", "bf16-pairs", "bool", "false",
+           "attention on bf16 multiplies pairs of bf16, for a target that has "
+           "dot products of them">
   ];
   let dependentDialects = [
     "::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",

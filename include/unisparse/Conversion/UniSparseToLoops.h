@@ -16,11 +16,17 @@ namespace unisparse {
 /// The op's tensor operands in the op's order, null where one is absent.
 mlir::SmallVector<mlir::Value> tensorOperandSlots(mlir::Operation *op);
 
+/// How loops are cut for a target.
+struct Tiling {
+  int64_t strip = 16;     ///< Queries side by side.
+  bool bf16Pairs = false; ///< bf16 is multiplied in pairs.
+};
+
 /// Emits a stage on `buffers` (as tensorOperandSlots orders them) and returns
 /// new buffers for its results. Heads and head_dim must be static.
 mlir::FailureOr<mlir::SmallVector<mlir::Value>>
 lowerToLoops(mlir::OpBuilder &b, mlir::Operation *op, mlir::ValueRange buffers,
-             int64_t strip = 16);
+             const Tiling &tiling = {});
 
 /// BufferizableOpInterface for every stage.
 void registerBufferizableOpInterfaceModels(mlir::DialectRegistry &registry);

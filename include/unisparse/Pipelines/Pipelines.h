@@ -45,6 +45,11 @@ struct CPUPipelineOptions : mlir::PassPipelineOptions<CPUPipelineOptions> {
       llvm::cl::values(clEnumValN(VectorBits::V128, "128", "SSE, NEON"),
                        clEnumValN(VectorBits::V256, "256", "AVX2"),
                        clEnumValN(VectorBits::V512, "512", "AVX-512"))};
+  Option<bool> bf16Dot{
+      *this, "bf16-dot",
+      llvm::cl::desc("the target has AVX512-BF16, whose dot products attention "
+                     "on bf16 uses; its vectors have 512 bits"),
+      llvm::cl::init(false)};
   Option<bool> instrument{
       *this, "instrument-stages",
       llvm::cl::desc("call @unisparse_stage_begin and _end around each stage"),

@@ -66,6 +66,71 @@ def UniSparseVectorizeContractions
     "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 
+def UniSparseVectorizePairs
+    : InterfacePass<"unisparse-vectorize-pairs", "::mlir::FunctionOpInterface"> {
+  let summary = "Multiply pairs of bf16 by AVX512-BF16's dot products";
+  let description = [{
+    A contraction of pairs, `C[m, n] += A[m, k, p] * B[k, n, p]` or `A[k, m, p]`
+    with bf16 A and B, f32 C and p in [0, 2), becomes loops as
+    `unisparse-vectorize-contractions` makes them, whose products are
+    `x86vector.avx512.dot`: 32 of them in an instruction, where an f32 FMA has 16.
+    Rows of C are 16 to 64 lanes in whole vectors of 16, and `register-rows`
+    divides m; other ops are left alone.
+
+    The pass is for CPUs that have AVX512-BF16. It adds up to 16 pairs before C is
+    touched. The dot product takes subnormal bf16 as 0.
+
+    Before:
+    ```mlir
+    #a = affine_map<(m, n, k, p) -> (m, k, p)>
+    #b = affine_map<(m, n, k, p) -> (k, n, p)>
+    #c = affine_map<(m, n, k, p) -> (m, n)>
+    func.func @before(%a: memref<8x16x2xbf16>, %b: memref<16x16x2xbf16>, %c: memref<8x16xf32>) {
+      linalg.generic {indexing_maps = [#a, #b, #c], iterator_types = ["parallel", "parallel", "reduction", "reduction"]}
+          ins(%a, %b : memref<8x16x2xbf16>, memref<16x16x2xbf16>) outs(%c : memref<8x16xf32>) {
+      ^bb0(%x: bf16, %y: bf16, %z: f32):
+        %0 = arith.extf %x : bf16 to f32
+        %1 = arith.extf %y : bf16 to f32
+        %2 = arith.mulf %0, %1 : f32
+        %3 = arith.addf %z, %2 : f32
+        linalg.yield %3 : f32
+      }
+      return
+    }
+    ```
+    After, the innermost loop with `register-rows=1`:
+    ```mlir
+    func.func @after(%a: memref<8x32xbf16>, %b: memref<16x32xbf16>, %m: index) -> vector<16xf32> {
+      %zero = arith.constant dense<0.0> : vector<16xf32>
+      %c0 = arith.constant 0 : index
+      %c1 = arith.constant 1 : index
+      %c2 = arith.constant 2 : index
+      %c16 = arith.constant 16 : index
+      %sum = scf.for %k = %c0 to %c16 step %c1 iter_args(%acc = %zero) -> (vector<16xf32>) {
+        %row = vector.load %b[%k, %c0] : memref<16x32xbf16>, vector<32xbf16>
+        %at = arith.muli %k, %c2 : index
+        %pair = vector.load %a[%m, %at] : memref<8x32xbf16>, vector<2xbf16>
+        %bits = vector.bitcast %pair : vector<2xbf16> to vector<1xi32>
+        %word = vector.extract %bits[0] : i32 from vector<1xi32>
+        %words = vector.broadcast %word : i32 to vector<16xi32>
+        %pairs = vector.bitcast %words : vector<16xi32> to vector<32xbf16>
+        %next = x86vector.avx512.dot %acc, %pairs, %row : vector<32xbf16> -> vector<16xf32>
+        scf.yield %next : vector<16xf32>
+      }
+      return %sum : vector<16xf32>
+    }
+    ```
+  }];
+  let options = [
+    Option<"registerRows", "register-rows", "int64_t", "8",
+           "rows of a contraction kept in registers at a time: 1, 2, 4 or 8">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect",
+    "::mlir::x86vector::X86VectorDialect"];
+}
+
 def UniSparseDecomposeLinalg : Pass<"unisparse-decompose-linalg"> {
   let summary = "Make linalg's composite ops of simpler ones";
   let description = [{

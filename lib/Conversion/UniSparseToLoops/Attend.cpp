@@ -5,7 +5,9 @@
 // unisparse.block_sparse_attention: exact attention over selected blocks, one
 // key block at a time with a running maximum (A1-A4, M1-M5).
 #include "Lowering.h"
+#include "Pairs.h"
 #include "Tiles.h"
+#include "unisparse/Dialect/UniSparse/IR/Modification.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include <cmath>
 #include <limits>
@@ -22,9 +24,12 @@ struct Attend {
   Reach reach;
   Value batch, head;
   ValueRange tables; ///< M5
+  double scale;
+  bool paired; ///< Tiles are bf16, in pairs.
   // allocate() makes these.
   Strips queries = {};
   RowTile keys = {}, values = {};
+  Value weights = {};         ///< P^T in pairs: [roundUp8(Bk) / 2, 2 * strip]
   Value logits = {};          ///< [roundUp8(Bk), strip]
   Value output = {};          ///< O^T: [strips, roundUp8(Dv), strip]
   Value tops = {}, sums = {}; ///< [strips, strip]
@@ -42,9 +47,14 @@ struct Attend {
 };
 
 void Attend::allocate(int64_t strip) {
-  queries = stripsFor(e, bq, headDim, strip);
-  keys = rowTileFor(e, bk, headDim);
-  values = rowTileFor(e, bk, valueDim);
+  Type f32 = e.b.getF32Type(), bf16 = e.b.getBF16Type();
+  queries = paired ? stripsOfPairs(e, bq, headDim, strip)
+                   : stripsFor(e, bq, headDim, strip);
+  keys = rowTileFor(e, bk, headDim, paired ? bf16 : f32);
+  values = paired ? interleavedTileFor(e, bk, valueDim)
+                  : rowTileFor(e, bk, valueDim, f32);
+  if (paired)
+    weights = e.buffer({roundUp8(bk) / 2, 2 * strip}, bf16);
   logits = e.buffer({roundUp8(bk), strip}, e.b.getF32Type());
   output =
       e.buffer({queries.count, roundUp8(valueDim), strip}, e.b.getF32Type());
@@ -83,18 +93,57 @@ Value Attend::firstVisible(const Sequence &s, Value strip, Value firstKey) {
   return reach.left ? keyAt(s, strip, firstKey, -*reach.left) : Value();
 }
 
-/// M5
+/// M5, a vector of queries at a time.
 void Attend::modify(const Sequence &s, Value strip, Value firstKey) {
-  modifyLogits(e, logits, op.getModification().front(), tables, batch, head,
-               keyAt(s, strip, e.index(0), 0),
-               [&](Value t) { return e.add(firstKey, t); });
+  int64_t w = queries.width;
+  Value zero = e.index(0);
+  auto splat = [&](Value index) { return e.splat(e.toI32(index), w); };
+  auto vectorOf = [&](Type type) -> Type { return VectorType::get({w}, type); };
+  auto read = [&](unsigned table, ValueRange indices) -> Value {
+    Value from = tables[table];
+    Type type = cast<MemRefType>(from.getType()).getElementType();
+    SmallVector<Value> inside;
+    for (auto [i, index] : llvm::enumerate(indices)) {
+      Value last = e.sub(e.dim(from, i), e.index(1));
+      Value low = arith::MaxSIOp::create(e.b, index, e.splat(zero, w));
+      inside.push_back(arith::MinSIOp::create(e.b, low, e.splat(last, w)));
+    }
+    Value none = arith::ConstantOp::create(e.b, e.b.getZeroAttr(vectorOf(type)));
+    return e.fold(zero, e.index(w), none,
+                  [&](Value lane, ValueRange all) -> SmallVector<Value> {
+                    SmallVector<Value> at;
+                    for (Value index : inside)
+                      at.push_back(
+                          vector::ExtractOp::create(e.b, index, lane));
+                    return {vector::InsertOp::create(e.b, e.load(from, at),
+                                                     all[0], lane)};
+                  })[0];
+  };
+  auto constant = [&](Value scalar) { return e.splat(scalar, w); };
+  Value query = keyAt(s, strip, zero, 0);
+  e.forEach(zero, e.dim(logits, 0), [&](Value t) {
+    SmallVector<Value> arguments{e.loadVector(logits, {t, zero}, w),
+                                 splat(batch), splat(head), query,
+                                 splat(e.add(firstKey, t))};
+    Value y = copyModification(e.b, op.getModification().front(), arguments,
+                               {vectorOf, constant, read});
+    e.storeVector(y, logits, {t, zero});
+  });
 }
 
 void Attend::attendStrip(const Sequence &s, Value strip, Value firstKey,
                          Value needsMask) {
   int64_t w = queries.width;
   Value zero = e.index(0);
-  multiplyKeys(e, keys, e.part(queries.buffer, {strip}), logits);
+  Value part = e.part(queries.buffer, {strip});
+  if (paired) {
+    e.fill(logits, 0.0);
+    multiplyPairs(e, pairsOf(e, keys.buffer), part, logits,
+                  /*transposedA=*/false);
+    scaleLogits(e, logits, scale);
+  } else {
+    multiplyKeys(e, keys, part, logits);
+  }
   if (op.getSoftcap())
     capLogits(e, logits, op.getSoftcap()->convertToDouble());
   if (!op.getModification().empty())
@@ -116,6 +165,12 @@ void Attend::attendStrip(const Sequence &s, Value strip, Value firstKey,
     e.storeVector(e.mulF(x, shrink), out, {d, zero});
   });
   // O^T += V^T P^T: V lies rows of keys first, so A is read transposed.
+  if (paired) {
+    interleaveRows(e, logits, weights);
+    multiplyPairs(e, pairsOf(e, values.buffer), pairsOf(e, weights), out,
+                  /*transposedA=*/true);
+    return;
+  }
   AffineExpr m, n, k;
   bindDims(e.b.getContext(), m, n, k);
   auto map = [&](AffineExpr row, AffineExpr column) {
@@ -133,7 +188,10 @@ void Attend::attendBlock(const Sequence &s, Value k, Value v, Value j) {
   Value rows = e.min(e.index(bk), e.sub(s.kLength, firstKey));
   Value start = e.add(s.kStart, firstKey);
   packRows(e, keys, k, start, rows);
-  packRows(e, values, v, start, rows);
+  if (paired)
+    packInterleaved(e, values, v, start, rows);
+  else
+    packRows(e, values, v, start, rows);
   // Only the blocks at the end and at an edge of what is seen have keys to hide;
   // padding rows of an odd block size always have.
   Value needsMask = arith::ConstantIntOp::create(e.b, roundUp8(bk) != bk, 1);
@@ -214,7 +272,7 @@ void fillWithSinks(Emit &e, Value lse, Value sinks) {
 SmallVector<Value> loops::lowerBlockSparseAttention(OpBuilder &builder,
                                                     BlockSparseAttentionOp op,
                                                     ValueRange buffers,
-                                                    int64_t strip) {
+                                                    const Tiling &tiling) {
   Emit e(builder, op.getLoc());
   Value q = buffers[0], k = buffers[1], v = buffers[2], counts = buffers[3],
         indices = buffers[4];
@@ -246,6 +304,9 @@ SmallVector<Value> loops::lowerBlockSparseAttention(OpBuilder &builder,
       fillWithSinks(e, results[1], sinks); // M3
     return results;
   }
+  int64_t strip = tiling.strip;
+  bool paired = tiling.bf16Pairs &&
+                op.getQ().getType().getElementType().isBF16();
   Value slots = slotCount(e, packing, lq, bq);
   double scale = logitScale(op.getScale(), headDim);
   if (op.getSoftcap()) // M1
@@ -257,12 +318,15 @@ SmallVector<Value> loops::lowerBlockSparseAttention(OpBuilder &builder,
         op.getCausal() ? e.sub(e.sub(slots, e.index(1)), at[2]) : Value(at[2]);
     withSequence(e, packing, lq, lk, slot, bq, [&](Sequence s) {
       Attend attend{e, op, bq, bk, headDim, type.getDimSize(3), reach,
-                    at[0], at[1], tables};
+                    at[0], at[1], tables, scale, paired};
       attend.allocate(strip);
       Value first = e.mul(s.unit, bq);
       Value rows = e.min(e.index(bq), e.sub(s.qLength, first));
-      packStrips(e, attend.queries, e.part(q, {at[0], at[1]}),
-                 e.add(s.qStart, first), rows, scale);
+      Value queries = e.part(q, {at[0], at[1]}), start = e.add(s.qStart, first);
+      if (paired)
+        packStripsOfPairs(e, attend.queries, queries, start, rows);
+      else
+        packStrips(e, attend.queries, queries, start, rows, scale);
       Value kvHead = e.floorDiv(at[1], group);
       Value keys = e.part(k, {at[0], kvHead}),
             vals = e.part(v, {at[0], kvHead});

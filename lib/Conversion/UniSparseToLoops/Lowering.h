@@ -8,6 +8,7 @@
 #ifndef UNISPARSE_LIB_CONVERSION_UNISPARSETOLOOPS_LOWERING_H
 #define UNISPARSE_LIB_CONVERSION_UNISPARSETOLOOPS_LOWERING_H
 
+#include "unisparse/Conversion/UniSparseToLoops.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 
 namespace unisparse::loops {
@@ -36,7 +37,7 @@ llvm::SmallVector<mlir::Value> lowerBlockSelect(mlir::OpBuilder &b,
                                                 mlir::ValueRange buffers);
 llvm::SmallVector<mlir::Value>
 lowerBlockSparseAttention(mlir::OpBuilder &b, BlockSparseAttentionOp op,
-                          mlir::ValueRange buffers, int64_t strip);
+                          mlir::ValueRange buffers, const Tiling &tiling);
 
 } // namespace unisparse::loops
 

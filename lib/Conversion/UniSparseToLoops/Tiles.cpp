@@ -111,12 +111,14 @@ Candidates unisparse::loops::candidateBlocks(Emit &e, const Sequence &s,
 // Tiles
 //===----------------------------------------------------------------------===//
 
-/// Calls `body(offset, lanes)` for pieces of at most 64 of `columns`: long
-/// vectors cost registers, short ones instructions.
-static void forPieces(int64_t columns,
-                      function_ref<void(int64_t, int64_t)> body) {
-  for (int64_t at = 0; at < columns; at += 64)
-    body(at, std::min<int64_t>(64, columns - at));
+void unisparse::loops::forPieces(int64_t columns,
+                                 function_ref<void(int64_t, int64_t)> body) {
+  for (int64_t at = 0; at < columns;) {
+    auto lanes = static_cast<int64_t>(
+        llvm::bit_floor<uint64_t>(std::min<int64_t>(64, columns - at)));
+    body(at, lanes);
+    at += lanes;
+  }
 }
 
 Strips unisparse::loops::stripsFor(Emit &e, int64_t rows, int64_t headDim,
@@ -147,12 +149,13 @@ void unisparse::loops::packStrips(Emit &e, const Strips &to, Value from,
   });
 }
 
-RowTile unisparse::loops::rowTileFor(Emit &e, int64_t capacity,
-                                     int64_t columns) {
+RowTile unisparse::loops::rowTileFor(Emit &e, int64_t capacity, int64_t columns,
+                                     Type element) {
   int64_t rows = roundUp8(capacity), width = roundUp8(columns);
   // One cache line more a row: with a power of two all rows of a column would
   // share a few sets of the cache.
-  Value wide = e.buffer({rows, width + 16}, e.b.getF32Type());
+  int64_t line = 512 / element.getIntOrFloatBitWidth();
+  Value wide = e.buffer({rows, width + line}, element);
   // packRows writes all but the padding.
   if (rows != capacity || width != columns)
     e.fill(wide, 0.0);
@@ -161,16 +164,21 @@ RowTile unisparse::loops::rowTileFor(Emit &e, int64_t capacity,
 
 void unisparse::loops::packRows(Emit &e, const RowTile &to, Value from,
                                 Value first, Value rows) {
+  Type element = cast<MemRefType>(to.buffer.getType()).getElementType();
   e.forEach(e.index(0), rows, [&](Value t) {
     Value row = e.add(first, t);
     forPieces(to.columns, [&](int64_t at, int64_t lanes) {
-      Value x = e.widen(e.loadVector(from, {row, e.index(at)}, lanes));
+      Value x = e.loadVector(from, {row, e.index(at)}, lanes);
+      if (element.isF32())
+        x = e.widen(x);
       e.storeVector(x, to.buffer, {t, e.index(at)});
     });
   });
   e.forEach(rows, e.index(to.capacity), [&](Value t) {
     forPieces(to.columns, [&](int64_t at, int64_t lanes) {
-      e.storeVector(e.splat(0.0, lanes), to.buffer, {t, e.index(at)});
+      auto type = VectorType::get({lanes}, element);
+      Value zeros = arith::ConstantOp::create(e.b, e.b.getZeroAttr(type));
+      e.storeVector(zeros, to.buffer, {t, e.index(at)});
     });
   });
 }

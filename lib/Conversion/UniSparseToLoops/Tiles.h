@@ -71,13 +71,19 @@ Strips stripsFor(Emit &e, int64_t rows, int64_t headDim, int64_t width);
 void packStrips(Emit &e, const Strips &to, Value from, Value first, Value rows,
                 double factor);
 
-/// One block of `capacity` rows of keys or values, f32, zero behind its end.
+/// Calls `body(offset, lanes)` for pieces of at most 64 of `columns`: long
+/// vectors cost registers, short ones instructions. Powers of two, as LLVM 22
+/// cannot copy 9, 17 or 33 bf16 at once for AVX512-BF16.
+void forPieces(int64_t columns, function_ref<void(int64_t, int64_t)> body);
+
+/// One block of `capacity` rows of keys or values, zero behind its end.
 struct RowTile {
   Value buffer; ///< [roundUp8(capacity), roundUp8(columns)], rows strided.
   int64_t capacity, columns;
 };
-RowTile rowTileFor(Emit &e, int64_t capacity, int64_t columns);
-/// Copies rows [first, first + rows) of the matrix `from` [length, columns].
+RowTile rowTileFor(Emit &e, int64_t capacity, int64_t columns, Type element);
+/// Copies rows [first, first + rows) of the matrix `from` [length, columns], to
+/// a tile of f32 or of its own element.
 void packRows(Emit &e, const RowTile &to, Value from, Value first, Value rows);
 
 /// S^T = K Q^T of one strip: overwrites `logits` [keys' rows, strip].
@@ -85,12 +91,6 @@ void multiplyKeys(Emit &e, const RowTile &keys, Value strip, Value logits);
 
 /// M1: cap * tanh(logits), which were divided by the cap.
 void capLogits(Emit &e, Value logits, double cap);
-
-/// M5, M6: what a modification makes of a strip's logits. `queries` are the
-/// positions of its lanes, a vector of i32; `keyOf` that of a row, of index type.
-void modifyLogits(Emit &e, Value logits, Region &modification,
-                  ValueRange tables, Value batch, Value head, Value queries,
-                  function_ref<Value(Value)> keyOf);
 
 /// -inf where row `t` of `logits` is at or past `visible` of its lane, an
 /// i32 vector, or, where that is given, before `from`.

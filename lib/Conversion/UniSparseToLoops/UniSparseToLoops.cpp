@@ -40,20 +40,20 @@ bool loops::isEmpty(Operation *op) {
 FailureOr<SmallVector<Value>> unisparse::lowerToLoops(OpBuilder &b,
                                                       Operation *op,
                                                       ValueRange buffers,
-                                                      int64_t strip) {
+                                                      const Tiling &tiling) {
   if (failed(verifyStaticTiles(op)))
     return failure();
   loops::assertRequirements(b, op, buffers);
   return llvm::TypeSwitch<Operation *, FailureOr<SmallVector<Value>>>(op)
       .Case([&](PoolOp op) { return loops::lowerPool(b, op, buffers); })
       .Case([&](BlockScoreOp op) {
-        return loops::lowerBlockScore(b, op, buffers, strip);
+        return loops::lowerBlockScore(b, op, buffers, tiling.strip);
       })
       .Case([&](BlockSelectOp op) {
         return loops::lowerBlockSelect(b, op, buffers);
       })
       .Case([&](BlockSparseAttentionOp op) {
-        return loops::lowerBlockSparseAttention(b, op, buffers, strip);
+        return loops::lowerBlockSparseAttention(b, op, buffers, tiling);
       })
       .Default([](Operation *op) {
         return op->emitOpError("has no lowering to loops");
@@ -66,10 +66,8 @@ SmallVector<Value> unisparse::tensorOperandSlots(Operation *op) {
         return SmallVector<Value>{op.getX(), op.getCuSeqlens()};
       })
       .Case([](BlockScoreOp op) {
-        SmallVector<Value> slots{op.getQ(), op.getK(), op.getCuSeqlensQ(),
-                                 op.getCuSeqlensK(), op.getRows()};
-        llvm::append_range(slots, op.getTables());
-        return slots;
+        return SmallVector<Value>{op.getQ(), op.getK(), op.getCuSeqlensQ(),
+                                  op.getCuSeqlensK(), op.getRows()};
       })
       .Case([](BlockSelectOp op) {
         return SmallVector<Value>{op.getMass(), op.getTopP(),
@@ -111,8 +109,8 @@ MemRefType bufferTypeOf(Value tensor) {
 
 template <typename OpTy>
 struct LowerStage : OpConversionPattern<OpTy> {
-  LowerStage(MLIRContext *context, int64_t strip)
-      : OpConversionPattern<OpTy>(context), strip(strip) {}
+  LowerStage(MLIRContext *context, const Tiling &tiling)
+      : OpConversionPattern<OpTy>(context), tiling(tiling) {}
 
   LogicalResult
   matchAndRewrite(OpTy op, typename OpTy::Adaptor,
@@ -128,7 +126,7 @@ struct LowerStage : OpConversionPattern<OpTy> {
           rewriter, loc, bufferTypeOf(tensor), tensor, /*read_only=*/true));
     }
     FailureOr<SmallVector<Value>> results =
-        lowerToLoops(rewriter, op, buffers, strip);
+        lowerToLoops(rewriter, op, buffers, tiling);
     if (failed(results))
       return failure();
     SmallVector<Value> tensors;
@@ -139,7 +137,7 @@ struct LowerStage : OpConversionPattern<OpTy> {
     return success();
   }
 
-  int64_t strip;
+  Tiling tiling;
 };
 
 struct ConvertUniSparseToLoops
@@ -164,7 +162,7 @@ struct ConvertUniSparseToLoops
     RewritePatternSet patterns(&getContext());
     patterns.add<LowerStage<PoolOp>, LowerStage<BlockScoreOp>,
                  LowerStage<BlockSelectOp>, LowerStage<BlockSparseAttentionOp>>(
-        &getContext(), strip);
+        &getContext(), Tiling{strip, bf16Pairs});
     if (failed(applyPartialConversion(getOperation(), target,
                                       std::move(patterns))))
       signalPassFailure();

@@ -43,7 +43,8 @@ unisparse_cpu_description(const unisparse_cpu_program *program);
 /* What it was compiled for, as in "x86-64-v3". */
 UNISPARSE_API const char *
 unisparse_cpu_program_level(const unisparse_cpu_program *program);
-/* The best that this CPU runs: "x86-64" to "x86-64-v4", elsewhere "generic". */
+/* The best that this CPU runs: "x86-64" to "x86-64-v4", "x86-64-v4-bf16" with
+ * AVX512-BF16, elsewhere "generic". */
 UNISPARSE_API const char *unisparse_cpu_level(void);
 
 /* Checks the inputs' types, sizes and strides (data may be null), and gives
