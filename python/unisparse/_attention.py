@@ -53,6 +53,7 @@ class _Choosing(_Computation, total=False):
     min_blocks: int
     max_blocks: Optional[int]
     dense_below: int
+    estimate_with_region: bool
 
 
 @overload
@@ -98,6 +99,7 @@ def attention(
     window: Any = None,
     sinks: Any = None,
     score_mod: Any = None,
+    estimate_with_region: Any = False,
     alpha: Any = 1.0,
     sink: Any = 1,
     local: Any = 1,
@@ -132,6 +134,7 @@ def attention(
     score_mod    "alibi": minus the distance times a slope of the head is added to logits; or the body of an MLIR region,
                  ops of arith and math on %logit (f32), %batch, %head, %q and %k (i32, positions of query and key), that
                  ends with unisparse.yield %y : f32 (M5)
+    estimate_with_region    the estimate's logits are modified too, at the middle tokens of their composites (M6)
     sink, local, min_blocks, max_blocks    guards of the selection (L2, L3)
     last         so many last query blocks of a sequence take every candidate (L8); 1 where causal unless given
     dense_below  sequences of at most so many keys are dense
@@ -150,7 +153,7 @@ def attention(
     """
     rule = (_frozen(p), relax, top_k, threshold, random, seed, _frozen(pooling), representatives, spread, agg, share, alpha)
     choosing = (*rule, sink, local, last, min_blocks, max_blocks, dense_below)
-    computation = (_frozen(block), causal, scale, softcap, _frozen(window), score_mod, return_lse, return_selection)
+    computation = (_frozen(block), causal, scale, softcap, _frozen(window), score_mod, return_lse, return_selection, estimate_with_region)
     if layout != "bhsd" or out is not None:
         if out is None and not compiling():
             out = _layout.memory(layout, q, v)
@@ -248,7 +251,7 @@ _CHOOSING = (
     "p", "relax", "top_k", "threshold", "random", "seed", "pooling", "representatives", "spread", "agg", "share", "alpha",
     "sink", "local", "last", "min_blocks", "max_blocks", "dense_below",
 )  # fmt: skip
-_COMPUTATION = ("block", "causal", "scale", "softcap", "window", "score_mod", "return_lse", "return_selection")
+_COMPUTATION = ("block", "causal", "scale", "softcap", "window", "score_mod", "return_lse", "return_selection", "estimate_with_region")
 
 
 def _frozen(x: Any) -> Any:

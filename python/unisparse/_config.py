@@ -141,6 +141,7 @@ class Config:
     window: Tuple[int, int] = (-1, -1)
     sinks: bool = False
     score_mod: Optional[str] = None
+    estimate_with_region: bool = False
     packed: bool = False
     return_lse: bool = False
     return_selection: bool = False
@@ -160,6 +161,7 @@ class Config:
             *([] if self.window == (-1, -1) else ["--window={},{}".format(*self.window)]),
             *(["--sink-logits"] if self.sinks else []),
             *([] if self.score_mod is None else [f"--score-mod={self.score_mod}"]),
+            *(["--estimate-with-region"] if self.estimate_with_region else []),
         ]
 
     def options(self) -> list[str]:
@@ -317,6 +319,16 @@ def modification(value: Any) -> Optional[str]:
     return text
 
 
+def estimated(value: Any, score_mod: Optional[str], rule: Optional[Rule]) -> bool:
+    """M6: whether the estimate is modified too."""
+    result = flag("estimate_with_region", value)
+    if result and score_mod is None:
+        raise unexpected("estimate_with_region", "[M6] score_mod beside it", "none")
+    if result and rule and rule.pooling[2] != 1:
+        raise unexpected("pooling", "[M6] composites of one head beside estimate_with_region", rule.pooling[2])
+    return result
+
+
 def check_together(rule: Rule) -> None:
     """What goes with what: one rule, what it takes, the aggregation that representatives need."""
     given = [name for name in ("top_k", "threshold", "random") if getattr(rule, name) is not None]
@@ -418,6 +430,7 @@ def make(
     window: Any = None,
     sinks: Any = None,
     score_mod: Any = None,
+    estimate_with_region: Any = False,
     return_selection: Any = False,
     selections: int = 0,
     **choosing: Any,
@@ -426,6 +439,7 @@ def make(
     bq, bk = sizes("block", block, (2,), "(queries, keys)")
     causal = flag("causal", causal)
     rule = make_rule(heads, kv_heads, head_dim, (bq, bk), causal, **choosing) if choosing else None
+    score_mod = modification(score_mod)
     return Config(
         heads=heads,
         kv_heads=kv_heads,
@@ -440,7 +454,8 @@ def make(
         softcap=soft_cap(softcap),
         window=sides(window),
         sinks=False if sinks is None else flag("sinks", sinks),
-        score_mod=modification(score_mod),
+        score_mod=score_mod,
+        estimate_with_region=estimated(estimate_with_region, score_mod, rule),
         packed=packed,
         return_lse=flag("return_lse", return_lse),
         return_selection=flag("return_selection", return_selection),

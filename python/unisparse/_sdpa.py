@@ -49,6 +49,7 @@ class Modifying(Selecting, total=False):
     window: Optional[Sequence[Optional[int]]]
     sinks: Any
     score_mod: Optional[str]
+    estimate_with_region: bool
 
 
 def sdpa(

@@ -249,7 +249,7 @@ class _Call:
 
 
 # A part knows no numbers of the whole's heads, and no positions, which a modification is of (M5).
-_NO_OPTIONS = ("cu_seqlens", "layout", "out", "return_lse", "return_selection", "score_mod")
+_NO_OPTIONS = ("cu_seqlens", "layout", "out", "return_lse", "return_selection", "score_mod", "estimate_with_region")
 _SAME = ("a batch", "query heads", "KV heads", "head_dim", "value_dim", "the type", "the kind of device", "mode", "parts", "options", "cu_seqlens")
 
 

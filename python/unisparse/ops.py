@@ -30,7 +30,8 @@ _MODIFICATION = "float? softcap=None, int[]? window=None, Tensor? sinks=None, st
 _CHOOSING = (
     "float[]? p=None, int? top_k=None, int[] pooling=[8, 8, 1], str agg='max', str? share=None, float alpha=1.0, int sink=1, "
     "int local=1, int min_blocks=0, int? max_blocks=None, int dense_below=0, bool return_selection=False, "
-    "float? threshold=None, float? random=None, int seed=0, int? representatives=None, int? spread=None, int? last=None, float? relax=None"
+    "float? threshold=None, float? random=None, int seed=0, int? representatives=None, int? spread=None, int? last=None, float? relax=None, "
+    "bool estimate_with_region=False"
 )
 _ENDS = "Tensor? cu_seqlens_q=None, Tensor? cu_seqlens_k=None"
 

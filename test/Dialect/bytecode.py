@@ -14,7 +14,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 INPUTS = os.path.join(HERE, "Inputs")
-CURRENT = {"unisparse": 3, "unitile": 4}
+CURRENT = {"unisparse": 4, "unitile": 4}
 parser = argparse.ArgumentParser(description=__doc__)
 for option in ("opt", "mlir-opt", "plugin", "tmp"):
     parser.add_argument(f"--{option}", required=True)

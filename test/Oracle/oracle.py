@@ -58,9 +58,10 @@ def cap(x, softcap, tanh=np.tanh):
 
 
 def block_mass(q, k, cq, ck, bq, bk, scale, causal=True, alpha=1.0, agg="max", store=exact, reps=0, spread=0,
-               softcap=None, window=(-1, -1)):
-    """q [Lq, D], k [Lk, D] -> M [R, J] (S1-S5, M1, M2). `store` rounds composites to the type they are kept in (P2).
-    reps: representative rows of a query block (P5); spread: dims of a group (P6), 0 for none."""
+               softcap=None, window=(-1, -1), modify=None):
+    """q [Lq, D], k [Lk, D] -> M [R, J] (S1-S5, M1, M2, M6). `store` rounds composites to the type they are kept in (P2).
+    reps: representative rows of a query block (P5); spread: dims of a group (P6), 0 for none; modify: of the estimate's
+    logits, positions of queries and of keys."""
     lq, lk = len(q), len(k)
     r, j, mk = -(-lq // bq), -(-lk // bk), bk // ck
     if not r or not j:
@@ -80,15 +81,18 @@ def block_mass(q, k, cq, ck, bq, bk, scale, causal=True, alpha=1.0, agg="max", s
     if spread:
         qs = np.concatenate([qs, store(0.5 * alpha * scale * (groups(qs, spread) ** 2).sum(2))], 1)
         ks = np.concatenate([ks, store(spread_of(k, ck, spread))], 1)
-    s = cap(alpha * scale * (qs @ ks.T), softcap) + np.log(nk / ck)[None]
-    left, right = reach(causal, window)
+    s = cap(alpha * scale * (qs @ ks.T), softcap)
     start = np.arange(len(nk))[None] * ck
+    if modify is not None:  # M6: a composite stands where its middle token does.
+        s = modify(s, ((first + last) // 2 + lk - lq)[:, None], start + (nk - 1)[None] // 2)
+    s = s + np.log(nk / ck)[None]
+    left, right = reach(causal, window)
     if right is not None:
         s = np.where(start <= (lk - lq + last + right)[:, None], s, -np.inf)
     if left is not None:
         s = np.where(start + nk[None] - 1 >= (lk - lq + first - left)[:, None], s, -np.inf)
-    p = np.exp(s - s.max(1, keepdims=True))
-    p /= p.sum(1, keepdims=True)
+    p = np.exp(s - np.maximum(s.max(1, keepdims=True), np.finfo(float).min))
+    p /= np.where(p.any(1, keepdims=True), p.sum(1, keepdims=True), 1)  # Of a composite to which f leaves nothing, 0 (M6).
     w = np.stack([p[:, x * mk : (x + 1) * mk].sum(1) for x in range(j)], 1)
     rows = [block == x for x in range(r)]
     if agg == "max":
@@ -97,12 +101,14 @@ def block_mass(q, k, cq, ck, bq, bk, scale, causal=True, alpha=1.0, agg="max", s
 
 
 def masses(q, k, cq, ck, ch, bq, bk, scale, causal=True, alpha=1.0, agg="max", share=None, store=exact, reps=0, spread=0,
-           softcap=None, window=(-1, -1)):
-    """q [Hq, Lq, D], k [Hkv, Lk, D] -> M [Hq, R, J] (P1-S6), repeated over heads that share one."""
+           softcap=None, window=(-1, -1), modify=lambda head: None):
+    """q [Hq, Lq, D], k [Hkv, Lk, D] -> M [Hq, R, J] (P1-S6), repeated over heads that share one. modify: block_mass's of a head,
+    of which composites then have one (M6)."""
     hq, hkv = len(q), len(k)
     qh, kh = pool_heads(q, k, ch)
     m = [
-        block_mass(qh[h], kh[h * len(kh) // len(qh)], cq, ck, bq, bk, scale, causal, alpha, agg, store, reps, spread, softcap, window)
+        block_mass(qh[h], kh[h * len(kh) // len(qh)], cq, ck, bq, bk, scale, causal, alpha, agg, store, reps, spread, softcap, window,
+                   modify(h))
         for h in range(len(qh))
     ]
     m = np.repeat(np.stack(m), ch, 0)

@@ -88,6 +88,33 @@ def modifications_are_what_they_say():
     yield "sink"
 
 
+def estimates_with_a_region():
+    """M6: of tokens, the region itself; of composites, of their middles, where a bias that is linear has its mean."""
+    q, k, _ = qkv(70, 100)
+    t, i = np.arange(100)[None], np.arange(70)[:, None] + 30
+    modify = lambda s, i, t: s + 0.25 * (t - i)
+    p = np.where(t <= i, np.exp(modify(32**-0.5 * q @ k.T, i, t)), 0)
+    p /= p.sum(1, keepdims=True)
+    one = O.block_mass(q, k, 1, 1, 32, 32, 32**-0.5, agg="sum", modify=modify)
+    assert np.allclose(one[0], [p[:32, j : j + 32].sum() / 32 for j in range(0, 100, 32)])
+    yield "tokens"
+    for cq, ck in ((8, 8), (4, 16), (8, 4)):
+        seen = {}
+        O.block_mass(q, k, cq, ck, 32, 32, 32**-0.5, reps=3, modify=lambda s, i, t: seen.update(i=i, t=t, s=s) or s)
+        rows = [np.arange(b, min(b + cq, 70)) for b in range(0, 70, cq)] + [[x] for x in np.concatenate(O.representatives(q, 32, 3))]
+        columns = [np.arange(b, min(b + ck, 100)) for b in range(0, 100, ck)]
+        assert seen["i"][:, 0].tolist() == [(a[0] + a[-1]) // 2 + 30 for a in rows]
+        assert seen["t"][0].tolist() == [(b[0] + b[-1]) // 2 for b in columns]
+        for (n, a), (m, b) in itertools.product(enumerate(rows), enumerate(columns)):
+            if len(a) == cq and len(b) == ck:
+                assert np.isclose(0.25 * (np.mean(b) - np.mean(a) - 30), modify(0, seen["i"], seen["t"])[n, m])
+        yield f"{cq}x{ck}"
+    late = lambda s, i, t: np.where(i < 62, -np.inf, s)
+    masses = O.block_mass(q, k, 8, 8, 32, 32, 32**-0.5, agg="sum", modify=late)
+    assert (masses[0] == 0).all() and np.isclose(masses[2].sum(), 1)
+    yield "nothing left"
+
+
 def chunked_prefill_is_the_same_computation():
     q, k, v = (x[None] for x in qkv(512, 512))
     kw = dict(bq=32, bk=32, p=0.9)
@@ -315,6 +342,7 @@ PROPERTIES = [
     selected_mass_reaches_p_and_is_valid,
     c1_is_the_true_block_mass,
     modifications_are_what_they_say,
+    estimates_with_a_region,
     chunked_prefill_is_the_same_computation,
     gqa_equals_repeated_kv,
     head_pooling_of_equal_heads_changes_nothing,

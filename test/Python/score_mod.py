@@ -78,6 +78,32 @@ class ScoreMod(unittest.TestCase):
                 want = O.attend(x, y, z, mask, 32, 32, 32**-0.5, modify=O.alibi(4, h))[0]
                 self.assertTrue(np.allclose(o[0, h, a:b], want, atol=2e-5))
 
+    def test_estimate(self):
+        """M6: the selection is one of modified masses, and not of others."""
+        q, k, v = (x.astype(np.float32) for x in qkv(3, 4, 2, 150, 190, 32, batch=1))
+        plain = dict(p=0.7, relax=0, block=(32, 32), representatives=0, spread=0, last=0, return_selection=True)
+        modify = lambda h: lambda s, i, t: s - (np.abs(t - i) * 0.25 + h)
+
+        def valid(masses, **options):
+            _, counts, indices = unisparse.attention(q, k, v, score_mod=DISTANCE, **plain, **options)
+            for h in range(4):
+                mask = np.zeros((5, 6), bool)
+                for r in range(5):
+                    mask[r, indices[0, h, r, : counts[0, h, r]]] = True
+                if O.selection_valid(mask, masses[h], 150, 190, 32, 32, 0.7, eps=1e-4):
+                    return False
+            return True
+
+        given = (*(x[0].astype(np.float64) for x in (q, k)), 8, 8, 1, 32, 32, 32**-0.5)
+        with_region, without = O.masses(*given, modify=modify), O.masses(*given)
+        self.assertTrue(valid(with_region, estimate_with_region=True))
+        self.assertFalse(valid(without, estimate_with_region=True))
+        self.assertTrue(valid(without))
+        options = dict(p=0.7, block=(32, 32), score_mod=DISTANCE, estimate_with_region=True)
+        o = unisparse.sdpa(q, k, v, is_causal=False, enable_gqa=True, **options)
+        want = unisparse.attention(q, k, v, causal=False, **options)
+        self.assertTrue((o == want).all())
+
     def test_one_text_is_one_program(self):
         """However it is indented."""
         flat = "\n".join(line.strip() for line in DISTANCE.strip().splitlines())
@@ -87,6 +113,16 @@ class ScoreMod(unittest.TestCase):
 
     def test_errors(self):
         q = np.zeros((1, 2, 32, 32), np.float32)
+        for options, said in (
+            (dict(), "estimate_with_region: expected [M6] score_mod beside it, got none"),
+            (dict(score_mod="alibi", pooling=(8, 8, 2)), "pooling: expected [M6] composites of one head beside estimate_with_region, got 2"),
+        ):
+            with self.assertRaises(unisparse.Error) as caught:
+                unisparse.attention(q, q, q, estimate_with_region=True, **options)
+            self.assertEqual(said, str(caught.exception))
+        with self.assertRaises(unisparse.Error) as caught:
+            unisparse.attention(q, q, q, score_mod="alibi", estimate_with_region="yes")
+        self.assertIn("estimate_with_region: expected", str(caught.exception))
         for value, said in (
             ("alibbi", "score_mod: expected [M5] 'alibi', or an MLIR region's body that ends with unisparse.yield, got 'alibbi'"),
             (3, "score_mod: expected [M5] 'alibi', or an MLIR region's body that ends with unisparse.yield, got 3"),

@@ -47,7 +47,7 @@ Error ComputationOptions::expectNone(StringRef beside,
       &share,  &p,         &relax,           &topK,      &threshold, &random,
       &seed,   &sink,      &local,           &last,   &minBlocks,
       &maxBlocks, &denseBelow, &scale,       &alpha,  &softcap,
-      &window, &scoreMod, &dense};
+      &window, &scoreMod, &estimateWithRegion, &dense};
   if (blocksToo)
     options.append({&block, &noCausal});
   append_range(options, others);
@@ -117,6 +117,7 @@ Error ComputationOptions::convert(Computation &c) {
   c.scoreMod = StringRef(scoreMod).trim();
   if (scoreMod.getNumOccurrences() && c.scoreMod.empty())
     return usage("--score-mod", "[M5] alibi or the body of a region", scoreMod);
+  c.estimateWithRegion = estimateWithRegion;
   c.dense = dense;
   return Error::success();
 }
@@ -146,8 +147,15 @@ static Error checkOtherRules(const Computation &o) {
   return Error::success();
 }
 
-/// [M1], [M2]
+/// [M1], [M2], [M6]
 static Error checkModification(const Computation &o) {
+  if (o.estimateWithRegion && o.scoreMod.empty())
+    return failure("--estimate-with-region",
+                   "[M6] expected --score-mod beside it, got none");
+  if (o.estimateWithRegion && o.headPool != 1)
+    return failure("--head-pool", "[M6] expected 1 beside "
+                                  "--estimate-with-region, got " +
+                                      Twine(o.headPool));
   if (o.softcap) {
     double cap = *o.softcap;
     for (double x : {cap, 1 / cap, cap * M_LOG2E})

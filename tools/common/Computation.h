@@ -31,6 +31,7 @@ struct Computation {
   int64_t windowLeft = -1, windowRight = -1;
   bool sinkLogits = false; ///< M3: they are one more input.
   std::string scoreMod;    ///< M5: a region's body, or alibi.
+  bool estimateWithRegion = false; ///< M6
 
   bool hasWindow() const { return windowLeft >= 0 || windowRight >= 0; }
   /// Whether queries have positions among the keys (I7).
@@ -170,6 +171,10 @@ private:
       "score-mod", llvm::cl::value_desc("alibi|BODY"),
       llvm::cl::desc("Modify logits by ALiBi's biases, or by the body of an "
                      "MLIR region of %logit, %batch, %head, %q and %k"),
+      llvm::cl::cat(category)};
+  llvm::cl::opt<bool> estimateWithRegion{
+      "estimate-with-region",
+      llvm::cl::desc("Modify the estimate's logits by --score-mod too"),
       llvm::cl::cat(category)};
   llvm::cl::opt<bool> dense{
       "dense",

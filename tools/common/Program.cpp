@@ -90,7 +90,8 @@ struct FunctionBuilder {
         AggAttr::get(b.getContext(), c.agg),
         ShareAttr::get(b.getContext(), c.share), unitIf(c.causal),
         unitIf(returnLse), scale(), b.getF64FloatAttr(c.alpha), softcap(),
-        window(), sinks, /*tables=*/ValueRange(), modifications());
+        window(), sinks, /*tables=*/ValueRange(),
+        unitIf(c.estimateWithRegion), modifications());
   }
 
   BlockSparseAttentionOp attend(bool dense, bool returnLse) {

@@ -7,7 +7,6 @@
 #include "Lowering.h"
 #include "Pairs.h"
 #include "Tiles.h"
-#include "unisparse/Dialect/UniSparse/IR/Modification.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include <cmath>
 #include <limits>
@@ -93,42 +92,11 @@ Value Attend::firstVisible(const Sequence &s, Value strip, Value firstKey) {
   return reach.left ? keyAt(s, strip, firstKey, -*reach.left) : Value();
 }
 
-/// M5, a vector of queries at a time.
+/// M5
 void Attend::modify(const Sequence &s, Value strip, Value firstKey) {
-  int64_t w = queries.width;
-  Value zero = e.index(0);
-  auto splat = [&](Value index) { return e.splat(e.toI32(index), w); };
-  auto vectorOf = [&](Type type) -> Type { return VectorType::get({w}, type); };
-  auto read = [&](unsigned table, ValueRange indices) -> Value {
-    Value from = tables[table];
-    Type type = cast<MemRefType>(from.getType()).getElementType();
-    SmallVector<Value> inside;
-    for (auto [i, index] : llvm::enumerate(indices)) {
-      Value last = e.sub(e.dim(from, i), e.index(1));
-      Value low = arith::MaxSIOp::create(e.b, index, e.splat(zero, w));
-      inside.push_back(arith::MinSIOp::create(e.b, low, e.splat(last, w)));
-    }
-    Value none = arith::ConstantOp::create(e.b, e.b.getZeroAttr(vectorOf(type)));
-    return e.fold(zero, e.index(w), none,
-                  [&](Value lane, ValueRange all) -> SmallVector<Value> {
-                    SmallVector<Value> at;
-                    for (Value index : inside)
-                      at.push_back(
-                          vector::ExtractOp::create(e.b, index, lane));
-                    return {vector::InsertOp::create(e.b, e.load(from, at),
-                                                     all[0], lane)};
-                  })[0];
-  };
-  auto constant = [&](Value scalar) { return e.splat(scalar, w); };
-  Value query = keyAt(s, strip, zero, 0);
-  e.forEach(zero, e.dim(logits, 0), [&](Value t) {
-    SmallVector<Value> arguments{e.loadVector(logits, {t, zero}, w),
-                                 splat(batch), splat(head), query,
-                                 splat(e.add(firstKey, t))};
-    Value y = copyModification(e.b, op.getModification().front(), arguments,
-                               {vectorOf, constant, read});
-    e.storeVector(y, logits, {t, zero});
-  });
+  modifyLogits(e, logits, op.getModification().front(), tables, batch, head,
+               keyAt(s, strip, e.index(0), 0),
+               [&](Value t) { return e.add(firstKey, t); });
 }
 
 void Attend::attendStrip(const Sequence &s, Value strip, Value firstKey,

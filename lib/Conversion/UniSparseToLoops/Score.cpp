@@ -3,7 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // unisparse.block_score: composite attention summed over key blocks (S1-S6, M1,
-// M2).
+// M2, M6).
 //
 // One pass over the keys keeps, for each composite row and key block, the
 // maximum and the sum of exponentials; the row's normaliser is known when the
@@ -27,13 +27,18 @@ struct Score {
   // Tiles and scratch, filled in before the first head.
   Strips queries = {};
   RowTile keys = {};
-  Value logits = {};          ///< [roundUp8(keysPerBlock), strip]
+  ValueRange tables = {};       ///< M6
+  Value batch = {}, head = {};  ///< At hand.
+  Value logits = {};            ///< [roundUp8(keysPerBlock), strip]
   Value ends = {}, starts = {}; ///< [strips, strip] i32, with representatives (P5)
   Value tops = {}, sums = {}; ///< [strips, J, strip]
 
   bool isMax() { return op.getAgg() == Agg::Max; }
 
   bool hasRepresentatives() { return static_cast<bool>(op.getRows()); }
+  bool modifies() { return !op.getModification().empty(); }
+  /// Whether a composite's first row is asked for (M2, M6).
+  bool needsStarts() { return reach.left || modifies(); }
 
   /// One past the last row of every composite of the block (P5), 0 where there
   /// is none. `rows` [t] are the representatives'.
@@ -51,6 +56,10 @@ struct Score {
   /// Rows in each composite of `rows`: 0 for lanes without one (P1).
   Value rowCounts(const Sequence &s, Value rows);
 
+  /// The middle token's position of every composite of a strip (M6).
+  Value middles(const Sequence &s, Value strip);
+  /// The same of composite key `b` of the sequence.
+  Value keyMiddle(const Sequence &s, Value b);
   void scoreKeyBlock(const Sequence &s, Value j, Value kc, Value firstKey);
   Value coefficients(const Sequence &s, Value strip, Candidates blocks,
                      Value &rowTop);
@@ -68,18 +77,19 @@ void Score::readEnds(const Sequence &s, Value rows) {
   int64_t means = bq / cq, w = queries.width;
   Value start = e.mul(s.unit, bq);
   e.fill(ends, 0.0);
-  if (reach.left)
+  if (needsStarts())
     e.fill(starts, 0.0);
   auto store = [&](Value a, Value first, Value end) {
     SmallVector<Value> lane{e.floorDiv(a, w), e.rem(a, w)};
     e.store(end, ends, lane);
-    if (reach.left)
+    if (needsStarts())
       e.store(first, starts, lane);
   };
   e.forEach(e.index(0), e.index(means), [&](Value a) {
-    Value end = e.add(start, e.mul(e.add(a, 1), cq));
-    store(a, e.toI32(e.add(start, e.mul(a, cq))),
-          e.toI32(e.min(end, s.qLength)));
+    Value first = e.add(start, e.mul(a, cq)), end = e.add(first, cq);
+    // Means that a short block has not repeat its last one (P5).
+    Value last = e.mul(e.floorDiv(e.sub(s.qLength, e.index(1)), cq), cq);
+    store(a, e.toI32(e.min(first, last)), e.toI32(e.min(end, s.qLength)));
   });
   e.forEach(e.index(0), e.dim(rows, 0), [&](Value n) {
     Value one = arith::ConstantIntOp::create(e.b, 1, 32);
@@ -107,6 +117,24 @@ Value Score::startsOf(const Sequence &s, Value strip) {
     return e.loadVector(starts, {strip, e.index(0)}, w);
   return arith::MulIOp::create(e.b, rowNumbers(s, strip),
                                e.splat(e.toI32(e.index(cq)), w));
+}
+
+Value Score::middles(const Sequence &s, Value strip) {
+  int64_t w = queries.width;
+  auto splat = [&](Value index) { return e.splat(e.toI32(index), w); };
+  // One past the last: minus one of twice the middle.
+  Value twice =
+      arith::AddIOp::create(e.b, startsOf(s, strip), endsOf(s, strip));
+  twice = arith::SubIOp::create(e.b, twice, splat(e.index(1)));
+  Value middle = arith::DivSIOp::create(e.b, twice, splat(e.index(2)));
+  return arith::AddIOp::create(e.b, middle, splat(s.delta(e)));
+}
+
+Value Score::keyMiddle(const Sequence &s, Value b) {
+  Value start = e.mul(b, ck);
+  // Padding has no tokens, and is masked.
+  Value tokens = e.max(e.min(e.index(ck), e.sub(s.kLength, start)), e.index(1));
+  return e.add(start, e.floorDiv(e.sub(tokens, e.index(1)), 2));
 }
 
 /// Its last token, b * ck + ck - 1, is at or behind delta + start - left.
@@ -175,6 +203,10 @@ void Score::scoreKeyBlock(const Sequence &s, Value j, Value kc,
     multiplyKeys(e, keys, e.part(queries.buffer, {strip}), logits);
     if (op.getSoftcap()) // M1
       capLogits(e, logits, op.getSoftcap()->convertToDouble());
+    if (modifies()) // M6
+      modifyLogits(e, logits, op.getModification().front(), tables, batch, head,
+                   middles(s, strip),
+                   [&](Value t) { return keyMiddle(s, e.add(first, t)); });
     e.ifThen(hasTail, [&] { // S1: + ln(n_b / ck)
       Value n = arith::UIToFPOp::create(e.b, e.b.getF32Type(), e.toI32(tail));
       Value bias = e.log(e.divF(n, e.f32(static_cast<double>(ck))));
@@ -220,8 +252,13 @@ Value Score::coefficients(const Sequence &s, Value strip, Candidates blocks,
                         return {e.addF(sum[0], part)};
                       })[0];
   Value n = rowCounts(s, rowNumbers(s, strip));
-  Value none =
-      arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ, n, e.splat(0.0, w));
+  auto isZero = [&](Value x) -> Value {
+    return arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ, x,
+                                 e.splat(0.0, w));
+  };
+  Value none = isZero(n);
+  if (modifies()) // M6: where nothing but -inf is left, nothing is shared out.
+    none = arith::OrIOp::create(e.b, none, isZero(norm));
   Value weight = e.splat(1.0, w);
   if (!isMax()) {
     Value start = e.mul(s.unit, bq);
@@ -237,13 +274,14 @@ Value Score::coefficients(const Sequence &s, Value strip, Candidates blocks,
 void Score::addHead(const Sequence &s, Value slot, Value batch,
                     Value queryHead, Value massRow, Value headMass,
                     Candidates blocks) {
+  this->batch = batch, head = queryHead;
   Value zero = e.index(0), composites = e.ceilDiv(s.qLength, cq);
   Value first = e.mul(s.unit, rowsPerBlock);
   Value count = e.min(e.index(rowsPerBlock), e.sub(composites, first));
   first = e.add(s.firstQuerySlot(e, cq), first);
   if (hasRepresentatives()) { // Composites by query blocks.
     first = e.mul(slot, rowsPerBlock), count = e.index(rowsPerBlock);
-    if (op.hasPositions())
+    if (op.hasPositions() || modifies())
       readEnds(s, e.part(rows, {batch, queryHead, slot}));
   }
   int64_t heads = op.getQ().getType().getDimSize(1),
@@ -266,10 +304,17 @@ void Score::addHead(const Sequence &s, Value slot, Value batch,
       Value top = e.loadVector(tops, {strip, j, zero}, queries.width);
       Value w = e.mulF(e.loadVector(sums, {strip, j, zero}, queries.width),
                        e.exp(e.subF(top, rowTop)));
+      w = e.mulF(w, coefficient);
+      if (modifies()) { // Of lanes without a row it may be no number.
+        Value nothing = e.splat(0.0, queries.width);
+        Value none = arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ,
+                                           coefficient, nothing);
+        w = e.select(none, nothing, w);
+      }
       Value all = vector::ReductionOp::create(
           e.b,
           isMax() ? vector::CombiningKind::MAXNUMF : vector::CombiningKind::ADD,
-          e.mulF(w, coefficient));
+          w);
       Value old = e.load(headMass, {j});
       e.store(isMax() ? e.maxF(all, old) : e.addF(all, old), headMass, {j});
     });
@@ -287,6 +332,7 @@ SmallVector<Value> loops::lowerBlockScore(OpBuilder &builder, BlockScoreOp op,
   Emit e(builder, op.getLoc());
   Value q = buffers[0], k = buffers[1], rows = buffers[4];
   Packing packing{buffers[2], buffers[3]};
+  ValueRange tables = buffers.drop_front(5);
   std::pair<Value, Value> lengths = lengthsOf(e, op);
   Value lq = lengths.first, lk = lengths.second;
   int64_t bq = op.getBlock().getQuery(), bk = op.getBlock().getKey(),
@@ -318,13 +364,14 @@ SmallVector<Value> loops::lowerBlockScore(OpBuilder &builder, BlockScoreOp op,
     withSequence(e, packing, lq, lk, at[2], bq, [&](Sequence s) {
       Score score{e,  op, q,     k,            rows,    bq,
                   cq, ck, group, rowsPerBlock, bk / ck, reachOf(op)};
+      score.tables = tables;
       score.queries = stripsFor(e, rowsPerBlock, columns, strip);
       score.keys = rowTileFor(e, bk / ck, columns, e.b.getF32Type());
       score.logits = e.buffer({roundUp8(bk / ck), strip}, e.b.getF32Type());
       int64_t dynamic = ShapedType::kDynamic, strips = score.queries.count;
       if (rows)
         score.ends = e.buffer({strips, strip}, e.b.getI32Type());
-      if (rows && score.reach.left)
+      if (rows && score.needsStarts())
         score.starts = e.buffer({strips, strip}, e.b.getI32Type());
       Value headMass = e.buffer({dynamic}, e.b.getF32Type(), keyBlocks);
       score.tops =

@@ -92,6 +92,12 @@ void multiplyKeys(Emit &e, const RowTile &keys, Value strip, Value logits);
 /// M1: cap * tanh(logits), which were divided by the cap.
 void capLogits(Emit &e, Value logits, double cap);
 
+/// M5, M6: what a modification makes of a strip's logits. `queries` are the
+/// positions of its lanes, a vector of i32; `keyOf` that of a row, of index type.
+void modifyLogits(Emit &e, Value logits, Region &modification,
+                  ValueRange tables, Value batch, Value head, Value queries,
+                  function_ref<Value(Value)> keyOf);
+
 /// -inf where row `t` of `logits` is at or past `visible` of its lane, an
 /// i32 vector, or, where that is given, before `from`.
 void maskLogits(Emit &e, Value logits, Value visible, Value from = Value());

@@ -66,8 +66,10 @@ SmallVector<Value> unisparse::tensorOperandSlots(Operation *op) {
         return SmallVector<Value>{op.getX(), op.getCuSeqlens()};
       })
       .Case([](BlockScoreOp op) {
-        return SmallVector<Value>{op.getQ(), op.getK(), op.getCuSeqlensQ(),
-                                  op.getCuSeqlensK(), op.getRows()};
+        SmallVector<Value> slots{op.getQ(), op.getK(), op.getCuSeqlensQ(),
+                                 op.getCuSeqlensK(), op.getRows()};
+        llvm::append_range(slots, op.getTables());
+        return slots;
       })
       .Case([](BlockSelectOp op) {
         return SmallVector<Value>{op.getMass(), op.getTopP(),

@@ -8,10 +8,10 @@
 // unitile-pipeline and unitile-specialise-warps to say.
 #include "KernelPage.h"
 #include "Kernels.h"
+#include "ModifiedLogits.h"
 #include "Schedule.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "unisparse/Dialect/UniSparse/IR/Modification.h"
 #include <cmath>
 
 using namespace unisparse;
@@ -35,11 +35,11 @@ struct AttendPage {
         scale(scaleInBase2(op.getScale(), 1.0,
                            op.getQ().getType().getDimSize(3)) /
               M_LOG2E),
-        reach(reachOf(op)), modifies(!op.getModification().empty()) {
+        reach(reachOf(op)),
+        modification(op.getModification(), element,
+                     op.getSoftcap() || isMaximum()) {
     if (op.getSoftcap())
       cap = op.getSoftcap()->convertToDouble();
-    wantsLogits = modifies && !(canRound() && isMaximum() &&
-                                scalesWithLogit(op.getModification().front()));
   }
 
   // The kernel's arguments.
@@ -58,18 +58,19 @@ private:
   void writeFinish(Block &block);
   Value capped(Value scores);
   Value modified(Value scores, Value key);
-  Value readTable(unsigned table, ValueRange indices);
   void joinSink(Value &reference, Value &sum, Value &inverse);
-  /// May what a modification says of floats be rounded otherwise? Operands of
-  /// 16 bits have errors that are 2^12 times those of f32 (A3).
-  bool canRound() const { return !element.isF32(); }
   /// A maximum of S is one of scale * S only where the scale is above 0.
-  bool isMaximum() const { return cap || scale > 1e-6; }
-  bool scalesFirst() const { return wantsLogits || !isMaximum(); }
+  bool isMaximum() const { return scale > 1e-6; }
+  bool scalesFirst() const {
+    return modification.wantsLogits() || !isMaximum();
+  }
   /// What the score region leaves a logit to be times: nothing for a
   /// modification that wants logits.
   double unit() const {
-    return wantsLogits ? 1.0 : cap ? *cap : scalesFirst() ? 1.0 : scale;
+    return modification.wantsLogits() ? 1.0
+           : cap                      ? *cap
+           : scalesFirst()            ? 1.0
+                                      : scale;
   }
 
   BlockSparseAttentionOp op;
@@ -83,9 +84,8 @@ private:
   int64_t depth, width;
   double scale;
   Reach reach;
-  std::optional<double> cap; ///< M1
-  bool modifies;             ///< M5
-  bool wantsLogits;          ///< M5, not logits in a unit.
+  ModifiedLogits modification; ///< M5
+  std::optional<double> cap;   ///< M1
 
   // Of the query tile at hand.
   Span span;
@@ -136,67 +136,21 @@ Value AttendPage::capped(Value scores) {
   return p.map(scores.getType(), scores, [&](ValueRange e) -> Value {
     Value x = arith::MulFOp::create(b, e[0], p.f32(scale / *cap));
     Value y = math::TanhOp::create(b, x, tanhFlags(element));
-    return wantsLogits ? arith::MulFOp::create(b, y, p.f32(*cap)).getResult()
-                       : y;
+    if (modification.wantsLogits())
+      y = arith::MulFOp::create(b, y, p.f32(*cap));
+    return y;
   });
-}
-
-/// The nearest entry, for an index outside of the table.
-Value AttendPage::readTable(unsigned table, ValueRange at) {
-  Value zero = arith::ConstantIndexOp::create(b, 0),
-        one = arith::ConstantIndexOp::create(b, 1);
-  SmallVector<Value> inside;
-  for (auto [i, index] : llvm::enumerate(at)) {
-    Value size = memref::DimOp::create(b, tables[table], i);
-    Value last = p.sub(size, one);
-    inside.push_back(p.min(p.max(index, zero), last));
-  }
-  return memref::LoadOp::create(b, tables[table], inside);
-}
-
-/// What a modification computes of positions does not wrap, as they are below
-/// 2^31; and a product and a sum may be one instruction.
-static void relax(ArrayRef<Value> positions, Block &body, bool canRound) {
-  auto isPosition = [&](Value value) {
-    return llvm::is_contained(positions, value);
-  };
-  for (Operation &op : body) {
-    if (auto difference = dyn_cast<arith::SubIOp>(op)) {
-      if (isPosition(difference.getLhs()) && isPosition(difference.getRhs()))
-        difference.setOverflowFlags(arith::IntegerOverflowFlags::nsw);
-    } else if (canRound && isa<arith::MulFOp, arith::AddFOp, arith::SubFOp>(op)) {
-      auto flags = cast<arith::ArithFastMathInterface>(op);
-      auto had = flags.getFastMathFlagsAttr().getValue();
-      op.setAttr(flags.getFastMathAttrName(),
-                 arith::FastMathFlagsAttr::get(
-                     op.getContext(), had | arith::FastMathFlags::contract));
-    }
-  }
 }
 
 /// M5, of the tile that begins at `key`.
 Value AttendPage::modified(Value scores, Value key) {
   Value position = p.add(first, p.delta(span));
-  auto place = [&](Value begin, Value offset) -> Value {
-    return arith::AddIOp::create(b, begin, offset,
-                                 arith::IntegerOverflowFlags::nsw);
-  };
   return p.map(
       scores.getType(), scores,
       [&](ValueRange e) -> Value {
-        Value query = place(position, e[0]), column = place(key, e[1]);
-        SmallVector<Value> arguments{e[2], batch, head, query, column};
-        auto same = [](auto x) { return x; };
-        auto read = [&](unsigned table, ValueRange at) {
-          return readTable(table, at);
-        };
-        ModificationForm form{same, same, read};
-        Region &region = op.getModification().front();
-        Value logit =
-            wantsLogits ? copyModification(b, region, arguments, form)
-                        : copyModification(b, region, arguments, form, unit());
-        relax({query, column}, *b.getInsertionBlock(), canRound());
-        return logit;
+        return modification.write(p, tables, e[2], batch, head,
+                                  p.addPlaces(position, e[0]),
+                                  p.addPlaces(key, e[1]), unit());
       },
       /*indices=*/true);
 }
@@ -210,7 +164,7 @@ void AttendPage::writeMask(Block &body) {
   if (reach.left)
     from = p.sub(p.add(first, p.delta(span)), *reach.left);
   Value scores = body.getArgument(0);
-  if (modifies)
+  if (modification)
     scores = modified(scores, body.getArgument(1));
   unitile::YieldOp::create(b, ValueRange{MaskOp::create(
                          b, scores.getType(), scores, body.getArgument(1),

@@ -64,6 +64,12 @@ public:
   /// The causal offset of the span's queries.
   Value delta(const Span &span) { return sub(span.kLength, span.qLength); }
 
+  /// A place in a sequence moved by one in a tile: below 2^31, as lengths are.
+  Value addPlaces(Value begin, Value offset) {
+    return arith::AddIOp::create(b, begin, offset,
+                                 arith::IntegerOverflowFlags::nsw);
+  }
+
   Value lq, lk, cuQ, cuK, sequences;
 
   /// A walk over `count` key tiles of such scores; the regions block, score,

@@ -12,6 +12,7 @@
 // rows and columns that fragments come in; padding is masked.
 #include "KernelPage.h"
 #include "Kernels.h"
+#include "ModifiedLogits.h"
 #include "Schedule.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -42,7 +43,9 @@ struct ScorePage {
         massGroup(heads / op.getMass().getType().getDimSize(1)),
         depth(tileColumns(op.getQ().getType().getDimSize(3))),
         scale(op.getLogitScale() * op.getAlpha().convertToDouble()),
-        reach(reachOf(op)) {
+        reach(reachOf(op)),
+        modification(op.getModification(), element,
+                     op.getSoftcap() || isMaximum()) {
     if (op.getSoftcap())
       cap = op.getSoftcap()->convertToDouble();
   }
@@ -50,6 +53,7 @@ struct ScorePage {
   // The kernel's arguments.
   Value q, k, mass, sums, tops, slots, tiles;
   Value rows; ///< Of the representatives (P5), where there are any.
+  SmallVector<Value> tables; ///< M6
 
   void build();
 
@@ -77,6 +81,7 @@ private:
   Value blockEnd(Value block);
   Value composite(Value first, Value i, const BlockRows &blocks);
   Value lastShare();
+  Value modified(Value scores, Value key);
   Value maskedPadded(Value scores, Value key);
   Value maskedFront(Value scores, Value key);
   Value rowBias(Value reference, Value sum);
@@ -85,9 +90,17 @@ private:
         b, b.getI32Type(), memref::DimOp::create(b, mass, 3));
   }
   /// A maximum of S is one of scale * S only where the scale is above 0.
-  bool scalesFirst() const { return !(scale > 1e-6); }
+  bool isMaximum() const { return scale > 1e-6; }
+  bool scalesFirst() const {
+    return modification.wantsLogits() || !isMaximum();
+  }
   /// What a score is times, before the exponential.
-  double unit() const { return cap ? *cap : scalesFirst() ? 1.0 : scale; }
+  double unit() const {
+    return modification.wantsLogits() ? 1.0
+           : cap                      ? *cap
+           : scalesFirst()            ? 1.0
+                                      : scale;
+  }
   /// One past the walk's last tile.
   Value endTile() { return windowStart ? p.add(windowStart, count) : count; }
 
@@ -106,7 +119,8 @@ private:
   int64_t depth;
   double scale;
   Reach reach;
-  std::optional<double> cap; ///< M1
+  ModifiedLogits modification; ///< M6
+  std::optional<double> cap;   ///< M1
 
   // Of the query blocks at hand.
   Span span;
@@ -157,8 +171,10 @@ Value ScorePage::firstTokenOf(Value i) {
     return p.mul(composite(firstComposite, i, qRows), cq);
   Value block = p.div(i, qRows.padded), within = p.rem(i, qRows.padded);
   Value start = p.mul(p.add(span.unit, block), bq);
-  return p.select(p.less(within, p.i32(means)),
-                  p.add(start, p.mul(within, cq)), representative(i));
+  // Means that a short block has not repeat its last one (P5).
+  Value last = p.mul(p.div(p.sub(span.qLength, 1), cq), cq);
+  Value mean = p.min(p.add(start, p.mul(within, cq)), last);
+  return p.select(p.less(within, p.i32(means)), mean, representative(i));
 }
 
 /// The last token of the composite in row `i` of the tile, in its sequence: a
@@ -228,7 +244,10 @@ void ScorePage::writeScore(Block &body) {
   if (cap) // M1; the cap itself is left to the softmax's scale.
     scores = p.map(type, scores, [&](ValueRange e) -> Value {
       Value x = arith::MulFOp::create(b, e[0], p.f32(scale / *cap));
-      return math::TanhOp::create(b, x, tanhFlags(element));
+      Value y = math::TanhOp::create(b, x, tanhFlags(element));
+      if (modification.wantsLogits())
+        y = arith::MulFOp::create(b, y, p.f32(*cap));
+      return y;
     });
   else if (scalesFirst())
     scores = p.map(type, scores, [&](ValueRange e) -> Value {
@@ -237,10 +256,30 @@ void ScorePage::writeScore(Block &body) {
   unitile::YieldOp::create(b, scores);
 }
 
+/// M6: composites stand where their middle tokens do. Of keys only the last one
+/// may have fewer tokens, and no other's middle is behind its own.
+Value ScorePage::modified(Value scores, Value firstKey) {
+  Value lastStart = p.mul(p.sub(allK, 1), ck);
+  Value lastKey = p.div(p.sub(p.add(lastStart, span.kLength), 1), 2);
+  return p.map(
+      scores.getType(), scores,
+      [&](ValueRange e) -> Value {
+        Value query = p.div(p.add(firstTokenOf(e[0]), tokenOf(e[0])), 2);
+        Value start = p.mul(composite(firstKey, e[1], kRows), ck);
+        Value key = p.min(p.add(start, (ck - 1) / 2), lastKey);
+        return modification.write(p, tables, e[2], batch, head,
+                                  p.addPlaces(query, p.delta(span)), key,
+                                  unit());
+      },
+      /*indices=*/true);
+}
+
 /// A composite key is behind all tokens of a row's composite (S2) or not there;
 /// the last one may have fewer tokens than others (S1).
 void ScorePage::writeMask(Block &body) {
   Value scores = body.getArgument(0), key = body.getArgument(1);
+  if (modification)
+    scores = modified(scores, key);
   if (kRows.composites != kRows.padded) {
     unitile::YieldOp::create(b, maskedPadded(scores, key));
     return;
@@ -337,6 +376,10 @@ Value ScorePage::rowBias(Value reference, Value sum) {
                            : p.less(p.i32(0), left);
         if (qRows.composites != qRows.padded)
           there = p.both(there, p.less(within, p.i32(qRows.composites)));
+        if (modification) // M6: it may leave a row nothing but -inf.
+          there = p.both(there,
+                         arith::CmpFOp::create(b, arith::CmpFPredicate::ONE,
+                                               e[2], p.f32(0.0)));
         Value normaliser =
             arith::AddFOp::create(b, e[1], math::Log2Op::create(b, e[2]));
         Value bias = arith::SubFOp::create(b, p.f32(-std::log2(massGroup)),
@@ -384,6 +427,11 @@ Value ScorePage::massOf(Value block, Value j) {
         Value factor = math::Exp2Op::create(
             b, arith::AddFOp::create(b, top, bias));
         Value share = arith::MulFOp::create(b, sum, factor);
+        if (modification) { // Of rows that are not there it may be no number.
+          Value there = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT,
+                                              bias, p.f32(-kInfinity));
+          share = p.select(there, share, p.f32(0.0));
+        }
         if (op.getAgg() == Agg::Max)
           return {arith::MaxNumFOp::create(b, best[0], share)};
         return {arith::AddFOp::create(b, best[0], share)};
@@ -547,6 +595,8 @@ unisparse::lowerToPage(HostSide &host, gpu::GPUModuleOp kernels,
   score.k = page.take("k", host.stridedBuffer(op.getK()));
   if (op.getRows())
     score.rows = page.take("rows", host.contiguousBuffer(op.getRows()));
+  for (Value table : op.getTables())
+    score.tables.push_back(page.take("table", host.contiguousBuffer(table)));
   score.mass = page.take("mass", host.contiguousBuffer(result));
   // Key tiles, and one for the bias; columns in pairs.
   Value keyTiles = host.add(host.ceilDiv(keyBlocks, kBlocks), host.index(1));

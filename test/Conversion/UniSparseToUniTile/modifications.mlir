@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// Modified attention (M1 to M4) as pages, and what becomes of its tanh.
+// Modified attention (M1 to M6) as pages, and what becomes of its tanh.
 
 // RUN: unisparse-opt %s --unisparse-decompose-attention --convert-unisparse-to-unitile --canonicalize --cse --mlir-use-nameloc-as-prefix -split-input-file | FileCheck %s
 // RUN: unisparse-opt %s --unisparse-to-gpu-pipeline='chip=sm_80 format=isa' -split-input-file | FileCheck %s --check-prefixes=PTX,SM80
@@ -257,5 +257,42 @@ func.func @exact_bias(%q: !q) -> !q {
     %y = arith.addf %x, %bias : f32
     unisparse.yield %y : f32
   } : (!q, !q, !q) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x2x512x64xbf16>
+
+// The estimate too, where it is asked (M6): at the middles of composites, 8 b + 3
+// but of the last.
+// CHECK-LABEL: func.func @exact_bias(
+// CHECK-LABEL: gpu.func @score(
+// CHECK-SAME:    %table: memref<512xf32>
+// CHECK:         } score {
+// CHECK:           %[[S:.*]] = unitile.dot
+// CHECK-NEXT:      unitile.yield %[[S]]
+// CHECK:         } mask {
+// CHECK:           %[[M:.*]] = unitile.map indices
+// CHECK-NEXT:      ^bb0(%[[I:.*]]: i32, %[[J:.*]]: i32, %[[E:.*]]: f32):
+// CHECK:             memref.load %table[
+// CHECK:             arith.addf %[[E]], %{{.*}} fastmath<contract> : f32
+// CHECK:           unitile.mask %[[M]] keys
+// CHECK:         } update {
+// CHECK:           unitile.softmax_sums %{{.*}} scale 1.250000e-01 from
+// CHECK-LABEL: gpu.func @attend(
+// CHECK:             memref.load %table[
+// PTX:        gpu.binary @unisparse_kernels
+// PTX-SAME:   .entry score(
+// PTX:        func.func @estimate_with_region
+func.func @estimate_with_region(%q: !q, %t: tensor<512xf32>) -> !q {
+  %o, %c, %i, %d = unisparse.attention %q, %q, %q tables(%t) block <64x64> pooling <8x8> rule <top_p = 0.5> causal estimate_with_region modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %k: i32, %table: tensor<512xf32>):
+    %distance = arith.subi %i, %k : i32
+    %at = arith.index_cast %distance : i32 to index
+    %bias = tensor.extract %table[%at] : tensor<512xf32>
+    %y = arith.addf %x, %bias : f32
+    unisparse.yield %y : f32
+  } : (!q, !q, !q, tensor<512xf32>) -> (!q, tensor<1x2x8xi32>, tensor<1x2x8x8xi32>, tensor<1x2xf32>)
   return %o : !q
 }

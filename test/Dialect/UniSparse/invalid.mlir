@@ -266,7 +266,7 @@ func.func @block_score_i8_sizes(%q: tensor<1x8x66x64xf32>, %k: tensor<1x2x67x64x
 
 func.func @block_score_i8_alone(%q: tensor<1x8x66x64xf32>, %k: tensor<1x2x66x64xf32>, %cu: tensor<3xi32>) {
   // expected-error@+1 {{'unisparse.block_score' op [I8] expected both cu_seqlens or none, got cu_seqlens_q alone}}
-  %0 = "unisparse.block_score"(%q, %k, %cu) <{alpha = 1.0, block = #unisparse.block<128x128>, pooling = #unisparse.pooling<8x8>, operandSegmentSizes = array<i32: 1, 1, 0, 1, 0, 0>, static_lengths = array<i64: 512, 512>}>
+  %0 = "unisparse.block_score"(%q, %k, %cu) <{alpha = 1.0, block = #unisparse.block<128x128>, pooling = #unisparse.pooling<8x8>, operandSegmentSizes = array<i32: 1, 1, 0, 1, 0, 0, 0>, static_lengths = array<i64: 512, 512>}>
     : (tensor<1x8x66x64xf32>, tensor<1x2x66x64xf32>, tensor<3xi32>) -> tensor<1x8x6x4xf32>
   return
 }
@@ -349,7 +349,7 @@ func.func @block_score_lengths_three(%q: tensor<1x8x64x64xf32>, %k: tensor<1x2x6
 // A length that is neither in the attribute nor an operand.
 func.func @block_score_lengths_missing(%q: tensor<1x8x64x64xf32>, %k: tensor<1x2x64x64xf32>) {
   // expected-error@+1 {{'unisparse.block_score' op expected 1 dynamic lengths, got 0}}
-  %0 = "unisparse.block_score"(%q, %k) <{alpha = 1.0, block = #unisparse.block<128x128>, pooling = #unisparse.pooling<8x8>, operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0>, static_lengths = array<i64: 512, -9223372036854775808>}>
+  %0 = "unisparse.block_score"(%q, %k) <{alpha = 1.0, block = #unisparse.block<128x128>, pooling = #unisparse.pooling<8x8>, operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0>, static_lengths = array<i64: 512, -9223372036854775808>}>
     : (tensor<1x8x64x64xf32>, tensor<1x2x64x64xf32>) -> tensor<1x8x4x?xf32>
   return
 }

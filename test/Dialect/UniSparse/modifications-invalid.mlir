@@ -1,7 +1,7 @@
 // Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// One case a constraint (M1 to M3, I7 of a window).
+// One case a constraint (M1 to M6, I7 of a window).
 
 // RUN: unisparse-opt %s -split-input-file -verify-diagnostics
 
@@ -212,5 +212,65 @@ func.func @attend_m5_table_of_others(%q: !q, %t: tensor<4xf32>) {
     %c = arith.constant dense<1.0> : tensor<4xf32> // expected-error {{'arith.constant' op [M5] expected scalars of arith}}
     unisparse.yield %x : f32
   } : (!q, !q, !q, tensor<4xf32>) -> !q
+  return
+}
+
+// -----
+
+!q = tensor<1x2x512x64xf32>
+
+func.func @attention_m6_none(%q: !q) {
+  // expected-error@+1 {{'unisparse.attention' op [M6] expected a modification beside estimate_with_region, got none}}
+  %o, %c, %i, %d = unisparse.attention %q, %q, %q block <128x128> pooling <8x8> rule <top_k = 2> estimate_with_region
+    : (!q, !q, !q) -> (!q, tensor<1x2x4xi32>, tensor<1x2x4x4xi32>, tensor<1x2xf32>)
+  return
+}
+
+// -----
+
+!q = tensor<1x2x512x64xf32>
+
+func.func @attention_m6_heads(%q: !q) {
+  // expected-error@+1 {{'unisparse.attention' op [M6] expected composites of one head beside estimate_with_region, got pooling of 2 heads}}
+  %o, %c, %i, %d = unisparse.attention %q, %q, %q block <128x128> pooling <8x8, heads = 2> rule <top_k = 2> estimate_with_region modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %at: i32, %t: i32):
+    unisparse.yield %x : f32
+  } : (!q, !q, !q) -> (!q, tensor<1x1x4xi32>, tensor<1x1x4x4xi32>, tensor<1x1xf32>)
+  return
+}
+
+// -----
+
+!c = tensor<1x8x64x64xf32>
+
+func.func @score_m5_tables(%q: !c, %t: tensor<4xf32>) {
+  // expected-error@+1 {{'unisparse.block_score' op [M5] expected tables beside a modification only, got 1 without one}}
+  %0 = unisparse.block_score %q, %q tables(%t) lengths [512, 512] block <128x128> pooling <8x8> : (!c, !c, tensor<4xf32>) -> tensor<1x8x4x4xf32>
+  return
+}
+
+// -----
+
+!c = tensor<1x8x64x64xf32>
+
+func.func @score_m5_types(%q: !c) {
+  // expected-error@+1 {{'unisparse.block_score' op [M5] expected a modification of (logit, batch, head, query position, key position, tables), 'f32', 'i32', 'i32', 'i32', 'i32', got 'f32', 'i32', 'i32'}}
+  %0 = unisparse.block_score %q, %q lengths [512, 512] block <128x128> pooling <8x8> modify {
+  ^bb0(%x: f32, %b: i32, %h: i32):
+    unisparse.yield %x : f32
+  } : (!c, !c) -> tensor<1x8x4x4xf32>
+  return
+}
+
+// -----
+
+!c = tensor<1x8x64x64xf32>
+
+func.func @score_m5_math(%q: !c) {
+  %0 = unisparse.block_score %q, %q lengths [512, 512] block <128x128> pooling <8x8> modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32):
+    %y = math.sin %x : f32 // expected-error {{'math.sin' op [M5] expected scalars of arith}}
+    unisparse.yield %y : f32
+  } : (!c, !c) -> tensor<1x8x4x4xf32>
   return
 }

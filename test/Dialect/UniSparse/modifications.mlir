@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// Soft cap, window and sinks (M1 to M3): text, generic form and bytecode, what
+// Soft cap, window, sinks and regions (M1 to M6): text, generic form and bytecode, what
 // the stages get of them, and what folds.
 
 // RUN: unisparse-opt %s -split-input-file --verify-roundtrip | FileCheck %s
@@ -137,4 +137,68 @@ func.func @unread(%q: !q) -> !q {
     unisparse.yield %y : f32
   } : (!q, !q, !q) -> (!q, tensor<1x8x1000xf32>)
   return %o : !q
+}
+
+// -----
+
+!q = tensor<1x8x1000x64xf16>
+!k = tensor<1x2x1000x64xf16>
+
+// To the estimate too where that is asked for (M6), with its tables and between
+// the other two.
+// CHECK-LABEL: func.func @estimate(
+// CHECK:         unisparse.attention %{{.*}} tables(%{{.*}}) block <128x128> pooling <8x8> rule <top_p = 0.5> causal softcap 3.000000e+01 estimate_with_region modify {
+// STAGES-LABEL: func.func @estimate(
+// STAGES-SAME:    %[[T:[a-z0-9]+]]: tensor<1000xf32>
+// STAGES:         unisparse.block_score %{{.*}}, %{{.*}} tables(%[[T]]) lengths [1000, 1000] block <128x128> pooling <8x8> causal softcap 3.000000e+01 modify {
+// STAGES-NEXT:    ^bb0(%[[X:.*]]: f32, %{{.*}}: i32, %{{.*}}: i32, %{{.*}}: i32, %[[K:.*]]: i32, %[[TABLE:.*]]: tensor<1000xf32>):
+// STAGES:           tensor.extract %[[TABLE]][
+// STAGES:           unisparse.yield
+// STAGES:         unisparse.block_sparse_attention %{{.*}} tables(%[[T]]) block <128x128> causal softcap 3.000000e+01 modify {
+// STAGES:           tensor.extract
+func.func @estimate(%q: !q, %k: !k, %t: tensor<1000xf32>) -> !q {
+  %o, %c, %i, %d = unisparse.attention %q, %k, %k tables(%t) block <128x128> pooling <8x8> rule <top_p = 0.5> causal softcap 30.0 estimate_with_region modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %key: i32, %table: tensor<1000xf32>):
+    %place = arith.index_cast %key : i32 to index
+    %bias = tensor.extract %table[%place] : tensor<1000xf32>
+    %y = arith.addf %x, %bias : f32
+    unisparse.yield %y : f32
+  } : (!q, !k, !k, tensor<1000xf32>) -> (!q, tensor<1x8x8xi32>, tensor<1x8x8x8xi32>, tensor<1x8xf32>)
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x8x1000x64xf16>
+
+// A rule that takes every candidate has no estimate.
+// STAGES-LABEL: func.func @estimates_nothing(
+// STAGES-NOT:     unisparse.block_score
+// STAGES:         unisparse.block_sparse_attention %{{.*}} block <128x128> modify {
+func.func @estimates_nothing(%q: !q) -> !q {
+  %o, %c, %i, %d = unisparse.attention %q, %q, %q block <128x128> pooling <8x8> rule <all> estimate_with_region modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32):
+    %y = arith.negf %x : f32
+    unisparse.yield %y : f32
+  } : (!q, !q, !q) -> (!q, tensor<1x8x8xi32>, tensor<1x8x8x8xi32>, tensor<1x8xf32>)
+  return %o : !q
+}
+
+// -----
+
+!c = tensor<1x8x125x64xf16>
+!m = tensor<1x8x8x8xf32>
+
+// CHECK-LABEL: func.func @score(
+// CHECK:         unisparse.block_score %{{.*}}, %{{.*}} tables(%{{.*}}, %{{.*}}) lengths [1000, 1000] block <128x128> pooling <8x8> window <left = 100> modify {
+// CHECK-NEXT:    ^bb0(%{{.*}}: f32, %{{.*}}: i32, %{{.*}}: i32, %{{.*}}: i32, %{{.*}}: i32, %{{.*}}: tensor<8xf32>, %{{.*}}: tensor<?x3xi32>):
+func.func @score(%q: !c, %s: tensor<8xf32>, %t: tensor<?x3xi32>) -> !m {
+  %m = unisparse.block_score %q, %q tables(%s, %t) lengths [1000, 1000] block <128x128> pooling <8x8> window <left = 100> modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %k: i32, %slopes: tensor<8xf32>, %documents: tensor<?x3xi32>):
+    %head = arith.index_cast %h : i32 to index
+    %slope = tensor.extract %slopes[%head] : tensor<8xf32>
+    %y = arith.mulf %x, %slope : f32
+    unisparse.yield %y : f32
+  } : (!c, !c, tensor<8xf32>, tensor<?x3xi32>) -> !m
+  return %m : !m
 }

@@ -142,3 +142,20 @@ func.func @sinks(%q: !q, %k: !k, %s: tensor<8xf32>) -> !q {
   %r = shard.shard %o to %sharding : !q
   return %r : !q
 }
+
+// A modification knows a head by its number (M5, M6): whole.
+// PART-LABEL: func.func @modified_score(
+// PART-SAME:    tensor<4x8x64x64xf16>, %{{.*}}: tensor<4x4x64x64xf16>) -> tensor<4x2x8x8xf32>
+// PART:         unisparse.block_score {{.*}} modify {
+// PART:         shard.all_slice
+func.func @modified_score(%q: tensor<4x8x64x64xf16>, %k: tensor<4x4x64x64xf16>) -> tensor<4x8x8x8xf32> {
+  %m = unisparse.block_score %q, %k lengths [512, 512] block <64x64> pooling <8x8> modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32):
+    %head = arith.sitofp %h : i32 to f32
+    %y = arith.addf %x, %head : f32
+    unisparse.yield %y : f32
+  } : (tensor<4x8x64x64xf16>, tensor<4x4x64x64xf16>) -> tensor<4x8x8x8xf32>
+  %sharding = shard.sharding @grid split_axes = [[], [1]] : !shard.sharding
+  %r = shard.shard %m to %sharding : tensor<4x8x8x8xf32>
+  return %r : tensor<4x8x8x8xf32>
+}

@@ -18,7 +18,7 @@
 // POOLING: unisparse-sparsify-attention: pooling: [P1] expected positive pooling factors, got 0x8
 // LENGTH: unisparse-sparsify-attention: expected min-length >= 0, got -1
 
-// expected-error @below {{expected a policy of unisparse.rule, unisparse.block, unisparse.pooling, unisparse.agg, unisparse.share, unisparse.min_length, got unisparse.ruel}}
+// expected-error @below {{expected a policy of unisparse.rule, unisparse.block, unisparse.pooling, unisparse.agg, unisparse.share, unisparse.min_length, unisparse.estimate_with_region, got unisparse.ruel}}
 func.func @unknown() attributes {unisparse.ruel = #unisparse.rule<all>} {
   return
 }
@@ -57,5 +57,33 @@ func.func @pooling(%q: tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32> {
   // expected-error @below {{[I5]}}
   %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> {unisparse.pooling = #unisparse.pooling<3x3>}
     : (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32>
+  return %o : tensor<1x4x512x64xf32>
+}
+
+// -----
+
+// expected-error @below {{[M6] expected unisparse.estimate_with_region to be true or false, got unit}}
+func.func @estimate() attributes {unisparse.estimate_with_region} {
+  return
+}
+
+// -----
+
+func.func @estimate_of_none(%q: tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32> {
+  // expected-error @below {{[M6] expected a modification beside estimate_with_region, got none}}
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> {unisparse.estimate_with_region = true}
+    : (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32>
+  return %o : tensor<1x4x512x64xf32>
+}
+
+// -----
+
+func.func @estimate_of_pooled_heads(%q: tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32>
+    attributes {unisparse.estimate_with_region = true, unisparse.pooling = #unisparse.pooling<8x8, heads = 2>} {
+  // expected-error @below {{[M6] expected composites of one head beside estimate_with_region, got pooling of 2 heads}}
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32):
+    unisparse.yield %x : f32
+  } : (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32>
   return %o : tensor<1x4x512x64xf32>
 }

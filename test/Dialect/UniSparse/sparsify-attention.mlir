@@ -4,6 +4,7 @@
 
 // RUN: unisparse-opt %s --unisparse-sparsify-attention='rule=top_p=0.8,sink=2 block=64x64 pooling=4x4 agg=sum share=group min-length=256' --split-input-file --verify-diagnostics | FileCheck %s
 // RUN: unisparse-opt %s --unisparse-sparsify-attention --split-input-file | FileCheck %s --check-prefix=DEFAULT
+// RUN: unisparse-opt %s --unisparse-sparsify-attention=estimate-with-region --split-input-file | FileCheck %s --check-prefix=ESTIMATE
 
 // Options, where neither op nor function says anything.
 // CHECK-LABEL: @options
@@ -93,6 +94,43 @@ func.func @twice(%x: tensor<1x4x512x64xf32>, %n: index, %c: i1) -> tensor<1x4x51
   %a = func.call @nested(%x, %n, %c) : (tensor<1x4x512x64xf32>, index, i1) -> tensor<1x4x512x64xf32>
   %b = func.call @nested(%a, %n, %c) : (tensor<1x4x512x64xf32>, index, i1) -> tensor<1x4x512x64xf32>
   return %b : tensor<1x4x512x64xf32>
+}
+
+// -----
+
+// The estimate with a region (M6), of attention that has one: an op's own word, its function's, the option's.
+// CHECK-LABEL: @estimate
+// CHECK: unisparse.attention {{.*}} estimate_with_region modify {
+// CHECK: unisparse.attention {{.*}} agg sum share group modify {
+// CHECK: unisparse.attention {{.*}} agg sum share group :
+// ESTIMATE-LABEL: @estimate
+// ESTIMATE: unisparse.attention {{.*}} estimate_with_region modify {
+// ESTIMATE-NOT: estimate_with_region
+// ESTIMATE: return
+// ESTIMATE-LABEL: @estimate_by_option
+// ESTIMATE: unisparse.attention {{.*}} estimate_with_region modify {
+func.func @estimate(%q: tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32> attributes {unisparse.estimate_with_region = true} {
+  %a = unisparse.block_sparse_attention %q, %q, %q block <128x128> modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32):
+    %y = arith.negf %x : f32
+    unisparse.yield %y : f32
+  } : (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32>
+  %b = unisparse.block_sparse_attention %a, %q, %q block <128x128> {unisparse.estimate_with_region = false} modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32):
+    %y = arith.negf %x : f32
+    unisparse.yield %y : f32
+  } : (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32>
+  %c = unisparse.block_sparse_attention %b, %q, %q block <128x128>
+    : (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32>
+  return %c : tensor<1x4x512x64xf32>
+}
+func.func @estimate_by_option(%q: tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32> {
+  %a = unisparse.block_sparse_attention %q, %q, %q block <128x128> modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32):
+    %y = arith.negf %x : f32
+    unisparse.yield %y : f32
+  } : (tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>, tensor<1x4x512x64xf32>) -> tensor<1x4x512x64xf32>
+  return %a : tensor<1x4x512x64xf32>
 }
 
 // -----

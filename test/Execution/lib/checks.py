@@ -92,7 +92,8 @@ def oracle_masses(case, s):
         return _random_masses(case, s)
     store = lambda x: round_to(np.clip(x, -most, most), case.dtype)
     rest = (o.alpha, o.agg, share, store, o.representatives, o.spread, o.softcap, o.window)
-    return O.masses(s.q, s.k, *o.pool, o.head_pool, *o.block, case.scale, o.causal, *rest)
+    modify = lambda head: case.modification(s.batch, head)["modify"] if "--estimate-with-region" in case.extra else None
+    return O.masses(s.q, s.k, *o.pool, o.head_pool, *o.block, case.scale, o.causal, *rest, modify)
 
 
 def _random_masses(case, s):

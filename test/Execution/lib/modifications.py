@@ -63,6 +63,9 @@ def cases(suite, extra=(), dtypes=("F32", "BF16")):
     for seed, (left, right) in enumerate([(1, 0), (2, -1), (-1, 0), (31, 32), (64, 63), (1000, 5), (-1, 200)]):
         options = {**small, "window": (left, right), "causal": seed % 3 == 2}
         suite.check(modified(f"window {left}, {right}", qkv(40 + seed, 2, 1, 130, 150, 32), options, extra=extra))
+    # The last block's only composite stands in for those that it has not (P5), and sees what it sees.
+    short = {**small, "block": (32, 16), "p": 0.5, "window": (40, -1), "representatives": 3}
+    suite.check(modified("a short last block, representatives and window", qkv(50, 4, 2, 66, 130, 32), short, extra=extra))
     # The estimate: other rules, shared masses, representatives and spread, blocks that tiles do not divide.
     rules = [dict(top_k=2), dict(threshold=0.3), dict(random=0.5, seed=3), dict(share="group"), dict(agg="sum"), dict(last=1), dict(sink=0),
              dict(representatives=4, spread=4), dict(block=(48, 40), pool=(8, 4)), dict(head_pool=2), dict(block=(64, 16), pool=(16, 8))]

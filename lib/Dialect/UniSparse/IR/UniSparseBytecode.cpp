@@ -118,6 +118,8 @@ template <typename IO> void describe(IO &io, AttentionOp::Properties &p) {
   io.optional(p.share);
   io.segments(p.operandSegmentSizes);
   describeModified(io, p);
+  if (io.has(4))
+    io.optional(p.estimate_with_region);
 }
 
 template <typename OpTy>

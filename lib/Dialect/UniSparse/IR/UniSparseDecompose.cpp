@@ -52,6 +52,14 @@ static FailureOr<PoolOp> poolQueries(AttentionOp op, OpBuilder &b,
                         /*spread=*/0, /*norms=*/spread, factor);
 }
 
+static void copyRegions(OpBuilder &b, RegionRange from,
+                        MutableArrayRef<Region> to) {
+  for (auto [region, copy] : llvm::zip_equal(from, to)) {
+    IRMapping mapping;
+    b.cloneRegionBefore(*region, copy, copy.end(), mapping);
+  }
+}
+
 /// Block masses of an attention: pooled and scored, or a bare shape where
 /// nothing is.
 static FailureOr<Value> estimate(AttentionOp op, OpBuilder &b) {
@@ -81,11 +89,17 @@ static FailureOr<Value> estimate(AttentionOp op, OpBuilder &b) {
                           /*block=*/0, pooling.getSpread(), /*norms=*/0,
                           /*factor=*/FloatAttr());
   Lengths lengths = lengthsOf(b, loc, op.getQ(), op.getK());
-  return Value(BlockScoreOp::create(
+  bool modifies = op.getEstimateWithRegion(); // M6
+  auto score = BlockScoreOp::create(
       b, loc, q->getComposites(), k.getComposites(), lengths.dynamic,
       lengths.fixed, op.getCuSeqlensQ(), op.getCuSeqlensK(), op.getBlock(),
       pooling, op.getAgg(), op.getShare(), op.getCausal(), op.getScaleAttr(),
-      op.getAlpha(), q->getRows(), op.getSoftcapAttr(), op.getWindowAttr()));
+      op.getAlpha(), q->getRows(), op.getSoftcapAttr(), op.getWindowAttr(),
+      modifies ? ValueRange(op.getTables()) : ValueRange(),
+      modifies ? op.getModification().size() : 0);
+  if (modifies)
+    copyRegions(b, op.getModification(), score.getModification());
+  return Value(score);
 }
 
 FailureOr<SmallVector<Value>> AttentionOp::decomposeOperation(OpBuilder &b) {
@@ -105,11 +119,7 @@ FailureOr<SmallVector<Value>> AttentionOp::decomposeOperation(OpBuilder &b) {
       getBlock(), getCausal(), getReturnLse(), getScaleAttr(),
       getSoftcapAttr(), getWindowAttr(), getSinkLogits(), getTables(),
       getModification().size());
-  for (auto [from, to] :
-       llvm::zip_equal(getModification(), attend.getModification())) {
-    IRMapping mapping;
-    b.cloneRegionBefore(from, to, to.end(), mapping);
-  }
+  copyRegions(b, getModification(), attend.getModification());
   SmallVector<Value> results(attend->getResults());
   llvm::append_range(results, select->getResults());
   // Sizes that the stages know as constants may be dynamic in the op's types.

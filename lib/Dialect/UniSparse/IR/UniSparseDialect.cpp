@@ -19,7 +19,9 @@ using namespace unisparse;
 ///   unisparse.pool, `rows` of unisparse.block_score. Their absence is what
 ///   version 1 meant, so that nothing is left to upgrade.
 /// - 3: `softcap`, `window` and `sink_logits` (M1 to M3). Likewise.
-static constexpr uint64_t kUniSparseVersion = 3;
+/// - 4: `estimate_with_region` (M6), and the tables of unisparse.block_score.
+///   Likewise.
+static constexpr uint64_t kUniSparseVersion = 4;
 
 namespace {
 /// Ops are functions of their operands: they may stand anywhere.

@@ -375,7 +375,27 @@ LogicalResult BlockSparseAttentionOp::verifyRegions() {
   return verifyModification(*this, getModification(), getTables());
 }
 
+LogicalResult BlockScoreOp::verifyRegions() {
+  return verifyModification(*this, getModification(), getTables());
+}
+
+/// [M6] of a modification, and of composites that have one head each.
+static LogicalResult verifyEstimatedRegion(AttentionOp op) {
+  if (!op.getEstimateWithRegion())
+    return success();
+  if (op.getModification().empty())
+    return op.emitOpError("[M6] expected a modification beside "
+                          "estimate_with_region, got none");
+  if (int64_t heads = op.getPooling().getHeads(); heads != 1)
+    return op.emitOpError("[M6] expected composites of one head beside "
+                          "estimate_with_region, got pooling of ")
+           << heads << " heads";
+  return success();
+}
+
 LogicalResult AttentionOp::verifyRegions() {
+  if (failed(verifyEstimatedRegion(*this)))
+    return failure();
   return verifyModification(*this, getModification(), getTables());
 }
 

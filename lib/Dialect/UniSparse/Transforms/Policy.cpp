@@ -15,9 +15,10 @@ static constexpr StringLiteral kRule = "unisparse.rule",
                                kPooling = "unisparse.pooling",
                                kAgg = "unisparse.agg",
                                kShare = "unisparse.share",
-                               kMinLength = "unisparse.min_length";
-static constexpr StringLiteral kNames[] = {kRule, kBlock, kPooling,
-                                           kAgg,  kShare, kMinLength};
+                               kMinLength = "unisparse.min_length",
+                               kEstimate = "unisparse.estimate_with_region";
+static constexpr StringLiteral kNames[] = {
+    kRule, kBlock, kPooling, kAgg, kShare, kMinLength, kEstimate};
 
 int64_t measured::representatives(Agg agg, int64_t pooledQueries) {
   return agg == Agg::Max && pooledQueries > 1 ? 16 : 0;
@@ -60,6 +61,7 @@ void Policy::fillFrom(const Policy &other) {
   fill(agg, other.agg);
   fill(share, other.share);
   fill(minLength, other.minLength);
+  fill(estimateWithRegion, other.estimateWithRegion);
 }
 
 /// An attribute of the dialect from what stands between its brackets.
@@ -142,6 +144,12 @@ FailureOr<Policy> unisparse::policyOf(Operation *op) {
       return op->emitError("expected ")
              << kMinLength << " to be a number from 0, got " << given;
     policy.minLength = number.getValue().getZExtValue();
+  }
+  if (Attribute given = op->getDiscardableAttr(kEstimate)) {
+    policy.estimateWithRegion = dyn_cast<BoolAttr>(given);
+    if (!policy.estimateWithRegion)
+      return op->emitError("[M6] expected ")
+             << kEstimate << " to be true or false, got " << given;
   }
   return policy;
 }

@@ -105,7 +105,7 @@ static Axes axesOf(Operation *op) {
 }
 
 /// Whether masses are numbers drawn for this head of this batch (L10), or logits
-/// depend on which it is (M5), which a device that has a part of them would take
+/// depend on which it is (M5, M6), which a device that has a part of them would take
 /// for another.
 static bool countsHeads(Operation *op) {
   auto isRandom = [](RuleAttr rule) {
@@ -115,6 +115,8 @@ static bool countsHeads(Operation *op) {
     return isRandom(select.getRule());
   if (auto attend = dyn_cast<BlockSparseAttentionOp>(op))
     return !attend.getModification().empty();
+  if (auto score = dyn_cast<BlockScoreOp>(op))
+    return !score.getModification().empty();
   auto attention = dyn_cast<AttentionOp>(op);
   return attention && (isRandom(attention.getRule()) ||
                        !attention.getModification().empty());

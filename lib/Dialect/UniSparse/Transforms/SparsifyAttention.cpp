@@ -40,6 +40,7 @@ struct SparsifyAttention
     options.agg = AggAttr::get(context, agg);
     options.share = ShareAttr::get(context, share);
     options.minLength = minLength;
+    options.estimateWithRegion = BoolAttr::get(context, estimateWithRegion);
     return success(
         succeeded(parse("rule", parseRule, rule, options.rule)) &&
         succeeded(parse("block", parseBlock, block, options.block)) &&
@@ -77,6 +78,9 @@ private:
     FailureOr<Policy> policy = policyOf(op);
     if (failed(policy))
       return failure();
+    // Who asks it of this very attention is told where nothing modifies it.
+    bool estimatesModified =
+        policy->estimateWithRegion && policy->estimateWithRegion.getValue();
     for (Operation *around = op->getParentOp(); around;
          around = around->getParentOp())
       if (isa<FunctionOpInterface>(around)) {
@@ -86,6 +90,8 @@ private:
         policy->fillFrom(*outer);
       }
     policy->fillFrom(options);
+    if (!op.getModification().empty())
+      estimatesModified = policy->estimateWithRegion.getValue();
     MLIRContext *context = op.getContext();
     RuleAttr rule =
         policy->rule ? policy->rule : measured::rule(context, op.getCausal());
@@ -113,14 +119,16 @@ private:
         rule, policy->agg, policy->share, op.getCausalAttr(),
         op.getReturnLseAttr(), op.getScaleAttr(),
         rewriter.getF64FloatAttr(1.0), op.getSoftcapAttr(), op.getWindowAttr(),
-        op.getSinkLogits(), op.getTables(), op.getModification().size());
+        op.getSinkLogits(), op.getTables(),
+        estimatesModified ? rewriter.getUnitAttr() : UnitAttr(),
+        op.getModification().size());
     for (auto [from, to] :
          llvm::zip_equal(op.getModification(), sparse.getModification()))
       rewriter.inlineRegionBefore(from, to, to.end());
     sparse->setDiscardableAttrs(kept.getDictionary(op.getContext()));
     removePolicy(sparse);
-    // [I5], [I6]: what the policy asks of these tensors.
-    if (failed(sparse.verify()))
+    // [I5], [I6], [M6]: what the policy asks of this attention.
+    if (failed(sparse.verify()) || failed(sparse.verifyRegions()))
       return failure();
     rewriter.replaceOp(op,
                        sparse->getResults().take_front(op->getNumResults()));

@@ -30,7 +30,7 @@ class Config:
     stage: str = "attention"
     schedule: Optional[str] = None  # Of attend alone: what is asked for.
     selections: int = 0  # Of attend alone; kv_heads.
-    modification: str = ""  # Of attend alone (M1, M2, M5).
+    modification: str = ""  # Of attend alone (M1, M2, M5); of score alone a region (M6).
     sinks: bool = False  # Of attend alone (M3).
 
     def is_specialised(self, chip):
@@ -102,8 +102,9 @@ class Config:
             text += " cu_seqlens(%cq, %ck)"
         text += f" block <{self.block}> pooling <{self.pooling}> agg {self.agg} share {self.share}" + " causal" * self.causal
         text += f" {{unitile.schedule = #unitile.{self.schedule}}}" if self.schedule else ""
+        text += f" {self.modification}"
         masses = self.kv_heads if self.share == "group" else self.heads
-        return self.function(tensors, text, [f"tensor<1x{masses}x{4096 // bq + 2 * self.packed}x{4096 // bk}xf32>"])
+        return self.function(tensors, text, [f"tensor<1x{masses}x{4096 // bq + 2 * self.packed}x{-(-4096 // bk)}xf32>"])
 
     def flags(self):
         return " causal" * self.causal + " return_lse" * self.lse + (f" scale {self.scale:e}" if self.scale else "")
@@ -243,6 +244,10 @@ MODIFIED = [
     Config("softcap_alibi", 128, stage="attend", modification="softcap 50.0 " + ALIBI),
     Config("softcap_d64", 64, stage="attend", modification="softcap 50.0", packed=True),
     Config("softcap_d256", 256, stage="attend", modification="softcap 50.0"),
+    Config("score_alibi", 128, stage="score", modification=ALIBI),
+    Config("score_alibi_full", 160, pooling="4x8", stage="score", dtype="f16", causal=False, modification=ALIBI),
+    Config("score_alibi_packed", 64, "100x24", "10x8", stage="score", packed=True, modification=ALIBI),
+    Config("score_alibi_f32", 128, stage="score", dtype="f32", modification=ALIBI),
 ]
 
 

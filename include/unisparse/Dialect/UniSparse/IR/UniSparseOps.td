@@ -122,7 +122,8 @@ defvar positionsDeclaration = [{
     bool hasPositions() { return getCausal() || getWindow(); }
 }];
 
-def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [AttrSizedOperandSegments]> {
+def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [
+    AttrSizedOperandSegments, IsolatedFromAbove]> {
   let summary = "Attention between composite tokens, summed over key blocks";
   let description = [{
     `P(a, .)` is the softmax over the composite keys `b` visible to composite
@@ -138,6 +139,10 @@ def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [AttrSizedOperandSegmen
     the representatives: the row of one, not the last of a mean's, decides what
     it sees [P5, S2]. Under `spread = s` both have `D / s` columns more, q's
     `norms` and k's `spread`; the product runs over all of them [P6, S1].
+
+    `modify` takes the region of `unisparse.block_sparse_attention` [M5] where it
+    has a part in the estimate [M6]: of the capped logits, before `ln(n_b / ck)`,
+    at the middle tokens of their composites.
 
     Shapes: composites `[B, Hq, A, D]` and `[B, Hkv, C, D]`, f32 mass
     `[B, H, R, J]` with `H = Hq`, or `Hkv` under `share group`; `R = ceil(Lq / Bq)`
@@ -157,7 +162,8 @@ def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [AttrSizedOperandSegmen
       `R` and `t`; `agg max` with them.
     - P6: composites of `D + D / s` columns.
     - M1: `softcap` is above 0 and finite, as are its inverse and its product
-      with log2(e); M2: a window needs I7.
+      with log2(e); M2: a window needs I7; M5: as for
+      `unisparse.block_sparse_attention`.
 
     ```mlir
     func.func @score(%q: tensor<1x8x512x64xf16>, %k: tensor<1x2x512x64xf16>) -> tensor<1x8x32x32xf32> {
@@ -179,16 +185,19 @@ def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [AttrSizedOperandSegmen
                             // The last operand: files of version 1 have none.
                             Optional<UniSparse_Rows>:$rows,
                             OptionalAttr<F64Attr>:$softcap,
-                            OptionalAttr<UniSparse_WindowAttr>:$window));
+                            OptionalAttr<UniSparse_WindowAttr>:$window,
+                            // The last operands: files before version 4 have none.
+                            Variadic<UniSparse_Table>:$tables));
+  let regions = (region VariadicRegion<AnyRegion>:$modification);
   let results = (outs UniSparse_Mass:$mass);
   let assemblyFormat = [{
-    $q `,` $k (`rows` `(` $rows^ `)`)?
+    $q `,` $k (`rows` `(` $rows^ `)`)? (`tables` `(` $tables^ `)`)?
     `lengths` custom<DynamicIndexList>($lengths, $static_lengths)
     (`cu_seqlens` `(` $cu_seqlens_q^ `,` $cu_seqlens_k `)`)?
     `block` $block `pooling` $pooling (`agg` `` $agg^)? (`share` `` $share^)?
     (`causal` $causal^)? (`scale` $scale^)? (`alpha` $alpha^)?
-    (`softcap` $softcap^)? (`window` $window^)?
-    attr-dict `:` functional-type(operands, results)
+    (`softcap` $softcap^)? (`window` $window^)? attr-dict
+    (`modify` $modification^)? `:` functional-type(operands, results)
   }];
   let extraClassDeclaration = positionsDeclaration # [{
     /// D: what the composites have without the columns of their spread [P6].
@@ -197,6 +206,7 @@ def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [AttrSizedOperandSegmen
     double getLogitScale();
   }];
   let hasCanonicalizer = 1;
+  let hasRegionVerifier = 1;
   // Files of versions 1 and 2 know nothing of modifications [M1, M2].
   let useCustomPropertiesEncoding = 1;
 }
@@ -264,11 +274,11 @@ def UniSparse_BlockSelectOp : UniSparse_Op<"block_select", [AttrSizedOperandSegm
 
 def UniSparse_YieldOp : Op<UniSparse_Dialect, "yield", [
     Pure, Terminator,
-    ParentOneOf<["BlockSparseAttentionOp", "AttentionOp"]>]> {
+    ParentOneOf<["BlockSparseAttentionOp", "AttentionOp", "BlockScoreOp"]>]> {
   let summary = "The logit that a modification makes";
   let description = [{
-    Ends the region of `unisparse.block_sparse_attention` and of
-    `unisparse.attention` [M5].
+    Ends the region of `unisparse.block_sparse_attention`, of
+    `unisparse.attention` [M5] and of `unisparse.block_score` [M6].
   }];
   let arguments = (ins F32:$logit);
   let assemblyFormat = "$logit attr-dict `:` type($logit)";
@@ -384,6 +394,7 @@ def UniSparse_AttentionOp : UniSparse_Op<"attention", [
     The whole of SPEC.md in one op: pool, score, select, attend. It decomposes
     into the four (`unisparse-decompose-attention`); a rule that takes every
     candidate decomposes into dense attention with nothing pooled or scored.
+    Under `estimate_with_region` the estimate's logits are modified too [M6].
 
     Shapes as for the four ops. `counts`, `indices` and `density` have as many
     heads as there are distinct selections: `Hq / ch`, at most `Hkv` under
@@ -398,6 +409,7 @@ def UniSparse_AttentionOp : UniSparse_Op<"attention", [
     - I7: causal needs `Lq <= Lk`; I8: both `cu_seqlens` or none, then `B` is 1.
     - S1, L2-L4, L8-L11, M1-M3, M5: as for the ops that take these attributes.
     - P5: `agg max` beside representatives; P6: `spread` divides `D`.
+    - M6: `estimate_with_region` beside a modification, and `ch` is 1 with it.
     - L5: the operand `top_p` has `Hq` values, or `Hkv` under `share group`.
 
     ```mlir
@@ -425,7 +437,8 @@ def UniSparse_AttentionOp : UniSparse_Op<"attention", [
                        OptionalAttr<UniSparse_WindowAttr>:$window,
                        // The last operand: files of versions 1 and 2 have none.
                        Optional<UniSparse_Sinks>:$sink_logits,
-                       Variadic<UniSparse_Table>:$tables);
+                       Variadic<UniSparse_Table>:$tables,
+                       UnitAttr:$estimate_with_region);
   let regions = (region VariadicRegion<AnyRegion>:$modification);
   let results = (outs UniSparse_Tokens:$o, Optional<TensorRankOf<[F32], [3]>>:$lse,
                       UniSparse_Counts:$counts, UniSparse_Indices:$indices,
@@ -436,7 +449,8 @@ def UniSparse_AttentionOp : UniSparse_Op<"attention", [
     (`sink_logits` `(` $sink_logits^ `)`)? (`tables` `(` $tables^ `)`)?
     `block` $block `pooling` $pooling `rule` $rule (`agg` `` $agg^)? (`share` `` $share^)?
     (`causal` $causal^)? (`return_lse` $return_lse^)? (`scale` $scale^)? (`alpha` $alpha^)?
-    (`softcap` $softcap^)? (`window` $window^)? attr-dict
+    (`softcap` $softcap^)? (`window` $window^)?
+    (`estimate_with_region` $estimate_with_region^)? attr-dict
     (`modify` $modification^)? `:` functional-type(operands, results)
   }];
   let hasCanonicalizer = 1;

@@ -50,8 +50,9 @@ def UniSparseSparsifyAttention : Pass<"unisparse-sparsify-attention"> {
     into `unisparse.attention`. This changes what is computed: that is the
     policy's to say. A policy is, the first that says something first,
     - attributes of the op: `unisparse.rule`, `unisparse.block`,
-      `unisparse.pooling`, `unisparse.agg`, `unisparse.share` and
-      `unisparse.min_length`;
+      `unisparse.pooling`, `unisparse.agg`, `unisparse.share`,
+      `unisparse.min_length` and `unisparse.estimate_with_region`, of attention
+      with a modification;
     - the same attributes of the function around it;
     - the options of the pass.
 
@@ -98,7 +99,9 @@ def UniSparseSparsifyAttention : Pass<"unisparse-sparsify-attention"> {
              clEnumValN(::unisparse::Share::None, "none", "each has its own"),
              clEnumValN(::unisparse::Share::Group, "group", "those of a KV head share one"))}]>,
     Option<"minLength", "min-length", "int64_t", "0",
-           "attention over fewer keys stays dense">
+           "attention over fewer keys stays dense">,
+    Option<"estimateWithRegion", "estimate-with-region", "bool", "false",
+           "the estimate's logits are modified too, where there is a modification">
   ];
   let dependentDialects = ["::unisparse::UniSparseDialect"];
 }

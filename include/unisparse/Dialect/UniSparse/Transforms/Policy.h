@@ -20,6 +20,7 @@ struct Policy {
   AggAttr agg;
   ShareAttr share;
   std::optional<int64_t> minLength;
+  mlir::BoolAttr estimateWithRegion; ///< M6
 
   /// Takes the other's members where this has none.
   void fillFrom(const Policy &other);

@@ -1,0 +1,68 @@
+// Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+#include "ModifiedLogits.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "unisparse/Dialect/UniSparse/IR/Modification.h"
+
+using namespace unisparse;
+
+ModifiedLogits::ModifiedLogits(MutableArrayRef<Region> regions, Type element,
+                               bool isUnitPositive)
+    // Operands of 16 bits have errors that are 2^12 times those of f32 (A3).
+    : canRound(!element.isF32()) {
+  if (regions.empty())
+    return;
+  region = &regions.front();
+  inUnit = canRound && isUnitPositive && scalesWithLogit(*region);
+}
+
+/// The nearest entry, for an index outside of the table.
+static Value readTable(KernelPage &p, Value table, ValueRange at) {
+  ImplicitLocOpBuilder &b = p.b;
+  Value zero = arith::ConstantIndexOp::create(b, 0),
+        one = arith::ConstantIndexOp::create(b, 1);
+  SmallVector<Value> inside;
+  for (auto [i, index] : llvm::enumerate(at)) {
+    Value size = memref::DimOp::create(b, table, i);
+    Value last = p.sub(size, one);
+    inside.push_back(p.min(p.max(index, zero), last));
+  }
+  return memref::LoadOp::create(b, table, inside);
+}
+
+/// What a modification computes of positions does not wrap, as they are below
+/// 2^31; and a product and a sum may be one instruction.
+static void relax(ArrayRef<Value> positions, Block &body, bool canRound) {
+  auto isPosition = [&](Value value) {
+    return llvm::is_contained(positions, value);
+  };
+  for (Operation &op : body) {
+    if (auto difference = dyn_cast<arith::SubIOp>(op)) {
+      if (isPosition(difference.getLhs()) && isPosition(difference.getRhs()))
+        difference.setOverflowFlags(arith::IntegerOverflowFlags::nsw);
+    } else if (canRound && isa<arith::MulFOp, arith::AddFOp, arith::SubFOp>(op)) {
+      auto flags = cast<arith::ArithFastMathInterface>(op);
+      auto had = flags.getFastMathFlagsAttr().getValue();
+      op.setAttr(flags.getFastMathAttrName(),
+                 arith::FastMathFlagsAttr::get(
+                     op.getContext(), had | arith::FastMathFlags::contract));
+    }
+  }
+}
+
+Value ModifiedLogits::write(KernelPage &p, ValueRange tables, Value logit,
+                            Value batch, Value head, Value query, Value key,
+                            double unit) const {
+  auto same = [](auto x) { return x; };
+  auto read = [&](unsigned table, ValueRange at) {
+    return readTable(p, tables[table], at);
+  };
+  ModificationForm form{same, same, read};
+  SmallVector<Value> arguments{logit, batch, head, query, key};
+  Value y = inUnit ? copyModification(p.b, *region, arguments, form, unit)
+                   : copyModification(p.b, *region, arguments, form);
+  relax({query, key}, *p.b.getInsertionBlock(), canRound);
+  return y;
+}
