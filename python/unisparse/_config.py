@@ -125,7 +125,8 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """One artifact. `rule` is None where the selection is given. `selections`: how many heads a selection has."""
+    """One artifact. `rule` is None where the selection is given. `selections`: how many heads a selection has. `only`: "pool" or
+    "select", a stage of attention as a program of its own."""
 
     heads: int
     kv_heads: int
@@ -145,10 +146,25 @@ class Config:
     packed: bool = False
     return_lse: bool = False
     return_selection: bool = False
+    only: str = ""
 
     @property
     def stage(self) -> str:
-        return "attention" if self.rule else "block_sparse_attention"
+        return self.only or ("attention" if self.rule else "block_sparse_attention")
+
+    def pool(self) -> Config:
+        """Of the same attention: k to composite keys."""
+        assert self.rule is not None
+        rule = Rule(pooling=self.rule.pooling, spread=self.rule.spread)
+        return Config(self.heads, self.kv_heads, self.head_dim, self.head_dim, self.dtype, self.block, rule, self.selections, only="pool")
+
+    def select(self) -> Config:
+        """Of the same attention, one sequence of it: q and composite keys to counts and indices. Which rows and sequences take
+        all, is the caller's."""
+        assert self.rule is not None
+        rule = dataclasses.replace(self.rule, last=0, dense_below=0)
+        without = dict(sinks=False, score_mod=None, packed=False, return_lse=False, return_selection=False)
+        return dataclasses.replace(self, value_dim=self.head_dim, rule=rule, only="select", **without)  # type: ignore[arg-type]
 
     def computation(self) -> list[str]:
         """The options that unisparse-compile and unisparse-run share. Defaults are said aloud: they may change."""

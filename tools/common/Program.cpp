@@ -7,9 +7,12 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/SymbolTable.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassInstrumentation.h"
 #include "unisparse/Support/AtomicFile.h"
@@ -112,17 +115,58 @@ struct FunctionBuilder {
   ImplicitLocOpBuilder b;
   const Computation &c;
   std::unique_ptr<Region> scoreMod;
-  Value q, k, v, cuQ, cuK, counts, indices, sinks;
+  Value q, k, v, composites, cuQ, cuK, counts, indices, sinks;
 };
 
 using Named = std::pair<StringRef, Value>;
 
-SmallVector<Named> resultsOf(FunctionBuilder &f, Stage stage,
-                             const Returns &returns) {
+/// One stage of attention: the very op that the whole decomposes into. What
+/// else it decomposes into is dead.
+llvm::Expected<SmallVector<Named>> stageOf(FunctionBuilder &f,
+                                           const TensorTypes &t, Stage stage) {
+  if (!f.q) {
+    SmallVector<OpFoldResult> sizes =
+        tensor::getMixedSizes(f.b, f.b.getLoc(), f.k);
+    sizes[1] = f.b.getIndexAttr(t.q.getDimSize(1));
+    f.q = tensor::EmptyOp::create(f.b, sizes, t.q.getElementType());
+    f.cuQ = f.cuK;
+  }
+  f.v = f.k;
+  AttentionOp whole = f.attention(/*returnLse=*/false);
+  if (failed(verify(whole)))
+    return llvm::createStringError("the options make no valid program");
+  FailureOr<SmallVector<Value>> stages = whole.decomposeOperation(f.b);
+  PoolOp pool;
+  for (Operation *user : f.k.getUsers())
+    if (auto op = dyn_cast<PoolOp>(user))
+      pool = op;
+  if (failed(stages) || (stage == Stage::Pool && !pool))
+    return failure("--stage", "expected a rule that reads masses beside pool, got "
+                              "one that takes blocks without");
+  whole.erase();
+  if (stage == Stage::Pool)
+    return SmallVector<Named>{{"composites", pool.getComposites()}};
+  if (pool)
+    pool.getComposites().replaceAllUsesWith(f.composites);
+  return SmallVector<Named>{{"counts", (*stages)[1]}, {"indices", (*stages)[2]}};
+}
+
+/// Erases what nothing uses, users first.
+void eraseDead(Block &block) {
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+    if (isOpTriviallyDead(&op))
+      op.erase();
+}
+
+llvm::Expected<SmallVector<Named>> resultsOf(FunctionBuilder &f,
+                                             const TensorTypes &t, Stage stage,
+                                             const Returns &returns) {
+  if (!attends(stage))
+    return stageOf(f, t, stage);
   if (stage != Stage::Attention) {
     BlockSparseAttentionOp op =
         f.modify(f.attend(stage == Stage::Dense, returns.lse));
-    return {{"o", op.getO()}, {"lse", op.getLse()}};
+    return SmallVector<Named>{{"o", op.getO()}, {"lse", op.getLse()}};
   }
   AttentionOp op = f.modify(f.attention(returns.lse));
   SmallVector<Named> results{{"o", op.getO()}, {"lse", op.getLse()}};
@@ -153,9 +197,10 @@ tools::addFunction(ModuleOp module, StringRef name,
                 .moveInto(f.scoreMod))
       return std::move(e);
   std::tuple<StringRef, RankedTensorType, Value *> arguments[] = {
-      {"q", t.q, &f.q},
+      {"q", stage == Stage::Pool ? RankedTensorType() : t.q, &f.q},
       {"k", t.k, &f.k},
       {"v", t.v, &f.v},
+      {"composites", t.composites, &f.composites},
       {"cu_seqlens_q", t.cuQ, &f.cuQ},
       {"cu_seqlens_k", t.cuK, &f.cuK},
       {"counts", t.counts, &f.counts},
@@ -178,12 +223,16 @@ tools::addFunction(ModuleOp module, StringRef name,
   protectArguments(function);
   SmallVector<Value> values;
   SmallVector<StringRef> names;
-  for (auto [what, value] : resultsOf(f, stage, returns))
+  llvm::Expected<SmallVector<Named>> results = resultsOf(f, t, stage, returns);
+  if (!results)
+    return results.takeError();
+  for (auto [what, value] : *results)
     if (value) {
       values.push_back(value);
       names.push_back(what);
     }
   func::ReturnOp::create(f.b, values);
+  eraseDead(function.getBody().front());
   function.setType(f.b.getFunctionType(types, TypeRange(values)));
   if (named)
     for (auto [i, what] : llvm::enumerate(names))

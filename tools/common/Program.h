@@ -18,9 +18,9 @@
 namespace unisparse::tools {
 
 /// What a function of a program takes, in the order of its arguments; null
-/// where it does not take it.
+/// where it does not take it.  Stage::Pool takes no q, but asks for its heads.
 struct TensorTypes {
-  mlir::RankedTensorType q, k, v, cuQ, cuK, counts, indices, sinks;
+  mlir::RankedTensorType q, k, v, composites, cuQ, cuK, counts, indices, sinks;
 };
 
 /// Which ops a function consists of.
@@ -28,7 +28,14 @@ enum class Stage {
   Attention, ///< Selects and attends.
   Selected,  ///< Attends to the given selection.
   Dense,     ///< Attends to everything, whatever selection it takes.
+  Pool,      ///< Makes the composite keys of k.
+  Select,    ///< Selects by composite keys that are given; k says how many keys.
 };
+
+/// Whether it has o.
+inline bool attends(Stage stage) {
+  return stage != Stage::Pool && stage != Stage::Select;
+}
 
 /// Which results a function returns, of those that its stage has.
 struct Returns {

@@ -55,9 +55,10 @@ struct CommandLine {
               cl::cat(category)};
 
   Text stage{"stage", cl::init("attention"),
-             cl::value_desc("attention|block_sparse_attention"),
-             cl::desc("Select and attend, or attend to counts and indices that "
-                      "are inputs"),
+             cl::value_desc("attention|block_sparse_attention|pool|select"),
+             cl::desc("Select and attend, attend to counts and indices that are "
+                      "inputs, pool k to composites, or select by composites "
+                      "that are an input"),
              cl::cat(category)};
   Flag overlap{"overlap",
                cl::desc("Launches begin while those in front of them end, where "
@@ -191,10 +192,13 @@ Error convertKeywords(CommandLine &c, Options &o) {
     return StringSwitch<std::optional<Stage>>(text)
         .Case("attention", Stage::Attention)
         .Case("block_sparse_attention", Stage::Selected)
+        .Case("pool", Stage::Pool)
+        .Case("select", Stage::Select)
         .Default(std::nullopt);
   };
-  if (Error e = parseKeyword(c.stage, "attention or block_sparse_attention",
-                             stages, o.stage))
+  if (Error e = parseKeyword(
+          c.stage, "attention, block_sparse_attention, pool or select", stages,
+          o.stage))
     return e;
   auto dtypes = [](StringRef text) {
     bool known = text == "f16" || text == "bf16" || text == "f32";
@@ -247,8 +251,23 @@ std::optional<int> compile::parseOptions(int argc, char **argv,
   return std::nullopt;
 }
 
+/// What only attention takes or gives.
+static Error checkStage(const Options &o) {
+  for (auto [option, given] : {std::pair{"--return-lse", o.returnLse},
+                               {"--return-selection", o.returnSelection},
+                               {"--sink-logits", o.sinkLogits},
+                               {"--score-mod", !o.scoreMod.empty()}})
+    if (given)
+      return failure(option, "expected a stage that attends, got pool or select");
+  return Error::success();
+}
+
 Error compile::checkOptions(const Options &o) {
-  if (Error e = checkComputation(o, o.stage == Stage::Attention && !o.dense))
+  bool selects = o.stage != Stage::Selected;
+  if (!attends(o.stage))
+    if (Error e = checkStage(o))
+      return e;
+  if (Error e = checkComputation(o, selects && !o.dense))
     return e;
   StringSet<> seen;
   for (StringRef chip : o.chips) {

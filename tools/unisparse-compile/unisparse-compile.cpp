@@ -23,6 +23,16 @@ using namespace unisparse::tools;
 
 namespace {
 
+/// Of k: heads that are pooled over are groups of KV heads [P4], and a spread has
+/// columns of its own [P6].
+RankedTensorType compositesOf(const Options &o, int64_t batch, Type element) {
+  int64_t pooled = std::max<int64_t>(1, o.headPool / (o.heads / o.kvHeads));
+  int64_t spread = o.spreadOf(o.headDim);
+  int64_t columns = o.headDim + (spread ? o.headDim / spread : 0);
+  return RankedTensorType::get(
+      {batch, o.kvHeads / pooled, ShapedType::kDynamic, columns}, element);
+}
+
 TensorTypes typesOf(MLIRContext *context, const Options &o) {
   constexpr int64_t any = ShapedType::kDynamic;
   Builder b(context);
@@ -41,6 +51,13 @@ TensorTypes typesOf(MLIRContext *context, const Options &o) {
   types.v = tensor({batch, o.kvHeads, any, o.valueDim}, element);
   if (o.packed)
     types.cuQ = types.cuK = tensor({any}, b.getI32Type());
+  if (!attends(o.stage)) {
+    types.v = {};
+    if (o.stage == Stage::Pool)
+      types.cuQ = {};
+    else
+      types.composites = compositesOf(o, batch, element);
+  }
   if (o.stage == Stage::Selected) {
     types.counts = tensor({batch, selectionHeads, any}, b.getI32Type());
     types.indices = tensor({batch, selectionHeads, any, any}, b.getI32Type());
@@ -62,7 +79,7 @@ readOrBuild(MLIRContext &context, const Options &o, const FirstError &said) {
   if (llvm::Error e = addFunction(*module, "main", o, typesOf(&context, o),
                                   o.stage, returns, /*named=*/true)
                           .takeError())
-    return std::move(e);
+    return said.orElse(std::move(e));
   if (failed(verify(*module)))
     return said.orElse(
         llvm::createStringError("the options make no valid program"));
@@ -103,11 +120,12 @@ llvm::Expected<artifact::Artifact> compileAll(MLIRContext &context,
   return std::move(all);
 }
 
-/// Callers keep q, k and v as [B, L, H, D] too: their rows alone follow one
-/// another.
+/// Callers keep q, k and v as [B, L, H, D] too, and composites of some of the
+/// keys: their rows alone follow one another.
 void allowStrides(func::FuncOp function) {
   constexpr int64_t any = ShapedType::kDynamic;
-  for (unsigned i = 0; i < 3; ++i)
+  for (auto [i, type] : llvm::enumerate(function.getArgumentTypes().take_front(3)))
+    if (cast<RankedTensorType>(type).getRank() == 4)
     function.setArgAttr(
         i, bufferization::BufferizationDialect::kBufferLayoutAttrName,
         StridedLayoutAttr::get(function.getContext(), /*offset=*/0,
