@@ -163,7 +163,8 @@ class Config:
         all, is the caller's."""
         assert self.rule is not None
         rule = dataclasses.replace(self.rule, last=0, dense_below=0)
-        without = dict(sinks=False, score_mod=None, packed=False, return_lse=False, return_selection=False)
+        score_mod = self.score_mod if self.estimate_with_region else None
+        without = dict(sinks=False, score_mod=score_mod, packed=False, return_lse=False, return_selection=False)
         return dataclasses.replace(self, value_dim=self.head_dim, rule=rule, only="select", **without)  # type: ignore[arg-type]
 
     def computation(self) -> list[str]:

@@ -41,17 +41,18 @@ class Ranks:
             raise unexpected("q", wanted, f"one on {device}", Status.WRONG_DEVICE) from None
         self.names = [f"rank {dist.get_global_rank(self.group, rank)}" for rank in range(self.size)]
         self._steps = _steps.setdefault(self.group.group_name, [0])
+        self.sent: Dict[str, int] = {}  # Bytes to other ranks, by what they are.
 
     def _place(self, rank: int) -> str:
         return f"unisparse/{self.group.group_name}/{rank}"
 
     @contextlib.contextmanager
-    def step(self, what: str) -> Iterator[None]:
+    def step(self, what: str, marked: bool = True) -> Iterator[None]:
         """Around a collective."""
-        self._steps[0] += 1
         try:
-            store = dist.distributed_c10d._get_default_store()
-            store.set(self._place(self.rank), str(self._steps[0]))
+            if marked:
+                self._steps[0] += 1
+                dist.distributed_c10d._get_default_store().set(self._place(self.rank), str(self._steps[0]))
             yield
         except Error:
             raise
@@ -87,38 +88,58 @@ class Ranks:
         return heard
 
     def exchange(self, sent: Sequence[Sequence[Any]], shapes: Sequence[Sequence[Tuple[int, ...]]], dtype: Any, what: str) -> List[List[Any]]:
-        """Tensors for every rank -> those of every rank, of the shapes that are known."""
+        """Tensors for every rank -> those of every rank, of the shapes that are known. This rank's own are what it gave."""
+        return self.exchanging(sent, shapes, dtype, what).wait()
+
+    def exchanging(
+        self, sent: Sequence[Sequence[Any]], shapes: Sequence[Sequence[Tuple[int, ...]]], dtype: Any, what: str, beside: bool = False
+    ) -> Coming:
+        """The same, and `beside` what this rank does until it waits for them; then nobody writes down that it has come so far."""
         width = dtype.itemsize
-        pieces = [x.reshape(-1) for one in sent for x in one]
+        pieces = [x.reshape(-1) for rank, one in enumerate(sent) if rank != self.rank for x in one]
         flat = torch.cat(pieces) if pieces else torch.empty(0, dtype=dtype, device=self.device)
-        given = [sum(x.numel() for x in one) * width for one in sent]
-        counts = [[_product(shape) for shape in one] for one in shapes]
+        given = [sum(x.numel() for x in one) * width * (rank != self.rank) for rank, one in enumerate(sent)]
+        counts = [[_product(shape) * (rank != self.rank) for shape in one] for rank, one in enumerate(shapes)]
         taken = [sum(one) * width for one in counts]
-        sent_bytes[0] += sum(given) - given[self.rank]
+        sent_bytes[0] += sum(given)
+        self.sent[what] = self.sent.get(what, 0) + sum(given)
         # As bytes, which every backend knows.
         received = torch.empty(sum(taken), dtype=torch.uint8, device=self.device)
+        with self.step(what, marked=not beside):
+            work = dist.all_to_all_single(received, flat.view(torch.uint8), taken, given, group=self.group, async_op=beside)
+        return Coming(self, work, what, flat, received.view(dtype), shapes, sent[self.rank])
+
+    def numbers(self, mine: Sequence[int], lengths: Sequence[int], what: str) -> List[List[int]]:
+        """Whole numbers of every rank, as many as are known."""
+        padded = torch.tensor([*mine, *[0] * (max(lengths) - len(mine))]).to(self.device)
+        every = torch.empty(self.size * max(lengths), dtype=padded.dtype, device=self.device)
         with self.step(what):
-            dist.all_to_all_single(received, flat.view(torch.uint8), taken, given, group=self.group)
-        whole, begin = received.view(dtype), 0
-        result = []
-        for one, sizes in zip(shapes, counts):
-            tensors = []
-            for shape, size in zip(one, sizes):
-                tensors.append(whole[begin : begin + size].view(shape))
-                begin += size
+            dist.all_gather_into_tensor(every, padded, group=self.group)
+            found = every.view(self.size, -1).tolist()
+        return [one[:length] for one, length in zip(found, lengths)]
+
+
+class Coming:
+    """What other ranks send."""
+
+    def __init__(self, ranks: Ranks, work: Any, what: str, flat: Any, whole: Any, shapes: Sequence[Sequence[Tuple[int, ...]]], own: Sequence[Any]) -> None:
+        self._ranks, self._work, self._what = ranks, work, what
+        self._flat, self._whole, self._shapes, self._own = flat, whole, shapes, own
+
+    def wait(self) -> List[List[Any]]:
+        if self._work is not None:
+            with self._ranks.step(self._what, marked=False):
+                self._work.wait()
+        result: List[List[Any]] = []
+        begin = 0
+        for rank, one in enumerate(self._shapes):
+            tensors = list(self._own) if rank == self._ranks.rank else []
+            for shape in one if rank != self._ranks.rank else ():
+                end = begin + _product(shape)
+                tensors.append(self._whole[begin:end].view(shape))
+                begin = end
             result.append(tensors)
         return result
-
-    def gather(self, x: Any, lengths: Sequence[int], what: str) -> List[Any]:
-        """x [B, H, L, D] of every rank, whose lengths are known."""
-        longest = max(lengths)
-        padded = x.new_zeros((*x.shape[:2], longest, x.shape[3]))
-        padded[:, :, : x.shape[2]] = x
-        every = [torch.empty_like(padded) for _ in range(self.size)]
-        sent_bytes[0] += padded.nbytes * (self.size - 1)
-        with self.step(what):
-            dist.all_gather([y.view(torch.uint8) for y in every], padded.view(torch.uint8), group=self.group)
-        return [y[:, :, :length] for y, length in zip(every, lengths)]
 
 
 _steps: Dict[str, List[int]] = {}

@@ -12,21 +12,39 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from . import _attention, _config, _layout
-from ._checks import check_ends, check_out, check_tensors, ends_of, shape
+from . import _attention, _blocks, _config, _layout
+from ._checks import check_ends, check_out, check_sinks, check_tensors, ends_of, shape
 from ._errors import Error, Status, unexpected
-from ._shares import Choice, Crossing, Heads, Piece, Segment, choose, crossings, head_shares, row_shares, segments
+from ._shares import Choice, Heads, Segment, choose, head_shares, segments
 
 try:
     import torch
 
+    from . import _rows
     from ._ranks import Ranks
 except ImportError as error:
     raise Error(f"unisparse.distributed: expected torch with torch.distributed, got {error}") from None
 
 _chosen: Optional[Choice] = None
+_report: Optional[Report] = None
+
+
+class Report(NamedTuple):
+    """What a call moved. `sent`: bytes to other ranks, by what they are. By rows: blocks of K and V, each of one KV head, that
+    came from other ranks, those that all of these have, and those that all ranks' query heads selected."""
+
+    mode: str
+    sent: Dict[str, int]
+    came_blocks: int = 0
+    other_blocks: int = 0
+    selected_blocks: int = 0
+
+
+def report() -> Optional[Report]:
+    """Of this process's last call."""
+    return _report
 
 
 def chosen() -> Optional[Choice]:
@@ -42,7 +60,8 @@ def attention(
 
     group    a process group or a DeviceMesh of one dimension; else all ranks
     mode     "heads": all tokens of some heads come to each rank, and go back; the bits are those of one device
-             "rows": each rank has all keys and computes some rows of blocks, shared out by how many blocks they may see
+             "rows": each rank selects for the rows that it has, and gets the blocks of K and V that they selected; a rank whose
+             rows selected more than others gives some away
              "auto": one of them; `chosen` says which, and why
     parts    "contiguous": rank after rank; "zigzag": of 2n chunks, rank r has chunks r and 2n - 1 - r
     cu_seqlens    ends of packed sequences in the whole, the same on every rank
@@ -61,6 +80,8 @@ def attention(
     assert call is not None  # Or its error was raised.
     call.meet(ranks, heard)
     results = call.by_heads() if call.mode == "heads" else call.by_rows()
+    global _report
+    _report = Report(call.mode, ranks.sent, *call.blocks)
     o = call.views.back(results[0]) if out is None else _layout.into(call.views.out, results[0])
     if out is not None:
         o = out
@@ -78,7 +99,7 @@ class _Call:
     """One rank's side of a call."""
 
     def __init__(self, views: _layout.Views, cu_seqlens: Any, mode: Any, parts: Any, return_lse: Any, options: Dict[str, Any]) -> None:
-        self.views, (q, k, v) = views, views.tensors
+        self.views, (q, k, v), self.blocks = views, views.tensors, (0, 0, 0)
         self.mode = _config.choice("mode", mode, ("heads", "rows", "auto"))
         self.parts = _config.choice("parts", parts, ("contiguous", "zigzag"))
         self.tensors = {"q": q, "k": k, "v": v}
@@ -95,7 +116,12 @@ class _Call:
                 raise unexpected(name, f"an option among {', '.join(known)}", "none of them")
         self.options = {**known, **options}
         heads = shape(self.tensors)
-        self.config = _config.make(*heads, self.dtype, bool(ends), return_lse=return_lse, **self.options)
+        sinks = check_sinks(backend, q, self.options["sinks"])
+        self.config = _config.make(*heads, self.dtype, bool(ends), return_lse=return_lse, **{**self.options, "sinks": bool(sinks)})
+        if self.config.score_mod is not None:
+            if self.mode == "heads":
+                raise unexpected("mode", "[M5] 'rows' or 'auto' beside score_mod, as some heads know no numbers of the whole's", "'heads'")
+            self.mode = "rows"
         if self.config.rule is not None and self.config.rule.random is not None:
             raise unexpected("random", "[L10] None, as a part knows no numbers of the whole's heads and rows", self.config.rule.random)
         if views.out is not None:
@@ -135,18 +161,8 @@ class _Call:
                 raise unexpected("q", wanted, query_end - query, Status.BAD_SHAPE)
         if self.mode == "auto":
             global _chosen
-            moving = sum(x.size for d, one in enumerate(self.crossing()) for s, places in enumerate(one) if s != d for x in places)
-            _chosen = choose(self.config.heads, self.config.kv_heads, self.unit(), self.queries, self.keys, moving)
+            _chosen = choose(self.config.heads, self.config.kv_heads, self.unit(), self.queries, self.keys, 0)
             self.mode = _chosen.mode
-
-    def row_shares(self) -> List[List[Piece]]:
-        rule = self.config.rule
-        assert rule is not None
-        return row_shares(self.sequences, self.config.block, rule.pooling[1], self.config.causal, rule.last, self.ranks.size)
-
-    def crossing(self) -> List[List[List[Crossing]]]:
-        """By the rank that computes and the rank that has: what of the one's rows is the other's."""
-        return [[crossings(pieces, _of(self.query_segments, rank)) for rank in range(self.ranks.size)] for pieces in self.row_shares()]
 
     def unit(self) -> int:
         """So many query heads choose together (P4, S6)."""
@@ -196,60 +212,34 @@ class _Call:
         return tuple(back)
 
     def shares_of(self, mine: Heads) -> Dict[str, Any]:
-        """p of these heads, and relax, which is not the same where a p is given."""
+        """p of these heads, relax, which is not the same where a p is given, and sinks."""
         rule = self.config.rule
         assert rule is not None
         part = rule.p[mine.key : mine.key_end] if rule.share == "group" else rule.p[mine.query : mine.query_end]
-        return dict(p=rule.p[0] if len(rule.p) == 1 else part, relax=rule.relax)
+        sinks = self.options["sinks"]
+        return dict(p=rule.p[0] if len(rule.p) == 1 else part, relax=rule.relax, sinks=None if sinks is None else sinks[mine.query : mine.query_end])
 
-    # By rows: all keys, some rows of blocks.
+    # By rows: selected blocks, to the ranks whose rows selected them.
 
     def by_rows(self) -> Tuple[Any, ...]:
-        ranks, config, crossing = self.ranks, self.config, self.crossing()
-        q, k, v = self.tensors.values()
-        sent = [[q[:, :, x.place : x.place + x.size] for x in crossing[rank][ranks.rank]] for rank in range(ranks.size)]
-        shapes = [[(*q.shape[:2], x.size, q.shape[3]) for x in crossing[ranks.rank][rank]] for rank in range(ranks.size)]
-        rows = ranks.exchange(sent, shapes, q.dtype, "send queries")
-        k, v = (_whole(ranks.gather(x, self.keys, "send keys and values"), self.key_segments) for x in (k, v))
-        pieces = self.row_shares()[ranks.rank]
+        work = _rows.ByRows(self.ranks, self.layout(), self.config, self.tensors, self.options["sinks"], lambda error: _said(error, "attend"))
+        results = work()
+        heads = work.heads // work.selections
+        self.blocks = work.needed_blocks, work.other_blocks, work.selected_blocks * heads
+        return tuple(results)
 
-        def compute() -> List[Tuple[Any, ...]]:
-            return [self.attend_piece(n, piece, rows, crossing[ranks.rank], k, v) for n, piece in enumerate(pieces)]
-
-        results = self.computed(compute)
-        back = []
-        for which in range(1 + config.return_lse):
-            kind, width = (q.dtype, (v.shape[3],)) if which == 0 else (torch.float32, ())
-            sent = [[results[x.piece][which][:, :, x.row : x.row + x.size] for x in crossing[ranks.rank][rank]] for rank in range(ranks.size)]
-            shapes = [[(*q.shape[:2], x.size, *width) for x in crossing[rank][ranks.rank]] for rank in range(ranks.size)]
-            came = ranks.exchange(sent, shapes, kind, "send results")
-            whole = q.new_empty((*q.shape[:3], *width), dtype=kind)
-            for rank, tensors in enumerate(came):
-                for rows_of_o, x in zip(tensors, crossing[rank][ranks.rank]):
-                    whole[:, :, x.place : x.place + x.size] = rows_of_o
-            back.append(whole)
-        return tuple(back)
-
-    def attend_piece(self, n: int, piece: Piece, rows: List[List[Any]], crossing: List[List[Crossing]], k: Any, v: Any) -> Tuple[Any, ...]:
-        q = self.tensors["q"]
-        length = piece.query_end - piece.query
-        mine = q.new_zeros((*q.shape[:2], length + piece.spare, q.shape[3]))
-        for tensors, places in zip(rows, crossing):
-            for rows_of_q, x in zip(tensors, places):
-                if x.piece == n:
-                    mine[:, :, x.row : x.row + x.size] = rows_of_q
-        # Whether the sequence is short, the whole of it says.
-        below = self.options["dense_below"] if piece.keys <= self.options["dense_below"] else 0
-        # A piece with rows to spare has one row of blocks more, behind the last.
-        rule = self.config.rule
-        last = rule.last + 1 if rule and piece.last else 0
-        options = {**self.options, "dense_below": below, "last": last, "return_lse": self.config.return_lse}
-        found = _results(_attention.attention(mine, k[:, :, piece.key : piece.key_end], v[:, :, piece.key : piece.key_end], **options))
-        return tuple(x[:, :, :length] for x in found)
+    def layout(self) -> _blocks.Layout:
+        """By rows: who has what in whole blocks, and who selects."""
+        config, rule = self.config, self.config.rule
+        assert rule is not None
+        return _blocks.Layout(
+            self.ranks.size, self.sequences, self.query_segments, self.key_segments, config.block, rule.pooling[1],
+            _blocks.View(config.causal, config.window), _rows.is_dense(config), rule.last, rule.dense_below, (config.heads, config.kv_heads),
+        )  # fmt: skip
 
 
-# A part knows no numbers of the whole's heads, and no positions, which a modification is of (M5).
-_NO_OPTIONS = ("cu_seqlens", "layout", "out", "return_lse", "return_selection", "score_mod", "estimate_with_region")
+# The first four are named, and a selection is of no part.
+_NO_OPTIONS = ("cu_seqlens", "layout", "out", "return_lse", "return_selection")
 _SAME = ("a batch", "query heads", "KV heads", "head_dim", "value_dim", "the type", "the kind of device", "mode", "parts", "options", "cu_seqlens")
 
 

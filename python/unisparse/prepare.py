@@ -7,8 +7,8 @@
 
 SPEC.json is a list of objects. Each has heads, kv_heads, head_dim and dtype ("f32", "f16", "bf16"), may have value_dim
 (head_dim unless given) and packed (true for cu_seqlens), and the options of unisparse.attention by their names. With
-selection_heads (heads or kv_heads) it is a program of unisparse.block_sparse_attention instead. DIR then serves as
-UNISPARSE_ARTIFACTS. Every file is compiled anew: what lies in DIR may be another compiler's, or for other chips. With
+selection_heads (heads or kv_heads) it is a program of unisparse.block_sparse_attention instead, with stage ("pool" or
+"select") that stage of attention, which unisparse.distributed runs by rows. DIR then serves as UNISPARSE_ARTIFACTS. Every file is compiled anew: what lies in DIR may be another compiler's, or for other chips. With
 --cpu there is a program for CPUs of that level beside each; --chips "" leaves out those for GPUs.
 """
 
@@ -39,6 +39,9 @@ def configuration(entry: Any) -> _config.Config:
     dtype = _config.choice("dtype", entry.pop("dtype", None), ("f32", "f16", "bf16"))
     packed = _config.flag("packed", entry.pop("packed", False))
     selections = entry.pop("selection_heads", None)
+    stage = _config.choice("stage", entry.pop("stage", None), (None, "pool", "select"))
+    if stage and selections is not None:
+        raise unexpected("stage", "none beside selection_heads", repr(stage))
     function: Any = attention if selections is None else block_sparse_attention
     options = {name: value for name, value in function.__kwdefaults__.items() if name not in ("cu_seqlens", "layout", "out")}
     for name in entry:
@@ -47,7 +50,8 @@ def configuration(entry: Any) -> _config.Config:
     options.update(entry)
     if selections is not None:
         options["selections"] = _config.choice("selection_heads", selections, (heads, kv_heads))
-    return _config.make(heads, kv_heads, head_dim, value_dim, dtype, packed, **options)
+    made = _config.make(heads, kv_heads, head_dim, value_dim, dtype, packed, **options)
+    return made.pool() if stage == "pool" else made.select() if stage == "select" else made
 
 
 def read(path: Union[str, pathlib.Path]) -> List[_config.Config]:

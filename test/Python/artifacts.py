@@ -200,6 +200,18 @@ class Artifacts(unittest.TestCase):
         self.assertIn("--share=group", second)
         self.assertFalse([w for w in second if w.startswith(("--pool", "--p=", "--sink"))])
 
+    def test_stages(self):
+        """What a stage has no use for tells no programs apart."""
+        whole = dict(causal=False, window=(5, 0), return_lse=True, sinks=True, packed=True, last=2, dense_below=9, value_dim=32)
+        pool, select = (config(stage=stage, **whole) for stage in ("pool", "select"))
+        self.assertEqual(pool, config(stage="pool", scale=0.5, top_k=2))
+        self.assertNotEqual(pool.file_name(), config(stage="pool", pooling=(8, 4)).file_name())
+        self.assertEqual(select, config(stage="select", causal=False, window=(5, 0)))
+        self.assertNotEqual(select.file_name(), config(causal=False, window=(5, 0)).file_name())
+        self.assertIn("--stage=select", select.options())
+        with self.assertRaisesRegex(unisparse.Error, "^stage: expected none beside selection_heads, got 'pool'$"):
+            config(stage="pool", selection_heads=8)
+
     def test_another_compiler(self):
         """Which one it is, its version and its content say; the time of its file says nothing."""
         first = _artifacts.find(config())

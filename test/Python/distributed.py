@@ -29,6 +29,9 @@ CASES = [
     ("packed", (4, 2), (50, 60), (60, 70), dict(cu=((0, 20, 20, 81, -1), (0, 30, 35, 96, -1)), layout="bshd", return_lse=True)),
     ("some short", (4, 2), (96, 32), None, dict(dense_below=100, top_k=1, last=2)),
     ("outlying rows", (4, 2), (75, 50), None, dict(representatives=4, spread=4, threshold=0.3)),
+    # The last rows go to the keys, which is where sinks have to join once.
+    ("long", (4, 2), (300, 270), None, dict(return_lse=True, sinks=True, window=(500, 0), softcap=5.0)),
+    ("positions", (4, 2), (75, 50), (90, 60), dict(causal=False, window=(60, 24), score_mod="alibi", parts="zigzag")),
 ]
 
 
@@ -54,6 +57,13 @@ def worker(rank, size, folder):
         return torch.cat([x[:, :, s.begin : s.end] for s in mine], 2)
 
     failures = []
+    allocate = unisparse._torch.allocate
+
+    def full_of_holes(torch, sizes, dtype, device):
+        return allocate(torch, sizes, dtype, device).fill_(torch.nan if dtype.is_floating_point else -1)
+
+    # What a rank has not got is never read.
+    unisparse._torch.allocate = full_of_holes
     for name, (heads, kv_heads), lq, lk, options in CASES if size > 2 else CASES[2:6]:
         options = {**BASE, **options}
         layout, out, parts = options.pop("layout", "bhsd"), options.pop("out", False), options.pop("parts", "contiguous")
@@ -63,13 +73,15 @@ def worker(rank, size, folder):
         q, k, v = (torch.randn(batch, h, sum(n), d, generator=generator) for h, n, d in ((heads, lq, 16), (kv_heads, lk, 16), (kv_heads, lk, 8)))
         if cu := options.pop("cu", None):
             options["cu_seqlens"] = tuple(torch.tensor([*one[:-1], sum(n)], dtype=torch.int32) for one, n in zip(cu, (lq, lk)))
+        if options.get("sinks"):
+            options["sinks"] = torch.linspace(-1, 4, heads)
         wanted = None
         if rank == 0:
             wanted = unisparse.attention(q, k, v, **options)
         box = [wanted]
         dist.broadcast_object_list(box)
         wanted = box[0] if isinstance(box[0], tuple) else box
-        for mode in ("heads", "rows"):
+        for mode in ("heads", "rows") if "score_mod" not in options else ("rows", "auto"):
             mine = [parts_of(x, n, parts) for x, n in ((q, lq), (k, lk), (v, lk))]
             where = None
             if layout == "bshd":
@@ -85,10 +97,13 @@ def worker(rank, size, folder):
                 found[0] = found[0].transpose(0, 1)[None] if cu else found[0].transpose(1, 2)
             for what, x, y in zip(("o", "lse"), found, wanted):
                 y = parts_of(y, lq, parts)
-                good = torch.equal(x, y) if mode == "heads" else x.shape == y.shape and torch.allclose(x, y, atol=1e-5)
+                good = torch.equal(x, y) if mode == "heads" else x.shape == y.shape and torch.allclose(x, y, atol=1e-5)  # Infinities are equal, NaN is not.
                 if not good:
                     failures.append(f"{name}, {mode}: {what} {tuple(x.shape)} of rank {rank}, expected {tuple(y.shape)}, off by "
                                     f"{(x - y).abs().max().item() if x.shape == y.shape and x.numel() else 0}")  # fmt: skip
+        if name == "long" and rank == size - 1 and unisparse.distributed.report().sent["send edges of parts"] == 0:
+            failures.append("long: the last rows went nowhere")
+    failures += traffic(rank, size)
     # Wrong calls are one error on all ranks, which goes on working.
     q = torch.randn(1, 4, 32, 16)
     for arguments, options, message in (
@@ -99,6 +114,7 @@ def worker(rank, size, folder):
         ((q, None if rank == 1 else q, q), {}, "rank 1: k: expected a torch tensor or a NumPy array, got NoneType"),
         ((q, q, q), dict(block=Odd()) if rank == 1 else {}, "rank 1: expected to call attention, got KeyError: 'odd'"),
         ((q, q, q), dict(mode="rings"), "rank 0: mode: expected 'heads' or 'rows' or 'auto', got 'rings'"),
+        ((q, q, q), dict(mode="heads", score_mod="alibi"), "rank 0: mode: expected [M5] 'rows' or 'auto' beside score_mod"),
         ((q, q, q), dict(random=0.5), "rank 0: random: expected [L10] None, as a part knows no numbers of the whole's heads and rows, got 0.5"),
         ((q, q, q), dict(return_selection=True), "rank 0: return_selection: expected an option among p, relax, top_k, threshold"),
         ((torch.cat([q, q], 2), q, q), {}, f"q: expected [I7] no more queries than the {32 * size} keys under causal, got {64 * size}"),
@@ -128,6 +144,28 @@ def worker(rank, size, folder):
     if unisparse.distributed.chosen() is None:
         failures.append("nothing was chosen")
     print(json.dumps(failures))
+
+
+def traffic(rank, size):
+    """The first block and those on the diagonal: a rank gets one block of K and V, of each KV head, and no other."""
+    import torch
+
+    import unisparse.distributed
+
+    generator = torch.Generator().manual_seed(rank)
+    q, k, v = (torch.randn(1, h, 512, 16, generator=generator) for h in (4, 2, 2))
+    unisparse.distributed.attention(q, k, v, mode="rows", p=0, block=(32, 32), return_lse=True)
+    report = unisparse.distributed.report()
+    came, other, block = (2 if rank else 0), 2 * (size - 1) * 16, 2 * 32 * 16 * 4
+    failures = []
+    if report[:1] + report[2:4] != ("rows", came, other):
+        failures.append(f"traffic: expected {came} of {other} blocks, got {report}")
+    if report.sent["send keys and values"] != (0 if rank else 2 * (size - 1) * block):
+        failures.append(f"traffic: expected bytes of one block to each other rank, got {report}")
+    # All keys and values would have been so many.
+    if sum(report.sent.values()) > k.nbytes * (size - 1):
+        failures.append(f"traffic: expected less than half of all K and V to move, got {report}")
+    return failures
 
 
 def lost(rank, size, folder, how):

@@ -12,7 +12,8 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python"))
 
-from unisparse._shares import Choice, Crossing, Piece, Segment, choose, crossings, head_shares, row_shares, segments
+from unisparse._blocks import MASSES, Job, Layout, Overlap, Row, Run, Share, View, balanced, chunks, jobs, overlaps
+from unisparse._shares import Choice, Segment, choose, head_shares, segments
 
 
 class Shares(unittest.TestCase):
@@ -40,41 +41,90 @@ class Shares(unittest.TestCase):
                 for h in range(x.query, x.query_end):
                     self.assertTrue(x.key <= h // (heads // kv_heads) < x.key_end)
 
-    def test_rows(self):
+    def test_blocks(self):
+        """Everything once, whole blocks, of whoever has the first token; a call sees what the whole sequence sees."""
         rng = random.Random(3)
-        for _ in range(200):
-            dense = rng.choice((0, 0, 1, 3))
-            block, composite, causal, ranks = (rng.choice((16, 32)), rng.choice((16, 32))), rng.choice((1, 4, 8)), rng.random() < 0.7, rng.randint(1, 5)
+        for _ in range(60):
+            block, composite = (rng.choice((16, 32)), rng.choice((16, 32))), rng.choice((1, 4, 8))
+            ranks, parts, last = rng.randint(1, 5), rng.choice(("contiguous", "zigzag")), rng.choice((0, 0, 1, 3))
+            view = View(rng.random() < 0.7, rng.choice(((-1, -1), (40, 0), (40, 24), (-1, 24))))
             sequences, query, key = [], 0, 0
             for _ in range(rng.randint(1, 4)):
                 lq = rng.choice((0, 1, 40, 100, 300))
                 lk = lq + rng.choice((0, 0, 3, 57))
                 sequences.append((query, query + lq, key, key + lk))
                 query, key = query + lq, key + lk
-            shares = row_shares(sequences, block, composite, causal, dense, ranks)
-            pieces = [piece for one in shares for piece in one]
-            self.assertEqual([n for x in pieces for n in range(x.query, x.query_end)], list(range(query)))
-            for x in pieces:
-                begin, end, first, last = next(s for s in sequences if s[0] <= x.query < s[1])
-                self.assertEqual(((x.query - begin) % block[0], x.key, x.keys), (0, first, last - first))
-                self.assertTrue(x.query_end == end or (x.query_end - begin) % block[0] == 0)
-                rows = range((x.query - begin) // block[0], -(-(x.query_end - begin) // block[0]))
-                self.assertEqual({row >= -(-(end - begin) // block[0]) - dense for row in rows}, {x.last})
-                # Aligned at the bottom right as the whole is, and no composite is torn.
-                delta = (last - first) - (end - begin)
-                self.assertEqual(x.key_end - first, (x.query_end - begin + delta + x.spare) if causal else last - first)
-                self.assertTrue(x.key_end == last or (x.key_end - first) % composite == 0)
-                self.assertTrue(0 <= x.spare < composite and x.key_end <= last)
+            queries, keys = (segments([x * (r + 1) // ranks - x * r // ranks for r in range(ranks)], parts) for x in (query, key))
+            layout = Layout(ranks, sequences, queries, keys, block, composite, view, False, last, 60, (4, 2))
+            for segs, every, size, place in ((queries, layout.query_runs, block[0], 0), (keys, layout.key_runs, block[1], 2)):
+                tokens = [(n, rank) for rank, one in enumerate(every) for run in one for n in range(run.begin, run.end)]
+                self.assertEqual(sorted(n for n, _ in tokens), list(range((query, key)[place // 2])))
+                owner = {n: s.rank for s in segs for n in range(s.begin, s.end)}
+                for rank, one in enumerate(every):
+                    for run in one:
+                        first, end = sequences[run.sequence][place : place + 2]
+                        self.assertEqual(((run.begin - first) % size, (run.end - first) % size * (end - run.end)), (0, 0))
+                        self.assertEqual({owner[n] for n in range(run.begin, run.end, size)}, {rank})
+            self.assertEqual(sorted(b for one in layout.owned for begin, end in one for b in range(begin, end)), list(range(layout.blocks)))
+            alone = [n for run in layout.split for n in range(run.begin, run.end)]
+            self.assertEqual(sorted([n for rows in layout.rows for row in rows for n in range(row.begin, row.end)] + alone), list(range(query)))
+            for rank, rows in enumerate(layout.rows):
+                for row in rows:
+                    span = layout.spans[row.sequence]
+                    count, spare = view.call(span, Run(row.sequence, row.begin, row.end), composite)
+                    self.assertTrue(0 <= spare <= span.query_end - row.end and count <= span.keys)
+                    self.assertTrue(count == span.keys or count % composite == 0)
+                    # Aligned at the bottom right as the whole is.
+                    if view.positions:
+                        self.assertEqual(count - (row.end - row.begin + spare), span.shift + row.begin - span.query)
+                    positions = range(row.begin - span.query + span.shift, row.end - span.query + span.shift)
+                    seen = [t for t in range(span.keys) if any(self.sees(view, i, t) for i in positions)]
+                    first, end = view.candidates(span, row.begin, row.end, block[1])
+                    self.assertEqual(sorted({t // block[1] for t in seen}), list(range(first, end)))
+                    self.assertTrue(not seen or max(seen) < count)
+                    for run in (run for one in layout.key_runs for run in one if run.sequence == row.sequence):
+                        self.assertTrue(layout.sees(rank, run) or row.kind != MASSES or run.begin - span.key >= count)
+
+    @staticmethod
+    def sees(view, i, t):
+        left, right = view.window
+        return (not view.causal or t <= i) and (left < 0 or t >= i - left) and (right < 0 or t <= i + right)
+
+    def test_few_queries_go_to_the_keys(self):
+        """Of 8192 tokens the last block's 128 queries do; of 256 they would be more than the keys are."""
+        for length, split in ((8192, [Run(0, 8192 - 128, 8192)]), (256, [])):
+            whole = segments([length // 4] * 4, "contiguous")
+            layout = Layout(4, [(0, length, 0, length)], whole, whole, (128, 128), 8, View(True, (-1, -1)), False, 1, 0, (32, 8))
+            self.assertEqual((layout.split, layout.splitters), (split, [[0, 1, 2, 3]] * len(split)))
+            self.assertEqual([len(rows) for rows in layout.rows], [16, 16, 16, 15] if split else [1, 0, 1, 0])
 
     def test_rows_are_even(self):
-        shares = row_shares([(0, 128 * 512, 0, 128 * 512)], (128, 128), 8, True, 0, 4)
-        costs = [sum(1 + r for x in one for r in range(x.query // 128 + 1, x.query_end // 128 + 1)) for one in shares]
-        self.assertLess(max(costs) / (sum(costs) / 4), 1.02)
+        """Whoever has too many blocks gives rows away; where it is even, none moves."""
+        rng = random.Random(5)
+        for costs in (
+            [[1] * 100, [2] * 100, [3] * 100, [4] * 100],
+            [[5] * 100, [], [5] * 3],
+            [[rng.randint(1, 40) for _ in range(rng.randint(50, 100))] for _ in range(5)],
+        ):
+            shares = balanced(costs)
+            rows = [(share.source, row) for one in shares for share in one for row in range(share.begin, share.end)]
+            self.assertEqual(sorted(rows), [(source, row) for source, one in enumerate(costs) for row in range(len(one))])
+            loads = [sum(costs[share.source][row] for share in one for row in range(share.begin, share.end)) for one in shares]
+            self.assertLess(max(loads) / (sum(loads) / len(loads)), 1.05)
+        self.assertEqual(balanced([[2, 2], [2, 2]]), [[Share(0, 0, 2)], [Share(1, 0, 2)]])
 
-    def test_crossings(self):
-        pieces = [Piece(0, 5, 0, 5, 9, 0, False), Piece(5, 9, 0, 9, 9, 0, True)]
+    def test_chunks(self):
+        rows = [[Row(0, 10 * n, 10 * n + 10, MASSES) for n in range(6)], [Row(1, 60 + 10 * n, 70 + 10 * n, MASSES) for n in range(3)]]
+        costs = [[1, 1, 1, 1, 1, 5], [2, 2, 2]]
+        work = list(jobs([Share(0, 0, 6), Share(1, 1, 3)], rows))
+        self.assertEqual(work, [Job(0, 0, 6, Run(0, 0, 60)), Job(1, 1, 2, Run(1, 70, 90))])
+        parts = chunks(work, costs, rows, 2)
+        self.assertEqual(parts, [[Job(0, 0, 5, Run(0, 0, 50))], [Job(0, 5, 1, Run(0, 50, 60)), Job(1, 1, 2, Run(1, 70, 90))]])
+
+    def test_overlaps(self):
+        wanted = [Run(0, 0, 5), Run(0, 5, 9)]
         own = [Segment(1, 0, 3, 7), Segment(1, 4, 8, 12)]
-        self.assertEqual(crossings(pieces, own), [Crossing(0, 3, 0, 2), Crossing(1, 0, 2, 2), Crossing(1, 3, 4, 1)])
+        self.assertEqual(overlaps(wanted, own), [Overlap(0, 3, 0, 2), Overlap(1, 0, 2, 2), Overlap(1, 3, 4, 1)])
 
     def test_choice(self):
         """8 query heads of 2 KV heads, 100 tokens on each of two ranks."""

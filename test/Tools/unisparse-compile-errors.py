@@ -67,7 +67,7 @@ CASES = [
     ([*OPTIONS, "--value-dim=x"], 2, "--value-dim: expected a whole number, got 'x'"),
     ([*OPTIONS, "--entry=main"], 2, "--entry: expected a PROGRAM.mlir beside it, got 'main'"),
     ([*OPTIONS, "--format=ptx"], 2, "--format: expected isa or bin, got 'ptx'"),
-    ([*OPTIONS, "--stage=pool"], 2, "--stage: expected attention or block_sparse_attention, got 'pool'"),
+    ([*OPTIONS, "--stage=score"], 2, "--stage: expected attention, block_sparse_attention, pool or select, got 'score'"),
     ([*OPTIONS, "--dtype=f64"], 2, "--dtype: expected f16, bf16 or f32, got 'f64'"),
     ([*OPTIONS, "--block=64"], 2, "--block: expected two sizes like 128x128, got '64'"),
     ([*OPTIONS, "--agg=mean"], 2, "--agg: expected max or sum, got 'mean'"),
@@ -97,6 +97,10 @@ CASES = [
     (["--heads=4", "--head-dim=64", OUT, CHIP, "--spread=5"], 1, "--spread: [P6] expected a number that divides --head-dim 64, got 5"),
     (["--heads=4", "--head-dim=64", OUT, CHIP, "--representatives=4", "--agg=sum"], 1, "--agg: [P5] expected max beside --representatives, got sum"),
     ([*OPTIONS, CHIP, "--return-selection"], 1, "--return-selection: expected --stage=attention"),
+    *(([*OPTIONS, CHIP, "--stage=select", option], 1, f"{option.split('=')[0]}: expected a stage that attends, got pool or select")
+    for option in ("--return-lse", "--return-selection", "--sink-logits", "--score-mod=alibi")),
+    ([*OPTIONS, CHIP, "--stage=pool", "--p=1"], 1, "--stage: expected a rule that reads masses beside pool, got one that takes blocks without"),
+    ([*OPTIONS, CHIP, "--stage=select", "--head-pool=3"], 1, "[I6] expected"),
     # The tile level has no kernel for it, and says so.
     ([*OPTIONS, CHIP, "--head-dim=36"], 1, "expected a head_dim that is a multiple of 8 up to 256 at the tile level, got 36"),
     ([P, "--target=cpu", "--linker=no-such-linker"], 2, "-o: expected a path, got ''"),

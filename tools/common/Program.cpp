@@ -132,7 +132,7 @@ llvm::Expected<SmallVector<Named>> stageOf(FunctionBuilder &f,
     f.cuQ = f.cuK;
   }
   f.v = f.k;
-  AttentionOp whole = f.attention(/*returnLse=*/false);
+  AttentionOp whole = f.modify(f.attention(/*returnLse=*/false));
   if (failed(verify(whole)))
     return llvm::createStringError("the options make no valid program");
   FailureOr<SmallVector<Value>> stages = whole.decomposeOperation(f.b);

@@ -256,7 +256,9 @@ static Error checkStage(const Options &o) {
   for (auto [option, given] : {std::pair{"--return-lse", o.returnLse},
                                {"--return-selection", o.returnSelection},
                                {"--sink-logits", o.sinkLogits},
-                               {"--score-mod", !o.scoreMod.empty()}})
+                               {"--score-mod", !o.scoreMod.empty() &&
+                                                   (!o.estimateWithRegion ||
+                                                    o.stage == Stage::Pool)}})
     if (given)
       return failure(option, "expected a stage that attends, got pool or select");
   return Error::success();

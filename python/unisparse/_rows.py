@@ -1,0 +1,420 @@
+# Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for license information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Attention by rows: each rank selects for its own rows by everyone's composite keys, and then gets the blocks of K and V that
+rows of its selected, and no others.
+
+K and V of the whole have room on every rank, and only what it has or gets is written there. Blocks stand where they stand in
+the whole, so that causality, windows and modifications see the positions that they see on one device; what was not selected
+is never read (A5).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+import torch
+
+from . import _attention, _stages, _torch
+from ._blocks import EVERY, MASSES, Job, Layout, Run, balanced, chunks, groups, jobs, overlaps
+from ._config import Config
+from ._ranks import Coming, Ranks
+
+# Of masses and indices of one call that selects: so a long sequence takes several, and no rank holds L^2 of them.
+SELECTING_BYTES = 1 << 30
+# Transfers hide behind attention to what came before; a call is to have some rows.
+MOST_CHUNKS, ROWS_OF_A_CHUNK = 4, 8
+
+
+class Selection(NamedTuple):
+    """counts [B, H, R] and indices [B, H, R, W] of rows `begin` on."""
+
+    begin: int
+    counts: Any
+    indices: Any
+
+
+class ByRows:
+    """One rank's side of a call. `said`: the words of an error, for the others."""
+
+    def __init__(
+        self, ranks: Ranks, layout: Layout, config: Config, tensors: Dict[str, Any], sinks: Any, said: Callable[[Exception], Dict[str, Any]]
+    ) -> None:
+        self.ranks, self.layout, self.config, self.sinks, self.said = ranks, layout, config, sinks, said
+        self.q, self.k, self.v = tensors.values()
+        self.batch, self.heads, self.kv_heads = self.q.shape[0], config.heads, config.kv_heads
+        rule = config.rule
+        assert rule is not None
+        self.rule = rule
+        self.rows, self.mine = layout.rows[ranks.rank], layout.query_runs[ranks.rank]
+        # As block_sparse_attention has them: one for each query head, or for each KV head.
+        self.selections = self.kv_heads if config.selections <= self.kv_heads or is_dense(config) else self.heads
+        self.failed: Optional[Dict[str, Any]] = None
+        self.needed_blocks = self.other_blocks = 0
+
+    def attempt(self, compute: Callable[[], Any]) -> Any:
+        """Its result, or None: others wait, so that what fails is said when all have come as far."""
+        if self.failed is not None:
+            return None
+        try:
+            return compute()
+        except Exception as error:
+            self.failed = self.said(error)
+            return None
+
+    def __call__(self) -> List[Any]:
+        self.align()
+        self.gather_composites()
+        selected: List[Selection] = self.attempt(self.select) or []
+        costs, widths = self.tell_costs(selected)
+        self.selected_blocks = sum(map(sum, costs)) - sum(map(len, costs))
+        shares = balanced(costs)
+        work = [list(jobs(one, self.layout.rows)) for one in shares]
+        self.bring_rows(work, selected, widths)
+        count = max(1, min(MOST_CHUNKS, max(map(len, self.layout.rows)) // ROWS_OF_A_CHUNK))
+        parts = [chunks(one, costs, self.layout.rows, count) for one in work]
+        results = self.attend(parts)
+        if self.failed is not None or self.ranks.size > 1:
+            self.ranks.agree(self.failed or {}, "attend")
+        return self.bring_results([[job.run for part in one for job in part] for one in parts], results)
+
+    # What a rank has, in whole blocks.
+
+    def align(self) -> None:
+        """Room for K and V, with the rank's blocks in them; its queries, and those that go to everybody."""
+        layout, ranks, (b, d, dv) = self.layout, self.ranks, (self.batch, self.q.shape[3], self.v.shape[3])
+        wanted_q = [[*layout.query_runs[rank], *(run for run, those in zip(layout.split, layout.splitters) if rank in those)] for rank in range(ranks.size)]
+        cross_q = [[overlaps(runs, part) for part in layout.parts] for runs in wanted_q]
+        cross_k = [[overlaps(runs, part) for part in layout.key_parts] for runs in layout.key_runs]
+        mine = ranks.rank
+
+        def cut(x: Any, places: Any) -> List[Any]:
+            return [x[:, :, p.place : p.place + p.size] for p in places]
+
+        if any(x for crossing in (cross_q, cross_k) for n, one in enumerate(crossing) for m, x in enumerate(one) if n != m):
+            sent = [[*cut(self.q, cross_q[rank][mine]), *cut(self.k, cross_k[rank][mine]), *cut(self.v, cross_k[rank][mine])] for rank in range(ranks.size)]
+            shapes = [
+                [(b, h, p.size, width) for places, h, width in ((cross_q[mine][rank], self.heads, d), (cross_k[mine][rank], self.kv_heads, d), (cross_k[mine][rank], self.kv_heads, dv)) for p in places]
+                for rank in range(ranks.size)
+            ]
+            came = ranks.exchange(sent, shapes, self.q.dtype, "send edges of parts")
+        else:
+            came = [[] for _ in range(ranks.size)]
+            came[mine] = [*cut(self.q, cross_q[mine][mine]), *cut(self.k, cross_k[mine][mine]), *cut(self.v, cross_k[mine][mine])]
+        tokens = layout.blocks * layout.block[1]
+        self.keys, self.values = (self.room(b, self.kv_heads, tokens, width) for width in (d, dv))
+        pieces: List[List[Tuple[int, Any]]] = [[] for _ in wanted_q[mine]]
+        for tensors, places_q, places_k in zip(came, cross_q[mine], cross_k[mine]):
+            for x, p in zip(tensors, places_q):
+                pieces[p.run].append((p.row, x))
+            behind = len(places_q)
+            for whole, first in ((self.keys, behind), (self.values, behind + len(places_k))):
+                for x, p in zip(tensors[first:], places_k):
+                    at = self.place(layout.key_runs[mine][p.run]) + p.row
+                    whole[:, :, at : at + p.size] = x
+        whole_runs = [self.joined(one) for one in pieces]
+        self.queries, self.everybodys = whole_runs[: len(self.mine)], whole_runs[len(self.mine) :]
+
+    def room(self, *sizes: int) -> Any:
+        return _torch.allocate(torch, sizes, self.q.dtype, self.q.device)
+
+    @staticmethod
+    def joined(pieces: List[Tuple[int, Any]]) -> Any:
+        ordered = [x for _, x in sorted(pieces, key=lambda one: one[0])]
+        return ordered[0] if len(ordered) == 1 else torch.cat(ordered, 2)
+
+    def place(self, run: Run) -> int:
+        """Of a run of keys in the room for all."""
+        span = self.layout.spans[run.sequence]
+        return span.block * self.layout.block[1] + run.begin - span.key
+
+    def of_sequence(self, whole: Any, sequence: int, keys: int, unit: int = 1) -> Any:
+        at = self.layout.spans[sequence].block * self.layout.block[1] // unit
+        return whole[:, :, at : at + -(-keys // unit)]
+
+    # Selecting.
+
+    def gather_composites(self) -> None:
+        """Each rank pools its keys; composites go to ranks with rows that see them."""
+        layout, ranks, unit, config = self.layout, self.ranks, self.rule.pooling[1], self.config
+        if is_dense(config) or not any(row.kind == MASSES for rows in layout.rows for row in rows):
+            return
+        heads = self.kv_heads // max(1, self.rule.pooling[2] // (self.heads // self.kv_heads))
+        width = self.q.shape[3] + (self.q.shape[3] // self.rule.spread if self.rule.spread else 0)
+        self.composites = self.room(self.batch, heads, layout.blocks * layout.block[1] // unit, width)
+        mine = layout.key_runs[ranks.rank]
+
+        def pool() -> List[Any]:
+            return [_stages.pool(config, self.keys[:, :, self.place(run) : self.place(run) + run.end - run.begin]) for run in mine]
+
+        def size(run: Run) -> int:
+            return -(-(run.end - run.begin) // unit)
+
+        pooled = self.attempt(pool) or [self.k.new_zeros((self.batch, heads, size(run), width)) for run in mine]
+        sent = [[x for run, x in zip(mine, pooled) if layout.sees(rank, run)] for rank in range(ranks.size)]
+        seen = [[run for run in layout.key_runs[rank] if layout.sees(ranks.rank, run)] for rank in range(ranks.size)]
+        came = ranks.exchange(sent, [[(self.batch, heads, size(run), width) for run in one] for one in seen], self.k.dtype, "send composites")
+        for tensors, runs in zip(came, seen):
+            for x, run in zip(tensors, runs):
+                at = self.place(run) // unit
+                self.composites[:, :, at : at + size(run)] = x
+
+    def select(self) -> List[Selection]:
+        layout = self.layout
+        result = [self.every(self.rows[begin:end], begin) for begin, end in groups(self.rows, EVERY, len(self.rows))]
+        longest = max((-(-span.keys // layout.block[1]) for span in layout.spans), default=1)
+        most = max(1, SELECTING_BYTES // max(1, 8 * self.batch * self.heads * longest))
+        for begin, end in groups(self.rows, MASSES, most):
+            sequence = self.rows[begin].sequence
+            run = Run(sequence, self.rows[begin].begin, self.rows[end - 1].end)
+            keys, spare = layout.view.call(layout.spans[sequence], run, self.rule.pooling[1])
+            q = padded(self.of_run(run), spare)
+            # Its length is read, and nothing else: contiguous memory of that size.
+            k = self.keys.view(-1)[: self.batch * self.kv_heads * keys * q.shape[3]].view(self.batch, self.kv_heads, keys, q.shape[3])
+            counts, indices = _stages.select(self.config, q, k, self.of_sequence(self.composites, sequence, keys, self.rule.pooling[1]))
+            counts, indices = counts[:, :, : end - begin], indices[:, :, : end - begin]
+            # The widest row's: what is behind is nothing.
+            indices = indices[..., : int(counts.max())] if counts.numel() else indices
+            if counts.shape[1] != self.selections:
+                counts, indices = (x.repeat_interleave(self.selections // counts.shape[1], 1) for x in (counts, indices))
+            result.append(Selection(begin, counts, indices.contiguous()))
+        return sorted(result, key=lambda one: one.begin)
+
+    def every(self, rows: List[Any], begin: int = 0, among: Optional[List[int]] = None) -> Selection:
+        """All candidates, of some blocks or of all."""
+        layout = self.layout
+        span = layout.spans[rows[0].sequence]
+        blocks = torch.tensor(range(-(-span.keys // layout.block[1])) if among is None else among, dtype=torch.int32)
+        reach = torch.tensor([layout.view.candidates(span, row.begin, row.end, layout.block[1]) for row in rows], dtype=torch.int32).view(-1, 2)
+        ends = torch.searchsorted(blocks, reach)
+        counts = ends[:, 1] - ends[:, 0]
+        at = ends[:, :1] + torch.arange(max(1, int(counts.max())))
+        indices = blocks[at.clamp(max=len(blocks) - 1)] if len(blocks) else at
+        shape = (self.batch, self.selections)
+        counts, indices = (x.to(device=self.q.device, dtype=torch.int32).expand(*shape, *x.shape).contiguous() for x in (counts, indices))
+        return Selection(begin, counts, indices)
+
+    def of_run(self, run: Run) -> Any:
+        """Queries of a run that this rank has."""
+        for own, q in zip(self.mine, self.queries):
+            if own.sequence == run.sequence and own.begin <= run.begin and run.end <= own.end:
+                return q[:, :, run.begin - own.begin : run.end - own.begin]
+        # Two parts of this rank that follow one another.
+        some = [(own, q) for own, q in zip(self.mine, self.queries) if own.begin < run.end and run.begin < own.end]
+        some.sort(key=lambda one: one[0].begin)
+        return torch.cat([q[:, :, max(own.begin, run.begin) - own.begin : min(own.end, run.end) - own.begin] for own, q in some], 2)
+
+    def tell_costs(self, selected: List[Selection]) -> Tuple[List[List[int]], List[int]]:
+        """How many blocks each row of each rank selected, and how wide indices are. What failed so far fails here."""
+        counts = self.attempt(lambda: torch.cat([one.counts.sum((0, 1)) for one in selected]).tolist() if selected else [])
+        width = max((one.indices.shape[3] for one in selected), default=0)
+        mine = [int(self.failed is not None), width, *(counts or [0] * len(self.rows))]
+        heard = self.ranks.numbers(mine, [2 + len(rows) for rows in self.layout.rows], "tell what was selected")
+        if any(one[0] for one in heard):
+            self.ranks.agree(self.failed or {}, "select")
+        # A row that selects nothing costs something, too.
+        return [[1 + x for x in one[2:]] for one in heard], [one[1] for one in heard]
+
+    # Attending.
+
+    def bring_rows(self, work: List[List[Job]], selected: List[Selection], widths: List[int]) -> None:
+        """Rows and their selections to the ranks that compute them."""
+        mine, b, h = self.ranks.rank, self.batch, self.selections
+        self.given: Dict[Tuple[int, int], Tuple[int, Any, Any, Any]] = {}  # By source and row: rows, and tensors.
+        moved = [[[job for job in one if job.source == source and source != rank] for source in range(self.ranks.size)] for rank, one in enumerate(work)]
+        for job in work[mine]:
+            if job.source == mine:
+                self.given[mine, job.row] = (job.rows, self.of_run(job.run), *self.selection_of(selected, job.row, job.rows, widths[mine]))
+        if not any(x for one in moved for x in one):
+            return
+        sent = [[self.of_run(job.run) for job in one[mine]] for one in moved]
+        shapes = [[(b, self.heads, job.run.end - job.run.begin, self.q.shape[3]) for job in one] for one in moved[mine]]
+        queries = self.ranks.exchange(sent, shapes, self.q.dtype, "send queries")
+        few: List[List[Tuple[int, ...]]] = [[shape for job in one for shape in ((b, h, job.rows), (b, h, job.rows, widths[source]))] for source, one in enumerate(moved[mine])]
+        sent = [[x for job in one[mine] for x in self.selection_of(selected, job.row, job.rows, widths[mine])] for one in moved]
+        selections = self.ranks.exchange(sent, few, torch.int32, "send selections")
+        for source, one in enumerate(moved[mine]):
+            for n, job in enumerate(one):
+                self.given[source, job.row] = (job.rows, queries[source][n], *selections[source][2 * n : 2 * n + 2])
+
+    @staticmethod
+    def selection_of(selected: List[Selection], row: int, rows: int, width: int) -> Tuple[Any, Any]:
+        counts, indices = [], []
+        for one in selected:
+            begin, end = max(row, one.begin), min(row + rows, one.begin + one.counts.shape[2])
+            if begin < end:
+                counts.append(one.counts[:, :, begin - one.begin : end - one.begin])
+                some = one.indices[:, :, begin - one.begin : end - one.begin]
+                indices.append(torch.nn.functional.pad(some, (0, width - some.shape[3])))
+        return torch.cat(counts, 2), torch.cat(indices, 2)
+
+    def of_job(self, job: Job) -> Tuple[Any, Any, Any]:
+        """q, counts and indices of some rows."""
+        for (source, row), (rows, q, counts, indices) in self.given.items():
+            if source == job.source and row <= job.row and job.row + job.rows <= row + rows:
+                first, n = self.layout.rows[source][row].begin, job.row - row
+                return q[:, :, job.run.begin - first : job.run.end - first], counts[:, :, n : n + job.rows], indices[:, :, n : n + job.rows]
+        raise AssertionError("a job of rows that are not here")
+
+    def masks(self, parts: List[List[Job]]) -> Any:
+        """[chunk, B, Hkv, block]: what each part of the work needs that is neither here nor came for one before."""
+        layout, rank = self.layout, self.ranks.rank
+        masks = torch.zeros((len(parts), self.batch, self.kv_heads, layout.blocks), dtype=torch.bool, device=self.q.device)
+        for mask, part in zip(masks, parts):
+            for job in part:
+                span = layout.spans[job.run.sequence]
+                blocks = -(-span.keys // layout.block[1])
+                _, counts, indices = self.of_job(job)
+                some = torch.arange(indices.shape[3], device=indices.device) < counts[..., None]
+                seen = torch.zeros((self.batch, self.selections, blocks + 1), dtype=torch.bool, device=indices.device)
+                seen.scatter_(2, torch.where(some, indices, blocks).flatten(2).long(), True)
+                seen = seen[..., :blocks].view(self.batch, self.kv_heads, -1, blocks).any(2)
+                mask[..., span.block : span.block + blocks] |= seen
+        for begin, end in layout.owned[rank]:
+            masks[..., begin:end] = False
+        so_far = masks[0].clone()
+        for mask in masks[1:]:
+            mask &= ~so_far
+            so_far |= mask
+        return masks
+
+    def attend(self, parts: List[List[List[Job]]]) -> List[Tuple[Any, ...]]:
+        """Results of this rank's jobs, then of its part of the rows that everyone computes."""
+        ranks, layout, mine = self.ranks, self.layout, parts[self.ranks.rank]
+        count = len(mine)
+        shape = (count, self.batch, self.kv_heads)
+        masks = self.attempt(lambda: self.masks(mine))
+        if masks is None:
+            masks = torch.zeros((*shape, layout.blocks), dtype=torch.bool, device=self.q.device)
+        sent = [[masks[..., begin:end].to(torch.uint8) for begin, end in one] for one in layout.owned]
+        shapes = [[(*shape, end - begin) for begin, end in layout.owned[ranks.rank]] for _ in sent]
+        asked = ranks.exchange(sent, shapes, torch.uint8, "ask for blocks")
+        receiving, sending = self.numbers_of(masks, asked)
+        self.needed_blocks = sum(len(x) for one in receiving for x in one)
+        self.other_blocks = self.batch * self.kv_heads * (layout.blocks - sum(end - begin for begin, end in layout.owned[ranks.rank]))
+        coming: Optional[Coming] = self.bring_blocks(sending, receiving, 0)
+        apart = self.attempt(self.attend_apart) or []
+        results: List[Tuple[Any, ...]] = []
+        for n, part in enumerate(mine):
+            here, coming = coming, self.bring_blocks(sending, receiving, n + 1) if n + 1 < count else None
+            self.place_blocks(here, receiving, n)
+            results += [self.attempt(functools.partial(self.attend_job, job)) or () for job in part]
+        return results + apart
+
+    def numbers_of(self, masks: Any, asked: List[List[Any]]) -> Tuple[List[List[Any]], List[List[Any]]]:
+        """By rank and chunk, numbers of (batch, KV head, block) that it has for this one, and that this one has for it."""
+        ranks, layout = self.ranks, self.layout
+        here = layout.owned[ranks.rank]
+        full = torch.zeros((ranks.size, *masks.shape), dtype=torch.uint8, device=masks.device)
+        for rank, tensors in enumerate(asked):
+            for x, (begin, end) in zip(tensors, here):
+                full[rank][..., begin:end] = x
+        full[ranks.rank] = masks  # Nobody asks itself.
+        found = full.cpu().flatten(2)
+        wanted = [found[ranks.rank].clone() for _ in range(ranks.size)]
+        for rank, one in enumerate(wanted):
+            keep = torch.zeros(layout.blocks, dtype=torch.uint8)
+            for begin, end in layout.owned[rank]:
+                keep[begin:end] = 1
+            one.view(*masks.shape).mul_(keep)
+        receiving, sending = ([[x.nonzero()[:, 0] for x in one] for one in some] for some in (wanted, found))
+        sending[ranks.rank] = [x[:0] for x in sending[ranks.rank]]
+        receiving[ranks.rank] = [x[:0] for x in receiving[ranks.rank]]
+        return tuple([[x.to(masks.device, non_blocking=True) for x in one] for one in some] for some in (receiving, sending))  # type: ignore[return-value]
+
+    def by_block(self, whole: Any) -> Any:
+        return whole.view(self.batch * self.kv_heads * self.layout.blocks, self.layout.block[1] * whole.shape[3])
+
+    def bring_blocks(self, sending: List[List[Any]], receiving: List[List[Any]], n: int) -> Coming:
+        wholes = [self.by_block(self.keys), self.by_block(self.values)]
+        sent = [[x.index_select(0, one[n]) for x in wholes] if len(one[n]) else [] for one in sending]
+        shapes = [[(len(one[n]), x.shape[1]) for x in wholes] if len(one[n]) else [] for one in receiving]
+        return self.ranks.exchanging(sent, shapes, self.q.dtype, "send keys and values", beside=True)
+
+    def place_blocks(self, coming: Optional[Coming], receiving: List[List[Any]], n: int) -> None:
+        assert coming is not None
+        for one, tensors in zip(receiving, coming.wait()):
+            for whole, x in zip((self.keys, self.values), tensors):
+                self.by_block(whole).index_copy_(0, one[n], x)
+
+    def attend_job(self, job: Job) -> Tuple[Any, ...]:
+        q, counts, indices = self.of_job(job)
+        return self.call(job.run, q, counts, indices, self.config.return_lse, self.sinks)
+
+    def attend_apart(self) -> List[Tuple[Any, ...]]:
+        """Rows that take every candidate, to the keys that are here. Sinks join when all parts have come."""
+        layout, rank, result = self.layout, self.ranks.rank, []
+        those = [run for run, ranks in zip(layout.split, layout.splitters) if rank in ranks]
+        for run, q in zip(those, self.everybodys):
+            rows = [Run(run.sequence, begin, min(begin + layout.block[0], run.end)) for begin in range(run.begin, run.end, layout.block[0])]
+            _, counts, indices = self.every(rows, among=layout.seen(rank, run))
+            result.append(self.call(run, q, counts, indices, True, None))
+        return result
+
+    def call(self, run: Run, q: Any, counts: Any, indices: Any, return_lse: bool, sinks: Any) -> Tuple[Any, ...]:
+        layout, config = self.layout, self.config
+        length = run.end - run.begin
+        keys, spare = layout.view.call(layout.spans[run.sequence], run)
+        if more := -(-(length + spare) // layout.block[0]) - counts.shape[2]:
+            counts, indices = torch.nn.functional.pad(counts, (0, more)), torch.nn.functional.pad(indices, (0, 0, 0, more))
+        k, v = (self.of_sequence(x, run.sequence, keys) for x in (self.keys, self.values))
+        options: Dict[str, Any] = dict(causal=config.causal, scale=config.scale, softcap=config.softcap, window=config.window, score_mod=config.score_mod)
+        found = _attention.block_sparse_attention(
+            padded(q, spare), k, v, counts.contiguous(), indices.contiguous(), block=config.block, sinks=sinks, return_lse=return_lse, **options
+        )
+        return tuple(x[:, :, :length] for x in (found if isinstance(found, tuple) else (found,)))
+
+    # Results.
+
+    def bring_results(self, done: List[List[Run]], results: List[Tuple[Any, ...]]) -> List[Any]:
+        """To the ranks whose tokens they are of. done: the runs of every rank's jobs, in the order of its results."""
+        layout, ranks, mine, config = self.layout, self.ranks, self.ranks.rank, self.config
+        apart = [[run for run, those in zip(layout.split, layout.splitters) if rank in those] for rank in range(ranks.size)]
+        first = [len(one) for one in done]
+        # What each rank computed of what each has.
+        crossing = [[overlaps([*runs, *more], part) for part in layout.parts] for runs, more in zip(done, apart)]
+        returned = []
+        partial: List[Dict[Tuple[int, int], List[Any]]] = [{}, {}]
+        for which in range(2 if config.return_lse or layout.split else 1):
+            kind, width = (self.q.dtype, (self.v.shape[3],)) if which == 0 else (torch.float32, ())
+            # Without return_lse only what comes in parts has one.
+            kept = [[[p for p in places if which == 0 or config.return_lse or p.run >= first[rank]] for places in one] for rank, one in enumerate(crossing)]
+            sent = [[results[p.run][which][:, :, p.row : p.row + p.size] for p in kept[mine][rank]] for rank in range(ranks.size)]
+            shapes = [[(self.batch, self.heads, p.size, *width) for p in one[mine]] for one in kept]
+            came = ranks.exchange(sent, shapes, kind, "send results")
+            whole = self.q.new_empty((*self.q.shape[:3], *width), dtype=kind)
+            for rank, tensors in enumerate(came):
+                for x, p in zip(tensors, kept[rank][mine]):
+                    if p.run < first[rank]:
+                        whole[:, :, p.place : p.place + p.size] = x
+                    else:
+                        partial[which].setdefault((p.place, p.size), []).append(x)
+            returned.append(whole)
+        for (place, size), o in partial[0].items():
+            merged = merge(o, partial[1][place, size], self.sinks)
+            for whole, x in zip(returned, merged):
+                whole[:, :, place : place + size] = x
+        return returned[: 1 + config.return_lse]
+
+
+def merge(o: List[Any], lse: List[Any], sinks: Any) -> Tuple[Any, Any]:
+    """Attention to several parts of the keys as attention to all of them (A1, A2, M3)."""
+    every = torch.stack(lse)
+    total = torch.logsumexp(every, 0)
+    if sinks is not None:
+        total = torch.logaddexp(total, sinks.view(1, -1, 1).to(total))
+    # A row that sees nothing in a part has nothing of it.
+    weights = torch.where(every == -torch.inf, 0.0, torch.exp(every - total))
+    return sum(w[..., None] * x.float() for w, x in zip(weights, o)).to(o[0].dtype), total
+
+
+def padded(q: Any, spare: int) -> Any:
+    """With queries behind it that nobody asked for."""
+    return torch.nn.functional.pad(q, (0, 0, 0, spare)) if spare else q
+
+
+def is_dense(config: Config) -> bool:
+    """Whether every row takes every candidate, whatever the masses are (L3)."""
+    assert config.rule is not None
+    return config.rule.by_share and all(p >= 1 for p in config.rule.p)
