@@ -169,18 +169,25 @@ class Job(NamedTuple):
     run: Run
 
 
-def jobs(shares: Sequence[Share], rows: Sequence[Sequence[Row]]) -> Iterator[Job]:
+class Rows(List[Row]):
+    """A rank's rows, and behind which of them there is a gap."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        super().__init__(rows)
+        self.stops = [n for n in range(1, len(rows)) if rows[n].sequence != rows[n - 1].sequence or rows[n].begin != rows[n - 1].end]
+        self.stops.append(len(rows))
+
+
+def jobs(shares: Sequence[Share], rows: Sequence[Rows]) -> Iterator[Job]:
     for share in shares:
         mine, at = rows[share.source], share.begin
         while at < share.end:
-            stop = at + 1
-            while stop < share.end and mine[stop].sequence == mine[at].sequence and mine[stop].begin == mine[stop - 1].end:
-                stop += 1
+            stop = min(share.end, mine.stops[bisect.bisect_right(mine.stops, at)])
             yield Job(share.source, at, stop - at, Run(mine[at].sequence, mine[at].begin, mine[stop - 1].end))
             at = stop
 
 
-def chunks(every: Sequence[Job], costs: Sequence[Sequence[int]], rows: Sequence[Sequence[Row]], count: int) -> List[List[Job]]:
+def chunks(every: Sequence[Job], costs: Sequence[Sequence[int]], rows: Sequence[Rows], count: int) -> List[List[Job]]:
     """The jobs in `count` parts of about the same cost, in their order."""
     ends = [list(itertools.accumulate(costs[job.source][job.row : job.row + job.rows])) for job in every]
     total = sum(one[-1] for one in ends)
@@ -212,10 +219,10 @@ class Layout:
         self.query_runs = runs(queries, [(s.query, s.query_end) for s in self.spans], block[0], ranks)
         self.key_runs = runs(keys, [(s.key, s.key_end) for s in self.spans], block[1], ranks)
         self.owned = [[self._blocks(run) for run in mine] for mine in self.key_runs]
-        self.rows: List[List[Row]] = []
+        self.rows: List[Rows] = []
         split: Dict[int, List[Tuple[int, int]]] = {}
         for mine in self.query_runs:
-            self.rows.append([])
+            rows: List[Row] = []
             for run in mine:
                 span = self.spans[run.sequence]
                 every = dense or span.keys <= dense_below
@@ -226,7 +233,8 @@ class Layout:
                     if is_last and apart:
                         split.setdefault(run.sequence, []).append((begin, end))
                     else:
-                        self.rows[-1].append(Row(run.sequence, begin, end, EVERY if every or is_last else MASSES))
+                        rows.append(Row(run.sequence, begin, end, EVERY if every or is_last else MASSES))
+            self.rows.append(Rows(rows))
         # Rows that follow one another, whosever they are.
         self.split = [Run(sequence, min(x for x, _ in one), max(x for _, x in one)) for sequence, one in sorted(split.items())]
         self.splitters = [[rank for rank in range(ranks) if self.seen(rank, run)] for run in self.split]
@@ -263,6 +271,27 @@ class Layout:
                     keys, _ = self.view.call(self.spans[row.sequence], Run(row.sequence, row.begin, row.end), self.composite)
                     result[-1][row.sequence] = max(result[-1].get(row.sequence, 0), keys)
         return result
+
+
+@functools.lru_cache(maxsize=16)
+def layout(
+    ranks: int, sequences: Tuple[Tuple[int, int, int, int], ...], queries: Tuple[Segment, ...], keys: Tuple[Segment, ...], block: Tuple[int, int],
+    composite: int, view: View, dense: bool, last: int, dense_below: int, heads: Tuple[int, int],
+) -> Layout:  # fmt: skip
+    """Layers of a model call with the same lengths, one after another."""
+    return Layout(ranks, sequences, queries, keys, block, composite, view, dense, last, dense_below, heads)
+
+
+@functools.lru_cache(maxsize=16)
+def candidates(sequences: Tuple[Tuple[int, int, int, int], ...], block: Tuple[int, int], causal: bool) -> int:
+    """Pairs of blocks that attention without selection and window computes, of one head."""
+    result = 0
+    for query, query_end, key, key_end in sequences:
+        length, keys = query_end - query, key_end - key
+        for row in range(-(-length // block[0])):
+            seen = min(keys, keys - length + (row + 1) * block[0]) if causal else keys
+            result += -(-max(seen, 0) // block[1])
+    return result
 
 
 def groups(rows: Sequence[Row], kind: int, most: int) -> List[Tuple[int, int]]:

@@ -77,11 +77,12 @@ class Ranks:
         text = json.dumps(said).encode()
         if len(text) > _MESSAGE_BYTES:
             text = json.dumps({"error": f"expected a message of at most {_MESSAGE_BYTES} bytes, got {len(text)}"}).encode()
-        mine = torch.tensor(list(text.ljust(_MESSAGE_BYTES)), dtype=torch.uint8).to(self.device)
-        every = [torch.empty_like(mine) for _ in range(self.size)]
+        mine = torch.frombuffer(bytearray(text.ljust(_MESSAGE_BYTES)), dtype=torch.uint8).to(self.device)
+        every = torch.empty(self.size * _MESSAGE_BYTES, dtype=torch.uint8, device=self.device)
         with self.step(what):
-            dist.all_gather(every, mine, group=self.group)
-            heard: List[Dict[str, Any]] = [json.loads(bytes(x.tolist())) for x in every]
+            dist.all_gather_into_tensor(every, mine, group=self.group)
+            texts = bytes(every.tolist())
+        heard: List[Dict[str, Any]] = [json.loads(texts[n * _MESSAGE_BYTES : (n + 1) * _MESSAGE_BYTES]) for n in range(self.size)]
         for name, one in zip(self.names, heard):
             if "error" in one:
                 raise Error(f"{name}: {one['error']}", one.get("status", Status.BAD_ARGUMENT))

@@ -68,15 +68,16 @@ class ByRows:
         self.gather_composites()
         selected: List[Selection] = self.attempt(self.select) or []
         costs, widths = self.tell_costs(selected)
+        # Now, so that the device has something to do while this process sees who computes what.
+        apart: List[Tuple[Any, ...]] = self.attempt(self.attend_apart) or []
         self.selected_blocks = sum(map(sum, costs)) - sum(map(len, costs))
         shares = balanced(costs)
         work = [list(jobs(one, self.layout.rows)) for one in shares]
         self.bring_rows(work, selected, widths)
         count = max(1, min(MOST_CHUNKS, max(map(len, self.layout.rows)) // ROWS_OF_A_CHUNK))
         parts = [chunks(one, costs, self.layout.rows, count) for one in work]
-        results = self.attend(parts)
-        if self.failed is not None or self.ranks.size > 1:
-            self.ranks.agree(self.failed or {}, "attend")
+        results = self.attend(parts) + apart
+        self.ranks.agree(self.failed or {}, "attend")
         return self.bring_results([[job.run for part in one for job in part] for one in parts], results)
 
     # What a rank has, in whole blocks.
@@ -280,7 +281,7 @@ class ByRows:
         return masks
 
     def attend(self, parts: List[List[List[Job]]]) -> List[Tuple[Any, ...]]:
-        """Results of this rank's jobs, then of its part of the rows that everyone computes."""
+        """Results of this rank's jobs."""
         ranks, layout, mine = self.ranks, self.layout, parts[self.ranks.rank]
         count = len(mine)
         shape = (count, self.batch, self.kv_heads)
@@ -294,13 +295,12 @@ class ByRows:
         self.needed_blocks = sum(len(x) for one in receiving for x in one)
         self.other_blocks = self.batch * self.kv_heads * (layout.blocks - sum(end - begin for begin, end in layout.owned[ranks.rank]))
         coming: Optional[Coming] = self.bring_blocks(sending, receiving, 0)
-        apart = self.attempt(self.attend_apart) or []
         results: List[Tuple[Any, ...]] = []
         for n, part in enumerate(mine):
             here, coming = coming, self.bring_blocks(sending, receiving, n + 1) if n + 1 < count else None
             self.place_blocks(here, receiving, n)
             results += [self.attempt(functools.partial(self.attend_job, job)) or () for job in part]
-        return results + apart
+        return results
 
     def numbers_of(self, masks: Any, asked: List[List[Any]]) -> Tuple[List[List[Any]], List[List[Any]]]:
         """By rank and chunk, numbers of (batch, KV head, block) that it has for this one, and that this one has for it."""

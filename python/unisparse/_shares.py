@@ -69,23 +69,54 @@ def head_shares(heads: int, kv_heads: int, unit: int, ranks: int) -> List[Heads]
     return result
 
 
+class Rates(NamedTuple):
+    """Seconds of a byte that a rank sends, and of one query head's block of queries with one block of keys."""
+
+    byte: float
+    block: float
+
+
 class Choice(NamedTuple):
     mode: str
     reason: str
 
 
-MOST_UNEVEN = 1.25
+class Work(NamedTuple):
+    """What "auto" decides by. `candidates`: pairs of blocks, of all query heads; `token`: bytes of q, k and v of one head.
+    `density`, `came`: the shares of them that are selected, and of others' blocks that come to a rank by rows."""
+
+    heads: int
+    kv_heads: int
+    unit: int
+    batch: int
+    queries: Sequence[int]
+    keys: Sequence[int]
+    token: Tuple[int, int, int]
+    composite: float
+    candidates: int
+    density: float
+    came: float
 
 
-def choose(heads: int, kv_heads: int, unit: int, queries: Sequence[int], keys: Sequence[int], crossing: int) -> Choice:
-    """Fewer bytes over the links, where heads can be shared out evenly. queries, keys: what each rank has; crossing: queries
-    that another rank than theirs computes by rows."""
-    ranks, shares = len(queries), head_shares(heads, kv_heads, unit, len(queries))
-    uneven = max(share.queries for share in shares) * ranks / heads
-    if uneven > MOST_UNEVEN:
-        return Choice("rows", f"of {heads} query heads on {ranks} ranks one has {uneven:.2f} times its share")
-    # Tokens of a head: q there and o back, k and v.
-    by_heads = sum(2 * s.queries * (sum(queries) - q) + 2 * s.keys * (sum(keys) - k) for s, q, k in zip(shares, queries, keys))
-    by_rows = 2 * heads * crossing + 2 * kv_heads * sum(keys) * (ranks - 1)
-    mode = "heads" if by_heads <= by_rows else "rows"
-    return Choice(mode, f"{by_heads} tokens of a head move by heads, {by_rows} by rows")
+# Of the blocks of K and V by rows this part has come before attention starts; the others come meanwhile.
+_FIRST = 0.25
+
+
+def choose(work: Work, rates: Rates) -> Choice:
+    """The mode that takes less time, of the rank that takes most."""
+    ranks, shares = len(work.queries), head_shares(work.heads, work.kv_heads, work.unit, len(work.queries))
+    q, k, v = (work.batch * x for x in work.token)
+    attend = work.candidates * work.density * rates.block
+    by_heads = max(
+        # Queries and keys of others' heads; what comes of its heads back.
+        (work.heads - s.queries) * own * q + (sum(x.keys for x in shares) - s.keys) * keys * (k + v) + s.queries * (sum(work.queries) - own) * v
+        for s, own, keys in zip(shares, work.queries, work.keys)
+    )
+    longest = max(work.keys) * work.kv_heads * (ranks - 1)
+    composites, blocks = longest * k * work.composite, longest * (k + v) * work.came
+    uneven = max(s.queries for s in shares) / work.heads
+    heads = by_heads * rates.byte, attend * uneven
+    rows = (composites + blocks * _FIRST) * rates.byte, max(attend / ranks, blocks * (1 - _FIRST) * rates.byte)
+    mode = "heads" if sum(heads) <= sum(rows) else "rows"
+    told = [f"{name} {transfer * 1e3:.3g} ms of transfers and {rest * 1e3:.3g} ms of attention" for name, (transfer, rest) in (("heads", heads), ("rows", rows))]
+    return Choice(mode, f"by {told[0]}, by {told[1]}, where {work.density:.2f} of the blocks are selected and {work.came:.2f} of others' come")

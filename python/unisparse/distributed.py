@@ -17,12 +17,12 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from . import _attention, _blocks, _config, _layout
 from ._checks import check_ends, check_out, check_sinks, check_tensors, ends_of, shape
 from ._errors import Error, Status, unexpected
-from ._shares import Choice, Heads, Segment, choose, head_shares, segments
+from ._shares import Choice, Heads, Segment, Work, choose, head_shares, segments
 
 try:
     import torch
 
-    from . import _rows
+    from . import _rates, _rows
     from ._ranks import Ranks
 except ImportError as error:
     raise Error(f"unisparse.distributed: expected torch with torch.distributed, got {error}") from None
@@ -132,7 +132,7 @@ class _Call:
     def summary(self) -> Dict[str, Any]:
         q, k = self.tensors["q"], self.tensors["k"]
         same = [q.shape[0], *shape(self.tensors), self.dtype, q.device.type, self.mode, self.parts, self.config.options()]
-        return dict(same=[*same, _digest([x.tolist() for x in self.ends])], queries=q.shape[2], keys=k.shape[2])
+        return dict(same=[*same, _digest([x.tolist() for x in self.ends])], queries=q.shape[2], keys=k.shape[2], known=_rates.known(self.config))
 
     def meet(self, ranks: Ranks, heard: List[Dict[str, Any]]) -> None:
         """What all said is one thing, and fits together."""
@@ -161,8 +161,25 @@ class _Call:
                 raise unexpected("q", wanted, query_end - query, Status.BAD_SHAPE)
         if self.mode == "auto":
             global _chosen
-            _chosen = choose(self.config.heads, self.config.kv_heads, self.unit(), self.queries, self.keys, 0)
+            told = [one["known"] for one in heard if one["known"]]
+            # Density is one for all; of what comes, the rank counts that most comes to.
+            density, came = (max(x) for x in zip(*told)) if len(told) == ranks.size else _UNTOLD
+            _chosen = choose(self.work(density, came), _rates.measured(ranks, self.config, lambda error: _said(error, "measure rates")))
             self.mode = _chosen.mode
+
+    def candidates(self) -> int:
+        """Pairs of blocks, of all query heads."""
+        return int(_blocks.candidates(tuple(self.sequences), self.config.block, self.config.causal) * self.config.heads * self.tensors["q"].shape[0])
+
+    def work(self, density: float, came: float) -> Work:
+        rule, config = self.config.rule, self.config
+        assert rule is not None
+        widths = [x.shape[3] * x.element_size() for x in self.tensors.values()]
+        composite = (1 + 1 / rule.spread if rule.spread else 1) / rule.pooling[1]
+        return Work(
+            config.heads, config.kv_heads, self.unit(), self.tensors["q"].shape[0], self.queries, self.keys,
+            (widths[0], widths[1], widths[2]), composite, self.candidates(), density, came,
+        )  # fmt: skip
 
     def unit(self) -> int:
         """So many query heads choose together (P4, S6)."""
@@ -226,14 +243,15 @@ class _Call:
         results = work()
         heads = work.heads // work.selections
         self.blocks = work.needed_blocks, work.other_blocks, work.selected_blocks * heads
+        _rates.known.remember(self.config, self.blocks[2] / max(1, self.candidates()), self.blocks[0] / max(1, self.blocks[1]))
         return tuple(results)
 
     def layout(self) -> _blocks.Layout:
         """By rows: who has what in whole blocks, and who selects."""
         config, rule = self.config, self.config.rule
         assert rule is not None
-        return _blocks.Layout(
-            self.ranks.size, self.sequences, self.query_segments, self.key_segments, config.block, rule.pooling[1],
+        return _blocks.layout(
+            self.ranks.size, tuple(self.sequences), tuple(self.query_segments), tuple(self.key_segments), config.block, rule.pooling[1],
             _blocks.View(config.causal, config.window), _rows.is_dense(config), rule.last, rule.dense_below, (config.heads, config.kv_heads),
         )  # fmt: skip
 
@@ -241,6 +259,11 @@ class _Call:
 # The first four are named, and a selection is of no part.
 _NO_OPTIONS = ("cu_seqlens", "layout", "out", "return_lse", "return_selection")
 _SAME = ("a batch", "query heads", "KV heads", "head_dim", "value_dim", "the type", "the kind of device", "mode", "parts", "options", "cu_seqlens")
+
+
+# Shares of blocks that are selected, and that come to a rank, until a call by rows has told. Policies at 16K and more tokens
+# select less; rows that select apart from one another need all of K and V.
+_UNTOLD = 0.25, 1.0
 
 
 def _digest(values: Any) -> str:

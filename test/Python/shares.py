@@ -12,8 +12,8 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python"))
 
-from unisparse._blocks import MASSES, Job, Layout, Overlap, Row, Run, Share, View, balanced, chunks, jobs, overlaps
-from unisparse._shares import Choice, Segment, choose, head_shares, segments
+from unisparse._blocks import MASSES, Job, Layout, Overlap, Row, Rows, Run, Share, View, balanced, chunks, jobs, overlaps
+from unisparse._shares import Rates, Segment, Work, choose, head_shares, segments
 
 
 class Shares(unittest.TestCase):
@@ -114,7 +114,7 @@ class Shares(unittest.TestCase):
         self.assertEqual(balanced([[2, 2], [2, 2]]), [[Share(0, 0, 2)], [Share(1, 0, 2)]])
 
     def test_chunks(self):
-        rows = [[Row(0, 10 * n, 10 * n + 10, MASSES) for n in range(6)], [Row(1, 60 + 10 * n, 70 + 10 * n, MASSES) for n in range(3)]]
+        rows = [Rows([Row(0, 10 * n, 10 * n + 10, MASSES) for n in range(6)]), Rows([Row(1, 60 + 10 * n, 70 + 10 * n, MASSES) for n in range(3)])]
         costs = [[1, 1, 1, 1, 1, 5], [2, 2, 2]]
         work = list(jobs([Share(0, 0, 6), Share(1, 1, 3)], rows))
         self.assertEqual(work, [Job(0, 0, 6, Run(0, 0, 60)), Job(1, 1, 2, Run(1, 70, 90))])
@@ -127,11 +127,19 @@ class Shares(unittest.TestCase):
         self.assertEqual(overlaps(wanted, own), [Overlap(0, 3, 0, 2), Overlap(1, 0, 2, 2), Overlap(1, 3, 4, 1)])
 
     def test_choice(self):
-        """8 query heads of 2 KV heads, 100 tokens on each of two ranks."""
-        even = [100, 100]
-        self.assertEqual(choose(8, 2, 1, even, even, 60), Choice("rows", "2000 tokens of a head move by heads, 1760 by rows"))
-        self.assertEqual(choose(8, 2, 1, even, even, 80).mode, "heads")
-        self.assertEqual(choose(8, 2, 4, [10] * 4, [10] * 4, 0), Choice("rows", "of 8 query heads on 4 ranks one has 2.00 times its share"))
+        """8 query heads of 2 KV heads, 100 tokens on each of two ranks, q, k and v of 8, 4 and 2 bytes."""
+        work = Work(8, 2, 1, 1, [100, 100], [100, 100], (8, 4, 2), 0.125, 1000, 0.5, 1.0)
+        # By heads 3200 bytes of q, 600 of k and v and 800 of o; by rows 100 of composites and 1200 of blocks, 300 of them first.
+        found = choose(work, Rates(1e-6, 1e-6))
+        said = "by heads 4.6 ms of transfers and 0.25 ms of attention, by rows 0.4 ms of transfers and 0.9 ms of attention, where 0.50 of the blocks are selected and 1.00 of others' come"
+        self.assertEqual(found, ("rows", said))
+        # Few queries of many heads move less than keys.
+        few = Work(8, 8, 1, 1, [10, 10], [1000, 1000], (8, 8, 8), 0.125, 1000, 0.5, 1.0)
+        self.assertEqual(choose(few, Rates(1e-6, 1e-9)).mode, "heads")
+        self.assertEqual(choose(few._replace(came=0.05, composite=0.01), Rates(1e-6, 1e-9)).mode, "rows")
+        # Of 8 query heads that choose by fours, one of four ranks has two times its share.
+        uneven = Work(8, 2, 4, 1, [10] * 4, [10] * 4, (8, 4, 2), 0.125, 1000, 0.5, 1.0)
+        self.assertEqual(choose(uneven, Rates(1e-12, 1e-6)).mode, "rows")
 
 
 if __name__ == "__main__":
