@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import torch
 import torch.distributed as dist
@@ -97,12 +97,19 @@ class Ranks:
     ) -> Coming:
         """The same, and `beside` what this rank does until it waits for them; then nobody writes down that it has come so far."""
         width = dtype.itemsize
-        pieces = [x.reshape(-1) for rank, one in enumerate(sent) if rank != self.rank for x in one]
-        flat = torch.cat(pieces) if pieces else torch.empty(0, dtype=dtype, device=self.device)
-        given = [sum(x.numel() for x in one) * width * (rank != self.rank) for rank, one in enumerate(sent)]
+        given = [sum(_product(x.shape) for x in one) * width * (rank != self.rank) for rank, one in enumerate(sent)]
+        flat = torch.empty(sum(given) // width, dtype=dtype, device=self.device)
+        begin = 0
+        for x in (x for rank, one in enumerate(sent) if rank != self.rank for x in one):
+            end = begin + _product(x.shape)
+            place = flat[begin:end].view(x.shape)
+            if isinstance(x, Picked):
+                torch.index_select(x.whole, 0, x.rows, out=place)
+            else:
+                place.copy_(x)
+            begin = end
         counts = [[_product(shape) * (rank != self.rank) for shape in one] for rank, one in enumerate(shapes)]
         taken = [sum(one) * width for one in counts]
-        sent_bytes[0] += sum(given)
         self.sent[what] = self.sent.get(what, 0) + sum(given)
         # As bytes, which every backend knows.
         received = torch.empty(sum(taken), dtype=torch.uint8, device=self.device)
@@ -118,6 +125,17 @@ class Ranks:
             dist.all_gather_into_tensor(every, padded, group=self.group)
             found = every.view(self.size, -1).tolist()
         return [one[:length] for one, length in zip(found, lengths)]
+
+
+class Picked(NamedTuple):
+    """Rows of a matrix, of which nobody makes a copy of its own before they are sent."""
+
+    whole: Any
+    rows: Any
+
+    @property
+    def shape(self) -> Tuple[int, int]:
+        return len(self.rows), self.whole.shape[1]
 
 
 class Coming:
@@ -144,8 +162,6 @@ class Coming:
 
 
 _steps: Dict[str, List[int]] = {}
-# To other ranks, by this process's calls so far, as if each went straight to its place.
-sent_bytes = [0]
 
 
 def _product(shape: Tuple[int, ...]) -> int:

@@ -19,7 +19,7 @@ import torch
 from . import _attention, _stages, _torch
 from ._blocks import EVERY, MASSES, Job, Layout, Run, balanced, chunks, groups, jobs, overlaps
 from ._config import Config
-from ._ranks import Coming, Ranks
+from ._ranks import Coming, Picked, Ranks
 
 # Of masses and indices of one call that selects: so a long sequence takes several, and no rank holds L^2 of them.
 SELECTING_BYTES = 1 << 30
@@ -328,7 +328,7 @@ class ByRows:
 
     def bring_blocks(self, sending: List[List[Any]], receiving: List[List[Any]], n: int) -> Coming:
         wholes = [self.by_block(self.keys), self.by_block(self.values)]
-        sent = [[x.index_select(0, one[n]) for x in wholes] if len(one[n]) else [] for one in sending]
+        sent = [[Picked(x, one[n]) for x in wholes] if len(one[n]) else [] for one in sending]
         shapes = [[(len(one[n]), x.shape[1]) for x in wholes] if len(one[n]) else [] for one in receiving]
         return self.ranks.exchanging(sent, shapes, self.q.dtype, "send keys and values", beside=True)
 
@@ -361,7 +361,7 @@ class ByRows:
         k, v = (self.of_sequence(x, run.sequence, keys) for x in (self.keys, self.values))
         options: Dict[str, Any] = dict(causal=config.causal, scale=config.scale, softcap=config.softcap, window=config.window, score_mod=config.score_mod)
         found = _attention.block_sparse_attention(
-            padded(q, spare), k, v, counts.contiguous(), indices.contiguous(), block=config.block, sinks=sinks, return_lse=return_lse, **options
+            padded(q, spare), k, v, aligned(counts), aligned(indices), block=config.block, sinks=sinks, return_lse=return_lse, **options
         )
         return tuple(x[:, :, :length] for x in (found if isinstance(found, tuple) else (found,)))
 
@@ -412,6 +412,12 @@ def merge(o: List[Any], lse: List[Any], sinks: Any) -> Tuple[Any, Any]:
 def padded(q: Any, spare: int) -> Any:
     """With queries behind it that nobody asked for."""
     return torch.nn.functional.pad(q, (0, 0, 0, spare)) if spare else q
+
+
+def aligned(x: Any) -> Any:
+    """Contiguous, and where programs take it: a part of other memory may begin anywhere."""
+    x = x.contiguous()
+    return x.clone() if x.data_ptr() % 16 else x
 
 
 def is_dense(config: Config) -> bool:

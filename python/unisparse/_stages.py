@@ -10,6 +10,7 @@ import ctypes
 from typing import Any, Dict, List, Mapping, Tuple
 
 from . import _cpu, _host, _program, _torch
+from ._checks import backend_of
 from ._config import Config
 from ._runtime import Tensor, check
 
@@ -27,7 +28,7 @@ def select(config: Config, q: Any, k: Any, composites: Any) -> Tuple[Any, Any]:
 
 def _run(config: Config, named: Mapping[str, Any]) -> Dict[str, Any]:
     first = next(iter(named.values()))
-    if first.device.type == "cpu":
+    if backend_of("k", first) is _cpu:
         return _on_host(config, named)
     program = _program.program_for(config)
     loaded = program.loaded(first.device.index or 0)

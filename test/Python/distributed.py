@@ -195,7 +195,7 @@ def hooks(rank, size, mesh):
 
 
 def lost(rank, size, folder, how):
-    """The last rank does not come, or dies in the middle."""
+    """The last rank does not come, or dies, before the call or where it selects."""
     import datetime
 
     import torch
@@ -204,15 +204,18 @@ def lost(rank, size, folder, how):
     import unisparse.distributed
 
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size, timeout=datetime.timedelta(seconds=4))
-    q = torch.randn(1, 4, 32, 16)
+    q = torch.randn(1, 4, 64, 16)
     dist.barrier()
     if rank == size - 1:
         if how == "dies":
             os._exit(1)
+        if how == "dies halfway":
+            unisparse._rows._stages.select = lambda *arguments: os._exit(1)
+            unisparse.distributed.attention(q, q, q, mode="rows", **BASE)
         time.sleep(9)
         return
     try:
-        unisparse.distributed.attention(q, q, q, **BASE)
+        unisparse.distributed.attention(q, q, q, mode="rows", **BASE)
         print(json.dumps("no error"))
     except unisparse.Error as error:
         print(json.dumps(str(error)), flush=True)
@@ -250,11 +253,11 @@ class Distributed(unittest.TestCase):
         self.check(4)
 
     def test_lost(self):
-        for how in ("dies", "sleeps"):
+        for how, what in (("dies", "call attention"), ("dies halfway", "tell what was selected"), ("sleeps", "call attention")):
             with self.subTest(how):
                 results = self.ranks(3, how)
                 for (said, err) in results[:2]:
-                    self.assertRegex(said or err, "^rank 2: expected to call attention, got ")
+                    self.assertRegex(said or err, f"^rank 2: expected to {what}, got ")
 
     def test_refused(self):
         import torch
