@@ -61,9 +61,13 @@ TensorTypes typesOf(MLIRContext *context, const Options &o, const Inputs &in) {
     }
     return RankedTensorType::get(shape, elementType(context, t.dtype));
   };
-  return {type(in.q),   type(in.k),      type(in.v),      type(in.cuQ),
-          type(in.cuK), type(in.counts), type(in.indices),
-          in.sinks ? typeOf(context, in.sinks) : RankedTensorType()};
+  TensorTypes types;
+  types.q = type(in.q), types.k = type(in.k), types.v = type(in.v);
+  types.cuQ = type(in.cuQ), types.cuK = type(in.cuK);
+  types.counts = type(in.counts), types.indices = type(in.indices);
+  if (in.sinks)
+    types.sinks = typeOf(context, in.sinks);
+  return types;
 }
 
 /// The function of the options, and dense attention to compare with.
