@@ -5,12 +5,12 @@
 """Times attention of a sequence that several devices hold parts of, beside one device on the whole.
 
     torchrun --nproc-per-node=4 benchmarks/gpu_many.py --json OUT [--lengths 131072,1048576] [--modes heads,rows]
-        [--parts contiguous,zigzag] [--heads 32] [--kv-heads 8] [--head-dim 128] [--p P] [--chapters 1] [--gain 1.5]
+        [--parts contiguous,zigzag] [--heads 32] [--kv-heads 8] [--head-dim 128] [--p P] [--chapters 1] [--gain 2]
         [--repeat 5] [--without-one] [--check]
 
 NCCL and bfloat16 where there are GPUs, else gloo and float32 on the CPU. Who gives no p gets the measured policy. q and k have
 topics that last, as a text's do; a chapter has topics of its own, so that with several, rows select near blocks alone. gain: how
-sharp attention is. Seconds are medians, of the slowest rank; efficiency is one device's time over that of all ranks together.
+much more a token attends to its topic than to noise. Seconds are medians, of the slowest rank; efficiency is one device's time over that of all ranks together.
 --without-one times none; --check says how far o is from one device's. Of bytes and memory it is the largest of any rank's; of blocks, what share of the others' K and V came.
 """
 
@@ -63,7 +63,7 @@ def tokens(generator, length, dim, topics, chapters, gain, device):
     each = len(topics) // chapters
     kind = torch.randint(each, (segments,), generator=generator, device=device) + torch.arange(segments, device=device) * chapters // segments * each
     noise = torch.randn(length, dim, generator=generator, device=device)
-    return gain * (2 * dim**0.25 * topics[kind].repeat_interleave(48, 0)[:length] + noise)[None, None]
+    return (2 * gain * dim**0.25 * topics[kind].repeat_interleave(48, 0)[:length] + noise)[None, None]
 
 
 def main():
@@ -76,7 +76,7 @@ def main():
     parser.add_argument("--p", type=float)
     parser.add_argument("--parts", default="contiguous")
     parser.add_argument("--chapters", type=int, default=1)
-    parser.add_argument("--gain", type=float, default=1.5)
+    parser.add_argument("--gain", type=float, default=2.0)
     parser.add_argument("--without-one", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--repeat", type=int, default=5)
