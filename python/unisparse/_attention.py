@@ -6,10 +6,12 @@ call like an earlier one finds the plan of that one, and nothing is checked or n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Literal, Optional, Sequence, Tuple, TypedDict, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Literal, Mapping, Optional, Sequence, Tuple, TypedDict, TypeVar, Union, overload
 
 from . import _config, _cuda, _host, _layout, _plan
-from ._checks import check_ends, check_lengths, check_out, check_selection, check_sinks, check_tensors, ends_of, shape
+from ._checks import (
+    check_ends, check_lengths, check_out, check_selection, check_sinks, check_tables, check_tensors, ends_of, shape, tables_of,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -31,6 +33,7 @@ class _Computation(TypedDict, total=False):
     window: Optional[Sequence[Optional[int]]]
     sinks: Any
     score_mod: Optional[str]
+    score_tables: Optional[Mapping[str, Any]]
     layout: Literal["bhsd", "bshd"]
 
 
@@ -99,6 +102,7 @@ def attention(
     window: Any = None,
     sinks: Any = None,
     score_mod: Any = None,
+    score_tables: Any = None,
     estimate_with_region: Any = False,
     alpha: Any = 1.0,
     sink: Any = 1,
@@ -134,6 +138,7 @@ def attention(
     score_mod    "alibi": minus the distance times a slope of the head is added to logits; or the body of an MLIR region,
                  ops of arith and math on %logit (f32), %batch, %head, %q and %k (i32, positions of query and key), that
                  ends with unisparse.yield %y : f32 (M5)
+    score_tables {name: array}: what the text reads as %name, by tensor.extract; an index outside gives the nearest entry
     estimate_with_region    the estimate's logits are modified too, at the middle tokens of their composites (M6)
     sink, local, min_blocks, max_blocks    guards of the selection (L2, L3)
     last         so many last query blocks of a sequence take every candidate (L8); 1 where causal unless given
@@ -157,27 +162,27 @@ def attention(
     if layout != "bhsd" or out is not None:
         if out is None and not compiling():
             out = _layout.memory(layout, q, v)
-        return _layout.placed(_attention, (q, k, v), cu_seqlens, layout, out, choosing, computation, sinks)
-    return _attention((q, k, v), cu_seqlens, None, choosing, computation, sinks)
+        return _layout.placed(_attention, (q, k, v), cu_seqlens, layout, out, choosing, computation, sinks, tables_of(score_tables))
+    return _attention((q, k, v), cu_seqlens, None, choosing, computation, sinks, tables_of(score_tables))
 
 
-def _attention(given: Any, cu_seqlens: Any, out: Any, choosing: Any, computation: Any, sinks: Any) -> Any:
+def _attention(given: Any, cu_seqlens: Any, out: Any, choosing: Any, computation: Any, sinks: Any, tables: Dict[str, Any]) -> Any:
     if compiling():
-        options = dict(zip(_CHOOSING + _COMPUTATION, choosing + computation), sinks=sinks)
+        options = dict(zip(_CHOOSING + _COMPUTATION, choosing + computation), sinks=sinks, score_tables=tables)
         wanted = options.pop("return_lse"), options.pop("return_selection")
         return _layout.into(out, operators["attention"](*given, cu_seqlens, *wanted, **options))
     ends = ends_of(cu_seqlens)
-    tensors = (*given, *ends) if sinks is None else (*given, *ends, sinks)
-    name = _plan.key("attention", tensors, choosing + computation)
+    tensors = (*given, *ends, *tables.values()) if sinks is None else (*given, *ends, sinks, *tables.values())
+    name = _plan.key("attention", tensors, (*choosing, *computation, *tables))
     if (planned := _plan.known(name)) is not None:
         return planned(tensors) if out is None else _layout.into(out, planned(tensors, check_out(given[0], given[2], out)))
     named = dict(zip("qkv", given))
     backend, dtype = check_tensors(named)
     named.update(check_ends(backend, given[0], ends))
     named.update(check_sinks(backend, given[0], sinks))
-    options = dict(zip(_COMPUTATION + _CHOOSING, computation + choosing))
+    options = dict(zip(_COMPUTATION + _CHOOSING, computation + choosing), score_tables=check_tables(backend, given[0], tables))
     config = _config.make(*shape(named), dtype, bool(ends), sinks=sinks is not None, **options)
-    return _run(backend, config, named, name, out)
+    return _run(backend, config, {**named, **tables}, name, out)
 
 
 @overload
@@ -209,6 +214,7 @@ def block_sparse_attention(
     window: Any = None,
     sinks: Any = None,
     score_mod: Any = None,
+    score_tables: Any = None,
     cu_seqlens: Any = None,
     layout: Any = "bhsd",
     out: Any = None,
@@ -218,24 +224,24 @@ def block_sparse_attention(
 
     Row r of head h attends to the blocks indices[b, h, r, : counts[b, h, r]], ascending. counts [B, H, R] and indices
     [B, H, R, J] are laid out as `attention` returns them, H being Hq or Hkv. Nothing is pooled: a block may have any size
-    that the target takes. softcap, window, sinks and score_mod are those of `attention`. Returns o, with return_lse (o, lse).
+    that the target takes. softcap, window, sinks, score_mod and score_tables are those of `attention`. Returns o, with return_lse (o, lse).
     """
     computation = (_frozen(block), causal, scale, softcap, _frozen(window), score_mod, return_lse)
     if layout != "bhsd" or out is not None:
         if out is None and not compiling():
             out = _layout.memory(layout, q, v)
-        return _layout.placed(_block_sparse_attention, (q, k, v, counts, indices), cu_seqlens, layout, out, computation, sinks)
-    return _block_sparse_attention((q, k, v, counts, indices), cu_seqlens, None, computation, sinks)
+        return _layout.placed(_block_sparse_attention, (q, k, v, counts, indices), cu_seqlens, layout, out, computation, sinks, tables_of(score_tables))
+    return _block_sparse_attention((q, k, v, counts, indices), cu_seqlens, None, computation, sinks, tables_of(score_tables))
 
 
-def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: Any, sinks: Any) -> Any:
+def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: Any, sinks: Any, tables: Dict[str, Any]) -> Any:
     options = dict(zip(_COMPUTATION, computation))
     if compiling():
         return_lse = options.pop("return_lse")
-        return _layout.into(out, operators["block_sparse_attention"](*given, cu_seqlens, return_lse, sinks=sinks, **options))
+        return _layout.into(out, operators["block_sparse_attention"](*given, cu_seqlens, return_lse, sinks=sinks, score_tables=tables, **options))
     ends = ends_of(cu_seqlens)
-    tensors = (*given, *ends) if sinks is None else (*given, *ends, sinks)
-    name = _plan.key("block_sparse_attention", tensors, computation)
+    tensors = (*given, *ends, *tables.values()) if sinks is None else (*given, *ends, sinks, *tables.values())
+    name = _plan.key("block_sparse_attention", tensors, (*computation, *tables))
     if (planned := _plan.known(name)) is not None:
         return planned(tensors) if out is None else _layout.into(out, planned(tensors, check_out(given[0], given[2], out)))
     q, k, v, counts, indices = given
@@ -243,8 +249,9 @@ def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: 
     backend, dtype = check_tensors(named)
     selection = check_selection(backend, q, k, counts, indices)
     rest = {**check_ends(backend, q, ends), **check_sinks(backend, q, sinks)}
-    config = _config.make(*shape(named), dtype, bool(ends), sinks=sinks is not None, selections=counts.shape[1], **options)
-    return _run(backend, config, {**named, **selection, **rest}, name, out)
+    options.update(selections=counts.shape[1], score_tables=check_tables(backend, q, tables))
+    config = _config.make(*shape(named), dtype, bool(ends), sinks=sinks is not None, **options)
+    return _run(backend, config, {**named, **selection, **rest, **tables}, name, out)
 
 
 _CHOOSING = (

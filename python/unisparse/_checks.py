@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, Tuple
 
 from . import _cpu, _cuda, _numpy, _torch
-from ._config import Config
+from ._config import TABLE_ELEMENTS, Config
 from ._errors import Status, unexpected
 
 
@@ -163,3 +163,29 @@ def check_sinks(backend: Any, q: Any, sinks: Any) -> Dict[str, Any]:
     if sinks.shape[0] != q.shape[1]:
         raise unexpected("sinks", f"[M3] one for each of the {q.shape[1]} query heads", sinks.shape[0], Status.BAD_SHAPE)
     return {"sink_logits": sinks}
+
+
+def tables_of(score_tables: Any) -> Dict[str, Any]:
+    """What stands behind the other tensors of a call: the tables that the text of score_mod reads, by their names (M5)."""
+    if score_tables is None:
+        return {}
+    if not isinstance(score_tables, Mapping):
+        raise unexpected("score_tables", "[M5] arrays by the names that score_mod has for them, {name: array}", type(score_tables).__name__)
+    return dict(score_tables)
+
+
+def check_tables(backend: Any, q: Any, tables: Mapping[str, Any]) -> Dict[str, str]:
+    """M5 as far as types and sizes tell. -> the names, and what stands between the brackets of their types in the text."""
+    types: Dict[str, str] = {}
+    for name, x in tables.items():
+        said = f"score_tables[{name!r}]"
+        if (backend_of(said, x) is _numpy) != (backend is _numpy):
+            raise unexpected(said, "the kind of array that q is", type(x).__name__)
+        backend.expect({"q": q, said: x})
+        element = backend.element(x)
+        if element not in TABLE_ELEMENTS:
+            raise unexpected(said, "[M5] float32, float16, bfloat16 or int32", x.dtype, Status.BAD_SHAPE)
+        if not 1 <= len(x.shape) <= 4 or 0 in x.shape:
+            raise unexpected(said, "[M5] 1 to 4 dimensions with entries", list(x.shape), Status.BAD_SHAPE)
+        types[name] = "?x" * len(x.shape) + element
+    return types

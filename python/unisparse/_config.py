@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import math
 import operator
+import re
 import sys
 import textwrap
 from typing import Any, Optional, Sequence, Tuple, TypeVar
@@ -142,6 +143,7 @@ class Config:
     window: Tuple[int, int] = (-1, -1)
     sinks: bool = False
     score_mod: Optional[str] = None
+    score_tables: Tuple[Tuple[str, str], ...] = ()
     estimate_with_region: bool = False
     packed: bool = False
     return_lse: bool = False
@@ -164,7 +166,8 @@ class Config:
         assert self.rule is not None
         rule = dataclasses.replace(self.rule, last=0, dense_below=0)
         score_mod = self.score_mod if self.estimate_with_region else None
-        without = dict(sinks=False, score_mod=score_mod, packed=False, return_lse=False, return_selection=False)
+        tables = self.score_tables if self.estimate_with_region else ()
+        without = dict(sinks=False, score_mod=score_mod, score_tables=tables, packed=False, return_lse=False, return_selection=False)
         return dataclasses.replace(self, value_dim=self.head_dim, rule=rule, only="select", **without)  # type: ignore[arg-type]
 
     def computation(self) -> list[str]:
@@ -178,6 +181,7 @@ class Config:
             *([] if self.window == (-1, -1) else ["--window={},{}".format(*self.window)]),
             *(["--sink-logits"] if self.sinks else []),
             *([] if self.score_mod is None else [f"--score-mod={self.score_mod}"]),
+            *(["--score-tables=" + ",".join(map(":".join, self.score_tables))] if self.score_tables else []),
             *(["--estimate-with-region"] if self.estimate_with_region else []),
         ]
 
@@ -336,6 +340,28 @@ def modification(value: Any) -> Optional[str]:
     return text
 
 
+# What tables may have, as types say it.
+TABLE_ELEMENTS = ("f32", "f16", "bf16", "i32")
+# What a program's other inputs, and a text's other values, are called.
+_TAKEN = ("q", "k", "v", "composites", "cu_seqlens_q", "cu_seqlens_k", "counts", "indices", "sink_logits", "logit", "batch", "head")
+
+
+def tables(value: Any, score_mod: Optional[str]) -> Tuple[Tuple[str, str], ...]:
+    """M5: what score_mod reads, names and types, in an order that calls need not have."""
+    if value is None or value == {}:
+        return ()
+    if not isinstance(value, dict):
+        raise unexpected("score_tables", "[M5] types by names, as {'bias': '?x?xf32'}", repr(value)[:100])
+    if score_mod is None or score_mod == ALIBI:
+        raise unexpected("score_tables", "[M5] the text of a region as score_mod beside it", "none" if score_mod is None else score_mod)
+    for name, text in value.items():
+        if not isinstance(name, str) or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or name in _TAKEN:
+            raise unexpected("score_tables", f"[M5] names of letters, digits and _, not among {', '.join(_TAKEN)}", repr(name)[:100])
+        if not isinstance(text, str) or not re.fullmatch(rf"(([1-9][0-9]{{0,8}}|\?)x){{1,4}}({'|'.join(TABLE_ELEMENTS)})", text):
+            raise unexpected(f"score_tables[{name!r}]", "[M5] 1 to 4 sizes and an element type, as '?x?xf32'", repr(text)[:100])
+    return tuple(sorted(value.items()))
+
+
 def estimated(value: Any, score_mod: Optional[str], rule: Optional[Rule]) -> bool:
     """M6: whether the estimate is modified too."""
     result = flag("estimate_with_region", value)
@@ -447,6 +473,7 @@ def make(
     window: Any = None,
     sinks: Any = None,
     score_mod: Any = None,
+    score_tables: Any = None,
     estimate_with_region: Any = False,
     return_selection: Any = False,
     selections: int = 0,
@@ -472,6 +499,7 @@ def make(
         window=sides(window),
         sinks=False if sinks is None else flag("sinks", sinks),
         score_mod=score_mod,
+        score_tables=tables(score_tables, score_mod),
         estimate_with_region=estimated(estimate_with_region, score_mod, rule),
         packed=packed,
         return_lse=flag("return_lse", return_lse),

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Optional, Sequence, TypeVar, TypedDict, Union
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Sequence, TypeVar, TypedDict, Union
 
 from . import _config
 from ._attention import attention
@@ -49,6 +49,7 @@ class Modifying(Selecting, total=False):
     window: Optional[Sequence[Optional[int]]]
     sinks: Any
     score_mod: Optional[str]
+    score_tables: Optional[Mapping[str, Any]]
     estimate_with_region: bool
 
 

@@ -256,8 +256,8 @@ class _Call:
         )  # fmt: skip
 
 
-# The first four are named, and a selection is of no part.
-_NO_OPTIONS = ("cu_seqlens", "layout", "out", "return_lse", "return_selection")
+# The first four are named, a selection is of no part, and tables go to none.
+_NO_OPTIONS = ("cu_seqlens", "layout", "out", "return_lse", "return_selection", "score_tables")
 _SAME = ("a batch", "query heads", "KV heads", "head_dim", "value_dim", "the type", "the kind of device", "mode", "parts", "options", "cu_seqlens")
 
 

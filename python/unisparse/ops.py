@@ -10,7 +10,7 @@ that are not asked for are empty tensors.
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from . import _attention as functions
 from ._attention import attention, block_sparse_attention
@@ -26,7 +26,10 @@ except ImportError:
     raise Error("unisparse.ops: expected torch 2.4 or newer, got none") from None
 
 _COMPUTATION = "int[] block=[128, 128], bool causal=True, float? scale=None, bool return_lse=False"
-_MODIFICATION = "float? softcap=None, int[]? window=None, Tensor? sinks=None, str? score_mod=None"
+_MODIFICATION = (
+    "float? softcap=None, int[]? window=None, Tensor? sinks=None, str? score_mod=None, "
+    "Tensor[]? score_tables=None, str[]? score_table_names=None"
+)
 _CHOOSING = (
     "float[]? p=None, int? top_k=None, int[] pooling=[8, 8, 1], str agg='max', str? share=None, float alpha=1.0, int sink=1, "
     "int local=1, int min_blocks=0, int? max_blocks=None, int dense_below=0, bool return_selection=False, "
@@ -55,6 +58,14 @@ def _pair(cu_seqlens_q: Ends, cu_seqlens_k: Ends) -> Any:
     return None if cu_seqlens_q is None else (cu_seqlens_q, cu_seqlens_k)
 
 
+def _named(score_tables: Optional[Sequence[torch.Tensor]], names: Optional[Sequence[str]]) -> Dict[str, torch.Tensor]:
+    """The tables of a call by their names (M5), which schemas have apart."""
+    tables, names = score_tables or (), names or ()
+    if len(tables) != len(names) or len(set(names)) != len(names):
+        raise unexpected("score_table_names", f"[M5] a name of its own for each of the {len(tables)} score_tables", ", ".join(names) or "none")
+    return dict(zip(names, tables))
+
+
 def _attention_kernel(
     q: torch.Tensor,
     k: torch.Tensor,
@@ -65,6 +76,8 @@ def _attention_kernel(
     p: Optional[Sequence[float]] = None,
     return_lse: bool = False,
     return_selection: bool = False,
+    score_tables: Optional[Sequence[torch.Tensor]] = None,
+    score_table_names: Optional[Sequence[str]] = None,
     **options: Any,
 ) -> Tuple[torch.Tensor, ...]:
     results: Any = attention(
@@ -75,6 +88,7 @@ def _attention_kernel(
         p=None if p is None else p[0] if len(p) == 1 else tuple(p),
         return_lse=return_lse,
         return_selection=return_selection,
+        score_tables=_named(score_tables, score_table_names),
         **options,
     )
     found = iter(results if isinstance(results, tuple) else (results,))
@@ -94,8 +108,11 @@ def _block_sparse_attention_kernel(
     cu_seqlens_q: Ends = None,
     cu_seqlens_k: Ends = None,
     return_lse: bool = False,
+    score_tables: Optional[Sequence[torch.Tensor]] = None,
+    score_table_names: Optional[Sequence[str]] = None,
     **options: Any,
 ) -> Tuple[torch.Tensor, ...]:
+    options["score_tables"] = _named(score_tables, score_table_names)
     ends = _pair(cu_seqlens_q, cu_seqlens_k)
     results: Any = block_sparse_attention(q, k, v, counts, indices, cu_seqlens=ends, return_lse=return_lse, **options)
     return results if return_lse else (results, _nothing(q, torch.float32))
@@ -161,7 +178,9 @@ def _without_gradient(name: str) -> Any:
     names = [argument.name for argument in op._schema.arguments]
 
     def below(*arguments: Any, **options: Any) -> Any:
-        expect_no_gradient({n: x for n, x in (*zip(names, arguments), *options.items()) if isinstance(x, torch.Tensor)})
+        given = dict(zip(names, arguments), **options)
+        expect_no_gradient({n: x for n, x in given.items() if isinstance(x, torch.Tensor)})
+        expect_no_gradient({f"score_tables[{n}]": x for n, x in enumerate(given.get("score_tables") or ())})
         with torch._C._AutoDispatchBelowAutograd():
             return op(*arguments, **options)
 
@@ -178,8 +197,15 @@ for _name, _kernel, _fake in (
     _library.impl(_name, _without_gradient(_name), "Autograd")
 
 
-def _by_operator(q: Any, k: Any, v: Any, cu_seqlens: Any, return_lse: bool, return_selection: bool, *, p: Any, **options: Any) -> Any:
+def _apart(score_tables: Dict[str, Any]) -> Dict[str, Any]:
+    return dict(score_tables=list(score_tables.values()), score_table_names=list(score_tables)) if score_tables else {}
+
+
+def _by_operator(
+    q: Any, k: Any, v: Any, cu_seqlens: Any, return_lse: bool, return_selection: bool, *, p: Any, score_tables: Dict[str, Any], **options: Any,
+) -> Any:  # fmt: skip
     """The function `attention` by its operator, for those who trace it."""
+    options.update(_apart(score_tables))
     ends = dict(zip(("cu_seqlens_q", "cu_seqlens_k"), ends_of(cu_seqlens)))
     shares = None if p is None else list(p) if isinstance(p, (list, tuple)) else [p]
     wanted = dict(return_lse=return_lse, return_selection=return_selection)
@@ -188,7 +214,10 @@ def _by_operator(q: Any, k: Any, v: Any, cu_seqlens: Any, return_lse: bool, retu
     return results if len(results) > 1 else o
 
 
-def _given_by_operator(q: Any, k: Any, v: Any, counts: Any, indices: Any, cu_seqlens: Any, return_lse: bool, **options: Any) -> Any:
+def _given_by_operator(
+    q: Any, k: Any, v: Any, counts: Any, indices: Any, cu_seqlens: Any, return_lse: bool, *, score_tables: Dict[str, Any], **options: Any,
+) -> Any:  # fmt: skip
+    options.update(_apart(score_tables))
     ends = dict(zip(("cu_seqlens_q", "cu_seqlens_k"), ends_of(cu_seqlens)))
     o, lse = torch.ops.unisparse.block_sparse_attention(q, k, v, counts, indices, return_lse=return_lse, **ends, **options)
     return (o, lse) if return_lse else o

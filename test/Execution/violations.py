@@ -35,6 +35,22 @@ PACKED = f"""func.func @two(%q: {Q}, %k: {K}, %v: {K}, %a: {CU}, %b: {CU}) -> {Q
   return %p : {Q}
 }}
 """
+# The table is what a hundred keys leave of k.
+TABLE = f"""func.func @table(%q: {Q}, %k: {K}, %v: {K}) -> {Q} {{
+  %c2 = arith.constant 2 : index
+  %hundred = arith.constant 100 : index
+  %n = tensor.dim %k, %c2 : {K}
+  %more = arith.subi %n, %hundred : index
+  %t = tensor.extract_slice %k[0, 0, 0, 0] [1, 1, %more, 1] [1, 1, 1, 1] : {K} to tensor<?xf32>
+  %o, %c, %i, %d = unisparse.attention %q, %k, %v tables(%t) block <32x32> pooling <8x8> rule <top_p = 0.5> estimate_with_region modify {{
+  ^bb0(%x: f32, %b: i32, %h: i32, %at: i32, %of: i32, %table: tensor<?xf32>):
+    %place = arith.index_cast %of : i32 to index
+    %y = tensor.extract %table[%place] : tensor<?xf32>
+    unisparse.yield %y : f32
+  }} : ({Q}, {K}, {K}, tensor<?xf32>) -> ({Q}, tensor<1x2x?xi32>, tensor<1x2x?x?xi32>, tensor<1x2xf32>)
+  return %o : {Q}
+}}
+"""
 LENGTHS = "[I7] expected the length of q <= the length of k, got 150 and 100"
 
 
@@ -58,6 +74,8 @@ def cases(suite):
     refused(suite, "causal, estimated", ESTIMATE, (150, 100), LENGTHS)
     cu = ends([30, 50, 20]), ends([40, 45, 25])
     refused(suite, "packed", PACKED, (100, 110), "[I7] expected the queries of a sequence <= its keys, got 50 and 45", cu)
+    refused(suite, "a table without entries", TABLE, (50, 100), "[M5] expected 1 <= table 0.size(0), got 1 and 0")
+    refused(suite, "a table of one entry", TABLE, (50, 101), None)
     refused(suite, "as many", CAUSAL, (100, 100), None)
     refused(suite, "fewer, estimated", ESTIMATE, (70, 100), None)
     refused(suite, "packed, as many", PACKED, (100, 100), None, (cu[0], cu[0]))

@@ -19,7 +19,7 @@ import oracle as O
 from case import ends, qkv
 
 import unisparse
-from unisparse import _config
+from unisparse import _config, prepare
 
 # What ALiBi adds, by another text.
 DISTANCE = """
@@ -42,11 +42,11 @@ def every(lq, lk, heads, block=(32, 32)):
 
 
 class ScoreMod(unittest.TestCase):
-    def compare(self, heads, kv_heads, score_mod, modify, causal=True, **options):
+    def compare(self, heads, kv_heads, score_mod, modify, causal=True, tables=None, **options):
         q, k, v = (x.astype(np.float32) for x in qkv(heads, heads, kv_heads, 60, 70, 32, batch=1))
         counts, indices = every(60, 70, heads)
         o, lse = unisparse.block_sparse_attention(
-            q, k, v, counts, indices, block=(32, 32), causal=causal, return_lse=True, score_mod=score_mod, **options
+            q, k, v, counts, indices, block=(32, 32), causal=causal, return_lse=True, score_mod=score_mod, score_tables=tables, **options
         )
         mask = np.ones((2, 3), bool)
         for h in range(heads):
@@ -103,6 +103,73 @@ class ScoreMod(unittest.TestCase):
         o = unisparse.sdpa(q, k, v, is_causal=False, enable_gqa=True, **options)
         want = unisparse.attention(q, k, v, causal=False, **options)
         self.assertTrue((o == want).all())
+
+    def test_tables(self):
+        """By head, by head and distance, and of numbers; of any sizes by one program, and wherever they lie."""
+        text = """
+            %h = arith.index_cast %head : i32 to index
+            %ki = arith.index_cast %k : i32 to index
+            %d = arith.subi %q, %k : i32
+            %at = arith.index_cast %d : i32 to index
+            %s = tensor.extract %slopes[%h] : tensor<?xf32>
+            %b = tensor.extract %bias[%h, %at] : tensor<?x?xf16>
+            %n = tensor.extract %parts[%ki] : tensor<?xi32>
+            %x = arith.extf %b : f16 to f32
+            %f = arith.sitofp %n : i32 to f32
+            %more = arith.mulf %f, %s : f32
+            %sum = arith.addf %logit, %x : f32
+            %y = arith.addf %sum, %more : f32
+            unisparse.yield %y : f32
+        """
+        rng = np.random.default_rng(5)
+        for n in (20, 33):
+            slopes, parts = rng.normal(size=4).astype(np.float32), rng.integers(0, 5, 70).astype(np.int32)
+            bias = np.asfortranarray(rng.normal(size=(4, n)).astype(np.float16))
+            modify = lambda h: lambda s, i, t: s + bias[h][np.clip(i - t, 0, n - 1)].astype(float) + parts[t] * slopes[h].astype(float)
+            tables = {"slopes": slopes, "bias": bias, "parts": parts}
+            self.compare(4, 2, text, modify, tables=tables)
+            self.compare(4, 2, text, modify, tables=dict(reversed(tables.items())), causal=False)
+        q, k, v = (x.astype(np.float32) for x in qkv(6, 4, 2, 60, 70, 32, batch=1))
+        options = dict(block=(32, 32), p=0.5, score_mod=text, score_tables=tables, estimate_with_region=True)
+        o = unisparse.attention(q, k, v, **options)
+        swapped = lambda x: np.ascontiguousarray(x.swapaxes(1, 2))
+        other = unisparse.attention(*map(swapped, (q, k, v)), layout="bshd", **options)
+        self.assertTrue((o == swapped(other)).all())
+        # Two names for two others are another call.
+        self.assertFalse((o == unisparse.attention(q, k, v, **{**options, "score_tables": {**tables, "slopes": -slopes}})).all())
+
+    def test_tables_prepared(self):
+        """Types in the place of arrays, in any order, name the program that calls look for."""
+        entry = dict(heads=4, kv_heads=2, head_dim=32, dtype="f32", score_mod=DISTANCE)
+        one, other = ({**entry, "score_tables": tables} for tables in ({"b": "?xf32", "a": "?x?xi32"}, {"a": "?x?xi32", "b": "?xf32"}))
+        self.assertEqual(prepare.configuration(one), prepare.configuration(other))
+        self.assertIn("--score-tables=a:?x?xi32,b:?xf32", prepare.configuration(one).options())
+        self.assertNotEqual(prepare.configuration(one).file_name(), prepare.configuration(entry).file_name())
+        with self.assertRaises(unisparse.Error) as caught:
+            prepare.configuration({**entry, "score_tables": {"b": "f64"}})
+        self.assertEqual("score_tables['b']: expected [M5] 1 to 4 sizes and an element type, as '?x?xf32', got 'f64'", str(caught.exception))
+
+    def test_table_errors(self):
+        q, x = np.zeros((1, 2, 32, 32), np.float32), np.zeros(2, np.float32)
+        text = "%h = arith.index_cast %head : i32 to index\n%b = tensor.extract %bias[%h] : tensor<?xf32>\nunisparse.yield %b : f32"
+        names = "names of letters, digits and _, not among q, k, v, composites, cu_seqlens_q, cu_seqlens_k, counts, indices, sink_logits, logit, batch, head"
+        for score_mod, tables, said in (
+            (text, [x], "score_tables: expected [M5] arrays by the names that score_mod has for them, {name: array}, got list"),
+            (text, {"bias": [0.0]}, "score_tables['bias']: expected a torch tensor or a NumPy array, got list"),
+            (text, {"bias": x.astype(np.float64)}, "score_tables['bias']: expected [M5] float32, float16, bfloat16 or int32, got float64"),
+            (text, {"bias": x[:0]}, "score_tables['bias']: expected [M5] 1 to 4 dimensions with entries, got [0]"),
+            (text, {"bias": np.zeros((), np.float32)}, "score_tables['bias']: expected [M5] 1 to 4 dimensions with entries, got []"),
+            (text, {"head": x}, f"score_tables: expected [M5] {names}, got 'head'"),
+            (text, {"b-2": x}, f"score_tables: expected [M5] {names}, got 'b-2'"),
+            (None, {"bias": x}, "score_tables: expected [M5] the text of a region as score_mod beside it, got none"),
+            ("alibi", {"bias": x}, "score_tables: expected [M5] the text of a region as score_mod beside it, got alibi"),
+            (text, {"bias": x.reshape(1, 2)}, "--score-mod: line 2, column 21: use of value '%bias' expects different type"),
+            (text, {}, "--score-mod: line 2, column 21: use of undeclared SSA value name"),
+        ):
+            with self.assertRaises(unisparse.Error) as caught:
+                unisparse.attention(q, q, q, score_mod=score_mod, score_tables=tables)
+            self.assertIn(said, str(caught.exception))
+            self.assertNotIn("\n", str(caught.exception))
 
     def test_one_text_is_one_program(self):
         """However it is indented."""

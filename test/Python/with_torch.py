@@ -190,6 +190,45 @@ class WithTorch(unittest.TestCase):
         for x, y, z in zip(whole(q, k, v), compiled(q, k, v), exported(q, k, v)):
             self.assertTrue(torch.equal(x, y) and torch.equal(x, z))
 
+    def test_tables(self):
+        """What a region reads (M5), by the functions, traced, and by the operators, which have names apart."""
+        q, k, v = qkv()
+        slopes, bias = torch.linspace(-1, 1, 4), torch.randn(2, 90)[:, 3:].to(torch.bfloat16)
+        text = """
+            %h = arith.index_cast %head : i32 to index
+            %d = arith.index_cast %k : i32 to index
+            %a = tensor.extract %slopes[%h] : tensor<?xf32>
+            %c = tensor.extract %bias[%h, %d] : tensor<?x?xbf16>
+            %b = arith.extf %c : bf16 to f32
+            %x = arith.mulf %a, %b : f32
+            %y = arith.addf %logit, %x : f32
+            unisparse.yield %y : f32"""
+
+        def whole(q, k, v, slopes, bias):
+            tables = {"slopes": slopes, "bias": bias}
+            o, counts, indices = unisparse.attention(q, k, v, p=0.5, block=(32, 32), score_mod=text, score_tables=tables,
+                                                     estimate_with_region=True, return_selection=True)  # fmt: skip
+            return o, unisparse.block_sparse_attention(q, k, v, counts, indices, block=(32, 32), score_mod=text, score_tables=tables)
+
+        class Module(torch.nn.Module):
+            forward = staticmethod(whole)
+
+        given = (q, k, v, slopes, bias)
+        wanted = whole(*given)
+        self.assertTrue(torch.equal(*wanted))
+        self.assertFalse(torch.equal(wanted[0], whole(q, k, v, slopes + 1, bias)[0]))
+        for other in (torch.compile(whole, backend="aot_eager", fullgraph=True), torch.export.export(Module(), given).module()):
+            self.assertTrue(all(map(torch.equal, wanted, other(*given))))
+        named = dict(score_mod=text, score_tables=[bias, slopes], score_table_names=["bias", "slopes"], p=[0.5], block=[32, 32])
+        self.assertTrue(torch.equal(OPS.attention(q, k, v, estimate_with_region=True, **named)[0], wanted[0]))
+        torch.library.opcheck(OPS.attention.default, (q, k, v), named)
+        self.refused("score_table_names: expected [M5] a name of its own for each of the 2 score_tables, got bias", Status.BAD_ARGUMENT,
+                     OPS.attention, q, k, v, **{**named, "score_table_names": ["bias"]})  # fmt: skip
+        self.refused("score_tables[1]: expected a tensor without gradient", Status.BAD_ARGUMENT, OPS.attention, q, k, v,
+                     **{**named, "score_tables": [bias, slopes.clone().requires_grad_()]})  # fmt: skip
+        self.refused("score_tables['slopes']: expected a tensor on cpu", Status.WRONG_DEVICE, unisparse.attention, q, k, v, score_mod=text,
+                     score_tables={"slopes": slopes.to("meta"), "bias": bias})  # fmt: skip
+
     def test_operators_refuse(self):
         q, k, v = qkv()
         cu = torch.tensor([0, 70], dtype=torch.int32)

@@ -62,6 +62,17 @@ CASES = [
     ([*OPTIONS, CHIP, "--estimate-with-region"], 1, "--estimate-with-region: [M6] expected --score-mod beside it, got none"),
     ([*OPTIONS, CHIP, "--estimate-with-region", "--score-mod=alibi", "--head-pool=2"], 1, "--head-pool: [M6] expected 1 beside --estimate-with-region, got 2"),
     ([P, OUT, CHIP, "--estimate-with-region"], 2, "--estimate-with-region: expected no option about the computation beside"),
+    ([*OPTIONS, CHIP, "--score-tables=b:?xf32"], 1, "--score-tables: [M5] expected the text of a region in --score-mod beside it, got none"),
+    ([*OPTIONS, CHIP, "--score-tables=b:?xf32", "--score-mod=alibi"], 1, "--score-tables: [M5] expected the text of a region in --score-mod beside it, got alibi"),
+    ([P, OUT, CHIP, "--score-tables=b:?xf32"], 2, "--score-tables: expected no option about the computation beside"),
+    *(([*OPTIONS, CHIP, f"--score-tables={text}"], 2, f"--score-tables: {said}")
+    for text, said in (
+        ("", "expected [M5] NAME:TYPE like bias:4x?xf32, got ''"), ("4b:?xf32", "expected [M5] NAME:TYPE like bias:4x?xf32, got '4b:?xf32'"),
+        ("head:?xf32", "expected [M5] a name that no other value has, not one of q, k, v,"), ("b:?xf32,b:?xi32", "expected [M5] every name once, got 'b'"),
+        ("b:f32", "expected [M5] 1 to 4 sizes and f32, f16, bf16 or i32, as in 4x?xf32, for b, got 'f32'"), ("b", "expected [M5] 1 to 4 sizes and f32, f16, bf16 or i32, as in 4x?xf32, for b, got ''"),
+        ("b:?x?x?x?x?xf32", "expected [M5] 1 to 4 sizes"), ("b:?xf64", "expected [M5] 1 to 4 sizes"), ("b:0xf32", "expected [M5] sizes above 0, or ?, for b, got '0'"),
+    )),
+    ([*OPTIONS, CHIP, "--score-mod=unisparse.yield %b : f32", "--score-tables=b:?xf32"], 1, "--score-mod: line 1, column 17: use of value '%b' expects different type"),
     ([P, OUT, CHIP, "--score-mod=alibi"], 2, "--score-mod: expected no option about the computation beside"),
     ([*OPTIONS, "--kv-heads="], 2, "--kv-heads: expected a whole number, got ''"),
     ([*OPTIONS, "--value-dim=x"], 2, "--value-dim: expected a whole number, got 'x'"),

@@ -323,6 +323,21 @@ def options(t):
     t.fails("--program that is none", INPUT, ["broken"], [program[0], f"--program={broken}", *out], raw=True)
 
 
+def score_tables(t):
+    text = "%h = arith.index_cast %head : i32 to index\n%b = tensor.extract %bias[%h, %h] : tensor<4x?xf32>\nunisparse.yield %b : f32"
+    words = [f"--score-mod={text}", "--score-tables=bias:4x?xf32"]
+    t.works("a table", good(bias=of("F32", 4, 7)), words)
+    t.fails("no table", INPUT, [r"\bbias\b", *SAYS], words)
+    for name, table, says in (
+        ("a table of I32", of("I32", 4, 7), r"tensor 'bias': \[M5\] expected F32, got I32"),
+        ("a table of other sizes", of("F32", 5, 7), r"tensor 'bias': \[M5\] expected \[4, \?\] with entries, got \[5, 7\]"),
+        ("a table of fewer dims", of("F32", 4), r"tensor 'bias': \[M5\] expected \[4, \?\] with entries, got \[4\]"),
+        ("an empty table", of("F32", 4, 0), r"tensor 'bias': \[M5\] expected \[4, \?\] with entries, got \[4, 0\]"),
+    ):
+        t.fails(name, INPUT, [says], words, tensors=good(bias=table))
+    t.fails("a table of another type in the text", INPUT, [r"--score-mod: line 2, column 21: .*%bias.* expects different type"], [words[0], "--score-tables=bias:?x?xf32"], tensors=good(bias=of("F32", 4, 7)))
+
+
 def packed_batches(t):
     """Ends of sequences that cannot be."""
     q, k = ints(0, 40, LQ), ints(0, 60, LK)
@@ -419,7 +434,7 @@ def main():
     t = Tester(os.path.abspath(args.tool), os.path.abspath(args.tmp))
     t.works("four dimensions", good())
     t.works("three dimensions", {name: Tensor(x.dtype, x.data[0]) for name, x in good().items()})
-    for part in (shapes_and_types, damaged_files, options, packed_batches, selections, outputs_and_edges):
+    for part in (shapes_and_types, damaged_files, options, score_tables, packed_batches, selections, outputs_and_edges):
         part(t)
     print(f"{t.tried} cases, {len(t.failed)} failed")
     if not t.failed:

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "Computation.h"
+#include "ScoreMod.h"
 #include <cmath>
 
 using namespace llvm;
@@ -47,7 +48,7 @@ Error ComputationOptions::expectNone(StringRef beside,
       &share,  &p,         &relax,           &topK,      &threshold, &random,
       &seed,   &sink,      &local,           &last,   &minBlocks,
       &maxBlocks, &denseBelow, &scale,       &alpha,  &softcap,
-      &window, &scoreMod, &estimateWithRegion, &dense};
+      &window, &scoreMod, &scoreTables, &estimateWithRegion, &dense};
   if (blocksToo)
     options.append({&block, &noCausal});
   append_range(options, others);
@@ -118,6 +119,9 @@ Error ComputationOptions::convert(Computation &c) {
   if (scoreMod.getNumOccurrences() && c.scoreMod.empty())
     return usage("--score-mod", "[M5] alibi or the body of a region", scoreMod);
   c.estimateWithRegion = estimateWithRegion;
+  if (scoreTables.getNumOccurrences())
+    if (Error e = parseScoreTables(scoreTables, c.scoreTables))
+      return e;
   c.dense = dense;
   return Error::success();
 }
@@ -149,6 +153,11 @@ static Error checkOtherRules(const Computation &o) {
 
 /// [M1], [M2], [M6]
 static Error checkModification(const Computation &o) {
+  if (!o.scoreTables.empty() && (o.scoreMod.empty() || o.scoreMod == kAlibi))
+    return failure("--score-tables",
+                   "[M5] expected the text of a region in --score-mod beside "
+                   "it, got " +
+                       (o.scoreMod.empty() ? "none" : o.scoreMod));
   if (o.estimateWithRegion && o.scoreMod.empty())
     return failure("--estimate-with-region",
                    "[M6] expected --score-mod beside it, got none");

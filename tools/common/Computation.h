@@ -8,6 +8,7 @@
 #define UNISPARSE_TOOLS_COMMON_COMPUTATION_H
 
 #include "CommandLine.h"
+#include "ScoreTables.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Policy.h"
 
 namespace unisparse::tools {
@@ -31,7 +32,8 @@ struct Computation {
   int64_t windowLeft = -1, windowRight = -1;
   bool sinkLogits = false; ///< M3: they are one more input.
   std::string scoreMod;    ///< M5: a region's body, or alibi.
-  bool estimateWithRegion = false; ///< M6
+  std::vector<ScoreTable> scoreTables; ///< More inputs, which the text reads.
+  bool estimateWithRegion = false;     ///< M6
 
   bool hasWindow() const { return windowLeft >= 0 || windowRight >= 0; }
   /// Whether queries have positions among the keys (I7).
@@ -171,6 +173,11 @@ private:
       "score-mod", llvm::cl::value_desc("alibi|BODY"),
       llvm::cl::desc("Modify logits by ALiBi's biases, or by the body of an "
                      "MLIR region of %logit, %batch, %head, %q and %k"),
+      llvm::cl::cat(category)};
+  Text scoreTables{
+      "score-tables", llvm::cl::value_desc("NAME:?xf32,..."),
+      llvm::cl::desc("Inputs that the text of --score-mod reads by name, with "
+                     "what stands between the brackets of their types"),
       llvm::cl::cat(category)};
   llvm::cl::opt<bool> estimateWithRegion{
       "estimate-with-region",

@@ -93,7 +93,7 @@ struct FunctionBuilder {
         AggAttr::get(b.getContext(), c.agg),
         ShareAttr::get(b.getContext(), c.share), unitIf(c.causal),
         unitIf(returnLse), scale(), b.getF64FloatAttr(c.alpha), softcap(),
-        window(), sinks, /*tables=*/ValueRange(),
+        window(), sinks, tables,
         unitIf(c.estimateWithRegion), modifications());
   }
 
@@ -101,7 +101,7 @@ struct FunctionBuilder {
     return BlockSparseAttentionOp::create(
         b, q, k, v, dense ? Value() : counts, dense ? Value() : indices, cuQ,
         cuK, block(), c.causal, returnLse, scale(), softcap(), window(), sinks,
-        /*tables=*/ValueRange(), modifications());
+        tables, modifications());
   }
 
   /// How many regions an op has, which `modify` fills.
@@ -116,6 +116,7 @@ struct FunctionBuilder {
   const Computation &c;
   std::unique_ptr<Region> scoreMod;
   Value q, k, v, composites, cuQ, cuK, counts, indices, sinks;
+  SmallVector<Value> tables;
 };
 
 using Named = std::pair<StringRef, Value>;
@@ -193,10 +194,12 @@ tools::addFunction(ModuleOp module, StringRef name,
   if (!computation.scoreMod.empty())
     if (llvm::Error e =
             parseScoreMod(*module.getContext(), computation.scoreMod,
-                          t.q.getDimSize(1), computation.causal)
+                          computation.scoreTables, t.q.getDimSize(1),
+                          computation.causal)
                 .moveInto(f.scoreMod))
       return std::move(e);
-  std::tuple<StringRef, RankedTensorType, Value *> arguments[] = {
+  f.tables.resize(t.tables.size());
+  SmallVector<std::tuple<StringRef, RankedTensorType, Value *>> arguments{
       {"q", stage == Stage::Pool ? RankedTensorType() : t.q, &f.q},
       {"k", t.k, &f.k},
       {"v", t.v, &f.v},
@@ -206,6 +209,8 @@ tools::addFunction(ModuleOp module, StringRef name,
       {"counts", t.counts, &f.counts},
       {"indices", t.indices, &f.indices},
       {"sink_logits", t.sinks, &f.sinks}};
+  for (auto [table, value] : llvm::zip_equal(t.tables, f.tables))
+    arguments.push_back({table.first, table.second, &value});
   SmallVector<Type> types;
   for (auto &[what, type, value] : arguments)
     if (type)

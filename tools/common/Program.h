@@ -21,6 +21,8 @@ namespace unisparse::tools {
 /// where it does not take it.  Stage::Pool takes no q, but asks for its heads.
 struct TensorTypes {
   mlir::RankedTensorType q, k, v, composites, cuQ, cuK, counts, indices, sinks;
+  /// Those that a modification's text reads have names of their own.
+  llvm::SmallVector<std::pair<llvm::StringRef, mlir::RankedTensorType>> tables;
 };
 
 /// Which ops a function consists of.

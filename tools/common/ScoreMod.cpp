@@ -15,16 +15,35 @@
 using namespace mlir;
 using namespace unisparse;
 
+namespace {
 /// What stands in front of the text, on its first line, and behind it. No name
 /// of the program is one of the region's, whatever that calls its values.
-static constexpr llvm::StringLiteral kBefore =
-    "func.func @f(%unisparse_x: tensor<1x1x1x16xf32>) { "
-    "%unisparse_o = unisparse.block_sparse_attention %unisparse_x, "
-    "%unisparse_x, %unisparse_x block <16x16> modify { "
-    "^bb0(%logit: f32, %batch: i32, %head: i32, %q: i32, %k: i32): ";
-static constexpr llvm::StringLiteral kBehind =
-    "\n} : (tensor<1x1x1x16xf32>, tensor<1x1x1x16xf32>, tensor<1x1x1x16xf32>) "
-    "-> tensor<1x1x1x16xf32> return }";
+struct Around {
+  Around(MLIRContext &context, ArrayRef<tools::ScoreTable> tables) {
+    std::string arguments, operands, named, types;
+    for (auto [n, table] : llvm::enumerate(tables)) {
+      std::string type;
+      llvm::raw_string_ostream(type) << table.type(&context);
+      arguments += llvm::formatv(", %unisparse_{0}: {1}", n, type);
+      operands += llvm::formatv("{0}%unisparse_{1}", n ? ", " : "", n);
+      named += llvm::formatv(", %{0}: {1}", table.name, type);
+      types += ", " + type;
+    }
+    if (!tables.empty())
+      operands = " tables(" + operands + ")";
+    before = llvm::formatv(
+        "func.func @f(%unisparse_x: tensor<1x1x1x16xf32>{0}) {{ "
+        "%unisparse_o = unisparse.block_sparse_attention %unisparse_x, "
+        "%unisparse_x, %unisparse_x{1} block <16x16> modify {{ "
+        "^bb0(%logit: f32, %batch: i32, %head: i32, %q: i32, %k: i32{2}): ",
+        arguments, operands, named);
+    behind = "\n} : (tensor<1x1x1x16xf32>, tensor<1x1x1x16xf32>, "
+             "tensor<1x1x1x16xf32>" +
+             types + ") -> tensor<1x1x1x16xf32> return }";
+  }
+  std::string before, behind;
+};
+} // namespace
 
 std::string tools::alibi(int64_t heads, bool causal) {
   // The slopes of n heads, a power of two, are 2^(-8/n), 2^(-16/n), ...; of other
@@ -71,8 +90,9 @@ unisparse.yield %y : f32)";
 }
 
 llvm::Expected<std::unique_ptr<Region>>
-tools::parseScoreMod(MLIRContext &context, StringRef text, int64_t heads,
-                     bool causal) {
+tools::parseScoreMod(MLIRContext &context, StringRef text,
+                     ArrayRef<ScoreTable> tables, int64_t heads, bool causal) {
+  Around around(context, tables);
   std::string said;
   // Lines and columns of the text.
   ScopedDiagnosticHandler handler(&context, [&](Diagnostic &d) {
@@ -82,7 +102,7 @@ tools::parseScoreMod(MLIRContext &context, StringRef text, int64_t heads,
     if (auto at = dyn_cast<FileLineColLoc>(d.getLocation())) {
       int64_t line = at.getLine(), column = at.getColumn();
       if (line == 1)
-        column -= kBefore.size();
+        column -= around.before.size();
       if (column > 0)
         os << "line " << line << ", column " << column << ": ";
     }
@@ -91,9 +111,9 @@ tools::parseScoreMod(MLIRContext &context, StringRef text, int64_t heads,
     return success();
   });
   std::string body =
-      text == "alibi" ? alibi(heads, causal) : text.str();
+      text == kAlibi ? alibi(heads, causal) : text.str();
   OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(
-      (kBefore + body + kBehind).str(), &context, "--score-mod");
+      around.before + body + around.behind, &context, "--score-mod");
   BlockSparseAttentionOp op;
   if (module)
     module->walk([&](BlockSparseAttentionOp found) { op = found; });

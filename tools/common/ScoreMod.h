@@ -6,6 +6,7 @@
 #ifndef UNISPARSE_TOOLS_COMMON_SCOREMOD_H
 #define UNISPARSE_TOOLS_COMMON_SCOREMOD_H
 
+#include "ScoreTables.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/Region.h"
 #include "llvm/Support/Error.h"
@@ -15,11 +16,14 @@ namespace unisparse::tools {
 /// The text that `alibi` stands for: of so many query heads.
 std::string alibi(int64_t heads, bool causal);
 
-/// The region whose body `text` is, of %logit, %batch, %head, %q and %k, or that
-/// `alibi` stands for.
+/// The text that stands for biases by the distance alone.
+constexpr llvm::StringLiteral kAlibi = "alibi";
+
+/// The region whose body `text` is, of %logit, %batch, %head, %q, %k and the
+/// tables by their names, or that `alibi` stands for.
 llvm::Expected<std::unique_ptr<mlir::Region>>
-parseScoreMod(mlir::MLIRContext &context, llvm::StringRef text, int64_t heads,
-              bool causal);
+parseScoreMod(mlir::MLIRContext &context, llvm::StringRef text,
+              llvm::ArrayRef<ScoreTable> tables, int64_t heads, bool causal);
 
 } // namespace unisparse::tools
 

@@ -64,6 +64,8 @@ TensorTypes typesOf(MLIRContext *context, const Options &o) {
   }
   if (o.sinkLogits)
     types.sinks = tensor({o.heads}, b.getF32Type());
+  for (const ScoreTable &table : o.scoreTables)
+    types.tables.push_back({table.name, table.type(context)});
   return types;
 }
 

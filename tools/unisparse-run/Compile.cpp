@@ -67,6 +67,8 @@ TensorTypes typesOf(MLIRContext *context, const Options &o, const Inputs &in) {
   types.counts = type(in.counts), types.indices = type(in.indices);
   if (in.sinks)
     types.sinks = typeOf(context, in.sinks);
+  for (const ScoreTable &table : o.scoreTables)
+    types.tables.push_back({table.name, table.type(context)});
   return types;
 }
 

@@ -57,9 +57,11 @@ void run::addInputs(MemoryEstimate &estimate, const Options &o,
   auto bytes = [](const Tensor &t) {
     return t ? static_cast<double>(t.numBytes()) : 0.0;
   };
-  estimate.add("inputs", o.input,
-               bytes(in.q) + bytes(in.k) + bytes(in.v) + bytes(in.cuQ) +
-                   bytes(in.cuK) + bytes(in.sinks));
+  double all = bytes(in.q) + bytes(in.k) + bytes(in.v) + bytes(in.cuQ) +
+               bytes(in.cuK) + bytes(in.sinks);
+  for (const Tensor &table : in.tables)
+    all += bytes(table);
+  estimate.add("inputs", o.input, all);
   if (in.counts)
     estimate.add("the selection", o.selection,
                  bytes(in.counts) + bytes(in.indices));

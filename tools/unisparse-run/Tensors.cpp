@@ -5,6 +5,7 @@
 #include "Tensors.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "llvm/ADT/APFloat.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -96,6 +97,7 @@ private:
   }
   Error describeTokens(StringRef name, Inputs &in, Tensor &to);
   Error describeSinks(Inputs &in);
+  Error describeTable(const tools::ScoreTable &table, Inputs &in);
   Error readEnds(StringRef name, int64_t length, Tensor &to);
   Error checkShapes(const Inputs &in);
   Error checkHeads(const Inputs &in);
@@ -241,6 +243,34 @@ Error Reader::describeSinks(Inputs &in) {
   return Error::success();
 }
 
+/// A table of the name, of the type that the text reads it by [M5].
+Error Reader::describeTable(const tools::ScoreTable &table, Inputs &in) {
+  Expected<const TensorInfo *> info = file.get(table.name);
+  if (!info)
+    return info.takeError();
+  const TensorInfo &t = **info;
+  auto element = StringSwitch<DType>(table.element)
+                     .Case("f16", DType::F16)
+                     .Case("bf16", DType::BF16)
+                     .Case("i32", DType::I32)
+                     .Default(DType::F32);
+  if (t.dtype != element)
+    return subject(table.name, "[M5] expected " + getDTypeName(element) +
+                                   ", got " + getDTypeName(t.dtype));
+  bool fits = t.shape.size() == table.shape.size() && !is_contained(t.shape, 0);
+  std::string wanted;
+  for (auto [i, size] : enumerate(table.shape)) {
+    bool isAny = size == mlir::ShapedType::kDynamic;
+    fits = fits && (isAny || t.shape[i] == size);
+    wanted += (i ? ", " : "") + (isAny ? std::string("?") : utostr(size));
+  }
+  if (!fits)
+    return subject(table.name, "[M5] expected [" + wanted +
+                                   "] with entries, got " + shapeText(t.shape));
+  in.tables.push_back(Tensor::describe(t.dtype, t.shape));
+  return Error::success();
+}
+
 Error Reader::checkPacking(const Inputs &in) {
   if (in.batch() != 1)
     return subject("q", "[I8] expected batch 1 beside cu_seqlens, got " +
@@ -256,6 +286,8 @@ Error Reader::checkPacking(const Inputs &in) {
 void Reader::load(Inputs &in) {
   for (auto [name, t] : {std::pair{"q", &in.q}, {"k", &in.k}, {"v", &in.v}})
     load(*file.find(name), *t);
+  for (auto [table, t] : zip_equal(options.scoreTables, in.tables))
+    load(*file.find(table.name), t);
 }
 
 Error Reader::describe(Inputs &in) {
@@ -280,6 +312,9 @@ Error Reader::describe(Inputs &in) {
   }
   if (options.sinkLogits)
     if (Error e = describeSinks(in))
+      return e;
+  for (const tools::ScoreTable &table : options.scoreTables)
+    if (Error e = describeTable(table, in))
       return e;
   return options.program.empty() ? checkPositions(options, in)
                                  : Error::success();

@@ -65,6 +65,7 @@ struct Inputs {
   /// columns of the file, up to the number of key blocks; kernels want them all.
   Tensor counts, indices;
   Tensor sinks;           ///< [Hq] f32 (M3), else empty.
+  std::vector<Tensor> tables; ///< What a modification's text reads (M5).
   bool batched = true;    ///< The file's tensors have a batch dim.
   bool poisoned = false;  ///< There is NaN around every tensor.
 
@@ -74,6 +75,8 @@ struct Inputs {
     for (const Tensor *t : {&q, &k, &v, &cuQ, &cuK, &counts, &indices, &sinks})
       if (*t)
         present.push_back(t);
+    for (const Tensor &t : tables)
+      present.push_back(&t);
     return present;
   }
   bool packed() const { return static_cast<bool>(cuQ); }

@@ -274,3 +274,16 @@ func.func @score_m5_math(%q: !c) {
   } : (!c, !c) -> tensor<1x8x4x4xf32>
   return
 }
+
+// -----
+
+!q = tensor<1x2x512x64xf32>
+
+func.func @attend_m5_no_entries(%q: !q, %t: tensor<4x0xf32>) {
+  // expected-error@+1 {{'unisparse.block_sparse_attention' op [M5] expected tables with entries, got 'tensor<4x0xf32>'}}
+  %0 = unisparse.block_sparse_attention %q, %q, %q tables(%t) block <128x128> modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %k: i32, %table: tensor<4x0xf32>):
+    unisparse.yield %x : f32
+  } : (!q, !q, !q, tensor<4x0xf32>) -> !q
+  return
+}

@@ -111,8 +111,8 @@ class Case:
     """q, k, v: [B, H, L, D] or [H, L, D], values of `dtype`. cu: the ends of packed sequences, of q and of k.
 
     selection: counts and indices to execute as given, laid out as in the output. sinks: [Hq], logits (M3). modify: what a
-    program makes of logits, given the batch, the head, the logits and the positions of queries and of keys (M5). opt_level:
-    how much LLVM optimizes.
+    program makes of logits, given the batch, the head, the logits and the positions of queries and of keys (M5). tables: what
+    it reads, element types and values by name. opt_level: how much LLVM optimizes.
     """
 
     name: str
@@ -125,6 +125,7 @@ class Case:
     selection: Optional[Tuple[np.ndarray, np.ndarray]] = None
     sinks: Optional[np.ndarray] = None
     modify: Optional[Callable] = None
+    tables: dict = dataclasses.field(default_factory=dict)
     extra: Tuple[str, ...] = ()
     opt_level: int = 0
     file: dict = dataclasses.field(default_factory=dict)
@@ -156,7 +157,7 @@ class Case:
                 result[f"cu_seqlens_{name}"] = Tensor("I32", np.asarray(ends, np.int32))
         if self.sinks is not None:
             result["sink_logits"] = Tensor("F32", np.asarray(self.sinks, np.float32))
-        return result
+        return {**result, **{name: Tensor(*table) for name, table in self.tables.items()}}
 
     def args(self):
         """The command line of the options, and of what the file holds besides q, k and v."""

@@ -59,6 +59,10 @@ LogicalResult unisparse::verifyModification(Operation *op, RegionRange regions,
     return op->emitOpError("[M5] expected one modification of one block, got ")
            << regions.size() << " regions of "
            << regions.front()->getBlocks().size() << " blocks";
+  for (Value table : tables) // An index outside of it has a nearest entry.
+    if (auto type = cast<RankedTensorType>(table.getType());
+        llvm::is_contained(type.getShape(), 0))
+      return op->emitOpError("[M5] expected tables with entries, got ") << type;
   Block &body = regions.front()->front();
   Builder b(op->getContext());
   SmallVector<Type> expected{b.getF32Type()};

@@ -49,6 +49,14 @@ struct Rules {
     require("I8", {index(1), "1"}, CheckRelation::AtMost, size(cu, name, 0));
   }
   template <typename OpTy> void sequences(OpTy op, Value lq, Value lk);
+  /// An index outside of a table has a nearest entry.
+  void entries(ValueRange tables) {
+    for (auto [n, table] : llvm::enumerate(tables))
+      for (int64_t i = 0, e = cast<RankedTensorType>(table.getType()).getRank();
+           i < e; ++i)
+        require("M5", {index(1), "1"}, CheckRelation::AtMost,
+                size(table, ("table " + Twine(n)).str(), i));
+  }
 
   void of(PoolOp pool) {
     if (Value cu = pool.getCuSeqlens())
@@ -108,6 +116,7 @@ void Rules::of(BlockScoreOp score) {
   equal("S4", size(k, "k", 2),
         {slots(lk, score.getCuSeqlensK(), pooling.getKey()),
          "the composites of its length"});
+  entries(score.getTables());
 }
 
 void Rules::of(BlockSelectOp select) {
@@ -142,6 +151,7 @@ void Rules::of(BlockSparseAttentionOp attend) {
   }
   if (Value sinks = attend.getSinkLogits())
     equal("M3", size(sinks, "sink_logits", 0), size(q, "q", 1));
+  entries(attend.getTables());
 }
 
 void unisparse::createLengthChecks(OpBuilder &b, Operation *stage,
