@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bisect
 import functools
-import itertools
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from ._shares import Segment
@@ -185,23 +184,6 @@ def jobs(shares: Sequence[Share], rows: Sequence[Rows]) -> Iterator[Job]:
             stop = min(share.end, mine.stops[bisect.bisect_right(mine.stops, at)])
             yield Job(share.source, at, stop - at, Run(mine[at].sequence, mine[at].begin, mine[stop - 1].end))
             at = stop
-
-
-def chunks(every: Sequence[Job], costs: Sequence[Sequence[int]], rows: Sequence[Rows], count: int) -> List[List[Job]]:
-    """The jobs in `count` parts of about the same cost, in their order."""
-    ends = [list(itertools.accumulate(costs[job.source][job.row : job.row + job.rows])) for job in every]
-    total = sum(one[-1] for one in ends)
-    result: List[List[Job]] = [[] for _ in range(count)]
-    done = 0
-    for job, one in zip(every, ends):
-        begin = 0
-        for n in range(count):
-            stop = job.rows if n + 1 == count else bisect.bisect_right(one, total * (n + 1) // count - done)
-            if stop > begin:
-                result[n].extend(jobs([Share(job.source, job.row + begin, job.row + stop)], rows))
-                begin = stop
-        done += one[-1]
-    return result
 
 
 class Layout:

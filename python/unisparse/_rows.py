@@ -12,19 +12,19 @@ is never read (A5).
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 
 from . import _attention, _stages, _torch
-from ._blocks import EVERY, MASSES, Job, Layout, Run, balanced, chunks, groups, jobs, overlaps
+from ._blocks import EVERY, MASSES, Job, Layout, Run, balanced, groups, jobs, overlaps
 from ._config import Config
 from ._ranks import Coming, Picked, Ranks
+from ._shares import MOST_PARTS
 
 # Of masses and indices of one call that selects: so a long sequence takes several, and no rank holds L^2 of them.
 SELECTING_BYTES = 1 << 30
-# Transfers hide behind attention to what came before; a call is to have some rows.
-MOST_CHUNKS, ROWS_OF_A_CHUNK = 4, 8
 
 
 class Selection(NamedTuple):
@@ -50,6 +50,8 @@ class ByRows:
         self.rows, self.mine = layout.rows[ranks.rank], layout.query_runs[ranks.rank]
         # As block_sparse_attention has them: one for each query head, or for each KV head.
         self.selections = self.kv_heads if config.selections <= self.kv_heads or is_dense(config) else self.heads
+        # A modification knows query heads by their numbers among all (M5).
+        self.parts = 1 if config.score_mod else math.gcd(self.kv_heads, MOST_PARTS)
         self.failed: Optional[Dict[str, Any]] = None
         self.needed_blocks = self.other_blocks = 0
 
@@ -74,11 +76,9 @@ class ByRows:
         shares = balanced(costs)
         work = [list(jobs(one, self.layout.rows)) for one in shares]
         self.bring_rows(work, selected, widths)
-        count = max(1, min(MOST_CHUNKS, max(map(len, self.layout.rows)) // ROWS_OF_A_CHUNK))
-        parts = [chunks(one, costs, self.layout.rows, count) for one in work]
-        results = self.attend(parts) + apart
+        results = self.attend(work[self.ranks.rank]) + apart
         self.ranks.agree(self.failed or {}, "attend")
-        return self.bring_results([[job.run for part in one for job in part] for one in parts], results)
+        return self.bring_results([[job.run for job in one] for one in work], results)
 
     # What a rank has, in whole blocks.
 
@@ -222,11 +222,11 @@ class ByRows:
     def bring_rows(self, work: List[List[Job]], selected: List[Selection], widths: List[int]) -> None:
         """Rows and their selections to the ranks that compute them."""
         mine, b, h = self.ranks.rank, self.batch, self.selections
-        self.given: Dict[Tuple[int, int], Tuple[int, Any, Any, Any]] = {}  # By source and row: rows, and tensors.
+        self.given: Dict[Job, Tuple[Any, Any, Any]] = {}  # q, counts and indices.
         moved = [[[job for job in one if job.source == source and source != rank] for source in range(self.ranks.size)] for rank, one in enumerate(work)]
         for job in work[mine]:
             if job.source == mine:
-                self.given[mine, job.row] = (job.rows, self.of_run(job.run), *self.selection_of(selected, job.row, job.rows, widths[mine]))
+                self.given[job] = (self.of_run(job.run), *self.selection_of(selected, job.row, job.rows, widths[mine]))
         if not any(x for one in moved for x in one):
             return
         sent = [[self.of_run(job.run) for job in one[mine]] for one in moved]
@@ -237,7 +237,7 @@ class ByRows:
         selections = self.ranks.exchange(sent, few, torch.int32, "send selections")
         for source, one in enumerate(moved[mine]):
             for n, job in enumerate(one):
-                self.given[source, job.row] = (job.rows, queries[source][n], *selections[source][2 * n : 2 * n + 2])
+                self.given[job] = (queries[source][n], *selections[source][2 * n : 2 * n + 2])
 
     @staticmethod
     def selection_of(selected: List[Selection], row: int, rows: int, width: int) -> Tuple[Any, Any]:
@@ -250,78 +250,63 @@ class ByRows:
                 indices.append(torch.nn.functional.pad(some, (0, width - some.shape[3])))
         return torch.cat(counts, 2), torch.cat(indices, 2)
 
-    def of_job(self, job: Job) -> Tuple[Any, Any, Any]:
-        """q, counts and indices of some rows."""
-        for (source, row), (rows, q, counts, indices) in self.given.items():
-            if source == job.source and row <= job.row and job.row + job.rows <= row + rows:
-                first, n = self.layout.rows[source][row].begin, job.row - row
-                return q[:, :, job.run.begin - first : job.run.end - first], counts[:, :, n : n + job.rows], indices[:, :, n : n + job.rows]
-        raise AssertionError("a job of rows that are not here")
+    def masks(self, work: List[Job]) -> Any:
+        """[part, B, KV heads of it, block]: what rows selected that is not here."""
+        layout = self.layout
+        mask = torch.zeros((self.batch, self.kv_heads, layout.blocks), dtype=torch.bool, device=self.q.device)
+        for job in work:
+            span = layout.spans[job.run.sequence]
+            blocks = -(-span.keys // layout.block[1])
+            _, counts, indices = self.given[job]
+            some = torch.arange(indices.shape[3], device=indices.device) < counts[..., None]
+            seen = torch.zeros((self.batch, self.selections, blocks + 1), dtype=torch.bool, device=indices.device)
+            seen.scatter_(2, torch.where(some, indices, blocks).flatten(2).long(), True)
+            mask[..., span.block : span.block + blocks] |= seen[..., :blocks].view(self.batch, self.kv_heads, self.selections // self.kv_heads, blocks).any(2)
+        for begin, end in layout.owned[self.ranks.rank]:
+            mask[..., begin:end] = False
+        return mask.view(self.batch, self.parts, self.kv_heads // self.parts, layout.blocks).transpose(0, 1).contiguous()
 
-    def masks(self, parts: List[List[Job]]) -> Any:
-        """[chunk, B, Hkv, block]: what each part of the work needs that is neither here nor came for one before."""
-        layout, rank = self.layout, self.ranks.rank
-        masks = torch.zeros((len(parts), self.batch, self.kv_heads, layout.blocks), dtype=torch.bool, device=self.q.device)
-        for mask, part in zip(masks, parts):
-            for job in part:
-                span = layout.spans[job.run.sequence]
-                blocks = -(-span.keys // layout.block[1])
-                _, counts, indices = self.of_job(job)
-                some = torch.arange(indices.shape[3], device=indices.device) < counts[..., None]
-                seen = torch.zeros((self.batch, self.selections, blocks + 1), dtype=torch.bool, device=indices.device)
-                seen.scatter_(2, torch.where(some, indices, blocks).flatten(2).long(), True)
-                seen = seen[..., :blocks].view(self.batch, self.kv_heads, -1, blocks).any(2)
-                mask[..., span.block : span.block + blocks] |= seen
-        for begin, end in layout.owned[rank]:
-            masks[..., begin:end] = False
-        so_far = masks[0].clone()
-        for mask in masks[1:]:
-            mask &= ~so_far
-            so_far |= mask
-        return masks
-
-    def attend(self, parts: List[List[List[Job]]]) -> List[Tuple[Any, ...]]:
+    def attend(self, work: List[Job]) -> List[Tuple[Any, ...]]:
         """Results of this rank's jobs."""
-        ranks, layout, mine = self.ranks, self.layout, parts[self.ranks.rank]
-        count = len(mine)
-        shape = (count, self.batch, self.kv_heads)
-        masks = self.attempt(lambda: self.masks(mine))
+        ranks, layout = self.ranks, self.layout
+        shape = (self.parts, self.batch, self.kv_heads // self.parts)
+        masks = self.attempt(lambda: self.masks(work))
         if masks is None:
             masks = torch.zeros((*shape, layout.blocks), dtype=torch.bool, device=self.q.device)
         sent = [[masks[..., begin:end].to(torch.uint8) for begin, end in one] for one in layout.owned]
         shapes = [[(*shape, end - begin) for begin, end in layout.owned[ranks.rank]] for _ in sent]
-        asked = ranks.exchange(sent, shapes, torch.uint8, "ask for blocks")
-        receiving, sending = self.numbers_of(masks, asked)
+        receiving, sending = self.numbers_of(masks, ranks.exchange(sent, shapes, torch.uint8, "ask for blocks"))
         self.needed_blocks = sum(len(x) for one in receiving for x in one)
         self.other_blocks = self.batch * self.kv_heads * (layout.blocks - sum(end - begin for begin, end in layout.owned[ranks.rank]))
+        calls = self.attempt(lambda: [Attending(self, job.run, *self.given[job], self.config.return_lse, self.sinks) for job in work]) or []
         coming: Optional[Coming] = self.bring_blocks(sending, receiving, 0)
-        results: List[Tuple[Any, ...]] = []
-        for n, part in enumerate(mine):
-            here, coming = coming, self.bring_blocks(sending, receiving, n + 1) if n + 1 < count else None
+        for n in range(self.parts):
+            here, coming = coming, self.bring_blocks(sending, receiving, n + 1) if n + 1 < self.parts else None
             self.place_blocks(here, receiving, n)
-            results += [self.attempt(functools.partial(self.attend_job, job)) or () for job in part]
-        return results
+            for call in calls:
+                self.attempt(functools.partial(call, n))
+        return [call.results() for call in calls] if self.failed is None else []
 
     def numbers_of(self, masks: Any, asked: List[List[Any]]) -> Tuple[List[List[Any]], List[List[Any]]]:
-        """By rank and chunk, numbers of (batch, KV head, block) that it has for this one, and that this one has for it."""
+        """By rank and part, numbers of (batch, KV head, block) that it has for this one, and that this one has for it."""
         ranks, layout = self.ranks, self.layout
-        here = layout.owned[ranks.rank]
         full = torch.zeros((ranks.size, *masks.shape), dtype=torch.uint8, device=masks.device)
         for rank, tensors in enumerate(asked):
-            for x, (begin, end) in zip(tensors, here):
+            for x, (begin, end) in zip(tensors, layout.owned[ranks.rank]):
                 full[rank][..., begin:end] = x
         full[ranks.rank] = masks  # Nobody asks itself.
-        found = full.cpu().flatten(2)
-        wanted = [found[ranks.rank].clone() for _ in range(ranks.size)]
-        for rank, one in enumerate(wanted):
-            keep = torch.zeros(layout.blocks, dtype=torch.uint8)
-            for begin, end in layout.owned[rank]:
-                keep[begin:end] = 1
-            one.view(*masks.shape).mul_(keep)
-        receiving, sending = ([[x.nonzero()[:, 0] for x in one] for one in some] for some in (wanted, found))
-        sending[ranks.rank] = [x[:0] for x in sending[ranks.rank]]
-        receiving[ranks.rank] = [x[:0] for x in receiving[ranks.rank]]
-        return tuple([[x.to(masks.device, non_blocking=True) for x in one] for one in some] for some in (receiving, sending))  # type: ignore[return-value]
+        found = full.cpu()
+        wanted = torch.zeros_like(found)
+        for rank, one in enumerate(layout.owned):
+            for begin, end in one if rank != ranks.rank else ():
+                wanted[rank][..., begin:end] = found[ranks.rank][..., begin:end]
+        found[ranks.rank] = 0
+
+        def numbers(x: Any, part: int) -> Any:
+            batch, head, block = x.nonzero(as_tuple=True)
+            return (((batch * self.kv_heads + part * x.shape[1] + head) * layout.blocks) + block).to(masks.device, non_blocking=True)
+
+        return tuple([[numbers(x, part) for part, x in enumerate(one)] for one in some] for some in (wanted, found))  # type: ignore[return-value]
 
     def by_block(self, whole: Any) -> Any:
         return whole.view(self.batch * self.kv_heads * self.layout.blocks, self.layout.block[1] * whole.shape[3])
@@ -338,10 +323,6 @@ class ByRows:
             for whole, x in zip((self.keys, self.values), tensors):
                 self.by_block(whole).index_copy_(0, one[n], x)
 
-    def attend_job(self, job: Job) -> Tuple[Any, ...]:
-        q, counts, indices = self.of_job(job)
-        return self.call(job.run, q, counts, indices, self.config.return_lse, self.sinks)
-
     def attend_apart(self) -> List[Tuple[Any, ...]]:
         """Rows that take every candidate, to the keys that are here. Sinks join when all parts have come."""
         layout, rank, result = self.layout, self.ranks.rank, []
@@ -349,21 +330,11 @@ class ByRows:
         for run, q in zip(those, self.everybodys):
             rows = [Run(run.sequence, begin, min(begin + layout.block[0], run.end)) for begin in range(run.begin, run.end, layout.block[0])]
             _, counts, indices = self.every(rows, among=layout.seen(rank, run))
-            result.append(self.call(run, q, counts, indices, True, None))
+            call = Attending(self, run, q, counts, indices, True, None)
+            for n in range(self.parts):
+                call(n)
+            result.append(call.results())
         return result
-
-    def call(self, run: Run, q: Any, counts: Any, indices: Any, return_lse: bool, sinks: Any) -> Tuple[Any, ...]:
-        layout, config = self.layout, self.config
-        length = run.end - run.begin
-        keys, spare = layout.view.call(layout.spans[run.sequence], run)
-        if more := -(-(length + spare) // layout.block[0]) - counts.shape[2]:
-            counts, indices = torch.nn.functional.pad(counts, (0, more)), torch.nn.functional.pad(indices, (0, 0, 0, more))
-        k, v = (self.of_sequence(x, run.sequence, keys) for x in (self.keys, self.values))
-        options: Dict[str, Any] = dict(causal=config.causal, scale=config.scale, softcap=config.softcap, window=config.window, score_mod=config.score_mod)
-        found = _attention.block_sparse_attention(
-            padded(q, spare), k, v, aligned(counts), aligned(indices), block=config.block, sinks=sinks, return_lse=return_lse, **options
-        )
-        return tuple(x[:, :, :length] for x in (found if isinstance(found, tuple) else (found,)))
 
     # Results.
 
@@ -396,6 +367,38 @@ class ByRows:
             for whole, x in zip(returned, merged):
                 whole[:, :, place : place + size] = x
         return returned[: 1 + config.return_lse]
+
+
+class Attending:
+    """A call for some rows, by parts of the heads."""
+
+    def __init__(self, work: ByRows, run: Run, q: Any, counts: Any, indices: Any, return_lse: bool, sinks: Any) -> None:
+        layout, self.config, self.return_lse, self.sinks, self.parts = work.layout, work.config, return_lse, sinks, work.parts
+        self.length = run.end - run.begin
+        keys, spare = layout.view.call(layout.spans[run.sequence], run)
+        if more := -(-(self.length + spare) // layout.block[0]) - counts.shape[2]:
+            counts, indices = torch.nn.functional.pad(counts, (0, more)), torch.nn.functional.pad(indices, (0, 0, 0, more))
+        self.k, self.v = (work.of_sequence(x, run.sequence, keys) for x in (work.keys, work.values))
+        self.q, self.counts, self.indices = padded(q, spare), counts, indices
+        self.o = work.room(*self.q.shape[:3], self.v.shape[3])
+        self.lse: List[Any] = []
+
+    def __call__(self, n: int) -> None:
+        def of(x: Any, axis: int = 1) -> Any:
+            size = x.shape[axis] // self.parts
+            return x.narrow(axis, n * size, size)
+
+        config = self.config
+        options: Dict[str, Any] = dict(causal=config.causal, scale=config.scale, softcap=config.softcap, window=config.window, score_mod=config.score_mod)
+        found = _attention.block_sparse_attention(
+            of(self.q), of(self.k), of(self.v), aligned(of(self.counts)), aligned(of(self.indices)), block=config.block,
+            sinks=None if self.sinks is None else aligned(of(self.sinks, 0)), out=of(self.o), return_lse=self.return_lse, **options,
+        )  # fmt: skip
+        self.lse += [found[1]] if self.return_lse else []
+
+    def results(self) -> Tuple[Any, ...]:
+        lse = (self.lse[0] if self.parts == 1 else torch.cat(self.lse, 1),) if self.return_lse else ()
+        return tuple(x[:, :, : self.length] for x in (self.o, *lse))
 
 
 def merge(o: List[Any], lse: List[Any], sinks: Any) -> Tuple[Any, Any]:

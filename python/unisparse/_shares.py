@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import List, NamedTuple, Sequence, Tuple
 
 
@@ -98,8 +99,8 @@ class Work(NamedTuple):
     came: float
 
 
-# Of the blocks of K and V by rows this part has come before attention starts; the others come meanwhile.
-_FIRST = 0.25
+# K and V come by so many parts of the KV heads, of which one is waited for; the others come while heads before them attend.
+MOST_PARTS = 4
 
 
 def choose(work: Work, rates: Rates) -> Choice:
@@ -114,9 +115,10 @@ def choose(work: Work, rates: Rates) -> Choice:
     )
     longest = max(work.keys) * work.kv_heads * (ranks - 1)
     composites, blocks = longest * k * work.composite, longest * (k + v) * work.came
+    first = 1 / math.gcd(work.kv_heads, MOST_PARTS)
     uneven = max(s.queries for s in shares) / work.heads
     heads = by_heads * rates.byte, attend * uneven
-    rows = (composites + blocks * _FIRST) * rates.byte, max(attend / ranks, blocks * (1 - _FIRST) * rates.byte)
+    rows = (composites + blocks * first) * rates.byte, max(attend / ranks, blocks * (1 - first) * rates.byte)
     mode = "heads" if sum(heads) <= sum(rows) else "rows"
     told = [f"{name} {transfer * 1e3:.3g} ms of transfers and {rest * 1e3:.3g} ms of attention" for name, (transfer, rest) in (("heads", heads), ("rows", rows))]
     return Choice(mode, f"by {told[0]}, by {told[1]}, where {work.density:.2f} of the blocks are selected and {work.came:.2f} of others' come")
