@@ -12,7 +12,7 @@
     gpu_speed.py modified DIR --json OUT [--lengths 32768] [--rho 0.25] [--only TEXT] [--no-peers]
         attend with modified logits (programs.MODIFIED) and FlexAttention with the same, in turns, in one process
     gpu_speed.py turns OLD NEW --json OUT [--chips ...] [--lengths ...] [--rho ...] [--only TEXT]
-        as run, for two folders that two compilers prepared: attend and dense of both in turns, in one process
+        as run, for two folders that two compilers prepared: attend, dense and the whole of both in turns, in one process
 
 attend runs in several forms (programs.ATTENDS) on masks drawn at random, and torch's FlexAttention on each of these next to
 it; dense next to torch's own. TFLOP/s count 4 * 128 * 128 * D for a selected block and head, the diagonal whole. The stages

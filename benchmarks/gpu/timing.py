@@ -193,6 +193,9 @@ def attend(report, form, n, densities, with_peers):
             each_head = [rows[h // shared] for h in range(P.HEADS)]
             peer = report.attempt(f"{name} {n} rho {rho}", peers.flex, flex, q, k, v, each_head, form.causal, o)
         mine = report.add(form.name, n, measure(call), loaded_for=program.loaded(0).chip, wrong=wrong, **work)
+        if form is P.ATTEND:
+            public = lambda: unisparse.block_sparse_attention(q, k, v, counts, indices, return_lse=True)
+            report.add(f"{form.name}, the public call", n, measure(public), **work)
         if peer:
             theirs = report.attempt(f"{name} {n} rho {rho}", lambda: report.add(name, n, measure(peer), **work))
             report.relate("ratio_to_flex", mine, theirs)

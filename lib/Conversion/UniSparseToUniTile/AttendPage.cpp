@@ -51,6 +51,7 @@ struct AttendPage {
 private:
   void attend(Value count);
   Value countTiles();
+  Value countBehindWindow(Value blocks);
   void writeBlock(Block &block);
   void writeScore(Block &block);
   void writeMask(Block &block);
@@ -92,6 +93,7 @@ private:
   Value head, batch, slot, selection; ///< Head of the selection.
   Value first, end;                   ///< Rows, in the sequence.
   Value firstBlock; ///< Of the candidates, where a window cuts them.
+  Value skipped;    ///< Selected blocks that end before the window.
   Value queries;
 };
 
@@ -100,6 +102,8 @@ private:
 /// Tile n: a part of the block that the selection names, or of block n.
 void AttendPage::writeBlock(Block &body) {
   Value n = body.getArgument(0), block = p.div(n, tilesOfBlock);
+  if (indices && skipped)
+    block = p.add(block, skipped);
   if (indices)
     block = p.read(indices, {batch, selection, slot, block});
   else if (firstBlock)
@@ -274,7 +278,28 @@ Value AttendPage::countTiles() {
   int64_t selections = cast<ShapedType>(op.getCounts().getType()).getDimSize(1);
   selection = p.div(head, heads / selections);
   Value blocks = p.read(counts, {batch, selection, slot});
+  if (reach.left) {
+    skipped = countBehindWindow(blocks);
+    blocks = p.sub(blocks, skipped);
+  }
   return p.mul(blocks, tilesOfBlock);
+}
+
+/// How many of a row's selected blocks end before the window begins (M2): its
+/// first ones (L6), none where the selection knew of the window, so the first
+/// is asked first, and a bisection begins where it is one of them.
+Value AttendPage::countBehindWindow(Value blocks) {
+  Value from = p.candidates(span, bq, bk, reach).first;
+  return p.whileLoop(
+      {p.i32(0), blocks, p.i32(0)},
+      [&](ValueRange x) { return p.less(x[0], x[1]); },
+      [&](ValueRange x) -> SmallVector<Value> {
+        Value block = p.read(indices, {batch, selection, slot, x[2]});
+        Value behind = p.less(block, from);
+        Value low = p.select(behind, p.add(x[2], 1), x[0]),
+              high = p.select(behind, x[1], x[2]);
+        return {low, high, p.div(p.add(low, high), 2)};
+      })[0];
 }
 
 void AttendPage::build() {

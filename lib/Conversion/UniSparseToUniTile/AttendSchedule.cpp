@@ -133,10 +133,12 @@ registersOf(const AttendSpec &s, ScheduleAttr asked, int64_t keys,
 }
 
 /// Turns at the tensor cores gain 5% at 96 columns, nothing at 128, and cost 2%
-/// at 64 (benchmarks/NOTES.md).
+/// at 64. Where more is done to a logit between the products, 7% at 128
+/// (benchmarks/NOTES.md).
 static bool takesTurns(const AttendSpec &s) {
   int64_t columns = std::max(s.headDim, s.valueDim);
-  return s.blockQ == 128 && columns > 64 && columns < 128;
+  return s.blockQ == 128 && columns > 64 &&
+         columns < (s.modified ? 129 : 128);
 }
 
 FailureOr<AttendSchedule> unisparse::attendScheduleOf(const AttendSpec &s,
@@ -204,5 +206,6 @@ AttendSpec unisparse::attendSpecOf(BlockSparseAttentionOp op) {
   s.scale = logitScale(op.getScale(), s.headDim);
   s.causal = op.getCausal();
   s.packed = static_cast<bool>(op.getCuSeqlensQ());
+  s.modified = op.getSoftcap() || !op.getModification().empty();
   return s;
 }

@@ -4,32 +4,43 @@ gpu.module @m {
   // CHECK-LABEL: gpu.func @capped
   // CHECK-SAME:    %[[S:[^:]*]]: !unitile.fragment<128x64xf32>
   // CHECK-DAG:     %[[SCALE:.*]] = arith.constant 2.000000e-03 : f32
-  // CHECK-DAG:     %[[BOUND:.*]] = arith.constant 5.750000e+02 : f32
+  // CHECK-DAG:     %[[BOUND:.*]] = arith.constant 374.999969 : f32
   // CHECK-DAG:     %[[ZERO:.*]] = arith.constant 0.000000e+00 : f32
+  // CHECK-DAG:     %[[EIGHT:.*]] = arith.constant 8 : i32
+  // CHECK-DAG:     %[[NONE:.*]] = arith.constant 0 : i32
   // CHECK:         consumers {
-  // CHECK:           %[[SIZES:.*]] = unitile.map ins(%[[S]]
-  // CHECK:             math.absf
+  // CHECK:           %[[SIZES:.*]] = unitile.map indices ins(%[[S]]
+  // CHECK-NEXT:      ^bb0(%{{.*}}: i32, %[[COLUMN:.*]]: i32, %[[X:.*]]: f32):
+  // CHECK-DAG:         %[[BIT:.*]] = arith.andi %[[COLUMN]], %[[EIGHT]] : i32
+  // CHECK-DAG:         %[[SHORT:.*]] = arith.cmpi ne, %[[BIT]], %[[NONE]] : i32
+  // CHECK-DAG:         %[[SIZE:.*]] = math.absf %[[X]]
+  // CHECK:             arith.select %[[SHORT]], %[[SIZE]], %[[ZERO]]
   // CHECK:           %[[FOLD:.*]] = unitile.fold max %[[SIZES]] : !unitile.fragment<128x64xf32> -> !unitile.fragment<128x8xf32>
   // CHECK:           %[[SMALL:.*]] = unitile.all_below %[[FOLD]], %[[BOUND]]
   // CHECK:           %[[USUAL:.*]] = llvm.intr.expect %[[SMALL]], %{{.*}} : i1
   // CHECK:           scf.if %[[USUAL]]
-  // CHECK:             unitile.map ins(%[[S]]
-  // CHECK-NEXT:        ^bb0(%[[X:.*]]: f32):
+  // CHECK:             unitile.map indices ins(%[[S]]
+  // CHECK-NEXT:        ^bb0(%{{.*}}: i32, %[[COLUMN:.*]]: i32, %[[X:.*]]: f32):
+  // CHECK-NEXT:          %[[BIT:.*]] = arith.andi %[[COLUMN]], %[[EIGHT]] : i32
+  // CHECK-NEXT:          %[[SHORT:.*]] = arith.cmpi ne, %[[BIT]], %[[NONE]] : i32
   // CHECK-NEXT:          %[[SQUARE:.*]] = arith.mulf %[[X]], %[[X]] : f32
   // CHECK-NEXT:          %[[P1:.*]] = math.fma %{{.*}}, %[[SQUARE]], %{{.*}} : f32
   // CHECK-NEXT:          %[[P2:.*]] = math.fma %[[P1]], %[[SQUARE]], %{{.*}} : f32
-  // CHECK-NEXT:          %[[P3:.*]] = math.fma %[[P2]], %[[SQUARE]], %{{.*}} : f32
-  // CHECK-NEXT:          %[[Y:.*]] = arith.mulf %[[X]], %[[P3]] : f32
-  // CHECK-NEXT:          %[[CAPPED:.*]] = arith.mulf %[[Y]], %{{.*}} : f32
-  // CHECK-NEXT:          unitile.yield %[[CAPPED]] : f32
-  // CHECK:           } else {
-  // CHECK:             ^bb0(%[[X:.*]]: f32):
-  // CHECK-NEXT:          %[[SIZE:.*]] = math.absf %[[X]] : f32
-  // CHECK-NEXT:          %[[IS:.*]] = arith.cmpf olt, %[[SIZE]], %[[BOUND]] : f32
+  // CHECK-NEXT:          %[[Y:.*]] = arith.mulf %[[X]], %[[P2]] : f32
   // CHECK-NEXT:          %[[SCALED:.*]] = arith.mulf %[[X]], %[[SCALE]] : f32
   // CHECK-NEXT:          %[[LARGE:.*]] = math.tanh %[[SCALED]] fastmath<afn> : f32
+  // CHECK-NEXT:          %[[TANH:.*]] = arith.select %[[SHORT]], %[[Y]], %[[LARGE]] : f32
+  // CHECK-NEXT:          %[[CAPPED:.*]] = arith.mulf %[[TANH]], %{{.*}} : f32
+  // CHECK-NEXT:          unitile.yield %[[CAPPED]] : f32
+  // CHECK:           } else {
+  // CHECK:             ^bb0(%{{.*}}: i32, %[[COLUMN:.*]]: i32, %[[X:.*]]: f32):
+  // CHECK:               %[[SHORT:.*]] = arith.cmpi ne
+  // CHECK:               %[[SIZE:.*]] = math.absf %[[X]] : f32
+  // CHECK-NEXT:          %[[IS:.*]] = arith.cmpf olt, %[[SIZE]], %[[BOUND]] : f32
   // CHECK-NEXT:          %[[SQUARE:.*]] = math.fma %[[X]], %[[X]], %[[ZERO]] : f32
-  // CHECK:               %[[Y:.*]] = arith.select %[[IS]], %{{.*}}, %[[LARGE]] : f32
+  // CHECK:               %[[BOTH:.*]] = arith.andi %[[SHORT]], %[[IS]] : i1
+  // CHECK:               %[[LARGE:.*]] = math.tanh
+  // CHECK-NEXT:          %[[Y:.*]] = arith.select %[[BOTH]], %{{.*}}, %[[LARGE]] : f32
   gpu.func @capped(%s: !unitile.fragment<128x64xf32>, %o: !llvm.ptr<1>, %row: i32, %stride: i64)
       kernel attributes {known_block_size = array<i32: 384, 1, 1>} {
     unitile.partitions producer {

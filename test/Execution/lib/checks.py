@@ -244,7 +244,7 @@ def _plain(dtype, variant):
         multiply = (_sum_up, _sum_down, np.matmul)[variant]
         s = multiply(scale * q, k.T) if variant == 1 else scale * multiply(q, k.T)
         if softcap is not None:
-            s = O.cap(s, np.float32(softcap), tanh=lambda x: _tanh(x, dtype))
+            s = O.cap(s, np.float32(softcap), tanh=lambda x: _tanh(x, dtype, variant))
         if modify is not None:
             s = modify(s, places[0], places[1][:, used]).astype(np.float32)
         s = np.where(keep, s, np.float32(-np.inf))
@@ -259,13 +259,13 @@ def _plain(dtype, variant):
     return attend
 
 
-def _tanh(x, dtype):
-    """M4: in float32; of 16-bit inputs to 11 bits."""
+def _tanh(x, dtype, variant):
+    """M4: in float32; of 16-bit inputs off by 2^-12 of itself: up, down, or up and down by turns."""
     y = np.tanh(x)
     if dtype == "F32":
         return y
-    mantissa, exponent = np.frexp(y)
-    return np.ldexp(np.rint(mantissa * 2**11) / 2**11, exponent).astype(np.float32)
+    signs = 1 - 2 * (np.arange(x.shape[-1]) % 2) if variant == 2 else 1 - 2 * variant
+    return (y * (1 + signs * 2.0**-12)).astype(np.float32)
 
 
 def _sum_up(a, b):

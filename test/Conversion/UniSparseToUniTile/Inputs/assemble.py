@@ -23,9 +23,9 @@ PORTABLE_INSTRUCTIONS = ("mma.sync", "cp.async.cg", "__nv_", "st.local")
 
 # An output of 256 columns is half of all registers. For these ptxas keeps a few words in memory, with 32 keys in a step
 # as with 64; steps of 16 keys would cost more. The largest score so far takes registers that P leaves too late, outside
-# the loop over plain blocks. A soft cap keeps a few over the step that ends a row of blocks. The most bytes of frame, stores and loads.
+# the loop over plain blocks. The most bytes of frame, stores and loads.
 KNOWN_SPILLS = {"sm_100a.d256.attend": 32, "sm_120.d256.attend": 40, "sm_120.d256_fine.attend": 16,
-                "sm_90a.running_alone.attend": 8, "sm_90a.softcap.attend": 16,
+                "sm_90a.running_alone.attend": 8,
                 "sm_100a.softcap_d256.attend": 28, "sm_100a.alibi_d256.attend": 32, "sm_120.softcap_d256.attend": 16, "sm_120.alibi_d256.attend": 20,
                 "sm_86.softcap_alibi.attend": 8, "sm_89.softcap_alibi.attend": 8, "sm_100a.top_k_group.score": 8}
 
