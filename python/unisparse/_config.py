@@ -144,6 +144,7 @@ class Config:
     sinks: bool = False
     score_mod: Optional[str] = None
     score_tables: Tuple[Tuple[str, str], ...] = ()
+    score_mod_heads: Optional[Tuple[int, int]] = None
     estimate_with_region: bool = False
     packed: bool = False
     return_lse: bool = False
@@ -181,6 +182,7 @@ class Config:
             *([] if self.window == (-1, -1) else ["--window={},{}".format(*self.window)]),
             *(["--sink-logits"] if self.sinks else []),
             *([] if self.score_mod is None else [f"--score-mod={self.score_mod}"]),
+            *([] if self.score_mod_heads is None else ["--score-mod-heads={},{}".format(*self.score_mod_heads)]),
             *(["--score-tables=" + ",".join(map(":".join, self.score_tables))] if self.score_tables else []),
             *(["--estimate-with-region"] if self.estimate_with_region else []),
         ]
@@ -328,6 +330,15 @@ def sides(value: Any) -> Tuple[int, int]:
     if max(left, right) > 1 << 30:
         raise unexpected("window", f"[M2] sides of at most {1 << 30} tokens", repr(value))
     return left, right
+
+
+@dataclasses.dataclass(frozen=True)
+class OfHeads:
+    """M5: score_mod of a whole of `all` query heads to one who has those from `first` on."""
+
+    score_mod: str
+    first: int
+    all: int
 
 
 def modification(value: Any) -> Optional[str]:
@@ -483,6 +494,9 @@ def make(
     bq, bk = sizes("block", block, (2,), "(queries, keys)")
     causal = flag("causal", causal)
     rule = make_rule(heads, kv_heads, head_dim, (bq, bk), causal, **choosing) if choosing else None
+    heads_of = None
+    if isinstance(score_mod, OfHeads):
+        heads_of, score_mod = (score_mod.first, score_mod.all), score_mod.score_mod
     score_mod = modification(score_mod)
     return Config(
         heads=heads,
@@ -500,6 +514,7 @@ def make(
         sinks=False if sinks is None else flag("sinks", sinks),
         score_mod=score_mod,
         score_tables=tables(score_tables, score_mod),
+        score_mod_heads=heads_of,
         estimate_with_region=estimated(estimate_with_region, score_mod, rule),
         packed=packed,
         return_lse=flag("return_lse", return_lse),

@@ -118,10 +118,6 @@ class _Call:
         heads = shape(self.tensors)
         sinks = check_sinks(backend, q, self.options["sinks"])
         self.config = _config.make(*heads, self.dtype, bool(ends), return_lse=return_lse, **{**self.options, "sinks": bool(sinks)})
-        if self.config.score_mod is not None:
-            if self.mode == "heads":
-                raise unexpected("mode", "[M5] 'rows' or 'auto' beside score_mod, as some heads know no numbers of the whole's", "'heads'")
-            self.mode = "rows"
         if self.config.rule is not None and self.config.rule.random is not None:
             raise unexpected("random", "[L10] None, as a part knows no numbers of the whole's heads and rows", self.config.rule.random)
         if views.out is not None:
@@ -233,8 +229,13 @@ class _Call:
         rule = self.config.rule
         assert rule is not None
         part = rule.p[mine.key : mine.key_end] if rule.share == "group" else rule.p[mine.query : mine.query_end]
-        sinks = self.options["sinks"]
-        return dict(p=rule.p[0] if len(rule.p) == 1 else part, relax=rule.relax, sinks=None if sinks is None else sinks[mine.query : mine.query_end])
+        sinks, score_mod = self.options["sinks"], self.config.score_mod
+        return dict(
+            p=rule.p[0] if len(rule.p) == 1 else part,
+            relax=rule.relax,
+            sinks=None if sinks is None else sinks[mine.query : mine.query_end],
+            score_mod=None if score_mod is None else _config.OfHeads(score_mod, mine.query, self.config.heads),
+        )
 
     # By rows: selected blocks, to the ranks whose rows selected them.
 

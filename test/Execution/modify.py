@@ -130,6 +130,15 @@ BIAS_OF_KEY = """
 unisparse.yield %y : f32"""
 
 
+HEAD = """%part = arith.constant 0.05 : f32
+%n = arith.sitofp %head : i32 to f32
+%at = arith.sitofp %k : i32 to f32
+%slope = arith.mulf %n, %part : f32
+%bias = arith.mulf %at, %slope : f32
+%y = arith.addf %logit, %bias : f32
+unisparse.yield %y : f32"""
+
+
 def named(suite, name, data, text, modify, dtype, extra):
     """By the option, beside an estimate that knows nothing of it."""
     options = Options(block=(32, 32), p=0.6)
@@ -145,6 +154,10 @@ def cases(suite):
         check(suite, f"{where}alibi, causal=False", data, ALIBI, alibi, dtypes[1], extra, dict(causal=False), "")
         check(suite, f"{where}alibi, packed", qkv(2, 4, 2, 116, 181, 32, batch=1), ALIBI, alibi, dtypes[0], extra, cu=cu)
         named(suite, f"{where}by name", data, "alibi", lambda batch, head, s, i, t: checks.O.alibi(4, head)(s, i, t), dtypes[0], extra)
+        # Four of six heads.
+        part = (*extra, "--score-mod-heads=2,6")
+        named(suite, f"{where}by name, some heads", data, "alibi", lambda batch, head, s, i, t: checks.O.alibi(6, head + 2)(s, i, t), dtypes[0], part)
+        named(suite, f"{where}by text, some heads", data, HEAD, lambda batch, head, s, i, t: s + 0.05 * (head + 2) * t, dtypes[0], part)
         text = BIAS_OF_KEY.strip()
         named(suite, f"{where}by text", data, text, lambda batch, head, s, i, t: 0.5 * s + 0.1 * t, dtypes[1], extra)
         check(suite, f"{where}table", data, BIAS, bias, dtypes[0], extra)

@@ -34,6 +34,8 @@ CASES = [
     ("long", (4, 2), (300, 270), None, dict(return_lse=True, sinks=True, window=(500, 0), softcap=5.0)),
     ("positions", (4, 2), (75, 50), (90, 60), dict(causal=False, window=(60, 24), score_mod="alibi", parts="zigzag")),
     ("estimate", (4, 2), (90, 70), None, dict(score_mod="alibi", estimate_with_region=True)),
+    # Of six heads, slopes are not those of the powers of two.
+    ("heads by number", (6, 3), (90, 70), None, dict(score_mod="alibi", estimate_with_region=True, share="group")),
 ]
 
 
@@ -84,7 +86,7 @@ def worker(rank, size, folder):
         box = [wanted]
         dist.broadcast_object_list(box)
         wanted = box[0] if isinstance(box[0], tuple) else box
-        for mode in ("rows", "auto") if "score_mod" in options else ("heads", "rows", "auto") if name == "group" else ("heads", "rows"):
+        for mode in ("heads", "rows", "auto") if name == "group" else ("heads", "rows"):
             mine = [parts_of(x, n, parts) for x, n in ((q, lq), (k, lk), (v, lk))]
             where = None
             if layout == "bshd":
@@ -117,7 +119,7 @@ def worker(rank, size, folder):
         ((q, None if rank == 1 else q, q), {}, "rank 1: k: expected a torch tensor or a NumPy array, got NoneType"),
         ((q, q, q), dict(block=Odd()) if rank == 1 else {}, "rank 1: expected to call attention, got KeyError: 'odd'"),
         ((q, q, q), dict(mode="rings"), "rank 0: mode: expected 'heads' or 'rows' or 'auto', got 'rings'"),
-        ((q, q, q), dict(mode="heads", score_mod="alibi"), "rank 0: mode: expected [M5] 'rows' or 'auto' beside score_mod"),
+        ((q, q, q), dict(score_tables={}), "rank 0: score_tables: expected an option among p, relax, top_k, threshold"),
         ((q, q, q), dict(random=0.5), "rank 0: random: expected [L10] None, as a part knows no numbers of the whole's heads and rows, got 0.5"),
         ((q, q, q), dict(return_selection=True), "rank 0: return_selection: expected an option among p, relax, top_k, threshold"),
         ((torch.cat([q, q], 2), q, q), {}, f"q: expected [I7] no more queries than the {32 * size} keys under causal, got {64 * size}"),

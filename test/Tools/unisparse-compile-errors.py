@@ -62,6 +62,11 @@ CASES = [
     ([*OPTIONS, CHIP, "--estimate-with-region"], 1, "--estimate-with-region: [M6] expected --score-mod beside it, got none"),
     ([*OPTIONS, CHIP, "--estimate-with-region", "--score-mod=alibi", "--head-pool=2"], 1, "--head-pool: [M6] expected 1 beside --estimate-with-region, got 2"),
     ([P, OUT, CHIP, "--estimate-with-region"], 2, "--estimate-with-region: expected no option about the computation beside"),
+    ([*OPTIONS, CHIP, "--score-mod-heads=4,8"], 1, "--score-mod-heads: [M5] expected --score-mod beside it, got none"),
+    ([*OPTIONS, CHIP, "--score-mod=alibi", "--score-mod-heads=5,8"], 1, "--score-mod-heads: [M5] expected 4 heads from the first on, got 5 of 8"),
+    *(([*OPTIONS, CHIP, "--score-mod=alibi", f"--score-mod-heads={text}"], 2, f"--score-mod-heads: expected [M5] a head from 0 on and a number of heads, like 8,32, got '{text}'")
+    for text in ("", "4", "-1,8", "0,0", "a,b")),
+    ([P, OUT, CHIP, "--score-mod-heads=4,8"], 2, "--score-mod-heads: expected no option about the computation beside"),
     ([*OPTIONS, CHIP, "--score-tables=b:?xf32"], 1, "--score-tables: [M5] expected the text of a region in --score-mod beside it, got none"),
     ([*OPTIONS, CHIP, "--score-tables=b:?xf32", "--score-mod=alibi"], 1, "--score-tables: [M5] expected the text of a region in --score-mod beside it, got alibi"),
     ([P, OUT, CHIP, "--score-tables=b:?xf32"], 2, "--score-tables: expected no option about the computation beside"),

@@ -27,6 +27,19 @@ static Error parseWindow(StringRef text, int64_t &left, int64_t &right) {
   return Error::success();
 }
 
+/// `8,32`
+static Error parseHeadsOf(StringRef text,
+                          std::optional<std::pair<int64_t, int64_t>> &heads) {
+  auto [a, b] = text.split(',');
+  int64_t first, all;
+  if (a.trim().getAsInteger(10, first) || b.trim().getAsInteger(10, all) ||
+      first < 0 || all < 1)
+    return usage("--score-mod-heads",
+                 "[M5] a head from 0 on and a number of heads, like 8,32", text);
+  heads = {first, all};
+  return Error::success();
+}
+
 static Error parseShares(StringRef text, std::vector<double> &shares) {
   SmallVector<StringRef> parts;
   text.split(parts, ',');
@@ -48,7 +61,7 @@ Error ComputationOptions::expectNone(StringRef beside,
       &share,  &p,         &relax,           &topK,      &threshold, &random,
       &seed,   &sink,      &local,           &last,   &minBlocks,
       &maxBlocks, &denseBelow, &scale,       &alpha,  &softcap,
-      &window, &scoreMod, &scoreTables, &estimateWithRegion, &dense};
+      &window, &scoreMod, &scoreTables, &headsOf, &estimateWithRegion, &dense};
   if (blocksToo)
     options.append({&block, &noCausal});
   append_range(options, others);
@@ -119,6 +132,9 @@ Error ComputationOptions::convert(Computation &c) {
   if (scoreMod.getNumOccurrences() && c.scoreMod.empty())
     return usage("--score-mod", "[M5] alibi or the body of a region", scoreMod);
   c.estimateWithRegion = estimateWithRegion;
+  if (headsOf.getNumOccurrences())
+    if (Error e = parseHeadsOf(headsOf, c.headsOf))
+      return e;
   if (scoreTables.getNumOccurrences())
     if (Error e = parseScoreTables(scoreTables, c.scoreTables))
       return e;
@@ -153,6 +169,9 @@ static Error checkOtherRules(const Computation &o) {
 
 /// [M1], [M2], [M6]
 static Error checkModification(const Computation &o) {
+  if (o.headsOf && o.scoreMod.empty())
+    return failure("--score-mod-heads",
+                   "[M5] expected --score-mod beside it, got none");
   if (!o.scoreTables.empty() && (o.scoreMod.empty() || o.scoreMod == kAlibi))
     return failure("--score-tables",
                    "[M5] expected the text of a region in --score-mod beside "

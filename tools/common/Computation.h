@@ -34,6 +34,9 @@ struct Computation {
   std::string scoreMod;    ///< M5: a region's body, or alibi.
   std::vector<ScoreTable> scoreTables; ///< More inputs, which the text reads.
   bool estimateWithRegion = false;     ///< M6
+  /// Which of how many heads the first one is to the text; unless given, 0 of
+  /// those that there are.
+  std::optional<std::pair<int64_t, int64_t>> headsOf;
 
   bool hasWindow() const { return windowLeft >= 0 || windowRight >= 0; }
   /// Whether queries have positions among the keys (I7).
@@ -178,6 +181,11 @@ private:
       "score-tables", llvm::cl::value_desc("NAME:?xf32,..."),
       llvm::cl::desc("Inputs that the text of --score-mod reads by name, with "
                      "what stands between the brackets of their types"),
+      llvm::cl::cat(category)};
+  Text headsOf{
+      "score-mod-heads", llvm::cl::value_desc("FIRST,ALL"),
+      llvm::cl::desc("The query heads are those from FIRST on of ALL to "
+                     "--score-mod, as on a device that has some"),
       llvm::cl::cat(category)};
   llvm::cl::opt<bool> estimateWithRegion{
       "estimate-with-region",

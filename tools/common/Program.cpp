@@ -193,9 +193,7 @@ tools::addFunction(ModuleOp module, StringRef name,
   FunctionBuilder f(builder, computation);
   if (!computation.scoreMod.empty())
     if (llvm::Error e =
-            parseScoreMod(*module.getContext(), computation.scoreMod,
-                          computation.scoreTables, t.q.getDimSize(1),
-                          computation.causal)
+            parseScoreMod(*module.getContext(), computation, t.q.getDimSize(1))
                 .moveInto(f.scoreMod))
       return std::move(e);
   f.tables.resize(t.tables.size());

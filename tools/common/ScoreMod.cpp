@@ -4,6 +4,7 @@
 
 #include "ScoreMod.h"
 #include "CommandLine.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Diagnostics.h"
@@ -89,10 +90,27 @@ std::string tools::alibi(int64_t heads, bool causal) {
 unisparse.yield %y : f32)";
 }
 
+/// Heads of the region become those from `first` on.
+static void renumberHeads(Region &region, int64_t first) {
+  Value head = region.getArgument(2);
+  OpBuilder b(head.getContext()); // The region is in no op.
+  b.setInsertionPointToStart(&region.front());
+  Location loc = head.getLoc();
+  auto constant = arith::ConstantIntOp::create(b, loc, first, 32);
+  auto number = arith::AddIOp::create(b, loc, head, constant);
+  head.replaceAllUsesExcept(number, number);
+}
+
 llvm::Expected<std::unique_ptr<Region>>
-tools::parseScoreMod(MLIRContext &context, StringRef text,
-                     ArrayRef<ScoreTable> tables, int64_t heads, bool causal) {
-  Around around(context, tables);
+tools::parseScoreMod(MLIRContext &context, const Computation &computation,
+                     int64_t heads) {
+  StringRef text = computation.scoreMod;
+  auto [first, all] = computation.headsOf.value_or(std::pair(0, heads));
+  if (first + heads > all)
+    return failure("--score-mod-heads", "[M5] expected " + Twine(heads) +
+                                            " heads from the first on, got " +
+                                            Twine(first) + " of " + Twine(all));
+  Around around(context, computation.scoreTables);
   std::string said;
   // Lines and columns of the text.
   ScopedDiagnosticHandler handler(&context, [&](Diagnostic &d) {
@@ -111,7 +129,7 @@ tools::parseScoreMod(MLIRContext &context, StringRef text,
     return success();
   });
   std::string body =
-      text == kAlibi ? alibi(heads, causal) : text.str();
+      text == kAlibi ? alibi(all, computation.causal) : text.str();
   OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(
       around.before + body + around.behind, &context, "--score-mod");
   BlockSparseAttentionOp op;
@@ -123,5 +141,7 @@ tools::parseScoreMod(MLIRContext &context, StringRef text,
                                 : said);
   auto region = std::make_unique<Region>();
   region->takeBody(op.getModification().front());
+  if (first)
+    renumberHeads(*region, first);
   return region;
 }

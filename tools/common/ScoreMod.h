@@ -6,7 +6,7 @@
 #ifndef UNISPARSE_TOOLS_COMMON_SCOREMOD_H
 #define UNISPARSE_TOOLS_COMMON_SCOREMOD_H
 
-#include "ScoreTables.h"
+#include "Computation.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/Region.h"
 #include "llvm/Support/Error.h"
@@ -19,11 +19,12 @@ std::string alibi(int64_t heads, bool causal);
 /// The text that stands for biases by the distance alone.
 constexpr llvm::StringLiteral kAlibi = "alibi";
 
-/// The region whose body `text` is, of %logit, %batch, %head, %q, %k and the
-/// tables by their names, or that `alibi` stands for.
+/// The region whose body the text of the computation is, of %logit, %batch,
+/// %head, %q, %k and the tables by their names, or that `alibi` stands for; of an
+/// attention of so many query heads.
 llvm::Expected<std::unique_ptr<mlir::Region>>
-parseScoreMod(mlir::MLIRContext &context, llvm::StringRef text,
-              llvm::ArrayRef<ScoreTable> tables, int64_t heads, bool causal);
+parseScoreMod(mlir::MLIRContext &context, const Computation &computation,
+              int64_t heads);
 
 } // namespace unisparse::tools
 
