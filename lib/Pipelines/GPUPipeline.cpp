@@ -66,6 +66,9 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
       bufferization::LayoutMapOption::IdentityLayoutMap;
   bufferize.allowReturnAllocsFromLoops = true;
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  // Results are written where a caller wants them, as he has it.
+  if (options.callerStrides)
+    pm.addPass(createUniSparseStrideAllocations());
   // Pages get their copies beside their arithmetic, as the schedule says; from
   // here on kernels take addresses.
   pm.addPass(createUniTilePersist());
@@ -117,12 +120,17 @@ struct GPUPipeline
   }
   void addOptions(GPUPipelineOptions &options) {
     options.overlap = overlap.getValue();
+    options.callerStrides = callerStrides.getValue();
     options.multiprocessors = multiprocessors.getValue();
   }
   Option<int64_t> multiprocessors{
       *this, "multiprocessors", llvm::cl::init(0),
       llvm::cl::desc("of the device, for host code that is lowered by others; "
                      "0: asked when a launch plan is loaded")};
+  Option<bool> callerStrides{
+      *this, "caller-strides", llvm::cl::init(false),
+      llvm::cl::desc("results have strides, which the caller of a launch plan "
+                     "gives")};
   Option<bool> overlap{
       *this, "overlap", llvm::cl::init(false),
       llvm::cl::desc("launches begin while those in front of them end, where "

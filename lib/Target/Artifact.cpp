@@ -120,6 +120,7 @@ public:
     put(o.name);
     put(o.element);
     put(o.sizes);
+    put(o.layout);
   }
   void put(const Check &c) {
     put(c.label);
@@ -186,12 +187,7 @@ public:
     put(a.entry);
     put(a.symbols);
     put(a.inputs);
-    put(static_cast<uint32_t>(a.outputs.size()));
-    for (const Output &o : a.outputs) {
-      put(o);
-      if (a.variants.empty())
-        put(o.layout);
-    }
+    put(a.outputs);
     put(a.checks);
     put(a.variants);
   }
@@ -248,9 +244,13 @@ Error artifact::merge(Artifact &into, Artifact from) {
       if (v.chip == other.chip && v.kind == other.kind)
         return createStringError("expected every chip once, got " + v.chip +
                                  " twice");
-  if (into.inputs.size() == from.inputs.size())
-    for (auto [a, b] : zip_equal(into.inputs, from.inputs))
-      a.layout = b.layout = std::min(a.layout, b.layout);
+  auto agree = [](auto &ours, auto &theirs) {
+    if (ours.size() == theirs.size())
+      for (auto [a, b] : zip_equal(ours, theirs))
+        a.layout = b.layout = std::min(a.layout, b.layout);
+  };
+  agree(into.inputs, from.inputs);
+  agree(into.outputs, from.outputs);
   auto differ = [&](const auto &part) {
     return bytesOf(part(into)) != bytesOf(part(from));
   };

@@ -36,13 +36,19 @@ struct Phrase {
   }
 };
 
+Phrase strideOf(const Artifact &a, size_t tensor, int64_t dimension) {
+  StringRef name = tensor < kMaxTensors
+                       ? a.inputs[tensor].name
+                       : a.outputs[tensor - kMaxTensors].name;
+  return {formatv("{0}.stride({1})", name, dimension).str()};
+}
+
 Phrase phraseOf(const Artifact &a, const Term &t) {
   switch (t.op) {
   case TermOp::Symbol:
     return {a.symbols[t.value]};
   case TermOp::Stride:
-    return {formatv("{0}.stride({1})", a.inputs[t.value / 8].name, t.value % 8)
-                .str()};
+    return strideOf(a, t.value / kStrideBase, t.value % kStrideBase);
   case TermOp::Device:
     return {"multiprocessors"};
   default:

@@ -39,7 +39,10 @@ public:
       ranks.push_back(i.dims.size());
     checkSymbolsOccur(a);
     list(a.outputs, kMaxTensors, [&] { return output(); });
-    outputs = a.outputs.size();
+    for (const Output &o : a.outputs) {
+      outputRanks.push_back(o.sizes.size());
+      outputLayouts.push_back(o.layout);
+    }
     allowDevice = false;
     list(a.checks, kMaxChecks, [&] { return check(); });
     allowDevice = true;
@@ -116,6 +119,19 @@ private:
       records.push_back(read());
   }
 
+  /// Strides of outputs are a call's, and known when its steps run.
+  bool isStride(int64_t value) const {
+    if (value < 0)
+      return false;
+    uint64_t tensor = value / kStrideBase;
+    int64_t dimension = value % kStrideBase;
+    if (tensor < ranks.size())
+      return dimension < ranks[tensor];
+    return inSteps && tensor >= kMaxTensors &&
+           tensor - kMaxTensors < outputRanks.size() &&
+           dimension < outputRanks[tensor - kMaxTensors];
+  }
+
   /// A leaf's operand has to exist; anything else has none.
   void checkTerm(const Term &t) {
     switch (t.op) {
@@ -125,10 +141,10 @@ private:
       expect(t.value >= 0 && t.value < symbols, "a symbol", Twine(t.value));
       return;
     case TermOp::Stride:
-      expect(t.value >= 0 &&
-                 t.value / kStrideBase < static_cast<int64_t>(ranks.size()) &&
-                 t.value % kStrideBase < ranks[t.value / kStrideBase],
-             "a dimension of an input", Twine(t.value));
+      expect(isStride(t.value),
+             inSteps ? "a dimension of an input or an output"
+                     : "a dimension of an input",
+             Twine(t.value));
       return;
     case TermOp::Device:
       expect(t.value == 0, "fact 0 of the device", Twine(t.value));
@@ -190,8 +206,7 @@ private:
     o.name = string("output name");
     o.element = choice(Element::I32, "element");
     list(o.sizes, kMaxRank, [&] { return expr(); });
-    if (isDescription)
-      o.layout = choice(Layout::Rows, "layout");
+    o.layout = choice(Layout::Rows, "layout");
     return o;
   }
 
@@ -211,7 +226,7 @@ private:
     b.kind = choice(BufferKind::Workspace, "kind of buffer");
     b.index = u32("buffer");
     size_t count = b.kind == BufferKind::Input    ? ranks.size()
-                   : b.kind == BufferKind::Output ? outputs
+                   : b.kind == BufferKind::Output ? outputRanks.size()
                                                   : workspaces;
     expect(b.index < count, formatv("a buffer below {0}", count),
            Twine(b.index));
@@ -274,6 +289,10 @@ private:
       s.buffer = buffer();
       expect(s.buffer.kind != BufferKind::Input,
              "to fill an output or workspace", "an input");
+      // It would fill what is between rows, too.
+      expect(s.buffer.kind != BufferKind::Output || failed() ||
+                 outputLayouts[s.buffer.index] == Layout::Contiguous,
+             "to fill a contiguous output", "one with strides");
       s.word = u32("word");
       s.words = expr();
       return s;
@@ -310,7 +329,9 @@ private:
     v.image = take(number<uint64_t>("image size"), "image").str();
     list(v.workspace, kMaxBuffers, [&] { return expr(); });
     workspaces = v.workspace.size();
+    inSteps = true;
     list(v.steps, kMaxSteps, [&] { return step(); });
+    inSteps = false;
     return v;
   }
 
@@ -320,8 +341,11 @@ private:
   std::string problem;
   int64_t symbols = 0;
   std::vector<int64_t> ranks;
-  size_t outputs = 0, workspaces = 0;
-  bool allowDevice = true;
+  // Once outputs have been read.
+  std::vector<int64_t> outputRanks;
+  std::vector<Layout> outputLayouts;
+  size_t workspaces = 0;
+  bool allowDevice = true, inSteps = false;
 };
 } // namespace
 

@@ -68,6 +68,21 @@ void HostValues::defineBuffer(Value memref, Buffer buffer,
                      contiguousStrides(sizes)};
 }
 
+/// Strides that a caller gives, but for the last: that one is always 1.
+void HostValues::setStrides(Value memref, int64_t tensor) {
+  Memref &entry = memrefs[memref];
+  entry.hasOwnStrides = true;
+  for (size_t i = 0; i + 1 < entry.strides.size(); ++i)
+    entry.strides[i] = {
+        {TermOp::Stride, artifact::kStrideBase * tensor + int64_t(i)}};
+}
+
+void HostValues::defineStridedOutput(Value memref, uint32_t index,
+                                     ArrayRef<Expr> sizes) {
+  defineBuffer(memref, {artifact::BufferKind::Output, index}, sizes);
+  setStrides(memref, artifact::kMaxTensors + index);
+}
+
 LogicalResult HostValues::defineInput(BlockArgument memref, uint32_t index,
                                       ArrayRef<Expr> sizes) {
   auto type = cast<MemRefType>(memref.getType());
@@ -89,12 +104,7 @@ LogicalResult HostValues::defineInput(BlockArgument memref, uint32_t index,
            << type;
   if (!isOwn)
     return success();
-  // The last stride of an input is always 1.
-  Memref &entry = memrefs[memref];
-  entry.hasOwnStrides = true;
-  for (int64_t i = 0; i + 1 < type.getRank(); ++i)
-    entry.strides[i] = {
-        {TermOp::Stride, artifact::kStrideBase * int64_t(index) + i}};
+  setStrides(memref, index);
   return success();
 }
 
@@ -127,7 +137,7 @@ LogicalResult HostValues::visitMetadata(Operation *op) {
     if (failed(define(value, stride)))
       return failure();
     if (source.hasOwnStrides && !value.use_empty())
-      strided.push_back(buffer->index);
+      strided.push_back({buffer->kind, buffer->index});
   }
   return success();
 }

@@ -17,6 +17,9 @@ public:
   /// A memref whose sizes are formulas; contiguous.
   void defineBuffer(mlir::Value memref, artifact::Buffer buffer,
                     llvm::ArrayRef<artifact::Expr> sizes);
+  /// Output `index`, of which a caller gives the strides; rows are contiguous.
+  void defineStridedOutput(mlir::Value memref, uint32_t index,
+                           llvm::ArrayRef<artifact::Expr> sizes);
   /// Input `index`, of which sizes and strides are what a caller gives.
   /// Diagnoses a layout that inputs cannot have.
   mlir::LogicalResult defineInput(mlir::BlockArgument memref, uint32_t index,
@@ -44,10 +47,10 @@ public:
   reshapedSizes(mlir::Operation *op,
                 llvm::ArrayRef<artifact::Expr> source) const;
 
-  /// Whether somebody reads the strides of that input: where nobody does,
-  /// kernels take it for contiguous.
-  bool readsStrides(uint32_t input) const {
-    return llvm::is_contained(strided, input);
+  /// Whether somebody reads the strides of that input or output: where nobody
+  /// does, kernels take it for contiguous.
+  bool readsStrides(artifact::BufferKind kind, uint32_t index) const {
+    return llvm::is_contained(strided, std::pair(kind, index));
   }
 
 private:
@@ -57,6 +60,7 @@ private:
     bool hasOwnStrides = false; ///< Strides that a caller chooses.
   };
 
+  void setStrides(mlir::Value memref, int64_t tensor);
   mlir::LogicalResult define(mlir::Value value, artifact::Expr expr);
   mlir::LogicalResult visitDim(mlir::Operation *op);
   mlir::LogicalResult visitMemrefCast(mlir::Operation *op);
@@ -71,7 +75,7 @@ private:
   llvm::DenseMap<mlir::Value, artifact::Expr> exprs;
   llvm::DenseMap<mlir::Value, Memref> memrefs;
   llvm::DenseMap<mlir::Value, artifact::Buffer> addresses;
-  llvm::SmallVector<uint32_t> strided;
+  llvm::SmallVector<std::pair<artifact::BufferKind, uint32_t>> strided;
 };
 
 } // namespace unisparse

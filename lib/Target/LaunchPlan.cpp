@@ -48,8 +48,11 @@ FailureOr<Artifact> PlanBuilder::build() {
     if (failed(visit(&op)))
       return failure();
   for (auto [i, input] : llvm::enumerate(plan.inputs))
-    if (values.readsStrides(i))
+    if (values.readsStrides(BufferKind::Input, i))
       input.layout = Layout::Rows;
+  for (auto [i, output] : llvm::enumerate(plan.outputs))
+    if (values.readsStrides(BufferKind::Output, i))
+      output.layout = Layout::Rows;
   plan.variants.push_back(std::move(variant));
   return std::move(plan);
 }

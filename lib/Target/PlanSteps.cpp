@@ -26,11 +26,25 @@ static Expr productOf(ArrayRef<Expr> sizes, int64_t factor = 1) {
   return product;
 }
 
+/// Of a result whose strides are the caller's (unisparse-stride-allocations).
+static bool hasDynamicStrides(MemRefType type) {
+  int64_t offset;
+  SmallVector<int64_t> strides;
+  return type.getRank() > 1 &&
+         succeeded(type.getStridesAndOffset(strides, offset)) && offset == 0 &&
+         strides.back() == 1 &&
+         llvm::all_of(ArrayRef(strides).drop_back(), ShapedType::isDynamic);
+}
+
 LogicalResult PlanBuilder::visitAlloc(gpu::AllocOp op) {
   auto type = op.getType();
+  auto output = outputs.find(op.getMemref());
+  bool isOutput = output != outputs.end();
+  bool isStrided = isOutput && !type.getLayout().isIdentity() &&
+                   hasDynamicStrides(type);
   if (op.getAsyncToken() || op.getHostShared() ||
-      !type.getLayout().isIdentity() || !type.getElementType().isIntOrFloat() ||
-      type.getElementTypeBitWidth() % 8)
+      !(isStrided || type.getLayout().isIdentity()) ||
+      !type.getElementType().isIntOrFloat() || type.getElementTypeBitWidth() % 8)
     return op.emitOpError("expected a synchronous allocation of contiguous "
                           "device memory");
   SmallVector<Expr> sizes;
@@ -50,7 +64,11 @@ LogicalResult PlanBuilder::visitAlloc(gpu::AllocOp op) {
     return op.emitOpError("expected a formula of at most ")
            << kMaxTerms << " terms for its bytes, got " << bytes.size();
   Buffer buffer{BufferKind::Workspace, uint32_t(variant.workspace.size())};
-  if (auto output = outputs.find(op.getMemref()); output != outputs.end()) {
+  if (isStrided) {
+    values.defineStridedOutput(op.getMemref(), output->second, sizes);
+    return success();
+  }
+  if (isOutput) {
     buffer = {BufferKind::Output, output->second};
   } else {
     variant.workspace.push_back(std::move(bytes));

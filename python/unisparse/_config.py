@@ -23,7 +23,7 @@ from ._errors import unexpected
 T = TypeVar("T")
 
 # docs/Artifact.md.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 # The score_mod that has a name.
 ALIBI = "alibi"

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 from . import _torch
 
-element, describe = _torch.element, _torch.describe
+element, describe, maker = _torch.element, _torch.describe, _torch.maker
 
 
 def expect(named: Mapping[str, Any]) -> None:
@@ -26,12 +25,6 @@ def readable(x: Any, strided: bool) -> Any:
     if x.is_contiguous() or strided and (x.shape[-1] < 2 or x.stride(-1) == 1):
         return x
     return x.detach().contiguous()
-
-
-def maker(q: Any, kind: str, sizes: Sequence[int]) -> Callable[[], Any]:
-    """Of new tensors beside q."""
-    torch = _torch.torch_of(q)
-    return functools.partial(_torch.allocate, torch, tuple(sizes), getattr(torch, _torch.NAMES[kind]), q.device)
 
 
 def may_be_written(out: Any, inputs: Sequence[Any]) -> bool:

@@ -12,11 +12,27 @@ from ._config import Config
 from ._errors import Error, Status
 from ._program import program_for
 
-element = _torch.element
+element, maker = _torch.element, _torch.maker
+
+# Rows begin at multiples of so many bytes: kernels write them in such pieces.
+PIECE = 16
 
 
 def expect(named: Mapping[str, Any]) -> None:
     _torch.expect(named, _torch.DEVICE_TYPE)
+
+
+def may_be_written(out: Any, inputs: Sequence[Any]) -> bool:
+    """Whether a program writes it as it lies. What the runtime refuses of contiguous memory, it says."""
+    if out.is_contiguous():
+        return True
+    pieces = (out.data_ptr(), *(stride * out.element_size() for stride, size in zip(out.stride()[:-1], out.shape) if size > 1))
+    memory = out.untyped_storage().data_ptr()
+    return (
+        (out.shape[-1] < 2 or out.stride(-1) == 1)
+        and not any(x % PIECE for x in pieces)
+        and all(x.untyped_storage().data_ptr() != memory for x in inputs)
+    )
 
 
 class Planned:
@@ -45,8 +61,9 @@ class Planned:
         return self._plan(tensors if self._order is None else [tensors[n] for n in self._order], out, self._pick[0] if self._pick else 0)
 
     def __call__(self, tensors: Sequence[Any], out: Any = None) -> Any:
-        # What programs write is contiguous. Other memory is the caller's to copy to.
-        outputs, pick = self.every(tensors, out if out is not None and out.is_contiguous() else None), self._pick
+        # Memory that a program cannot write is the caller's to copy to.
+        written = out is not None and may_be_written(out, tensors)
+        outputs, pick = self.every(tensors, out if written else None), self._pick
         return outputs[pick[0]] if len(pick) == 1 else tuple([outputs[n] for n in pick])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple, Tuple
 
-from . import _config, _cuda, _numpy
+from . import _config, _numpy
 from ._checks import backend_of
 from ._errors import Status, unexpected
 
@@ -48,12 +48,12 @@ def views(tensors: Tuple[Any, ...], cu_seqlens: Any, layout: Any, out: Any) -> V
 
 
 def memory(layout: Any, q: Any, v: Any) -> Any:
-    """Memory for o as q lies, where programs write with strides: on the CPU. None elsewhere, and of what is refused later."""
+    """Memory for o as q lies. None of what is refused later."""
     if layout != "bshd" or not all(hasattr(x, "shape") for x in (q, v)):
         return None
     backend = backend_of("q", q)
     kind = backend.element(q)
-    if backend is _cuda or kind not in ("f32", "f16", "bf16") or (backend is _numpy and not q.dtype.isnative):
+    if kind not in ("f32", "f16", "bf16") or (backend is _numpy and not q.dtype.isnative):
         return None
     return backend.maker(q, kind, (*q.shape[:-1], *v.shape[-1:]))()
 

@@ -53,6 +53,12 @@ class Plan:
         except IndexError:
             return Frame(self._inputs, self._outputs)
 
+    def frame_into(self, out: Any, place: int) -> Frame:
+        """One whose output at `place` has the strides of `out`, which are no plan's."""
+        frame = Frame(self._inputs, self._outputs)
+        frame.outputs[place].strides = _torch.describe("out", out).strides
+        return frame
+
     def allocate(self, out: Any = None, place: int = 0) -> Tuple[List[Any], Any]:
         """Outputs, `out` being the one at `place` where it is given, and the workspace."""
         torch, device, allocate = self.torch, self.device, _torch.allocate
@@ -83,11 +89,13 @@ class Plan:
 
     def __call__(self, tensors: Sequence[Any], out: Any = None, place: int = 0) -> List[Any]:
         """Launches on the current stream into new outputs, and `out` where it is given."""
-        frame = self.frame()
+        apart = out is not None and not out.is_contiguous()
+        frame = self.frame_into(out, place) if apart else self.frame()
         outputs, workspace = self.allocate(out, place)
         self.fill(frame, tensors, outputs)
         self.launch(frame, workspace, _torch.stream_of(self.torch, self.device))
-        self._frames.append(frame)
+        if not apart:
+            self._frames.append(frame)
         return outputs
 
 

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
 
 from ._errors import Status, unexpected
 from ._runtime import ELEMENTS, MAX_RANK, Tensor
@@ -94,6 +95,12 @@ def address(name: str, x: Any) -> Any:
 def allocate(torch: Any, sizes: Any, dtype: Any, device: Any) -> Any:
     """Memory of an output or of a workspace, from torch's caching allocator: unspecified contents. Tests put their own here."""
     return torch.empty(sizes, dtype=dtype, device=device)
+
+
+def maker(q: Any, kind: str, sizes: Sequence[int]) -> Callable[[], Any]:
+    """Of new tensors beside q."""
+    torch = torch_of(q)
+    return functools.partial(allocate, torch, tuple(sizes), getattr(torch, NAMES[kind]), q.device)
 
 
 def stream_of(torch: Any, device: Any) -> Any:

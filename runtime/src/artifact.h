@@ -37,7 +37,7 @@ typedef struct usrt_output {
   unisparse_element element;
   int32_t rank;
   usrt_expression sizes[UNISPARSE_MAX_RANK];
-  bool strided; /* only rows are contiguous; of programs for the CPU */
+  bool strided; /* only rows are contiguous */
 } usrt_output;
 
 typedef struct usrt_check {
@@ -139,9 +139,16 @@ typedef struct usrt_parser {
 unisparse_status usrt_parse_body(usrt_parser *parser);
 unisparse_status usrt_parse_variant(usrt_parser *parser, usrt_variant *variant);
 
-/* `facts`: whether it may use facts of a device. */
+/* What a formula may be made of; each has what those before it have. */
+typedef enum usrt_leaves {
+  USRT_LEAVES_OF_INPUTS,  /* sizes, strides of inputs */
+  USRT_LEAVES_OF_DEVICES, /* facts of a device */
+  USRT_LEAVES_OF_CALLS    /* strides of outputs */
+} usrt_leaves;
+
 unisparse_status usrt_parse_expression(usrt_parser *parser, const char *what,
-                                       bool facts, usrt_expression *expression);
+                                       usrt_leaves leaves,
+                                       usrt_expression *expression);
 
 /* Validates and copies; a description has no variants, all else has. */
 unisparse_status usrt_read(const void *bytes, size_t size, bool description,

@@ -36,8 +36,14 @@ static int64_t leaf(const usrt_op *op, const usrt_frame *frame) {
   switch (op->code) {
   case UNISPARSE_TERM_SYMBOL:
     return frame->symbols[op->value];
-  case UNISPARSE_TERM_STRIDE:
-    return frame->inputs[op->value / 8].strides[op->value % 8];
+  case UNISPARSE_TERM_STRIDE: {
+    int64_t tensor = op->value / UNISPARSE_STRIDE_BASE;
+    const usrt_shape *shape =
+        tensor < UNISPARSE_MAX_TENSORS
+            ? &frame->inputs[tensor]
+            : &frame->outputs[tensor - UNISPARSE_MAX_TENSORS];
+    return shape->strides[op->value % UNISPARSE_STRIDE_BASE];
+  }
   case UNISPARSE_TERM_FACT:
     return frame->multiprocessors;
   default:

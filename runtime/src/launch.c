@@ -36,6 +36,7 @@ unisparse_status unisparse_program_prepare(const unisparse_program *program,
     USRT_TRY(usrt_check_output_count(artifact, outputs, output_count));
   usrt_frame frame;
   USRT_TRY(usrt_prepare(program, inputs, input_count, &frame));
+  USRT_TRY(usrt_check_steps(program, &frame));
   if (outputs)
     usrt_describe_outputs(artifact, &frame, outputs);
   if (workspace)
@@ -248,6 +249,7 @@ unisparse_status unisparse_program_launch(
   usrt_frame frame;
   USRT_TRY(usrt_prepare(program, inputs, input_count, &frame));
   USRT_TRY(usrt_check_outputs(program->artifact, outputs, &frame));
+  USRT_TRY(usrt_check_steps(program, &frame));
   if (workspace_bytes < (uint64_t)frame.workspace)
     return usrt_fail(UNISPARSE_SMALL_WORKSPACE,
                      "workspace: expected at least %" PRId64 " bytes, got %zu",

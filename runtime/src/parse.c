@@ -10,12 +10,27 @@
 /* Bytes of the smallest record of each kind. */
 enum { STRING = 4, OP = 12, EXPRESSION = 4 + OP, TENSOR = STRING + 8 };
 
+/* Strides of outputs are a call's, and known when its steps run. */
+static bool is_stride(const unisparse_artifact *artifact, int64_t value,
+                      bool outputs) {
+  int64_t tensor = value / UNISPARSE_STRIDE_BASE,
+          dimension = value % UNISPARSE_STRIDE_BASE;
+  if (value < 0)
+    return false;
+  if (tensor < artifact->input_count)
+    return dimension < artifact->inputs[tensor].rank;
+  tensor -= UNISPARSE_MAX_TENSORS;
+  return outputs && tensor >= 0 && tensor < artifact->output_count &&
+         dimension < artifact->outputs[tensor].rank;
+}
+
 /* A leaf's operand has to exist; an operator has none beside the stack. */
 static unisparse_status check_op(const usrt_parser *parser, const char *what,
-                                 bool facts, const usrt_op *op) {
+                                 usrt_leaves leaves, const usrt_op *op) {
   const usrt_reader *reader = &parser->reader;
   const unisparse_artifact *artifact = parser->artifact;
-  int64_t value = op->value, input = value / UNISPARSE_STRIDE_BASE;
+  int64_t value = op->value;
+  bool facts = leaves != USRT_LEAVES_OF_INPUTS;
   switch (op->code) {
   case UNISPARSE_TERM_CONSTANT:
     return UNISPARSE_OK;
@@ -26,11 +41,11 @@ static unisparse_status check_op(const usrt_parser *parser, const char *what,
                       what, artifact->symbol_count, value);
     return UNISPARSE_OK;
   case UNISPARSE_TERM_STRIDE:
-    if (value < 0 || input >= artifact->input_count ||
-        value % UNISPARSE_STRIDE_BASE >= artifact->inputs[input].rank)
+    if (!is_stride(artifact, value, leaves == USRT_LEAVES_OF_CALLS))
       return usrt_bad(reader,
-                      "%s: expected a stride of an input, got number %" PRId64,
-                      what, value);
+                      "%s: expected a stride of an input%s, got number %" PRId64,
+                      what, leaves == USRT_LEAVES_OF_CALLS ? " or an output" : "",
+                      value);
     return UNISPARSE_OK;
   case UNISPARSE_TERM_FACT:
     if (!facts || value != 0)
@@ -71,7 +86,7 @@ static unisparse_status check_operands(const usrt_parser *parser,
 }
 
 unisparse_status usrt_parse_expression(usrt_parser *parser, const char *what,
-                                       bool facts,
+                                       usrt_leaves leaves,
                                        usrt_expression *expression) {
   usrt_reader *reader = &parser->reader;
   uint32_t count;
@@ -85,7 +100,7 @@ unisparse_status usrt_parse_expression(usrt_parser *parser, const char *what,
     USRT_TRY(usrt_take_range(reader, what, 0, UNISPARSE_TERM_MAX, &code));
     ops[i].code = (unisparse_term)code;
     USRT_TRY(usrt_take_i64(reader, what, &ops[i].value));
-    USRT_TRY(check_op(parser, what, facts, &ops[i]));
+    USRT_TRY(check_op(parser, what, leaves, &ops[i]));
     USRT_TRY(check_operands(parser, what, ops, i, &depth));
   }
   if (depth != 1)
@@ -163,7 +178,8 @@ static unisparse_status parse_inputs(usrt_parser *parser) {
 static unisparse_status parse_outputs(usrt_parser *parser) {
   unisparse_artifact *artifact = parser->artifact;
   USRT_TRY(usrt_take_count(&parser->reader, "number of outputs",
-                           UNISPARSE_MAX_TENSORS, TENSOR, &artifact->output_count));
+                           UNISPARSE_MAX_TENSORS, TENSOR + 4,
+                           &artifact->output_count));
   artifact->outputs = usrt_allocate(&artifact->arena, artifact->output_count,
                                     sizeof *artifact->outputs);
   if (!artifact->outputs)
@@ -173,10 +189,10 @@ static unisparse_status parse_outputs(usrt_parser *parser) {
     USRT_TRY(
         parse_tensor(parser, &output->name, &output->element, &output->rank));
     for (int32_t d = 0; d < output->rank; ++d)
-      USRT_TRY(usrt_parse_expression(parser, "size of an output", true,
+      USRT_TRY(usrt_parse_expression(parser, "size of an output",
+                                     USRT_LEAVES_OF_DEVICES,
                                      &output->sizes[d]));
-    if (parser->description)
-      USRT_TRY(parse_layout(parser, &output->strided));
+    USRT_TRY(parse_layout(parser, &output->strided));
   }
   return UNISPARSE_OK;
 }
@@ -197,12 +213,14 @@ static unisparse_status parse_checks(usrt_parser *parser) {
     uint32_t relation;
     USRT_TRY(
         usrt_take_string(reader, "label of a check", arena, &check->label));
-    USRT_TRY(usrt_parse_expression(parser, "left side of a check", false,
+    USRT_TRY(usrt_parse_expression(parser, "left side of a check",
+                                   USRT_LEAVES_OF_INPUTS,
                                    &check->left));
     USRT_TRY(
         usrt_take_range(reader, "relation", 0, UNISPARSE_MULTIPLE_OF, &relation));
     check->relation = (unisparse_relation)relation;
-    USRT_TRY(usrt_parse_expression(parser, "right side of a check", false,
+    USRT_TRY(usrt_parse_expression(parser, "right side of a check",
+                                   USRT_LEAVES_OF_INPUTS,
                                    &check->right));
     USRT_TRY(usrt_take_string(reader, "left name of a check", arena,
                               &check->left_name));

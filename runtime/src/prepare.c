@@ -246,8 +246,7 @@ unisparse_status usrt_prepare(const unisparse_program *program,
   frame->multiprocessors = program->multiprocessors;
   frame->row_bytes = 16;
   USRT_TRY(usrt_prepare_tensors(program->artifact, inputs, input_count, frame));
-  USRT_TRY(lay_out_workspace(program->variant, frame));
-  return usrt_check_steps(program, frame);
+  return lay_out_workspace(program->variant, frame);
 }
 
 void usrt_describe_outputs(const unisparse_artifact *artifact,

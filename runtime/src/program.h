@@ -50,8 +50,8 @@ typedef struct usrt_frame {
 const char *usrt_evaluate(const usrt_expression *expression,
                           const usrt_frame *frame, int64_t *value);
 
-/* Fills in the frame; fails with UNISPARSE_BAD_SHAPE where sizes, strides,
- * checks or anything that a launch computes of them are out of range. */
+/* Fills in the frame, outputs contiguous; fails with UNISPARSE_BAD_SHAPE where
+ * sizes, strides or checks are out of range. */
 unisparse_status usrt_prepare(const unisparse_program *program,
                               const unisparse_tensor *inputs,
                               int32_t input_count, usrt_frame *frame);
@@ -78,7 +78,7 @@ unisparse_status usrt_check_outputs(const unisparse_artifact *artifact,
                                     usrt_frame *frame);
 
 /* Checks grids, arguments, tensor maps and fills without enqueuing anything, so
- * that a launch enqueues all or nothing as far as sizes go. */
+ * that a launch enqueues all or nothing as far as sizes and strides go. */
 unisparse_status usrt_check_steps(const unisparse_program *program,
                                   const usrt_frame *frame);
 

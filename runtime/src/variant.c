@@ -61,10 +61,12 @@ static unisparse_status parse_map(usrt_parser *parser,
   USRT_TRY(usrt_take_range(reader, "rank of a tensor map", 1, UNISPARSE_MAX_MAP_RANK,
                            &map->rank));
   for (uint32_t i = 0; i < map->rank; ++i)
-    USRT_TRY(usrt_parse_expression(parser, "size of a tensor map", true,
+    USRT_TRY(usrt_parse_expression(parser, "size of a tensor map",
+                                   USRT_LEAVES_OF_CALLS,
                                    &map->sizes[i]));
   for (uint32_t i = 0; i + 1 < map->rank; ++i)
-    USRT_TRY(usrt_parse_expression(parser, "stride of a tensor map", true,
+    USRT_TRY(usrt_parse_expression(parser, "stride of a tensor map",
+                                   USRT_LEAVES_OF_CALLS,
                                    &map->strides[i]));
   for (uint32_t i = 0; i < map->rank; ++i)
     USRT_TRY(
@@ -89,7 +91,7 @@ static unisparse_status parse_argument(usrt_parser *parser,
     return parse_buffer(parser, variant, &argument->buffer);
   case UNISPARSE_ARGUMENT_I32:
   case UNISPARSE_ARGUMENT_I64:
-    return usrt_parse_expression(parser, "argument", true,
+    return usrt_parse_expression(parser, "argument", USRT_LEAVES_OF_CALLS,
                                  &argument->expression);
   case UNISPARSE_ARGUMENT_F32:
     return usrt_take_u32(&parser->reader, "f32 argument", &argument->bits);
@@ -135,7 +137,8 @@ static unisparse_status parse_launch(usrt_parser *parser, usrt_variant *variant,
   USRT_TRY(usrt_take_string(reader, "schedule of a kernel",
                             &parser->artifact->arena, &launch->schedule));
   for (int i = 0; i < 3; ++i)
-    USRT_TRY(usrt_parse_expression(parser, "grid", true, &launch->grid[i]));
+    USRT_TRY(usrt_parse_expression(parser, "grid", USRT_LEAVES_OF_CALLS,
+                                   &launch->grid[i]));
   uint32_t threads = 1;
   for (int i = 0; i < 3; ++i) {
     USRT_TRY(usrt_take_range(reader, "block", 1,
@@ -166,8 +169,15 @@ parse_fill(usrt_parser *parser, const usrt_variant *variant, usrt_fill *fill) {
                     "fill: expected an output or a workspace buffer, got input "
                     "%" PRIu32,
                     fill->buffer.index);
+  /* It would fill what is between rows, too. */
+  if (fill->buffer.kind == UNISPARSE_BUFFER_OUTPUT &&
+      parser->artifact->outputs[fill->buffer.index].strided)
+    return usrt_bad(&parser->reader,
+                    "fill: expected a contiguous output, got output %" PRIu32,
+                    fill->buffer.index);
   USRT_TRY(usrt_take_u32(&parser->reader, "word of a fill", &fill->word));
-  return usrt_parse_expression(parser, "words of a fill", true, &fill->words);
+  return usrt_parse_expression(parser, "words of a fill", USRT_LEAVES_OF_CALLS,
+                               &fill->words);
 }
 
 static unisparse_status parse_steps(usrt_parser *parser,
@@ -218,7 +228,8 @@ unisparse_status usrt_parse_variant(usrt_parser *parser,
   if (!buffers)
     return UNISPARSE_NO_MEMORY;
   for (uint32_t i = 0; i < variant->buffer_count; ++i)
-    USRT_TRY(usrt_parse_expression(parser, "bytes of a workspace buffer", true,
+    USRT_TRY(usrt_parse_expression(parser, "bytes of a workspace buffer",
+                                   USRT_LEAVES_OF_DEVICES,
                                    &buffers[i]));
   variant->buffers = buffers;
   return parse_steps(parser, variant);

@@ -66,6 +66,7 @@ class Cuda(unittest.TestCase):
         _plan.forget()
         LOG.write_text("")
         torch.allocated.clear()
+        torch.copied.clear()
         torch.streams.clear()
         torch.grad = False
         os.environ["STUB_FAIL"] = ""
@@ -114,6 +115,33 @@ class Cuda(unittest.TestCase):
         o = unisparse.attention(q, k, v)
         self.assertEqual(self.log("input")[0], "input 0x4000 2 [2/307200 8/128 300/1024 128/1]")
         self.assertEqual(o.stride(), (8 * 300 * 64, 300 * 64, 64, 1))
+
+    def test_results_lie_where_the_caller_has_them(self):
+        """With strides, without a copy; where kernels cannot write, or an input lies, a copy follows."""
+        turned = [x.transpose(1, 2) for x in qkv()]
+        of_tokens = [tensor(*x.shape) for x in turned]
+        o = unisparse.attention(*of_tokens, layout="bshd")
+        self.assertIs(o, torch.allocated[0])
+        self.assertEqual((o.shape, o.is_contiguous()), ((2, 300, 8, 64), True))
+        self.assertEqual(self.log("output"), [shown("output", o.transpose(1, 2), 2)])
+        q, k, v = qkv()
+        apart = tensor(2, 8, 300, 64, strides=(2 * 300 * 512, 64, 2 * 512, 1), address=0x40000)
+        for _ in range(2):  # By a plan that is known, too.
+            LOG.write_text("")
+            self.assertIs(unisparse.attention(q, k, v, out=apart), apart)
+            self.assertEqual(self.log("output"), [shown("output", apart, 2)])
+        self.assertEqual(torch.copied, [])
+        within = tensor(2, 8, 300, 64, strides=apart.stride(), address=0x40000)
+        within.storage = q.storage
+        gaps = tensor(2, 8, 300, 64, strides=(2 * 8 * 300 * 64, 2 * 300 * 64, 128, 2), address=0x40000)
+        odd = tensor(2, 8, 300, 64, strides=(8 * 300 * 68, 300 * 68, 68, 1), address=0x40000)
+        moved = tensor(2, 8, 300, 64, strides=apart.stride(), address=0x40008)
+        for out in (within, gaps, odd, moved):
+            LOG.write_text("")
+            self.assertIs(unisparse.attention(q, k, v, out=out), out)
+            (to, made), torch.copied[:] = torch.copied[0], []
+            self.assertIs(to, out)
+            self.assertEqual(self.log("output"), [shown("output", made, 2)])
 
     def test_stream_and_device(self):
         torch.streams[3] = 0x55

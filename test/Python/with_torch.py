@@ -281,7 +281,7 @@ class WithTorch(unittest.TestCase):
             self.assertEqual(len([line for line in log if line.startswith("prepare")]), 3)
             self.assertEqual([line for line in log if line.startswith("stream")], ["stream 0x5"] * 2)
             self.assertIn(f"output {hex(o.data_ptr())} 2 [1/2240 4/560 70/8 8/1]", log)
-            # Contiguous memory of the caller's is written by the program, other by a copy.
+            # Memory of the caller's is written by the program as it lies; in q's, or in rows of no pieces, by a copy.
             out = torch.empty(o.shape, dtype=o.dtype)
             turned = torch.empty(1, 70, 4, 8, dtype=o.dtype)
             before = len(log)
@@ -289,10 +289,18 @@ class WithTorch(unittest.TestCase):
                 self.assertIs(unisparse.attention(q, k, v, out=out), out)
                 again = unisparse.attention(*(x.transpose(1, 2) for x in (q, k, v)), layout="bshd", out=turned)
                 self.assertIs(again, turned)
+            shared = torch.zeros(2, *q.shape, dtype=q.dtype)
+            shared[0] = q
+            narrow = torch.empty(1, 70, 4, 12, dtype=o.dtype)[..., :8].transpose(1, 2)
+            for given, place in ((shared[0], shared[1, ..., :8]), (q, narrow)):
+                self.assertIs(unisparse.attention(given, k, v, out=place), place)
             log = (TMP / "stub.log").read_text().splitlines()[before:]
             self.assertEqual([line for line in log if line.startswith("prepare")], [])  # The views have the strides of before.
             self.assertEqual(len([line for line in log if line.startswith(f"output {hex(out.data_ptr())} ")]), 2)
-            self.assertEqual([line for line in log if line.startswith(f"output {hex(turned.data_ptr())} ")], [])
+            self.assertEqual([line for line in log if line.startswith(f"output {hex(turned.data_ptr())} ")],
+                             [f"output {hex(turned.data_ptr())} 2 [1/{turned.stride(0)} 4/8 70/32 8/1]"] * 2)  # fmt: skip
+            for copied in (shared[1], narrow):
+                self.assertEqual([line for line in log if line.startswith(f"output {hex(copied.data_ptr())} ")], [])
             self.refused("out: expected q's type torch.bfloat16, got torch.float32", Status.BAD_SHAPE, unisparse.attention, q, k, v, out=out.float())
             # What is like it in sizes and no more has a plan of its own, or is refused.
             self.assertIsNone(_plan.known(_plan.key("attention", (q.transpose(1, 2).contiguous().transpose(1, 2), k, v), ())))

@@ -265,6 +265,20 @@ module attributes {gpu.container_module} {
 
 // -----
 
+// Strides are a caller's, and so of results alone.
+module attributes {gpu.container_module} {
+  gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
+  func.func @main(%x: memref<?xf32>) -> memref<4x4xf32, strided<[?, 1]>> {
+    %four = arith.constant 4 : index
+    %o = gpu.alloc ()[%four] : memref<4x4xf32, strided<[?, 1]>>
+    // expected-error@+1 {{expected a synchronous allocation of contiguous device memory}}
+    %w = gpu.alloc ()[%four] : memref<4x4xf32, strided<[?, 1]>>
+    return %o : memref<4x4xf32, strided<[?, 1]>>
+  }
+}
+
+// -----
+
 module attributes {gpu.container_module} {
   gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
   func.func @main(%x: memref<?xf32>) {

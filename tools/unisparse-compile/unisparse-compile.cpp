@@ -111,6 +111,7 @@ llvm::Expected<artifact::Artifact> compileAll(MLIRContext &context,
     options.chip = chip.str();
     options.format = o.format;
     options.overlap = o.overlap;
+    options.callerStrides = true;
     if (llvm::Error e = runGPUPipeline(*clone, options, folder, said))
       return std::move(e);
     llvm::Expected<artifact::Artifact> one = translate(*clone, o.entry, said);

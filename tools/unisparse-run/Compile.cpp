@@ -130,6 +130,7 @@ llvm::Error compileArtifacts(ModuleOp module, const Options &o,
                              Compiled &compiled, const FirstError &said) {
   GPUPipelineOptions options;
   options.chip = o.chip;
+  options.callerStrides = true;
   if (llvm::Error e = runGPUPipeline(module, options, o.dumpIR, said))
     return e;
   for (auto [function, image] : {std::pair{&compiled.main, &compiled.mainImage},

@@ -108,8 +108,8 @@ TEST_F(ArtifactTest, Files) {
 
 TEST_F(ArtifactTest, Versions) {
   expectFailure(tryRead(withHeader(sample().body(), 1)), UNISPARSE_BAD_VERSION,
-                {"expected version 3", "got 1"});
-  EXPECT_EQ(unisparse_format_version(), 3);
+                {"expected version 4", "got 1"});
+  EXPECT_EQ(unisparse_format_version(), 4);
   expectFailure(tryRead("ELF is not an artifact"), UNISPARSE_BAD_ARTIFACT,
                 {"UNISPARS"});
 }
@@ -290,6 +290,9 @@ TEST_F(ArtifactTest, Indices) {
   spec.inputs[0].layout = 2;
   expectBad(spec, {"layout", "0 to 1", "got 2"});
   spec = sample();
+  spec.outputs[0].layout = 2;
+  expectBad(spec, {"layout", "0 to 1", "got 2"});
+  spec = sample();
   spec.checks[0].relation = 3;
   expectBad(spec, {"relation", "0 to 2", "got 3"});
 }
@@ -326,6 +329,25 @@ TEST_F(ArtifactTest, Steps) {
             {"kind of an argument", "0 to 4", "got 5"});
   expectBad(withStep(fill(buffer(Input, 0), 0, constant(1))),
             {"fill", "output or a workspace buffer", "input 0"});
+  Spec strided = withStep(fill(buffer(Output, 0), 0, constant(1)));
+  strided.outputs[0].layout = 1;
+  expectBad(strided, {"fill", "contiguous output", "output 0"});
+  // Strides of outputs are a call's: they may be in its steps, nowhere else.
+  expectBad(withArgument(i64Argument(strideOfOutput(2, 0))),
+            {"stride of an input or an output", "got number 272"});
+  expectBad(withArgument(i64Argument(strideOfOutput(1, 3))),
+            {"stride of an input or an output", "got number 267"});
+  for (int place = 0; place < 3; ++place) {
+    Spec spec = sample();
+    Expr stride = strideOfOutput(0, 1);
+    if (place == 0)
+      spec.checks[0].left = stride;
+    else if (place == 1)
+      spec.outputs[1].sizes[0] = stride;
+    else
+      spec.variants[0].buffers = {stride};
+    expectBad(spec, {"stride of an input, got number 257"});
+  }
   std::string map =
       mapArgument({buffer(Input, 0), 1, {constant(64)}, {}, {64}, 3});
   expectBad(withStep(launch("k", grid, {1, 1, 1}, 0,

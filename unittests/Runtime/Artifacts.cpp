@@ -95,6 +95,7 @@ std::string Spec::body() const {
     bytes.string(output.name).u32(output.element).u32(output.sizes.size());
     for (const Expr &size : output.sizes)
       bytes.raw(expr(size));
+    bytes.u32(output.layout);
   }
   bytes.u32(checks.size());
   for (const CheckSpec &check : checks)

@@ -48,6 +48,9 @@ inline Expr symbol(int64_t number) { return {{1, number}}; }
 inline Expr stride(int64_t input, int64_t dim) {
   return {{2, 8 * input + dim}};
 }
+inline Expr strideOfOutput(int64_t output, int64_t dim) {
+  return stride(32 + output, dim);
+}
 inline Expr processors() { return {{3, 0}}; }
 enum Op { Add = 4, Sub, Mul, FloorDiv, CeilDiv, Min, Max };
 inline Expr apply(Op op, Expr left, const Expr &right) {
@@ -89,6 +92,7 @@ struct OutputSpec {
   std::string name;
   uint32_t element;
   std::vector<Expr> sizes;
+  uint32_t layout = 0;
 };
 struct CheckSpec {
   std::string label;
@@ -116,7 +120,7 @@ struct Spec {
 };
 
 /// A header for `body`, with its right crc32.
-std::string withHeader(const std::string &body, uint32_t version = 3);
+std::string withHeader(const std::string &body, uint32_t version = 4);
 
 /// A program with one of everything: q f16 [B, 8, L, 64] with free strides and
 /// k f16 [B, 2, L, 64] give o f16 [B, 8, L, 64] and lse f32 [B, 8, L].

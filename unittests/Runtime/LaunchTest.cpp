@@ -258,6 +258,55 @@ TEST_F(LaunchTest, Outputs) {
                 {"lse.stride(1): expected 256 (contiguous), got 512"});
 }
 
+/// o with the caller's strides: maps and numbers of steps follow them.
+TEST_F(LaunchTest, StridesOfOutputs) {
+  Spec spec = sample();
+  spec.outputs[0].layout = 1;
+  Map o{buffer(Output, 0), 1, {constant(64), symbol(1)}, {}, {64, 64}, 3};
+  o.strides = {apply(Mul, strideOfOutput(0, 2), constant(2))};
+  spec.variants[1].steps = {
+      launch("k:mpii", std::vector<Expr>(3, constant(1)), {1, 1, 1}, 0,
+             {mapArgument(o), addressArgument(Output, 0),
+              i64Argument(strideOfOutput(0, 1)),
+              i32Argument(apply(Sub, strideOfOutput(0, 2), constant(1)))})};
+  Call call(spec);
+  ready(call);
+  ASSERT_EQ(call.launch(), UNISPARSE_OK) << unisparse_last_message();
+  auto logged = [](const std::string &text) {
+    return std::string(stub_log()).find(text) != std::string::npos;
+  };
+  EXPECT_TRUE(logged("(256 box 64 step 1) stride 128 ")) << stub_log();
+  EXPECT_TRUE(logged("p:0x103000000 i:0x4000 i:0x3f")) << stub_log();
+  // [B, L, H + 1, D].
+  unisparse_tensor &given = call.outputs[0];
+  given.strides[0] = 256 * 9 * 64;
+  given.strides[1] = 64;
+  given.strides[2] = 9 * 64;
+  stub_reset();
+  ASSERT_EQ(call.launch(), UNISPARSE_OK) << unisparse_last_message();
+  EXPECT_TRUE(logged("(256 box 64 step 1) stride 1152 ")) << stub_log();
+  EXPECT_TRUE(logged("p:0x103000000 i:0x40 i:0x23f")) << stub_log();
+  // Refused: pieces of no 16 bytes, gaps in rows, rows that share memory, and
+  // what the steps cannot pass.
+  stub_reset();
+  given.strides[2] = 9 * 64 + 4;
+  expectRefused(call, UNISPARSE_BAD_SHAPE,
+                {"o.stride(2): expected a multiple of 8 (16 bytes), got 580"});
+  given.strides[2] = 32;
+  expectRefused(call, UNISPARSE_OVERLAP, {"o.stride(2)", "got 32"});
+  given.strides[2] = 9 * 64;
+  given.strides[3] = 2;
+  expectRefused(call, UNISPARSE_BAD_SHAPE,
+                {"o.stride(3): expected 1 (contiguous), got 2"});
+  given.strides[3] = 1;
+  given.strides[2] = int64_t(1) << 39;
+  expectRefused(call, UNISPARSE_BAD_SHAPE, {"kernel \"k:mpii\"", "stride 0"});
+  given.strides[2] = 9 * 64;
+  // It reaches further than its elements' bytes.
+  given.data = address(device0 + 0x1000000 - 16);
+  expectRefused(call, UNISPARSE_OVERLAP, {"output o", "input q"});
+}
+
 TEST_F(LaunchTest, Workspace) {
   Call call(sample());
   ready(call);

@@ -72,7 +72,7 @@ TEST(Artifact, Bytes) {
       0, 0, 0, 0, 0,    0,    0, 0};     // workspace, steps
   StringRef expected(reinterpret_cast<const char *>(body), sizeof(body));
   EXPECT_EQ(toHex(StringRef(write(a)).drop_front(kHeader)), toHex(expected));
-  EXPECT_EQ(write(a).substr(0, 12), std::string("UNISPARS\3\0\0\0", 12));
+  EXPECT_EQ(write(a).substr(0, 12), std::string("UNISPARS\4\0\0\0", 12));
 }
 
 TEST(Artifact, Truncated) {
@@ -128,7 +128,7 @@ TEST(Artifact, Header) {
   EXPECT_TRUE(has(errorOf(other), "got another kind of file"));
   other = bytes;
   other[8] = 1;
-  EXPECT_TRUE(has(errorOf(other), "expected an artifact of version 3, got 1"));
+  EXPECT_TRUE(has(errorOf(other), "expected an artifact of version 4, got 1"));
   other = bytes;
   other.back() ^= 1;
   EXPECT_TRUE(has(errorOf(other), "checksum"));
@@ -250,6 +250,8 @@ TEST(Artifact, Print) {
   raw_string_ostream os(text);
   print(everything(), os);
   EXPECT_TRUE(has(text, "input   q: bf16 [q.size(0), 32, q.size(2), 128]"));
+  EXPECT_TRUE(has(text, "output  o: f16 [q.size(0), 32], contiguous rows"));
+  EXPECT_TRUE(has(text, "    i64      o.stride(0)\n"));
   EXPECT_TRUE(has(text, "    map      q: bf16 [128, q.size(2)], strides "
                         "[q.stride(2)] bytes, box [64, 128], swizzle 128B"));
   EXPECT_TRUE(has(text, "launch attend on [ceildiv(q.size(2), 128), 32, "
@@ -276,6 +278,9 @@ TEST(Artifact, Merge) {
   EXPECT_EQ(mergeWith([](Artifact &) {}), "");
   EXPECT_EQ(
       mergeWith([](Artifact &a) { a.inputs[0].layout = Layout::Contiguous; }),
+      "");
+  EXPECT_EQ(
+      mergeWith([](Artifact &a) { a.outputs[0].layout = Layout::Contiguous; }),
       "");
   EXPECT_TRUE(has(mergeWith([](Artifact &a) {
                     a.variants[0].chip = "sm_90a";

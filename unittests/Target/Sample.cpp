@@ -41,7 +41,10 @@ Artifact test::everything() {
       {"q", Element::BF16, {-1, 32, -2, 128}, Layout::Rows},
       {"counts", Element::I32, {-1, 32}, Layout::Contiguous},
   };
-  a.outputs = {{"o", Element::F16, {{{TermOp::Symbol, 0}}, constant(32)}},
+  a.outputs = {{"o",
+                Element::F16,
+                {{{TermOp::Symbol, 0}}, constant(32)},
+                Layout::Rows},
                {"scalar", Element::F32, {}}};
   a.checks = {{"I7", lengthOfQ(), Relation::LessEqual, constant(1 << 20),
                "the length of q", "a million"}};
@@ -64,7 +67,9 @@ Artifact test::everything() {
   scale.bits = 0x3e000000;
   launch.arguments = {address, number(Argument::Kind::I32, lengthOfQ()),
                       number(Argument::Kind::I64, {{TermOp::Stride, 1}}), scale,
-                      mapOfQ()};
+                      mapOfQ(),
+                      number(Argument::Kind::I64,
+                             {{TermOp::Stride, kStrideBase * kMaxTensors}})};
   Variant v;
   v.chip = "sm_90a";
   v.capability = 90;

@@ -131,4 +131,66 @@ def UniSparseStrideResults : Pass<"unisparse-stride-results", "::mlir::ModuleOp"
   let dependentDialects = ["::mlir::memref::MemRefDialect"];
 }
 
+def UniSparseStrideAllocations
+    : Pass<"unisparse-stride-allocations", "::mlir::ModuleOp"> {
+  let summary = "Let kernels write results with the caller's strides";
+  let description = [{
+    An allocation that a function returns, and that pages of tile code only put
+    rows to, gets a type with strides between its rows, and so do the kernels'
+    arguments: they are launched with strides, in the place of sizes. The
+    allocation's own strides are those of rows that follow one another; where a
+    launch plan is made of the function, its caller has the memory, and gives
+    others. What something reads, fills or reshapes stays contiguous, as do
+    matrices without heads.
+
+    Precondition: buffers, and pages that have no schedule yet. Nothing calls the
+    function.
+
+    Before:
+    ```mlir
+    module attributes {gpu.container_module} {
+      gpu.module @kernels {
+        gpu.func @page(%x: memref<1x4x?x64xf32>, %i: i32) kernel {
+          %zero = arith.constant 0.0 : f32
+          %y = unitile.fill %zero : f32 -> !unitile.fragment<64x64xf32>
+          unitile.put %y to %x[%i, %i] rows %i to %i : !unitile.fragment<64x64xf32>, memref<1x4x?x64xf32>
+          gpu.return
+        }
+      }
+      func.func @before(%n: index, %i: i32) -> memref<1x4x?x64xf32> {
+        %one = arith.constant 1 : index
+        %x = gpu.alloc(%n) : memref<1x4x?x64xf32>
+        gpu.launch_func @kernels::@page blocks in (%one, %one, %one) threads in (%one, %one, %one) args(%x : memref<1x4x?x64xf32>, %i : i32)
+        return %x : memref<1x4x?x64xf32>
+      }
+    }
+    ```
+    After:
+    ```mlir
+    module attributes {gpu.container_module} {
+      gpu.module @kernels {
+        gpu.func @page(%x: memref<1x4x?x64xf32, strided<[?, ?, ?, 1]>>, %i: i32) kernel {
+          %zero = arith.constant 0.0 : f32
+          %y = unitile.fill %zero : f32 -> !unitile.fragment<64x64xf32>
+          unitile.put %y to %x[%i, %i] rows %i to %i : !unitile.fragment<64x64xf32>, memref<1x4x?x64xf32, strided<[?, ?, ?, 1]>>
+          gpu.return
+        }
+      }
+      func.func @after(%n: index, %i: i32) -> memref<1x4x?x64xf32, strided<[?, ?, ?, 1]>> {
+        %one = arith.constant 1 : index
+        %c64 = arith.constant 64 : index
+        %c4 = arith.constant 4 : index
+        %head = arith.muli %n, %c64 : index
+        %batch = arith.muli %c4, %head : index
+        %x = gpu.alloc(%n)[%batch, %head, %c64] : memref<1x4x?x64xf32, strided<[?, ?, ?, 1]>>
+        gpu.launch_func @kernels::@page blocks in (%one, %one, %one) threads in (%one, %one, %one) args(%x : memref<1x4x?x64xf32, strided<[?, ?, ?, 1]>>, %i : i32)
+        return %x : memref<1x4x?x64xf32, strided<[?, ?, ?, 1]>>
+      }
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::gpu::GPUDialect"];
+}
+
 #endif // UNISPARSE_CONVERSION_PROGRAMPASSES_TD

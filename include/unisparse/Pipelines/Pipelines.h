@@ -130,6 +130,8 @@ struct GPUPipelineOptions {
   /// Where the chip can: launches begin while those in front of them end, and
   /// their counters are cleared in one step.
   bool overlap = false;
+  /// Results have the strides that a launch plan's caller gives.
+  bool callerStrides = false;
   /// Of the device, where host code is lowered by others; 0: the launch plan asks.
   int64_t multiprocessors = 0;
 };

@@ -81,7 +81,8 @@ enum class Swizzle : uint32_t {
 enum class TermOp : uint32_t {
   Constant = UNISPARSE_TERM_CONSTANT,
   Symbol = UNISPARSE_TERM_SYMBOL,
-  /// In elements; the value is kStrideBase * input + dimension.
+  /// In elements; the value is kStrideBase * input + dimension. Output i stands
+  /// behind kMaxTensors inputs.
   Stride = UNISPARSE_TERM_STRIDE,
   Device = UNISPARSE_TERM_FACT, ///< Value 0: number of multiprocessors.
   Add = UNISPARSE_TERM_ADD,
@@ -124,7 +125,6 @@ struct Output {
   std::string name;
   Element element = Element::F32;
   std::vector<Expr> sizes;
-  /// Of programs for the CPU; kernels write contiguous results.
   Layout layout = Layout::Contiguous;
 };
 

@@ -144,7 +144,8 @@ UNISPARSE_API unisparse_status unisparse_program_kernel(
 /* Checks the inputs' types, sizes and strides (data may be null) and fills in
  * what a launch needs: outputs[i] gets element, rank, sizes and contiguous
  * strides (data is left alone), *workspace the bytes of scratch memory.
- * `outputs` and `workspace` may be null. */
+ * `outputs` and `workspace` may be null. Outputs that the artifact gives
+ * contiguous rows may have other strides in a launch. */
 UNISPARSE_API unisparse_status unisparse_program_prepare(
     const unisparse_program *program, const unisparse_tensor *inputs,
     int32_t input_count, unisparse_tensor *outputs, int32_t output_count,

@@ -43,12 +43,33 @@ class Tensor:
             self.address = address or Tensor.next_address
             if address is None:
                 Tensor.next_address += -(-math.prod(shape) * dtype.size // 512) * 512 + 512
+        self.storage = self.address
 
     def dim(self):
         return len(self.shape)
 
-    def stride(self):
-        return self.strides
+    def stride(self, dimension=None):
+        return self.strides if dimension is None else self.strides[dimension]
+
+    def element_size(self):
+        return self.dtype.size
+
+    def is_contiguous(self):
+        return self.strides == tuple(math.prod(self.shape[d + 1 :]) for d in range(len(self.shape)))
+
+    def transpose(self, a, b):
+        order = list(range(len(self.shape)))
+        order[a], order[b] = order[b], order[a]
+        shape, strides = ([x[d] for d in order] for x in (self.shape, self.strides))
+        view = Tensor(shape, self.dtype, self.device, tuple(strides), self.address)
+        view.storage = self.storage
+        return view
+
+    def untyped_storage(self):
+        return types.SimpleNamespace(data_ptr=lambda: self.storage)
+
+    def copy_(self, other):
+        torch.copied.append((self, other))
 
     def is_neg(self):
         return self.negative
@@ -76,7 +97,7 @@ def empty(shape, *, dtype, device):
 torch = types.ModuleType("torch")
 for name, size in (("float64", 8), ("float32", 4), ("float16", 2), ("bfloat16", 2), ("int32", 4), ("int64", 8), ("uint8", 1)):
     setattr(torch, name, Dtype(name, size))
-torch.Tensor, torch.empty, torch.allocated, torch.streams, torch.grad = Tensor, empty, [], {}, False
+torch.Tensor, torch.empty, torch.allocated, torch.copied, torch.streams, torch.grad = Tensor, empty, [], [], {}, False
 torch.strided = "torch.strided"
 torch.is_grad_enabled = lambda: torch.grad
 torch.cuda = types.SimpleNamespace(current_stream=Stream)

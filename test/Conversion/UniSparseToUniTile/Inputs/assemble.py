@@ -33,7 +33,7 @@ KNOWN_SPILLS = {"sm_100a.d256.attend": 32, "sm_120.d256.attend": 40, "sm_120.d25
 def compile_to_ptx(opt, chip, configs, folder):
     """One run of the compiler for all programs; returns the .ptx of each."""
     source = "// -----\n".join(c.program() for c in configs)
-    run = subprocess.run([opt, "-", "-split-input-file", f"--unisparse-to-gpu-pipeline=chip={chip}"], input=source, capture_output=True, text=True)
+    run = subprocess.run([opt, "-", "-split-input-file", f"--unisparse-to-gpu-pipeline=chip={chip} caller-strides"], input=source, capture_output=True, text=True)
     if run.returncode:
         sys.exit(f"{chip}: {run.stderr[:2000]}")
     assemblies = re.findall(r'assembly = "(.*?)"', run.stdout, re.S)
