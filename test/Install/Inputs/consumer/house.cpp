@@ -42,7 +42,7 @@ static void lower(house::AttendOp op) {
       unisparse::Agg::Max, unisparse::Share::None, /*causal=*/true,
       /*return_lse=*/false, /*scale=*/{}, llvm::APFloat(1.0), /*softcap=*/{},
       /*window=*/{}, /*sink_logits=*/{}, /*tables=*/{},
-      /*modificationCount=*/0);
+      /*estimate_with_region=*/false, /*modificationCount=*/0);
   op.getResult().replaceAllUsesWith(attention.getO());
   op.erase();
 }
