@@ -394,6 +394,17 @@ def regions(m):
         m.add(f"region {what} modified packed", "4:2", 64, packed=True, score_mod=text, **every)
     m.add("region alibi 48x80", "4:2", 64, block=(48, 80), shapes=few, required=False, score_mod="alibi")
     m.add("region alibi negative scale", "4:2", 64, scale=-0.05, shapes=few, score_mod="alibi")
+    # The estimate with the region (M6), by means alone and by what a call without options gets.
+    measured = dict(p=0.8, relax=0.5, representatives=16, spread=4, last=1)
+    for n, (what, text) in enumerate((("alibi", "alibi"), ("log", score_mods.LOG), ("square", score_mods.SQUARE))):
+        more = dict(score_mod=text, estimate_with_region=True)
+        for t, dtype in enumerate(("bf16", "f16", "f32")):
+            dim, required = (128, 64, 64)[(n + t) % 3], dtype != "f32"
+            m.add(f"estimate {what} {dtype}", ("4:2", "8:2", "6:3")[(n + t) % 3], dim, dtype, shapes=few, required=required, **more)
+            m.add(f"estimate {what} {dtype} measured", "4:2", 64, dtype, measured=measured, shapes=few, required=required, **more)
+        m.add(f"estimate {what} full", "4:1", 64, causal=False, batch=2, shapes=full, **more)
+        m.add(f"estimate {what} packed", "4:2", 128, packed=True, measured=measured, **more)
+        m.add(f"estimate {what} sum 64x64", "4:2", 64, block=(64, 64), agg="sum", shapes=few, softcap=4.0, window=(400, 40), **more)
     for heads in ("4:2", "6:3", "4:4"):
         for causal in (True, False):
             name = f"region table {heads}" + " full" * (not causal)

@@ -7,6 +7,7 @@ import numpy
 import torch
 
 import reference as R
+import score_mods
 
 EPS = {"f32": 1e-4, "f16": 0.02, "bf16": 0.02}  # L7
 
@@ -114,6 +115,7 @@ def selection(case, oracle, s, mask, q, k, scale):
             case.option("spread", 0),
             case.option("softcap", None),
             case.window,
+            modify=score_mods.of_estimate(case, s.batch),
         )
         m64 = m64.cpu().numpy()
     p = oracle.head_shares(case.option("p", 0.9), e["heads"], e["kv_heads"], share)

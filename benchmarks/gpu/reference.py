@@ -60,8 +60,9 @@ def capped(x, softcap, tanh=torch.tanh):
 
 
 def masses(q, k, pooling, block, scale, causal=True, alpha=1.0, agg="max", share="none", dtype=None, reps=0, spread=0,
-           softcap=None, window=(-1, -1)):
-    """q [Hq, Lq, D], k [Hkv, Lk, D], float64 -> M [Hq, R, J] (P1 to S6, M1, M2). dtype: what composites are kept in (P2)."""
+           softcap=None, window=(-1, -1), modify=None):
+    """q [Hq, Lq, D], k [Hkv, Lk, D], float64 -> M [Hq, R, J] (P1 to S6, M1, M2, M6). dtype: what composites are kept in (P2).
+    modify: of the estimate's logits, positions of queries and of keys."""
     (cq, ck, ch), (bq, bk) = pooling, block
     (hq, lq, _), (hkv, lk, _) = q.shape, k.shape
     r, j, g = -(-lq // bq), -(-lk // bk), hq // hkv
@@ -87,8 +88,11 @@ def masses(q, k, pooling, block, scale, causal=True, alpha=1.0, agg="max", share
         qt = store(qt)
         if spread:
             qt = torch.cat([qt, store(0.5 * alpha * scale * (groups(qt, spread) ** 2).sum(3))], 2)
-        s = capped(alpha * scale * (qt @ kt.transpose(1, 2)), softcap) + torch.log(nk / ck)
+        s = capped(alpha * scale * (qt @ kt.transpose(1, 2)), softcap)
         start = torch.arange(len(nk), device=q.device) * ck
+        if modify is not None:  # M6: a composite stands where its middle token does.
+            s = modify(s, ((first + last) // 2 + lk - lq)[..., None], start + (nk.long() - 1) // 2)
+        s = s + torch.log(nk / ck)
         if right is not None:
             s = s.masked_fill(start > lk - lq + last[..., None] + right, -math.inf)
         if left is not None:
@@ -203,8 +207,13 @@ def against_oracle(oracle):
         q, k, v = (rng.normal(size=size) * 2 for size in ((4, lq, 24), (2, lk, 24), (2, lk, 16)))
         tq, tk, tv = (torch.from_numpy(x) for x in (q, k, v))
         more = dict(reps=reps, spread=spread, softcap=softcap, window=window)
-        want = oracle.masses(q, k, *pooling, 16, 16, 0.3, causal, 1.5, agg, None if share == "none" else share, **more)
-        got = masses(tq, tk, pooling, (16, 16), 0.3, causal, 1.5, agg, share, **more)
+        theirs, ours = {}, {}
+        if (*pooling, 1)[2] == 1:
+            slopes = torch.tensor([0.5, 0.1, 0.02, 0.0], dtype=torch.float64)
+            theirs["modify"] = lambda h: lambda s, i, t: s - float(slopes[h]) * abs(t - i)
+            ours["modify"] = lambda s, i, t: s - slopes[:, None, None] * (t - i).abs()
+        want = oracle.masses(q, k, *pooling, 16, 16, 0.3, causal, 1.5, agg, None if share == "none" else share, **more, **theirs)
+        got = masses(tq, tk, pooling, (16, 16), 0.3, causal, 1.5, agg, share, **more, **ours)
         assert numpy.allclose(got.numpy(), want, rtol=1e-10, atol=1e-14), ("masses", lq, lk, pooling, agg, share, reps, spread)
         mask = rng.random(want.shape) < 0.5
         sinks = None if softcap is None else torch.linspace(-2, 3, 4)

@@ -78,3 +78,11 @@ def of(case, batch, lq, lk, table):
         return function(x, batch, (q + lk - lq)[:, None], k, table)
 
     return modify
+
+
+def of_estimate(case, batch):
+    """What a case does to the estimate's logits (M6), or none: of logits, positions of queries and of keys."""
+    if not case.option("estimate_with_region", False):
+        return None
+    function = FUNCTIONS[case.option("score_mod", None).strip()]
+    return lambda x, q, k: function(x, batch, q, k, None)
