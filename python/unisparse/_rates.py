@@ -69,15 +69,16 @@ def measured(ranks: Ranks, config: Config, said: Callable[[Exception], Dict[str,
             failed = said(error)
         one = torch.zeros(_LINK_BYTES, dtype=torch.uint8, device=ranks.device)
         shapes = [[(_LINK_BYTES,)]] * ranks.size
-        before = ranks.sent.pop(_PROBE, 0)
         link = _seconds(lambda: ranks.exchange([[one]] * ranks.size, shapes, one.dtype, _PROBE), ranks.device)
-        ranks.sent.pop(_PROBE, before)
-        # In picoseconds, of a block and of a byte.
-        picoseconds = [int(failed != {}), int(block * 1e12), int(link * 1e12 / max(1, _LINK_BYTES * (ranks.size - 1)))]
-        heard = ranks.numbers(picoseconds, [3] * ranks.size, "tell rates")
+        few = [[one[:1]]] * ranks.size, [[(1,)]] * ranks.size
+        step = _seconds(lambda: [ranks.exchange(*few, one.dtype, _PROBE), ranks.agree({}, _PROBE)], ranks.device) / 2
+        ranks.sent.pop(_PROBE, None)
+        # In picoseconds, of a block, of a byte and of a step.
+        picoseconds = [int(failed != {}), int(block * 1e12), int(max(0.0, link - step) * 1e12 / max(1, _LINK_BYTES * (ranks.size - 1))), int(step * 1e12)]
+        heard = ranks.numbers(picoseconds, [4] * ranks.size, "tell rates")
         if any(x[0] for x in heard):
             ranks.agree(failed, "measure rates")
-        _measured[name] = Rates(max(x[2] for x in heard) * 1e-12, max(x[1] for x in heard) * 1e-12)
+        _measured[name] = Rates(*(max(x[n] for x in heard) * 1e-12 for n in (2, 1, 3)))
     return _measured[name]
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 
 class Segment(NamedTuple):
@@ -71,10 +71,12 @@ def head_shares(heads: int, kv_heads: int, unit: int, ranks: int) -> List[Heads]
 
 
 class Rates(NamedTuple):
-    """Seconds of a byte that a rank sends, and of one query head's block of queries with one block of keys."""
+    """Seconds of a byte that a rank sends, of one query head's block of queries with one block of keys, and of a step: what
+    ranks say or send to one another costs as much, however little it is."""
 
     byte: float
     block: float
+    step: float
 
 
 class Choice(NamedTuple):
@@ -84,7 +86,8 @@ class Choice(NamedTuple):
 
 class Work(NamedTuple):
     """What "auto" decides by. `candidates`: pairs of blocks, of all query heads; `token`: bytes of q, k and v of one head.
-    `density`, `came`: the shares of them that are selected, and of others' blocks that come to a rank by rows."""
+    `density`, `came`: the shares of them that are selected, and of others' blocks that come to a rank by rows. `known`: whether a
+    call by rows has told these."""
 
     heads: int
     kv_heads: int
@@ -97,10 +100,24 @@ class Work(NamedTuple):
     candidates: int
     density: float
     came: float
+    known: bool = True
 
+
+# Steps of a call of either mode; by rows with what this process plans between them, which takes as long.
+HEADS_STEPS, ROWS_STEPS = 4, 16
+# Calls by rows are of one sequence and a part of the heads each; they take up to so many times what one call for all takes.
+ROWS_SLOWER = 1.3
 
 # K and V come by so many parts of the KV heads, of which one is waited for; the others come while heads before them attend.
 MOST_PARTS = 4
+
+
+def untold(work: Work) -> Optional[Choice]:
+    """The mode where nothing is to be measured: even heads, of which one call is certain, before rows, of which none has told."""
+    shares = head_shares(work.heads, work.kv_heads, work.unit, len(work.queries))
+    if work.known or len({s.queries for s in shares}) > 1:
+        return None
+    return Choice("heads", f"each rank takes {shares[0].queries} of {work.heads} heads, and no call by rows has told how many blocks are selected")
 
 
 def choose(work: Work, rates: Rates) -> Choice:
@@ -118,7 +135,11 @@ def choose(work: Work, rates: Rates) -> Choice:
     first = 1 / math.gcd(work.kv_heads, MOST_PARTS)
     uneven = max(s.queries for s in shares) / work.heads
     heads = by_heads * rates.byte, attend * uneven
-    rows = (composites + blocks * first) * rates.byte, max(attend / ranks, blocks * (1 - first) * rates.byte)
+    rows = (composites + blocks * first) * rates.byte, max(attend / ranks * ROWS_SLOWER, blocks * (1 - first) * rates.byte)
+    heads, rows = (HEADS_STEPS * rates.step, *heads), (ROWS_STEPS * rates.step, *rows)
     mode = "heads" if sum(heads) <= sum(rows) else "rows"
-    told = [f"{name} {transfer * 1e3:.3g} ms of transfers and {rest * 1e3:.3g} ms of attention" for name, (transfer, rest) in (("heads", heads), ("rows", rows))]
+    told = [
+        f"{name} {fixed * 1e3:.3g} ms of steps, {transfer * 1e3:.3g} ms of transfers and {rest * 1e3:.3g} ms of attention"
+        for name, (fixed, transfer, rest) in (("heads", heads), ("rows", rows))
+    ]
     return Choice(mode, f"by {told[0]}, by {told[1]}, where {work.density:.2f} of the blocks are selected and {work.came:.2f} of others' come")

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from . import _attention, _blocks, _config, _layout
 from ._checks import check_ends, check_out, check_sinks, check_tensors, ends_of, shape
 from ._errors import Error, Status, unexpected
-from ._shares import Choice, Heads, Segment, Work, choose, head_shares, segments
+from ._shares import Choice, Heads, Segment, Work, choose, head_shares, segments, untold
 
 try:
     import torch
@@ -160,21 +160,22 @@ class _Call:
             told = [one["known"] for one in heard if one["known"]]
             # Density is one for all; of what comes, the rank counts that most comes to.
             density, came = (max(x) for x in zip(*told)) if len(told) == ranks.size else _UNTOLD
-            _chosen = choose(self.work(density, came), _rates.measured(ranks, self.config, lambda error: _said(error, "measure rates")))
+            work = self.work(density, came, len(told) == ranks.size)
+            _chosen = untold(work) or choose(work, _rates.measured(ranks, self.config, lambda error: _said(error, "measure rates")))
             self.mode = _chosen.mode
 
     def candidates(self) -> int:
         """Pairs of blocks, of all query heads."""
         return int(_blocks.candidates(tuple(self.sequences), self.config.block, self.config.causal) * self.config.heads * self.tensors["q"].shape[0])
 
-    def work(self, density: float, came: float) -> Work:
+    def work(self, density: float, came: float, known: bool) -> Work:
         rule, config = self.config.rule, self.config
         assert rule is not None
         widths = [x.shape[3] * x.element_size() for x in self.tensors.values()]
         composite = (1 + 1 / rule.spread if rule.spread else 1) / rule.pooling[1]
         return Work(
             config.heads, config.kv_heads, self.unit(), self.tensors["q"].shape[0], self.queries, self.keys,
-            (widths[0], widths[1], widths[2]), composite, self.candidates(), density, came,
+            (widths[0], widths[1], widths[2]), composite, self.candidates(), density, came, known,
         )  # fmt: skip
 
     def unit(self) -> int:

@@ -96,6 +96,9 @@ def worker(rank, size, folder):
             group = mesh if mode == "heads" else None
             found = unisparse.distributed.attention(*mine, group=group, mode=mode, parts=parts, layout=layout, out=where, **options)
             found = list(found) if isinstance(found, tuple) else [found]
+            told = unisparse.distributed.chosen() if mode == "auto" else None
+            if told and not re.match("by heads .* ms of steps, .* ms of transfers and .* ms of attention, by rows .*, where 0[.][0-9]+ of the blocks are", told.reason):
+                failures.append(f"{name}: got {told}")
             if where is not None and found[0] is not where:
                 failures.append(f"{name}, {mode}: out is not what came back")
             if layout == "bshd":
@@ -147,7 +150,7 @@ def worker(rank, size, folder):
         if f"rank {size - 1}: /none/unisparse-compile: expected a program that starts" not in str(error):
             failures.append(f"no program: got {error}")
     told = unisparse.distributed.chosen()
-    if not re.match("by heads .* ms of transfers and .* ms of attention, by rows .*, where 0[.][0-9]+ of the blocks are selected", told.reason if told else ""):
+    if told is None or told.mode != "heads" or not told.reason.endswith(" heads, and no call by rows has told how many blocks are selected"):
         failures.append(f"got {told}")
     print(json.dumps(failures))
 

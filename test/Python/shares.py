@@ -13,7 +13,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python"))
 
 from unisparse._blocks import MASSES, Job, Layout, Overlap, Row, Rows, Run, Share, View, balanced, jobs, overlaps
-from unisparse._shares import Rates, Segment, Work, choose, head_shares, segments
+from unisparse._shares import Rates, Segment, Work, choose, head_shares, segments, untold
 
 
 class Shares(unittest.TestCase):
@@ -127,16 +127,35 @@ class Shares(unittest.TestCase):
         """8 query heads of 2 KV heads, 100 tokens on each of two ranks, q, k and v of 8, 4 and 2 bytes."""
         work = Work(8, 2, 1, 1, [100, 100], [100, 100], (8, 4, 2), 0.125, 1000, 0.5, 1.0)
         # By heads 3200 bytes of q, 600 of k and v and 800 of o; by rows 100 of composites and 1200 of blocks, 600 of them first.
-        found = choose(work, Rates(1e-6, 1e-6))
-        said = "by heads 4.6 ms of transfers and 0.25 ms of attention, by rows 0.7 ms of transfers and 0.6 ms of attention, where 0.50 of the blocks are selected and 1.00 of others' come"
+        found = choose(work, Rates(1e-6, 1e-6, 1e-5))
+        said = "by heads 0.04 ms of steps, 4.6 ms of transfers and 0.25 ms of attention, by rows 0.16 ms of steps, 0.7 ms of transfers and 0.6 ms of attention, where 0.50 of the blocks are selected and 1.00 of others' come"
         self.assertEqual(found, ("rows", said))
         # Few queries of many heads move less than keys.
         few = Work(8, 8, 1, 1, [10, 10], [1000, 1000], (8, 8, 8), 0.125, 1000, 0.5, 1.0)
-        self.assertEqual(choose(few, Rates(1e-6, 1e-9)).mode, "heads")
-        self.assertEqual(choose(few._replace(came=0.05, composite=0.01), Rates(1e-6, 1e-9)).mode, "rows")
+        self.assertEqual(choose(few, Rates(1e-6, 1e-9, 0)).mode, "heads")
+        self.assertEqual(choose(few._replace(came=0.05, composite=0.01), Rates(1e-6, 1e-9, 0)).mode, "rows")
         # Of 8 query heads that choose by fours, one of four ranks has two times its share.
         uneven = Work(8, 2, 4, 1, [10] * 4, [10] * 4, (8, 4, 2), 0.125, 1000, 0.5, 1.0)
-        self.assertEqual(choose(uneven, Rates(1e-12, 1e-6)).mode, "rows")
+        self.assertEqual(choose(uneven, Rates(1e-12, 1e-6, 0)).mode, "rows")
+
+    def test_choice_on_fast_links(self):
+        """32:8 heads of 128 in bf16 on two ranks, 3.4e11 bytes a second and .6 ms a step: rows never gain. On slow links they do."""
+        for length, blocks, one in ((8192, 32 * 64 * 65 // 2, 0.58e-3), (33001, 32 * 258 * 259 // 2, 2.33e-3), (131072, 32 * 1024 * 1025 // 2, 27.2e-3),
+                                    (1 << 20, 16 * 32 * 512 * 513 // 2, 1.04)):  # fmt: skip
+            parts = [(length + 1) // 2, length // 2]
+            for came in (0.5, 1.0):
+                work = Work(32, 8, 1, 1, parts, parts, (256, 256, 256), 0.15, blocks, 0.25, came)
+                found = choose(work, Rates(1 / 3.4e11, one / (0.25 * blocks), 0.6e-3))
+                self.assertEqual(found.mode, "heads", found.reason)
+            self.assertEqual(choose(work._replace(came=0.05), Rates(1e-9, one / (0.25 * blocks), 1e-4)).mode, "rows")
+
+    def test_untold(self):
+        """Until a call by rows has told what it takes, heads are taken where they divide; nothing is measured for that."""
+        work = Work(32, 8, 1, 1, [64] * 2, [64] * 2, (8, 8, 8), 0.125, 1000, 0.25, 1.0, False)
+        said = "each rank takes 16 of 32 heads, and no call by rows has told how many blocks are selected"
+        self.assertEqual(untold(work), ("heads", said))
+        self.assertIsNone(untold(work._replace(known=True)))
+        self.assertIsNone(untold(work._replace(queries=[64] * 3)))
 
 
 if __name__ == "__main__":
