@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import functools
-from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Dict, Hashable, Iterator, List, NamedTuple, Sequence, Tuple
 
 from ._shares import Segment
 
@@ -219,7 +219,13 @@ class Layout:
             self.rows.append(Rows(rows))
         # Rows that follow one another, whosever they are.
         self.split = [Run(sequence, min(x for x, _ in one), max(x for _, x in one)) for sequence, one in sorted(split.items())]
-        self.splitters = [[rank for rank in range(ranks) if self.seen(rank, run)] for run in self.split]
+        splitters = [[rank for rank in range(ranks) if self.seen(rank, run)] for run in self.split]
+        self.apart = [[run for run, those in zip(self.split, splitters) if rank in those] for rank in range(ranks)]
+        # Of queries that each rank is to have: those of its rows, and what it attends to apart.
+        self.wanted = [[*runs, *more] for runs, more in zip(self.query_runs, self.apart)]
+        self.splitters = splitters
+        # What calls with these lengths plan once, on a device.
+        self.selections: Dict[Hashable, Any] = {}
 
     def _blocks(self, run: Run) -> Tuple[int, int]:
         """Of all, from and to."""
@@ -238,6 +244,12 @@ class Layout:
         first, last = self.view.candidates(span, run.begin, run.end, self.block[1])
         blocks = (b - span.block for one, (begin, end) in zip(self.key_runs[rank], self.owned[rank]) if one.sequence == run.sequence for b in range(begin, end))
         return [b for b in blocks if first <= b < last]
+
+    @functools.cached_property
+    def crossing(self) -> Tuple[List[List[List[Overlap]]], List[List[List[Overlap]]]]:
+        """Queries and keys in whole blocks that each rank is to have, as far as each has them."""
+        queries = [[overlaps(runs, part) for part in self.parts] for runs in self.wanted]
+        return queries, [[overlaps(runs, part) for part in self.key_parts] for runs in self.key_runs]
 
     def sees(self, rank: int, run: Run) -> bool:
         """Whether a row of the rank's whose masses count sees keys as early as these."""

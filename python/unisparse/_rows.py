@@ -13,18 +13,22 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 
 from . import _attention, _stages, _torch
-from ._blocks import EVERY, MASSES, Job, Layout, Run, balanced, groups, jobs, overlaps
+from ._blocks import EVERY, MASSES, Job, Layout, Overlap, Row, Run, balanced, groups, jobs, overlaps
 from ._config import Config
-from ._ranks import Coming, Picked, Ranks
+from ._ranks import Coming, Of, Picked, Ranks
 from ._shares import MOST_PARTS
 
 # Of masses and indices of one call that selects: so a long sequence takes several, and no rank holds L^2 of them.
 SELECTING_BYTES = 1 << 30
+# Of indices of every candidate, for other calls with these lengths: the last rows have few, a dense sequence has L^2.
+REMEMBERED_BYTES = 1 << 22
+# Of K and V of the whole: where there is less, it does not pay that some come while others are attended to.
+PARTED_BYTES = 1 << 28
 
 
 class Selection(NamedTuple):
@@ -51,7 +55,8 @@ class ByRows:
         # As block_sparse_attention has them: one for each query head, or for each KV head.
         self.selections = self.kv_heads if config.selections <= self.kv_heads or is_dense(config) else self.heads
         # A modification knows query heads by their numbers among all (M5).
-        self.parts = 1 if config.score_mod else math.gcd(self.kv_heads, MOST_PARTS)
+        tokens = self.batch * self.kv_heads * layout.blocks * layout.block[1] * (self.q.shape[3] + self.v.shape[3]) * self.q.element_size()
+        self.parts = 1 if config.score_mod else math.gcd(self.kv_heads, MOST_PARTS) if tokens >= PARTED_BYTES else 1
         self.failed: Optional[Dict[str, Any]] = None
         self.needed_blocks = self.other_blocks = 0
 
@@ -85,9 +90,7 @@ class ByRows:
     def align(self) -> None:
         """Room for K and V, with the rank's blocks in them; its queries, and those that go to everybody."""
         layout, ranks, (b, d, dv) = self.layout, self.ranks, (self.batch, self.q.shape[3], self.v.shape[3])
-        wanted_q = [[*layout.query_runs[rank], *(run for run, those in zip(layout.split, layout.splitters) if rank in those)] for rank in range(ranks.size)]
-        cross_q = [[overlaps(runs, part) for part in layout.parts] for runs in wanted_q]
-        cross_k = [[overlaps(runs, part) for part in layout.key_parts] for runs in layout.key_runs]
+        cross_q, cross_k = layout.crossing
         mine = ranks.rank
 
         def cut(x: Any, places: Any) -> List[Any]:
@@ -105,7 +108,7 @@ class ByRows:
             came[mine] = [*cut(self.q, cross_q[mine][mine]), *cut(self.k, cross_k[mine][mine]), *cut(self.v, cross_k[mine][mine])]
         tokens = layout.blocks * layout.block[1]
         self.keys, self.values = (self.room(b, self.kv_heads, tokens, width) for width in (d, dv))
-        pieces: List[List[Tuple[int, Any]]] = [[] for _ in wanted_q[mine]]
+        pieces: List[List[Tuple[int, Any]]] = [[] for _ in layout.wanted[mine]]
         for tensors, places_q, places_k in zip(came, cross_q[mine], cross_k[mine]):
             for x, p in zip(tensors, places_q):
                 pieces[p.run].append((p.row, x))
@@ -175,26 +178,34 @@ class ByRows:
             k = self.keys.view(-1)[: self.batch * self.kv_heads * keys * q.shape[3]].view(self.batch, self.kv_heads, keys, q.shape[3])
             counts, indices = _stages.select(self.config, q, k, self.of_sequence(self.composites, sequence, keys, self.rule.pooling[1]))
             counts, indices = counts[:, :, : end - begin], indices[:, :, : end - begin]
-            # The widest row's: what is behind is nothing.
-            indices = indices[..., : int(counts.max())] if counts.numel() else indices
+            # The widest row's: what is behind is nothing. Of one call it is known when all have told theirs.
+            if counts.numel() and most < len(self.rows):
+                indices = indices[..., : int(counts.max())]
             if counts.shape[1] != self.selections:
                 counts, indices = (x.repeat_interleave(self.selections // counts.shape[1], 1) for x in (counts, indices))
-            result.append(Selection(begin, counts, indices.contiguous()))
+            result.append(Selection(begin, counts, indices))
         return sorted(result, key=lambda one: one.begin)
 
-    def every(self, rows: List[Any], begin: int = 0, among: Optional[List[int]] = None) -> Selection:
-        """All candidates, of some blocks or of all."""
-        layout = self.layout
-        span = layout.spans[rows[0].sequence]
-        blocks = torch.tensor(range(-(-span.keys // layout.block[1])) if among is None else among, dtype=torch.int32)
+    def every(self, rows: Sequence[Row | Run], begin: int = 0, among: Optional[int] = None) -> Selection:
+        """All candidates, of a rank's blocks or of all: once for all calls with these lengths."""
+        layout, shape = self.layout, (self.batch, self.selections)
+        name = (rows[0].sequence, rows[0].begin, rows[-1].end, among, shape, self.q.device)
+        if name in layout.selections:
+            return Selection(begin, *layout.selections[name])
+        found = tuple(x.to(device=self.q.device, dtype=torch.int32).expand(*shape, *x.shape).contiguous() for x in self.candidates(rows, among))
+        if found[1].nbytes <= REMEMBERED_BYTES:
+            layout.selections[name] = found
+        return Selection(begin, *found)
+
+    def candidates(self, rows: Sequence[Row | Run], among: Optional[int]) -> Tuple[Any, Any]:
+        layout, span = self.layout, self.layout.spans[rows[0].sequence]
+        whole = Run(rows[0].sequence, rows[0].begin, rows[-1].end)
+        blocks = torch.tensor(range(-(-span.keys // layout.block[1])) if among is None else layout.seen(among, whole), dtype=torch.int32)
         reach = torch.tensor([layout.view.candidates(span, row.begin, row.end, layout.block[1]) for row in rows], dtype=torch.int32).view(-1, 2)
         ends = torch.searchsorted(blocks, reach)
         counts = ends[:, 1] - ends[:, 0]
         at = ends[:, :1] + torch.arange(max(1, int(counts.max())))
-        indices = blocks[at.clamp(max=len(blocks) - 1)] if len(blocks) else at
-        shape = (self.batch, self.selections)
-        counts, indices = (x.to(device=self.q.device, dtype=torch.int32).expand(*shape, *x.shape).contiguous() for x in (counts, indices))
-        return Selection(begin, counts, indices)
+        return counts, blocks[at.clamp(max=len(blocks) - 1)] if len(blocks) else at
 
     def of_run(self, run: Run) -> Any:
         """Queries of a run that this rank has."""
@@ -208,10 +219,21 @@ class ByRows:
 
     def tell_costs(self, selected: List[Selection]) -> Tuple[List[List[int]], List[int]]:
         """How many blocks each row of each rank selected, and how wide indices are. What failed so far fails here."""
-        counts = self.attempt(lambda: torch.cat([one.counts.sum((0, 1)) for one in selected]).tolist() if selected else [])
-        width = max((one.indices.shape[3] for one in selected), default=0)
-        mine = [int(self.failed is not None), width, *(counts or [0] * len(self.rows))]
-        heard = self.ranks.numbers(mine, [2 + len(rows) for rows in self.layout.rows], "tell what was selected")
+        rows = len(self.rows)
+
+        def counted() -> Any:
+            # The widest row's, and blocks of each: on the device, which is waited for once.
+            counts = torch.cat([one.counts for one in selected], 2).flatten(0, 1)
+            return torch.cat([counts.max().clamp(min=1).view(1), counts.sum(0)]).long()
+
+        lengths = [2 + len(rows) for rows in self.layout.rows]
+        mine = torch.zeros(max(lengths), dtype=torch.int64, device=self.q.device)
+        found = self.attempt(counted) if rows and self.batch else None
+        if found is not None:
+            mine[1 : 2 + rows] = found
+        if self.failed is not None:
+            mine[0] = 1
+        heard = self.ranks.gathered(mine, lengths, "tell what was selected")
         if any(one[0] for one in heard):
             self.ranks.agree(self.failed or {}, "select")
         # A row that selects nothing costs something, too.
@@ -229,15 +251,23 @@ class ByRows:
                 self.given[job] = (self.of_run(job.run), *self.selection_of(selected, job.row, job.rows, widths[mine]))
         if not any(x for one in moved for x in one):
             return
-        sent = [[self.of_run(job.run) for job in one[mine]] for one in moved]
-        shapes = [[(b, self.heads, job.run.end - job.run.begin, self.q.shape[3]) for job in one] for one in moved[mine]]
-        queries = self.ranks.exchange(sent, shapes, self.q.dtype, "send queries")
-        few: List[List[Tuple[int, ...]]] = [[shape for job in one for shape in ((b, h, job.rows), (b, h, job.rows, widths[source]))] for source, one in enumerate(moved[mine])]
-        sent = [[x for job in one[mine] for x in self.selection_of(selected, job.row, job.rows, widths[mine])] for one in moved]
-        selections = self.ranks.exchange(sent, few, torch.int32, "send selections")
-        for source, one in enumerate(moved[mine]):
+        sent = [[x for job in one[mine] for x in (self.of_run(job.run), *self.selection_of(selected, job.row, job.rows, widths[mine]))] for one in moved]
+        shapes = [
+            [
+                x
+                for job in one
+                for x in (
+                    (b, self.heads, job.run.end - job.run.begin, self.q.shape[3]),
+                    Of(torch.int32, (b, h, job.rows)),
+                    Of(torch.int32, (b, h, job.rows, widths[source])),
+                )
+            ]
+            for source, one in enumerate(moved[mine])
+        ]
+        came = self.ranks.exchange(sent, shapes, self.q.dtype, "send queries and selections")
+        for tensors, one in zip(came, moved[mine]):
             for n, job in enumerate(one):
-                self.given[job] = (queries[source][n], *selections[source][2 * n : 2 * n + 2])
+                self.given[job] = tuple(tensors[3 * n : 3 * n + 3])
 
     @staticmethod
     def selection_of(selected: List[Selection], row: int, rows: int, width: int) -> Tuple[Any, Any]:
@@ -246,7 +276,7 @@ class ByRows:
             begin, end = max(row, one.begin), min(row + rows, one.begin + one.counts.shape[2])
             if begin < end:
                 counts.append(one.counts[:, :, begin - one.begin : end - one.begin])
-                some = one.indices[:, :, begin - one.begin : end - one.begin]
+                some = one.indices[:, :, begin - one.begin : end - one.begin, :width]
                 indices.append(torch.nn.functional.pad(some, (0, width - some.shape[3])))
         return torch.cat(counts, 2), torch.cat(indices, 2)
 
@@ -326,10 +356,9 @@ class ByRows:
     def attend_apart(self) -> List[Tuple[Any, ...]]:
         """Rows that take every candidate, to the keys that are here. Sinks join when all parts have come."""
         layout, rank, result = self.layout, self.ranks.rank, []
-        those = [run for run, ranks in zip(layout.split, layout.splitters) if rank in ranks]
-        for run, q in zip(those, self.everybodys):
+        for run, q in zip(layout.apart[rank], self.everybodys):
             rows = [Run(run.sequence, begin, min(begin + layout.block[0], run.end)) for begin in range(run.begin, run.end, layout.block[0])]
-            _, counts, indices = self.every(rows, among=layout.seen(rank, run))
+            _, counts, indices = self.every(rows, among=rank)
             call = Attending(self, run, q, counts, indices, True, None)
             for n in range(self.parts):
                 call(n)
@@ -341,27 +370,29 @@ class ByRows:
     def bring_results(self, done: List[List[Run]], results: List[Tuple[Any, ...]]) -> List[Any]:
         """To the ranks whose tokens they are of. done: the runs of every rank's jobs, in the order of its results."""
         layout, ranks, mine, config = self.layout, self.ranks, self.ranks.rank, self.config
-        apart = [[run for run, those in zip(layout.split, layout.splitters) if rank in those] for rank in range(ranks.size)]
+        apart = layout.apart
         first = [len(one) for one in done]
         # What each rank computed of what each has.
         crossing = [[overlaps([*runs, *more], part) for part in layout.parts] for runs, more in zip(done, apart)]
-        returned = []
+        kinds = [(self.q.dtype, (self.v.shape[3],)), (torch.float32, ())]
+        kinds = kinds[: 2 if config.return_lse or layout.split else 1]
+
+        def kept(rank: int, places: List[Overlap]) -> List[Tuple[int, Overlap]]:
+            """Without return_lse only what comes in parts has one."""
+            return [(n, p) for n in range(len(kinds)) for p in places if n == 0 or config.return_lse or p.run >= first[rank]]
+
+        sent = [[results[p.run][n][:, :, p.row : p.row + p.size] for n, p in kept(mine, places)] for places in crossing[mine]]
+        those = [kept(rank, one[mine]) for rank, one in enumerate(crossing)]
+        shapes = [[Of(kinds[n][0], (self.batch, self.heads, p.size, *kinds[n][1])) for n, p in one] for one in those]
+        came = ranks.exchange(sent, shapes, self.q.dtype, "send results")
+        returned = [self.q.new_empty((*self.q.shape[:3], *width), dtype=kind) for kind, width in kinds]
         partial: List[Dict[Tuple[int, int], List[Any]]] = [{}, {}]
-        for which in range(2 if config.return_lse or layout.split else 1):
-            kind, width = (self.q.dtype, (self.v.shape[3],)) if which == 0 else (torch.float32, ())
-            # Without return_lse only what comes in parts has one.
-            kept = [[[p for p in places if which == 0 or config.return_lse or p.run >= first[rank]] for places in one] for rank, one in enumerate(crossing)]
-            sent = [[results[p.run][which][:, :, p.row : p.row + p.size] for p in kept[mine][rank]] for rank in range(ranks.size)]
-            shapes = [[(self.batch, self.heads, p.size, *width) for p in one[mine]] for one in kept]
-            came = ranks.exchange(sent, shapes, kind, "send results")
-            whole = self.q.new_empty((*self.q.shape[:3], *width), dtype=kind)
-            for rank, tensors in enumerate(came):
-                for x, p in zip(tensors, kept[rank][mine]):
-                    if p.run < first[rank]:
-                        whole[:, :, p.place : p.place + p.size] = x
-                    else:
-                        partial[which].setdefault((p.place, p.size), []).append(x)
-            returned.append(whole)
+        for rank, tensors in enumerate(came):
+            for x, (n, p) in zip(tensors, those[rank]):
+                if p.run < first[rank]:
+                    returned[n][:, :, p.place : p.place + p.size] = x
+                else:
+                    partial[n].setdefault((p.place, p.size), []).append(x)
         for (place, size), o in partial[0].items():
             merged = merge(o, partial[1][place, size], self.sinks)
             for whole, x in zip(returned, merged):

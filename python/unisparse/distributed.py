@@ -23,7 +23,7 @@ try:
     import torch
 
     from . import _rates, _rows
-    from ._ranks import Ranks
+    from ._ranks import Of, Ranks
 except ImportError as error:
     raise Error(f"unisparse.distributed: expected torch with torch.distributed, got {error}") from None
 
@@ -217,13 +217,11 @@ class _Call:
             return _results(_attention.attention(*whole, cu_seqlens=self.ends or None, return_lse=config.return_lse, **options))
 
         results = self.computed(compute)
-        back = []
-        for n, x in enumerate(results[: 1 + config.return_lse]):
-            sent = [[x[:, :, s.begin : s.end] for s in _of(self.query_segments, rank)] for rank in range(ranks.size)]
-            own = _of(self.query_segments, ranks.rank)
-            shapes = [[(x.shape[0], share.queries, s.end - s.begin, *x.shape[3:]) for s in own] for share in shares]
-            back.append(torch.cat([torch.cat(one, 2) for one in ranks.exchange(sent, shapes, x.dtype, "send results")], 1))
-        return tuple(back)
+        results, own = results[: 1 + config.return_lse], _of(self.query_segments, ranks.rank)
+        sent = [[x[:, :, s.begin : s.end] for x in results for s in _of(self.query_segments, rank)] for rank in range(ranks.size)]
+        shapes = [[Of(x.dtype, (x.shape[0], share.queries, s.end - s.begin, *x.shape[3:])) for x in results for s in own] for share in shares]
+        came = ranks.exchange(sent, shapes, q.dtype, "send results")
+        return tuple(torch.cat([torch.cat(one[n * len(own) : (n + 1) * len(own)], 2) for one in came], 1) for n in range(len(results)))
 
     def shares_of(self, mine: Heads) -> Dict[str, Any]:
         """p of these heads, relax, which is not the same where a p is given, and sinks."""
