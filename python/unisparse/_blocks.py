@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import functools
-from typing import Dict, Hashable, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Hashable, Iterator, List, NamedTuple, Sequence, Tuple
 
 from ._shares import Segment
 
@@ -203,13 +203,15 @@ class Layout:
         self.owned = [[self._blocks(run) for run in mine] for mine in self.key_runs]
         self.rows: List[Rows] = []
         split: Dict[int, List[Tuple[int, int]]] = {}
-        for mine in self.query_runs:
+        holders = [{rank for rank, mine in enumerate(self.key_runs) for run in mine if run.sequence == n} for n in range(len(sequences))]
+        for rank, mine in enumerate(self.query_runs):
             rows: List[Row] = []
             for run in mine:
                 span = self.spans[run.sequence]
                 every = dense or span.keys <= dense_below
                 tail = span.query + max(-(-(span.query_end - span.query) // block[0]) - last, 0) * block[0]
-                apart = not every and self._is_split(span, tail, heads)
+                # A rank that has all keys of a sequence asks nobody for them.
+                apart = not every and holders[run.sequence] != {rank} and self._is_split(span, tail, heads)
                 for begin in range(run.begin, run.end, block[0]):
                     end, is_last = min(begin + block[0], run.end), begin >= tail
                     if is_last and apart:
@@ -219,11 +221,10 @@ class Layout:
             self.rows.append(Rows(rows))
         # Rows that follow one another, whosever they are.
         self.split = [Run(sequence, min(x for x, _ in one), max(x for _, x in one)) for sequence, one in sorted(split.items())]
-        splitters = [[rank for rank in range(ranks) if self.seen(rank, run)] for run in self.split]
-        self.apart = [[run for run, those in zip(self.split, splitters) if rank in those] for rank in range(ranks)]
+        self.splitters = [[rank for rank in range(ranks) if self.seen(rank, run)] for run in self.split]
+        self.apart = [[run for run, those in zip(self.split, self.splitters) if rank in those] for rank in range(ranks)]
         # Of queries that each rank is to have: those of its rows, and what it attends to apart.
         self.wanted = [[*runs, *more] for runs, more in zip(self.query_runs, self.apart)]
-        self.splitters = splitters
         # What calls with these lengths plan once, on a device.
         self.selections: Dict[Hashable, Any] = {}
 

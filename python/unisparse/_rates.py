@@ -93,7 +93,8 @@ class Known:
         self._of: Dict[Hashable, Tuple[float, float]] = {}
 
     def remember(self, config: Config, density: float, came: float) -> None:
-        self._of[config] = density, came
+        # To two digits, so that layers which select alike say the same.
+        self._of[config] = float(f"{density:.2g}"), float(f"{came:.2g}")
 
     def __call__(self, config: Config) -> Optional[Tuple[float, float]]:
         return self._of.get(config)

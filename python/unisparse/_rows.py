@@ -308,7 +308,7 @@ class ByRows:
         receiving, sending = self.numbers_of(masks, ranks.exchange(sent, shapes, torch.uint8, "ask for blocks"))
         self.needed_blocks = sum(len(x) for one in receiving for x in one)
         self.other_blocks = self.batch * self.kv_heads * (layout.blocks - sum(end - begin for begin, end in layout.owned[ranks.rank]))
-        calls = self.attempt(lambda: [Attending(self, job.run, *self.given[job], self.config.return_lse, self.sinks) for job in work]) or []
+        calls = self.attempt(lambda: [Attending(self, job.run, *self.given[job], self.config.return_lse, self.sinks, self.parts) for job in work]) or []
         coming: Optional[Coming] = self.bring_blocks(sending, receiving, 0)
         for n in range(self.parts):
             here, coming = coming, self.bring_blocks(sending, receiving, n + 1) if n + 1 < self.parts else None
@@ -334,9 +334,13 @@ class ByRows:
 
         def numbers(x: Any, part: int) -> Any:
             batch, head, block = x.nonzero(as_tuple=True)
-            return (((batch * self.kv_heads + part * x.shape[1] + head) * layout.blocks) + block).to(masks.device, non_blocking=True)
+            return ((batch * self.kv_heads + part * x.shape[1] + head) * layout.blocks) + block
 
-        return tuple([[numbers(x, part) for part, x in enumerate(one)] for one in some] for some in (wanted, found))  # type: ignore[return-value]
+        # To the device at once.
+        every = [numbers(x, part) for those in (wanted, found) for one in those for part, x in enumerate(one)]
+        there = list(torch.cat(every).to(masks.device).split([len(x) for x in every]))
+        of_ranks = [there[n : n + self.parts] for n in range(0, len(there), self.parts)]
+        return of_ranks[: ranks.size], of_ranks[ranks.size :]
 
     def by_block(self, whole: Any) -> Any:
         return whole.view(self.batch * self.kv_heads * self.layout.blocks, self.layout.block[1] * whole.shape[3])
@@ -359,9 +363,9 @@ class ByRows:
         for run, q in zip(layout.apart[rank], self.everybodys):
             rows = [Run(run.sequence, begin, min(begin + layout.block[0], run.end)) for begin in range(run.begin, run.end, layout.block[0])]
             _, counts, indices = self.every(rows, among=rank)
-            call = Attending(self, run, q, counts, indices, True, None)
-            for n in range(self.parts):
-                call(n)
+            # Few rows: all heads at once, or most of a GPU has nothing to do.
+            call = Attending(self, run, q, counts, indices, True, None, 1)
+            call(0)
             result.append(call.results())
         return result
 
@@ -403,8 +407,8 @@ class ByRows:
 class Attending:
     """A call for some rows, by parts of the heads."""
 
-    def __init__(self, work: ByRows, run: Run, q: Any, counts: Any, indices: Any, return_lse: bool, sinks: Any) -> None:
-        layout, self.config, self.return_lse, self.sinks, self.parts = work.layout, work.config, return_lse, sinks, work.parts
+    def __init__(self, work: ByRows, run: Run, q: Any, counts: Any, indices: Any, return_lse: bool, sinks: Any, parts: int) -> None:
+        layout, self.config, self.return_lse, self.sinks, self.parts = work.layout, work.config, return_lse, sinks, parts
         self.length = run.end - run.begin
         keys, spare = layout.view.call(layout.spans[run.sequence], run)
         if more := -(-(self.length + spare) // layout.block[0]) - counts.shape[2]:

@@ -134,9 +134,8 @@ def choose(work: Work, rates: Rates) -> Choice:
     composites, blocks = longest * k * work.composite, longest * (k + v) * work.came
     first = 1 / math.gcd(work.kv_heads, MOST_PARTS)
     uneven = max(s.queries for s in shares) / work.heads
-    heads = by_heads * rates.byte, attend * uneven
-    rows = (composites + blocks * first) * rates.byte, max(attend / ranks * ROWS_SLOWER, blocks * (1 - first) * rates.byte)
-    heads, rows = (HEADS_STEPS * rates.step, *heads), (ROWS_STEPS * rates.step, *rows)
+    heads = HEADS_STEPS * rates.step, by_heads * rates.byte, attend * uneven
+    rows = ROWS_STEPS * rates.step, (composites + blocks * first) * rates.byte, max(attend / ranks * ROWS_SLOWER, blocks * (1 - first) * rates.byte)
     mode = "heads" if sum(heads) <= sum(rows) else "rows"
     told = [
         f"{name} {fixed * 1e3:.3g} ms of steps, {transfer * 1e3:.3g} ms of transfers and {rest * 1e3:.3g} ms of attention"

@@ -10,11 +10,12 @@ Every rank has its part of the tokens, q, k, v [B, H, L of the part, D], and get
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Hashable, List, NamedTuple, Optional, Tuple
 
-from . import _attention, _blocks, _config, _layout
+from . import _attention, _blocks, _config, _layout, _plan
 from ._checks import check_ends, check_out, check_sinks, check_tensors, ends_of, shape
 from ._errors import Error, Status, unexpected
 from ._shares import Choice, Heads, Segment, Work, choose, head_shares, segments, untold
@@ -108,16 +109,16 @@ class _Call:
             raise unexpected("q", "a torch tensor", type(q).__name__)
         ends = check_ends(backend, q, ends_of(cu_seqlens))
         self.ends = tuple(ends.values())
-        known = {name: x.default for name, x in inspect.signature(_attention.attention).parameters.items() if x.default is not x.empty}
-        for name in _NO_OPTIONS:
-            known.pop(name)
+        # Read once: on a GPU each time waits for it.
+        read = {id(x): x.tolist() for x in self.ends}
+        self.numbers = [read[id(x)] for x in self.ends]
+        known = _options()
         for name in options:
             if name not in known:
                 raise unexpected(name, f"an option among {', '.join(known)}", "none of them")
         self.options = {**known, **options}
-        heads = shape(self.tensors)
         sinks = check_sinks(backend, q, self.options["sinks"])
-        self.config = _config.make(*heads, self.dtype, bool(ends), return_lse=return_lse, **{**self.options, "sinks": bool(sinks)})
+        self.config, self.words = _configured((*shape(self.tensors), self.dtype, bool(ends)), {**self.options, "sinks": bool(sinks), "return_lse": return_lse})
         if self.config.rule is not None and self.config.rule.random is not None:
             raise unexpected("random", "[L10] None, as a part knows no numbers of the whole's heads and rows", self.config.rule.random)
         if views.out is not None:
@@ -127,8 +128,9 @@ class _Call:
 
     def summary(self) -> Dict[str, Any]:
         q, k = self.tensors["q"], self.tensors["k"]
-        same = [q.shape[0], *shape(self.tensors), self.dtype, q.device.type, self.mode, self.parts, self.config.options()]
-        return dict(same=[*same, _digest([x.tolist() for x in self.ends])], queries=q.shape[2], keys=k.shape[2], known=_rates.known(self.config))
+        same = [q.shape[0], *shape(self.tensors), self.dtype, q.device.type, self.mode, self.parts, self.words]
+        known = _rates.known(self.config) if self.mode == "auto" else None
+        return dict(same=[*same, _digest(self.numbers)], queries=q.shape[2], keys=k.shape[2], known=known)
 
     def meet(self, ranks: Ranks, heard: List[Dict[str, Any]]) -> None:
         """What all said is one thing, and fits together."""
@@ -144,7 +146,7 @@ class _Call:
         lq, lk = sum(self.queries), sum(self.keys)
         self.sequences = [(0, lq, 0, lk)]
         if self.ends:
-            ends = [x.tolist() for x in self.ends]
+            ends = self.numbers
             for name, one, length in (("cu_seqlens_q", ends[0], lq), ("cu_seqlens_k", ends[1], lk)):
                 if not one or one[0] != 0 or one[-1] != length or any(x > y for x, y in zip(one, one[1:])):
                     raise unexpected(name, f"[I8] never decreasing entries from 0 to the whole length {length}", one[:8], Status.BAD_SHAPE)
@@ -219,8 +221,8 @@ class _Call:
         results = self.computed(compute)
         results, own = results[: 1 + config.return_lse], _of(self.query_segments, ranks.rank)
         sent = [[x[:, :, s.begin : s.end] for x in results for s in _of(self.query_segments, rank)] for rank in range(ranks.size)]
-        shapes = [[Of(x.dtype, (x.shape[0], share.queries, s.end - s.begin, *x.shape[3:])) for x in results for s in own] for share in shares]
-        came = ranks.exchange(sent, shapes, q.dtype, "send results")
+        back = [[Of(x.dtype, (x.shape[0], share.queries, s.end - s.begin, *x.shape[3:])) for x in results for s in own] for share in shares]
+        came = ranks.exchange(sent, back, q.dtype, "send results")
         return tuple(torch.cat([torch.cat(one[n * len(own) : (n + 1) * len(own)], 2) for one in came], 1) for n in range(len(results)))
 
     def shares_of(self, mine: Heads) -> Dict[str, Any]:
@@ -254,6 +256,31 @@ class _Call:
             self.ranks.size, tuple(self.sequences), tuple(self.query_segments), tuple(self.key_segments), config.block, rule.pooling[1],
             _blocks.View(config.causal, config.window), _rows.is_dense(config), rule.last, rule.dense_below, (config.heads, config.kv_heads),
         )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=None)
+def _options() -> Dict[str, Any]:
+    """Those of `attention`, as they are unless given."""
+    known = {name: x.default for name, x in inspect.signature(_attention.attention).parameters.items() if x.default is not x.empty}
+    return {name: x for name, x in known.items() if name not in _NO_OPTIONS}
+
+
+_MOST_CONFIGS = 256
+_configs: Dict[Hashable, Tuple[_config.Config, List[str]]] = {}
+
+
+def _configured(shape: Tuple[Any, ...], options: Dict[str, Any]) -> Tuple[_config.Config, List[str]]:
+    """A configuration and its words: looked up where a call is like an earlier one."""
+    name = _plan.key("distributed", (), (*shape, *options, *map(_attention._frozen, options.values())))
+    found = _configs.get(name)
+    if name is None or found is None:
+        config = _config.make(*shape, **options)
+        found = config, config.options()
+        if name is not None:
+            if len(_configs) >= _MOST_CONFIGS:
+                _configs.clear()
+            _configs[name] = found
+    return found
 
 
 # The first four are named, a selection is of no part, and tables go to none.

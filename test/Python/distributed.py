@@ -68,6 +68,9 @@ def worker(rank, size, folder):
 
     # What a rank has not got is never read.
     unisparse._torch.allocate = full_of_holes
+    # Short sequences come at once; four ranks have them come by parts, as long ones do.
+    if size > 2:
+        unisparse._rows.PARTED_BYTES = 0
     for name, (heads, kv_heads), lq, lk, options in CASES if size > 2 else CASES[2:6]:
         options = {**BASE, **options}
         layout, out, parts = options.pop("layout", "bhsd"), options.pop("out", False), options.pop("parts", "contiguous")
@@ -111,7 +114,7 @@ def worker(rank, size, folder):
                                     f"{(x - y).abs().max().item() if x.shape == y.shape and x.numel() else 0}")  # fmt: skip
         if name == "long" and rank == size - 1 and unisparse.distributed.report().sent["send edges of parts"] == 0:
             failures.append("long: the last rows went nowhere")
-    failures += traffic(rank, size) if size > 2 else hooks(rank, size, mesh)
+    failures += traffic(rank, size) if size > 2 else hooks(rank, size, mesh) + collectives(rank, size)
     # Wrong calls are one error on all ranks, which goes on working.
     q = torch.randn(1, 4, 32, 16)
     for arguments, options, message in (
@@ -174,6 +177,43 @@ def traffic(rank, size):
     # All keys and values would have been so many.
     if sum(report.sent.values()) > k.nbytes * (size - 1):
         failures.append(f"traffic: expected less than half of all K and V to move, got {report}")
+    return failures
+
+
+def collectives(rank, size):
+    """How many a call like an earlier one has, and that a rank which has forgotten what was said hears it again."""
+    import torch
+    import torch.distributed as dist
+
+    import unisparse.distributed
+
+    generator = torch.Generator().manual_seed(rank)
+    # Rows are even, and no last row takes every candidate.
+    q, k, v = (torch.randn(1, h, 128, 16, generator=generator) for h in (4, 2, 2))
+    options, failures, count = dict(p=0, block=(32, 32), last=0), [], [0]
+
+    def counted(call):
+        def run(*arguments, **named):
+            count[0] += 1
+            return call(*arguments, **named)
+
+        return run
+
+    originals = {name: getattr(dist, name) for name in ("all_gather_into_tensor", "all_to_all_single")}
+    for name, call in originals.items():
+        setattr(dist, name, counted(call))
+    # New words are two collectives more: what is called, and what came of it has been said before.
+    for mode, wanted in (("heads", (4, 4, 6)), ("rows", (7, 7, 9))):
+        unisparse.distributed.attention(q, k, v, mode=mode, **options)
+        for n, most in enumerate(wanted):
+            if n == 2 and rank == 1:
+                unisparse._ranks._known.clear()
+            count[0] = 0
+            unisparse.distributed.attention(q, k, v, mode=mode, **options)
+            if count[0] != most:
+                failures.append(f"{mode}, call {n}: expected {most} collectives, got {count[0]}")
+    for name, call in originals.items():
+        setattr(dist, name, call)
     return failures
 
 

@@ -12,7 +12,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python"))
 
-from unisparse._blocks import MASSES, Job, Layout, Overlap, Row, Rows, Run, Share, View, balanced, jobs, overlaps
+from unisparse._blocks import EVERY, MASSES, Job, Layout, Overlap, Row, Rows, Run, Share, View, balanced, jobs, overlaps
 from unisparse._shares import Rates, Segment, Work, choose, head_shares, segments, untold
 
 
@@ -97,6 +97,14 @@ class Shares(unittest.TestCase):
             layout = Layout(4, [(0, length, 0, length)], whole, whole, (128, 128), 8, View(True, (-1, -1)), False, 1, 0, (32, 8))
             self.assertEqual((layout.split, layout.splitters), (split, [[0, 1, 2, 3]] * len(split)))
             self.assertEqual([len(rows) for rows in layout.rows], [16, 16, 16, 15] if split else [1, 0, 1, 0])
+
+    def test_last_rows_stay_beside_their_keys(self):
+        """Of three sequences the one that two ranks have parts of sends its last rows to the keys."""
+        whole = segments([3072, 3072], "contiguous")
+        ends = [0, 2048, 4096, 6144]
+        layout = Layout(2, [(*one, *one) for one in zip(ends, ends[1:])], whole, whole, (128, 128), 8, View(True, (-1, -1)), False, 1, 0, (32, 8))
+        self.assertEqual((layout.split, layout.splitters), ([Run(1, 4096 - 128, 4096)], [[0, 1]]))
+        self.assertEqual([[row.sequence for row in rows if row.kind == EVERY] for rows in layout.rows], [[0], [2]])
 
     def test_rows_are_even(self):
         """Whoever has too many blocks gives rows away; where it is even, none moves."""
