@@ -202,7 +202,7 @@ def collectives(rank, size):
     originals = {name: getattr(dist, name) for name in ("all_gather_into_tensor", "all_to_all_single")}
     for name, call in originals.items():
         setattr(dist, name, counted(call))
-    # New words are two collectives more: what is called, and what came of it has been said before.
+    # Where one rank has forgotten them, words for the call and for what came of it are sent again: two more.
     for mode, wanted in (("heads", (4, 4, 6)), ("rows", (7, 7, 9))):
         unisparse.distributed.attention(q, k, v, mode=mode, **options)
         for n, most in enumerate(wanted):
