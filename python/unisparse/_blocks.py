@@ -196,6 +196,7 @@ class Layout:
         self.ranks, self.block, self.composite, self.view = ranks, block, composite, view
         self.spans = spans(sequences, block[1])
         self.blocks = sum(-(-s.keys // block[1]) for s in self.spans)
+        self.tokens = sum(s.end - s.begin for s in keys)
         self.parts = [[s for s in queries if s.rank == rank] for rank in range(ranks)]
         self.key_parts = [[s for s in keys if s.rank == rank] for rank in range(ranks)]
         self.query_runs = runs(queries, [(s.query, s.query_end) for s in self.spans], block[0], ranks)

@@ -12,7 +12,6 @@ is never read (A5).
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
@@ -21,14 +20,12 @@ from . import _attention, _stages, _torch
 from ._blocks import EVERY, MASSES, Job, Layout, Overlap, Row, Run, balanced, groups, jobs, overlaps
 from ._config import Config
 from ._ranks import Coming, Of, Picked, Ranks
-from ._shares import MOST_PARTS
+from ._shares import parts
 
 # Of masses and indices of one call that selects: so a long sequence takes several, and no rank holds L^2 of them.
 SELECTING_BYTES = 1 << 30
 # Of indices of every candidate, for other calls with these lengths: the last rows have few, a dense sequence has L^2.
 REMEMBERED_BYTES = 1 << 22
-# Of K and V of the whole: where there is less, it does not pay that some come while others are attended to.
-PARTED_BYTES = 1 << 28
 
 
 class Selection(NamedTuple):
@@ -55,8 +52,7 @@ class ByRows:
         # As block_sparse_attention has them: one for each query head, or for each KV head.
         self.selections = self.kv_heads if config.selections <= self.kv_heads or is_dense(config) else self.heads
         # A modification knows query heads by their numbers among all (M5).
-        tokens = self.batch * self.kv_heads * layout.blocks * layout.block[1] * (self.q.shape[3] + self.v.shape[3]) * self.q.element_size()
-        self.parts = 1 if config.score_mod else math.gcd(self.kv_heads, MOST_PARTS) if tokens >= PARTED_BYTES else 1
+        self.parts = 1 if config.score_mod else parts(self.kv_heads, layout.tokens * self.batch * (self.q.shape[3] + self.v.shape[3]) * self.q.element_size())
         self.failed: Optional[Dict[str, Any]] = None
         self.needed_blocks = self.other_blocks = 0
 
@@ -277,8 +273,9 @@ class ByRows:
             if begin < end:
                 counts.append(one.counts[:, :, begin - one.begin : end - one.begin])
                 some = one.indices[:, :, begin - one.begin : end - one.begin, :width]
-                indices.append(torch.nn.functional.pad(some, (0, width - some.shape[3])))
-        return torch.cat(counts, 2), torch.cat(indices, 2)
+                indices.append(torch.nn.functional.pad(some, (0, width - some.shape[3])) if some.shape[3] < width else some)
+        # Of one selection: a view, which nobody copies before there is need.
+        return (counts[0], indices[0]) if len(counts) == 1 else (torch.cat(counts, 2), torch.cat(indices, 2))
 
     def masks(self, work: List[Job]) -> Any:
         """[part, B, KV heads of it, block]: what rows selected that is not here."""

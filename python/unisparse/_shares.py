@@ -110,6 +110,12 @@ ROWS_SLOWER = 1.3
 
 # K and V come by so many parts of the KV heads, of which one is waited for; the others come while heads before them attend.
 MOST_PARTS = 4
+# Bytes of K and V of the whole: where they are fewer, all come at once.
+PARTED_BYTES = 1 << 28
+
+
+def parts(kv_heads: int, head_bytes: int) -> int:
+    return math.gcd(kv_heads, MOST_PARTS) if kv_heads * head_bytes >= PARTED_BYTES else 1
 
 
 def untold(work: Work) -> Optional[Choice]:
@@ -132,7 +138,7 @@ def choose(work: Work, rates: Rates) -> Choice:
     )
     longest = max(work.keys) * work.kv_heads * (ranks - 1)
     composites, blocks = longest * k * work.composite, longest * (k + v) * work.came
-    first = 1 / math.gcd(work.kv_heads, MOST_PARTS)
+    first = 1 / parts(work.kv_heads, sum(work.keys) * (k + v))
     uneven = max(s.queries for s in shares) / work.heads
     heads = HEADS_STEPS * rates.step, by_heads * rates.byte, attend * uneven
     rows = ROWS_STEPS * rates.step, (composites + blocks * first) * rates.byte, max(attend / ranks * ROWS_SLOWER, blocks * (1 - first) * rates.byte)

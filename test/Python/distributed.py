@@ -70,7 +70,7 @@ def worker(rank, size, folder):
     unisparse._torch.allocate = full_of_holes
     # Short sequences come at once; four ranks have them come by parts, as long ones do.
     if size > 2:
-        unisparse._rows.PARTED_BYTES = 0
+        unisparse._shares.PARTED_BYTES = 0
     for name, (heads, kv_heads), lq, lk, options in CASES if size > 2 else CASES[2:6]:
         options = {**BASE, **options}
         layout, out, parts = options.pop("layout", "bhsd"), options.pop("out", False), options.pop("parts", "contiguous")

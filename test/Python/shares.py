@@ -134,9 +134,9 @@ class Shares(unittest.TestCase):
     def test_choice(self):
         """8 query heads of 2 KV heads, 100 tokens on each of two ranks, q, k and v of 8, 4 and 2 bytes."""
         work = Work(8, 2, 1, 1, [100, 100], [100, 100], (8, 4, 2), 0.125, 1000, 0.5, 1.0)
-        # By heads 3200 bytes of q, 600 of k and v and 800 of o; by rows 100 of composites and 1200 of blocks, 600 of them first.
+        # By heads 3200 bytes of q, 600 of k and v and 800 of o; by rows 100 of composites and 1200 of blocks, all of which are waited for.
         found = choose(work, Rates(1e-6, 1e-6, 1e-5))
-        said = "by heads 0.04 ms of steps, 4.6 ms of transfers and 0.25 ms of attention, by rows 0.16 ms of steps, 0.7 ms of transfers and 0.6 ms of attention, where 0.50 of the blocks are selected and 1.00 of others' come"
+        said = "by heads 0.04 ms of steps, 4.6 ms of transfers and 0.25 ms of attention, by rows 0.16 ms of steps, 1.3 ms of transfers and 0.325 ms of attention, where 0.50 of the blocks are selected and 1.00 of others' come"
         self.assertEqual(found, ("rows", said))
         # Few queries of many heads move less than keys.
         few = Work(8, 8, 1, 1, [10, 10], [1000, 1000], (8, 8, 8), 0.125, 1000, 0.5, 1.0)
