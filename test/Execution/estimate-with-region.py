@@ -177,6 +177,14 @@ def cases(suite):
         for causal in (True, False):
             options = dataclasses.replace(SMALL, causal=causal, **BOTH)
             estimate(suite, f"{where}alibi, causal={causal}", qkv(3, 6, 3, 130, 150, 32), options, "alibi", named, extra, "F32")
+        # A composite's middle may be ahead of a representative, which a query's keys are not under causality.
+        data_of_many = qkv(5, 4, 2, 300, 300, 32)
+        options = dataclasses.replace(SMALL, representatives=8, p=0.8)
+        near = lambda batch, head, s, i, t: O.alibi(4, head)(s, i, t)
+        case = estimate(suite, f"{where}alibi, keys ahead", data_of_many, options, "alibi", near, extra, "F32")
+        signed = lambda batch, head, s, i, t: s + O.alibi_slopes(4)[head] * (t - i)
+        valid = not checks.selection(case, selected(case, signed))[0]
+        suite.expect(f"{case.name}: a distance with its sign", not valid, "a valid selection too")
         estimate(suite, f"{where}square", data, SMALL, SQUARE, square, extra, "F32")
         for agg in ("max", "sum"):
             options = dataclasses.replace(SMALL, agg=agg, causal=False)

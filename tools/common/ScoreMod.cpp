@@ -46,7 +46,7 @@ struct Around {
 };
 } // namespace
 
-std::string tools::alibi(int64_t heads, bool causal) {
+std::string tools::alibi(int64_t heads, bool ahead) {
   // The slopes of n heads, a power of two, are 2^(-8/n), 2^(-16/n), ...; of other
   // numbers those of the power below, then every second one of twice the power.
   int64_t power = llvm::bit_floor(static_cast<uint64_t>(heads));
@@ -76,15 +76,14 @@ std::string tools::alibi(int64_t heads, bool causal) {
 %slope = math.exp2 {0} : f32
 %ahead = arith.subi %k, %q : i32)",
                         exponent);
-  // No key is ahead of a causal query.
-  text += causal ? R"(
-%distance = arith.sitofp %ahead : i32 to f32
-%bias = arith.mulf %distance, %slope : f32)"
-                 : R"(
+  text += ahead ? R"(
 %far = math.absi %ahead : i32
 %distance = arith.sitofp %far : i32 to f32
 %down = arith.negf %slope : f32
-%bias = arith.mulf %distance, %down : f32)";
+%bias = arith.mulf %distance, %down : f32)"
+                : R"(
+%distance = arith.sitofp %ahead : i32 to f32
+%bias = arith.mulf %distance, %slope : f32)";
   return text + R"(
 %y = arith.addf %logit, %bias : f32
 unisparse.yield %y : f32)";
@@ -128,8 +127,10 @@ tools::parseScoreMod(MLIRContext &context, const Computation &computation,
     std::replace(said.begin(), said.end(), '\n', ' ');
     return success();
   });
-  std::string body =
-      text == kAlibi ? alibi(all, computation.causal) : text.str();
+  // No key is ahead of a causal query; the middle of a composite is ahead of
+  // some of the queries that see it (M6).
+  bool ahead = !computation.causal || computation.estimateWithRegion;
+  std::string body = text == kAlibi ? alibi(all, ahead) : text.str();
   OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(
       around.before + body + around.behind, &context, "--score-mod");
   BlockSparseAttentionOp op;

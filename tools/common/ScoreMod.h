@@ -13,8 +13,9 @@
 
 namespace unisparse::tools {
 
-/// The text that `alibi` stands for: of so many query heads.
-std::string alibi(int64_t heads, bool causal);
+/// The text that `alibi` stands for: of so many query heads, and whether a key
+/// may be ahead of its query.
+std::string alibi(int64_t heads, bool ahead);
 
 /// The text that stands for biases by the distance alone.
 constexpr llvm::StringLiteral kAlibi = "alibi";
