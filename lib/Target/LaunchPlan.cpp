@@ -77,6 +77,9 @@ FailureOr<Artifact> unisparse::translateToArtifact(ModuleOp module,
   if (failed(function))
     return failure();
   auto binaries = llvm::to_vector(module.getOps<gpu::BinaryOp>());
+  if (binaries.empty())
+    return module.emitError("expected a program with kernels (stages of "
+                            "unisparse, linalg on tensors), got none");
   if (binaries.size() != 1)
     return module.emitError("expected one gpu.binary, got ") << binaries.size();
   return PlanBuilder(*function, binaries.front()).build();

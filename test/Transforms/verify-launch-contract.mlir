@@ -26,7 +26,7 @@ module attributes {gpu.container_module} {
 
 // -----
 
-// expected-error@+1 {{expected one gpu.binary, got 0}}
+// expected-error@+1 {{expected a program with kernels (stages of unisparse, linalg on tensors), got none}}
 module attributes {gpu.container_module} {
   func.func @main() {
     return
