@@ -442,6 +442,9 @@ def sanitize():
     m.add("f32", "2:1", 64, "f32", shapes=some, required=False)
     m.add("modified", "2:1", 64, softcap=4.0, window=(150, 40), sinks=True, causal=False, shapes=some)
     m.add("modified packed", "2:1", 64, softcap=4.0, window=(70, -1), sinks=True, packed=True, shapes=[[(5, 5), (0, 0), (130, 200)]])
+    m.add("region", "2:1", 128, score_mod="alibi", shapes=some)
+    m.add("estimate region", "2:1", 64, score_mod="alibi", estimate_with_region=True, representatives=16, spread=4, last=1, p=0.7, shapes=some)
+    m.add("estimate region f32", "2:1", 64, "f32", score_mod="alibi", estimate_with_region=True, shapes=some, required=False)
     return m.cases
 
 

@@ -45,6 +45,10 @@ def make(case, lengths):
     )
     if case.option("sinks", False):
         result.sinks = numpy.linspace(-2, 7, e["heads"], dtype=numpy.float32)
+    if case.option("score_mod", None) == "alibi":
+        result.modify = lambda batch, head, s, i, t: execution.O.alibi(e["heads"], head)(s, i, t)
+        if case.option("estimate_with_region", False):
+            result.extra = ("--estimate-with-region",)
     if case.given:
         amount = dict(density=1.0, empty_rows=0.0) if case.dense else {}
         result.selection = random_selection(numpy.random.default_rng(3), result, **amount)
