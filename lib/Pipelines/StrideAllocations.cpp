@@ -2,6 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
+#include "StrideResults.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
@@ -83,16 +84,6 @@ private:
   SymbolTableCollection symbols;
   llvm::DenseMap<Operation *, int> launches;
 };
-
-/// Rows stay whole.
-MemRefType withStrides(MemRefType type) {
-  SmallVector<int64_t> strides(type.getRank(), ShapedType::kDynamic);
-  strides.back() = 1;
-  return MemRefType::get(
-      type.getShape(), type.getElementType(),
-      StridedLayoutAttr::get(type.getContext(), /*offset=*/0, strides),
-      type.getMemorySpace());
-}
 
 /// The strides of an allocation are those of rows that follow one another,
 /// until a caller gives others.

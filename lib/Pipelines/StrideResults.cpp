@@ -32,8 +32,7 @@ bool unisparse::canHaveStrides(Value buffer) {
          llvm::all_of(buffer.getUsers(), goesByStrides);
 }
 
-/// Rows stay whole.
-static MemRefType withStrides(MemRefType type) {
+MemRefType unisparse::withStrides(MemRefType type) {
   SmallVector<int64_t> strides(type.getRank(), ShapedType::kDynamic);
   strides.back() = 1;
   return MemRefType::get(

@@ -5,6 +5,7 @@
 #ifndef UNISPARSE_LIB_PIPELINES_STRIDERESULTS_H
 #define UNISPARSE_LIB_PIPELINES_STRIDERESULTS_H
 
+#include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Value.h"
 
 namespace unisparse {
@@ -13,6 +14,10 @@ namespace unisparse {
 /// it, goes by strides. What describes a program and what changes its types ask
 /// this alike.
 bool canHaveStrides(mlir::Value buffer);
+
+/// The type of such a buffer, with strides that only a call knows. Rows stay
+/// whole.
+mlir::MemRefType withStrides(mlir::MemRefType type);
 
 } // namespace unisparse
 

@@ -32,15 +32,12 @@ struct AttendPage {
         group(heads / op.getK().getType().getDimSize(1)),
         depth(tileColumns(op.getQ().getType().getDimSize(3))),
         width(tileColumns(op.getV().getType().getDimSize(3))),
-        scale(scaleInBase2(op.getScale(), 1.0,
-                           op.getQ().getType().getDimSize(3)) /
-              M_LOG2E),
         reach(reachOf(op)),
         modification(op.getModification(), element,
-                     op.getSoftcap() || isMaximum()) {
-    if (op.getSoftcap())
-      cap = op.getSoftcap()->convertToDouble();
-  }
+                     scaleInBase2(op.getScale(), 1.0,
+                                  op.getQ().getType().getDimSize(3)) /
+                         M_LOG2E,
+                     op.getSoftcap()) {}
 
   // The kernel's arguments.
   Value q, k, v, o, lse, counts, indices, sinks, slots;
@@ -51,28 +48,14 @@ struct AttendPage {
 private:
   void attend(Value count);
   Value countTiles();
-  Value countBehindWindow(Value blocks);
+  Value countBeforeWindow(Value blocks);
   void writeBlock(Block &block);
   void writeScore(Block &block);
   void writeMask(Block &block);
   void writeUpdate(Block &block);
   void writeFinish(Block &block);
-  Value capped(Value scores);
   Value modified(Value scores, Value key);
   void joinSink(Value &reference, Value &sum, Value &inverse);
-  /// A maximum of S is one of scale * S only where the scale is above 0.
-  bool isMaximum() const { return scale > 1e-6; }
-  bool scalesFirst() const {
-    return modification.wantsLogits() || !isMaximum();
-  }
-  /// What the score region leaves a logit to be times: nothing for a
-  /// modification that wants logits.
-  double unit() const {
-    return modification.wantsLogits() ? 1.0
-           : cap                      ? *cap
-           : scalesFirst()            ? 1.0
-                                      : scale;
-  }
 
   BlockSparseAttentionOp op;
   KernelPage &p;
@@ -83,10 +66,8 @@ private:
   int64_t tilesOfBlock;
   int64_t heads, group;
   int64_t depth, width;
-  double scale;
   Reach reach;
-  ModifiedLogits modification; ///< M5
-  std::optional<double> cap;   ///< M1
+  ModifiedLogits modification; ///< M1, M5
 
   // Of the query tile at hand.
   Span span;
@@ -125,25 +106,8 @@ void AttendPage::writeScore(Block &body) {
   auto type = p.fragment(tq, tk, b.getF32Type());
   Value scores =
       DotOp::create(b, type, queries, keys, Value(), /*by_rows=*/false);
-  if (cap)
-    scores = capped(scores);
-  else if (scalesFirst())
-    scores = p.map(type, scores, [&](ValueRange e) -> Value {
-      return arith::MulFOp::create(b, e[0], p.f32(scale));
-    });
+  scores = modification.scaled(p, scores);
   unitile::YieldOp::create(b, scores);
-}
-
-/// M1: cap * tanh(scale * S / cap), the cap left to the softmax's own scale, so
-/// that a logit costs one product and one tanh.
-Value AttendPage::capped(Value scores) {
-  return p.map(scores.getType(), scores, [&](ValueRange e) -> Value {
-    Value x = arith::MulFOp::create(b, e[0], p.f32(scale / *cap));
-    Value y = math::TanhOp::create(b, x, tanhFlags(element));
-    if (modification.wantsLogits())
-      y = arith::MulFOp::create(b, y, p.f32(*cap));
-    return y;
-  });
 }
 
 /// M5, of the tile that begins at `key`.
@@ -154,7 +118,7 @@ Value AttendPage::modified(Value scores, Value key) {
       [&](ValueRange e) -> Value {
         return modification.write(p, tables, e[2], batch, head,
                                   p.addPlaces(position, e[0]),
-                                  p.addPlaces(key, e[1]), unit());
+                                  p.addPlaces(key, e[1]));
       },
       /*indices=*/true);
 }
@@ -184,7 +148,7 @@ void AttendPage::writeUpdate(Block &body) {
   auto step = SoftmaxOp::create(
       b, TypeRange{p.fragment(tq, tk, element), reference.getType(),
                    sum.getType(), output.getType()},
-      scores, b.getF64FloatAttr(unit()), reference, sum,
+      scores, b.getF64FloatAttr(modification.unit()), reference, sum,
       output, /*speculative=*/UnitAttr());
   auto tile = TileType::get(b.getContext(), tk, width, element);
   Value values =
@@ -279,7 +243,7 @@ Value AttendPage::countTiles() {
   selection = p.div(head, heads / selections);
   Value blocks = p.read(counts, {batch, selection, slot});
   if (reach.left) {
-    skipped = countBehindWindow(blocks);
+    skipped = countBeforeWindow(blocks);
     blocks = p.sub(blocks, skipped);
   }
   return p.mul(blocks, tilesOfBlock);
@@ -288,7 +252,7 @@ Value AttendPage::countTiles() {
 /// How many of a row's selected blocks end before the window begins (M2): its
 /// first ones (L6), none where the selection knew of the window, so the first
 /// is asked first, and a bisection begins where it is one of them.
-Value AttendPage::countBehindWindow(Value blocks) {
+Value AttendPage::countBeforeWindow(Value blocks) {
   Value from = p.candidates(span, bq, bk, reach).first;
   return p.whileLoop(
       {p.i32(0), blocks, p.i32(0)},

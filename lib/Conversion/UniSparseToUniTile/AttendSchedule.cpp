@@ -138,7 +138,7 @@ registersOf(const AttendSpec &s, ScheduleAttr asked, int64_t keys,
 static bool takesTurns(const AttendSpec &s) {
   int64_t columns = std::max(s.headDim, s.valueDim);
   return s.blockQ == 128 && columns > 64 &&
-         columns < (s.modified ? 129 : 128);
+         (columns < 128 || (columns == 128 && s.modified));
 }
 
 FailureOr<AttendSchedule> unisparse::attendScheduleOf(const AttendSpec &s,

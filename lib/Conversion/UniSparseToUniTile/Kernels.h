@@ -50,12 +50,6 @@ constexpr int64_t kMostColumns = 512;
 mlir::LogicalResult checkHeadDims(BlockScoreOp op);
 mlir::LogicalResult checkHeadDims(BlockSparseAttentionOp op);
 
-/// Of the tanh of a soft cap (M1): 16-bit inputs take the instruction (M4).
-inline mlir::arith::FastMathFlags tanhFlags(mlir::Type element) {
-  return element.isF32() ? mlir::arith::FastMathFlags::none
-                         : mlir::arith::FastMathFlags::afn;
-}
-
 /// The op's scale times log2(e): exponentials are powers of two.
 double scaleInBase2(std::optional<mlir::APFloat> scale, double alpha,
                     int64_t headDim);

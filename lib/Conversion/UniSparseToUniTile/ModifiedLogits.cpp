@@ -3,19 +3,51 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "ModifiedLogits.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "unisparse/Dialect/UniSparse/IR/Modification.h"
 
 using namespace unisparse;
 
 ModifiedLogits::ModifiedLogits(MutableArrayRef<Region> regions, Type element,
-                               bool isUnitPositive)
+                               double scale, std::optional<APFloat> softcap)
     // Operands of 16 bits have errors that are 2^12 times those of f32 (A3).
-    : canRound(!element.isF32()) {
+    : element(element), scale(scale), canRound(!element.isF32()) {
+  if (softcap)
+    cap = softcap->convertToDouble();
   if (regions.empty())
     return;
   region = &regions.front();
-  inUnit = canRound && isUnitPositive && scalesWithLogit(*region);
+  inUnit = canRound && (cap || isMaximum()) && scalesWithLogit(*region);
+}
+
+/// Of the tanh of a soft cap (M1): 16-bit inputs take the instruction (M4).
+static arith::FastMathFlags tanhFlags(Type element) {
+  return element.isF32() ? arith::FastMathFlags::none
+                         : arith::FastMathFlags::afn;
+}
+
+double ModifiedLogits::unit() const {
+  if (wantsLogits())
+    return 1.0;
+  if (cap)
+    return *cap;
+  return scalesFirst() ? 1.0 : scale;
+}
+
+Value ModifiedLogits::scaled(KernelPage &p, Value products) const {
+  if (!cap && !scalesFirst())
+    return products;
+  ImplicitLocOpBuilder &b = p.b;
+  return p.map(products.getType(), products, [&](ValueRange e) -> Value {
+    if (!cap)
+      return arith::MulFOp::create(b, e[0], p.f32(scale));
+    Value x = arith::MulFOp::create(b, e[0], p.f32(scale / *cap));
+    Value y = math::TanhOp::create(b, x, tanhFlags(element));
+    if (wantsLogits())
+      y = arith::MulFOp::create(b, y, p.f32(*cap));
+    return y;
+  });
 }
 
 /// The nearest entry, for an index outside of the table.
@@ -52,16 +84,16 @@ static void relax(ArrayRef<Value> positions, Block &body, bool canRound) {
   }
 }
 
-Value ModifiedLogits::write(KernelPage &p, ValueRange tables, Value logit,
-                            Value batch, Value head, Value query, Value key,
-                            double unit) const {
+Value ModifiedLogits::write(KernelPage &p, ValueRange tables, Value score,
+                            Value batch, Value head, Value query,
+                            Value key) const {
   auto same = [](auto x) { return x; };
   auto read = [&](unsigned table, ValueRange at) {
     return readTable(p, tables[table], at);
   };
   ModificationForm form{same, same, read};
-  SmallVector<Value> arguments{logit, batch, head, query, key};
-  Value y = inUnit ? copyModification(p.b, *region, arguments, form, unit)
+  SmallVector<Value> arguments{score, batch, head, query, key};
+  Value y = inUnit ? copyModification(p.b, *region, arguments, form, unit())
                    : copyModification(p.b, *region, arguments, form);
   relax({query, key}, *p.b.getInsertionBlock(), canRound);
   return y;

@@ -10,10 +10,8 @@
 //
 // A tile holds whole query blocks by whole key blocks. Blocks are padded to the
 // rows and columns that fragments come in; padding is masked.
-#include "KernelPage.h"
+#include "ScorePage.h"
 #include "Kernels.h"
-#include "ModifiedLogits.h"
-#include "Schedule.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include <cmath>
@@ -22,120 +20,9 @@
 using namespace unisparse;
 using namespace unisparse::unitile;
 
-namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+static constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// What the online softmax begins with: finite, so that -inf minus it is -inf.
-constexpr double kLowest = -1e30;
-
-struct ScorePage {
-  ScorePage(BlockScoreOp op, int64_t rows, int64_t keys, KernelPage &page)
-      : op(op), p(page), b(page.b),
-        element(op.getQ().getType().getElementType()),
-        bq(op.getBlock().getQuery()), bk(op.getBlock().getKey()),
-        cq(op.getPooling().getQuery()), ck(op.getPooling().getKey()),
-        means(bq / cq),
-        qRows(means + op.getPooling().getRepresentatives()), kRows(bk / ck),
-        tq(rows), tk(keys),
-        qBlocks(tq / qRows.padded), kBlocks(tk / kRows.padded),
-        heads(op.getQ().getType().getDimSize(1)),
-        kvGroup(heads / op.getK().getType().getDimSize(1)),
-        massGroup(heads / op.getMass().getType().getDimSize(1)),
-        depth(tileColumns(op.getQ().getType().getDimSize(3))),
-        scale(op.getLogitScale() * op.getAlpha().convertToDouble()),
-        reach(reachOf(op)),
-        modification(op.getModification(), element,
-                     op.getSoftcap() || isMaximum()) {
-    if (op.getSoftcap())
-      cap = op.getSoftcap()->convertToDouble();
-  }
-
-  // The kernel's arguments.
-  Value q, k, mass, sums, tops, slots, tiles;
-  Value rows; ///< Of the representatives (P5), where there are any.
-  SmallVector<Value> tables; ///< M6
-
-  void build();
-
-private:
-  void locate(Value tile);
-  void scoreHead(Value h);
-  void writeBlock(Block &block);
-  void writeScore(Block &block);
-  void writeMask(Block &block);
-  void writeUpdate(Block &block);
-  void writeFinish(Block &block);
-  void writeMasses();
-  Value massOf(Value block, Value j);
-
-  Value at(Value i) {
-    return arith::IndexCastOp::create(b, b.getIndexType(), i);
-  }
-  FetchOp fetch(int64_t rows, Value source, Value head, Value row, Value limit,
-                const BlockRows &blocks);
-  Value keysVisible(Value token);
-  Value firstVisible(Value token);
-  Value tokenOf(Value i);
-  Value firstTokenOf(Value i);
-  Value representative(Value i);
-  Value blockEnd(Value block);
-  Value composite(Value first, Value i, const BlockRows &blocks);
-  Value lastShare();
-  Value modified(Value scores, Value key);
-  Value maskedPadded(Value scores, Value key);
-  Value maskedFront(Value scores, Value key);
-  Value rowBias(Value reference, Value sum);
-  Value keyBlocks() {
-    return arith::IndexCastOp::create(
-        b, b.getI32Type(), memref::DimOp::create(b, mass, 3));
-  }
-  /// A maximum of S is one of scale * S only where the scale is above 0.
-  bool isMaximum() const { return scale > 1e-6; }
-  bool scalesFirst() const {
-    return modification.wantsLogits() || !isMaximum();
-  }
-  /// What a score is times, before the exponential.
-  double unit() const {
-    return modification.wantsLogits() ? 1.0
-           : cap                      ? *cap
-           : scalesFirst()            ? 1.0
-                                      : scale;
-  }
-  /// One past the walk's last tile.
-  Value endTile() { return windowStart ? p.add(windowStart, count) : count; }
-
-  BlockScoreOp op;
-  KernelPage &p;
-  ImplicitLocOpBuilder &b;
-  Type element;
-  int64_t bq, bk, cq, ck;
-  int64_t means;          ///< Composites of a query block that are means.
-  BlockRows qRows, kRows; ///< Of a block, in composites.
-  int64_t tq, tk;         ///< A tile.
-  int64_t qBlocks, kBlocks;
-  int64_t heads;
-  int64_t kvGroup;   ///< Query heads of a KV head.
-  int64_t massGroup; ///< Query heads that share a mass (S6).
-  int64_t depth;
-  double scale;
-  Reach reach;
-  ModifiedLogits modification; ///< M6
-  std::optional<double> cap;   ///< M1
-
-  // Of the query blocks at hand.
-  Span span;
-  Value x, batch, massHead, head, worker;
-  Value slot, blockRows; ///< Of the first block; how many blocks there are.
-  Value firstComposite;  ///< In the sequence.
-  Value firstQ, firstK;  ///< Composites in front of the sequence's.
-  Value blocks;          ///< The sequence's query blocks.
-  Value allQ, allK;      ///< The sequence's composites.
-  Value count, queries;
-  Value windowStart; ///< The first tile with a visible key, under a window.
-  Value accumulate; ///< Not the first head of a mass.
-};
-
-} // namespace
+static constexpr double kLowest = -1e30;
 
 FetchOp ScorePage::fetch(int64_t rows, Value source, Value head, Value row,
                          Value limit, const BlockRows &blocks) {
@@ -145,80 +32,6 @@ FetchOp ScorePage::fetch(int64_t rows, Value source, Value head, Value row,
       b, tile, source, batch, head, row, limit,
       padded ? b.getI64IntegerAttr(blocks.composites) : IntegerAttr(),
       padded ? b.getI64IntegerAttr(blocks.padded) : IntegerAttr());
-}
-
-/// One past the last token of the tile's block `block`, in its sequence.
-Value ScorePage::blockEnd(Value block) {
-  Value next = p.add(p.add(span.unit, block), 1);
-  return p.min(p.mul(next, bq), span.qLength);
-}
-
-/// The token of the representative in row `i` of the tile (P5).
-Value ScorePage::representative(Value i) {
-  Value block = p.div(i, qRows.padded), within = p.rem(i, qRows.padded);
-  // Rows that are there, also for means and behind the sequence's last block.
-  Value last = p.sub(p.sub(blocks, span.unit), 1);
-  Value n = p.max(p.sub(within, means), p.i32(0)),
-        own = p.add(slot, p.min(block, last));
-  n = p.min(n, p.i32(qRows.composites - means - 1));
-  return memref::LoadOp::create(
-      b, rows, ValueRange{at(batch), at(head), at(own), at(n)});
-}
-
-/// The first token of the composite in row `i` of the tile (M2).
-Value ScorePage::firstTokenOf(Value i) {
-  if (!rows)
-    return p.mul(composite(firstComposite, i, qRows), cq);
-  Value block = p.div(i, qRows.padded), within = p.rem(i, qRows.padded);
-  Value start = p.mul(p.add(span.unit, block), bq);
-  // Means that a short block has not repeat its last one (P5).
-  Value last = p.mul(p.div(p.sub(span.qLength, 1), cq), cq);
-  Value mean = p.min(p.add(start, p.mul(within, cq)), last);
-  return p.select(p.less(within, p.i32(means)), mean, representative(i));
-}
-
-/// The last token of the composite in row `i` of the tile, in its sequence: a
-/// representative's own (P5, S2).
-Value ScorePage::tokenOf(Value i) {
-  Value end;
-  if (!rows) {
-    Value row = p.add(composite(firstComposite, i, qRows), 1);
-    end = p.min(p.mul(row, cq), span.qLength);
-    return p.sub(end, 1);
-  }
-  Value block = p.div(i, qRows.padded), within = p.rem(i, qRows.padded);
-  Value start = p.mul(p.add(span.unit, block), bq);
-  end = p.min(p.add(start, p.mul(p.add(within, 1), cq)), span.qLength);
-  Value row = representative(i);
-  return p.select(p.less(within, p.i32(means)), p.sub(end, 1), row);
-}
-
-/// How many composite keys, from the sequence's first on, a token sees (S2, M2).
-Value ScorePage::keysVisible(Value token) {
-  Value position = p.add(p.add(p.delta(span), token), *reach.right);
-  return p.min(p.add(p.div(position, ck), 1), allK);
-}
-
-/// The first of them, whose last token is not before delta + token - left (M2).
-Value ScorePage::firstVisible(Value token) {
-  Value key = p.sub(p.add(p.delta(span), token), *reach.left);
-  return p.div(p.max(key, p.i32(0)), ck);
-}
-
-/// Which composite row or column `i` of a tile is.
-Value ScorePage::composite(Value first, Value i, const BlockRows &blocks) {
-  if (blocks.composites == blocks.padded)
-    return p.add(first, i);
-  return p.add(first, p.add(p.mul(p.div(i, blocks.padded), blocks.composites),
-                            p.rem(i, blocks.padded)));
-}
-
-/// ln(n_b / ck) of the sequence's last composite (S1), in units of a score.
-Value ScorePage::lastShare() {
-  Value tokens = p.toFloat(p.sub(span.kLength, p.mul(p.sub(allK, 1), ck)));
-  Value share = arith::MulFOp::create(b, tokens, p.f32(1.0 / ck));
-  return arith::MulFOp::create(b, math::Log2Op::create(b, share),
-                               p.f32(M_LN2 / unit()));
 }
 
 //===----------------------------------------------------------------------===//
@@ -241,105 +54,8 @@ void ScorePage::writeScore(Block &body) {
   auto type = p.fragment(tq, tk, b.getF32Type());
   Value scores =
       DotOp::create(b, type, queries, keys, Value(), /*by_rows=*/false);
-  if (cap) // M1; the cap itself is left to the softmax's scale.
-    scores = p.map(type, scores, [&](ValueRange e) -> Value {
-      Value x = arith::MulFOp::create(b, e[0], p.f32(scale / *cap));
-      Value y = math::TanhOp::create(b, x, tanhFlags(element));
-      if (modification.wantsLogits())
-        y = arith::MulFOp::create(b, y, p.f32(*cap));
-      return y;
-    });
-  else if (scalesFirst())
-    scores = p.map(type, scores, [&](ValueRange e) -> Value {
-      return arith::MulFOp::create(b, e[0], p.f32(scale));
-    });
+  scores = modification.scaled(p, scores);
   unitile::YieldOp::create(b, scores);
-}
-
-/// M6: composites stand where their middle tokens do. Of keys only the last one
-/// may have fewer tokens, and no other's middle is behind its own.
-Value ScorePage::modified(Value scores, Value firstKey) {
-  Value lastStart = p.mul(p.sub(allK, 1), ck);
-  Value lastKey = p.div(p.sub(p.add(lastStart, span.kLength), 1), 2);
-  return p.map(
-      scores.getType(), scores,
-      [&](ValueRange e) -> Value {
-        Value query = p.div(p.add(firstTokenOf(e[0]), tokenOf(e[0])), 2);
-        Value start = p.mul(composite(firstKey, e[1], kRows), ck);
-        Value key = p.min(p.add(start, (ck - 1) / 2), lastKey);
-        return modification.write(p, tables, e[2], batch, head,
-                                  p.addPlaces(query, p.delta(span)), key,
-                                  unit());
-      },
-      /*indices=*/true);
-}
-
-/// A composite key is behind all tokens of a row's composite (S2) or not there;
-/// the last one may have fewer tokens than others (S1).
-void ScorePage::writeMask(Block &body) {
-  Value scores = body.getArgument(0), key = body.getArgument(1);
-  if (modification)
-    scores = modified(scores, key);
-  if (kRows.composites != kRows.padded) {
-    unitile::YieldOp::create(b, maskedPadded(scores, key));
-    return;
-  }
-  Value position, bounds;
-  if (reach.right) {
-    // No row's token is before the first block's first.
-    position = p.sub(keysVisible(p.mul(span.unit, bq)), 1);
-    bounds = p.map(
-        p.rows(tq), {},
-        [&](ValueRange e) -> Value {
-          return p.toFloat(keysVisible(tokenOf(e[0])));
-        },
-        /*indices=*/true);
-  }
-  scores = MaskOp::create(b, scores.getType(), scores, key, body.getArgument(2),
-                          position, bounds, lastShare(), /*when=*/Value(),
-                          /*from=*/Value());
-  unitile::YieldOp::create(b, reach.left ? maskedFront(scores, key) : scores);
-}
-
-/// -inf for composite keys before those that a row sees (M2), which stand in no
-/// line.
-Value ScorePage::maskedFront(Value scores, Value key) {
-  Value rowBounds = p.map(
-      p.rows(tq), {},
-      [&](ValueRange e) -> Value {
-        return p.toFloat(p.sub(firstVisible(firstTokenOf(e[0])), key));
-      },
-      /*indices=*/true);
-  return p.map(
-      scores.getType(), {scores, rowBounds},
-      [&](ValueRange e) {
-        Value seen = arith::CmpFOp::create(b, arith::CmpFPredicate::OGE,
-                                           p.toFloat(e[1]), e[3]);
-        return p.select(seen, e[2], p.f32(-kInfinity));
-      },
-      /*indices=*/true);
-}
-
-/// The same where the tile has columns between blocks that are no composites.
-Value ScorePage::maskedPadded(Value scores, Value firstKey) {
-  Value share = lastShare(), last = p.sub(allK, 1);
-  return p.map(
-      scores.getType(), scores,
-      [&](ValueRange e) {
-        Value key = composite(firstKey, e[1], kRows);
-        Value seen = p.both(p.less(key, allK), p.less(p.rem(e[1], kRows.padded),
-                                                      p.i32(kRows.composites)));
-        if (reach.right)
-          seen = p.both(seen, p.less(key, keysVisible(tokenOf(e[0]))));
-        if (reach.left)
-          seen = p.both(seen, p.compare(arith::CmpIPredicate::sge, key,
-                                        firstVisible(firstTokenOf(e[0]))));
-        Value biased = arith::AddFOp::create(b, e[2], share);
-        Value x = p.select(p.compare(arith::CmpIPredicate::eq, key, last),
-                           biased, e[2]);
-        return p.select(seen, x, p.f32(-kInfinity));
-      },
-      /*indices=*/true);
 }
 
 /// S3, and what W (S4) will come from: a row's exponentials summed over each
@@ -352,7 +68,7 @@ void ScorePage::writeUpdate(Block &body) {
       b,
       TypeRange{p.fragment(tq, columns, b.getF32Type()), reference.getType(),
                 sum.getType()},
-      scores, b.getI64IntegerAttr(kRows.padded), b.getF64FloatAttr(unit()),
+      scores, b.getI64IntegerAttr(kRows.padded), b.getF64FloatAttr(modification.unit()),
       reference, sum, /*speculative=*/UnitAttr());
   Value tile = p.div(key, kBlocks * kRows.composites);
   PutOp::create(b, step.getSums(), sums, worker, tile, p.i32(0), p.i32(tq));
