@@ -11,11 +11,12 @@ import hashlib
 import json
 import math
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.distributed as dist
 
+from . import _phases
 from ._errors import Error, Status, unexpected
 
 _MESSAGE_BYTES = 4096
@@ -41,7 +42,9 @@ class Ranks:
         except RuntimeError:
             wanted = f"a tensor on a device of the group's backends, {dist.get_backend_config(self.group)}"
             raise unexpected("q", wanted, f"one on {device}", Status.WRONG_DEVICE) from None
-        self.names = [f"rank {dist.get_global_rank(self.group, rank)}" for rank in range(self.size)]
+        self.globals = [dist.get_global_rank(self.group, rank) for rank in range(self.size)]
+        self.names = [f"rank {rank}" for rank in self.globals]
+        self.words_device = _words_device(self.group, torch.device(device))
         self._steps = _steps.setdefault(self.group.group_name, [0])
         self.sent: Dict[str, int] = {}  # Bytes to other ranks, by what they are.
 
@@ -88,8 +91,8 @@ class Ranks:
             known.forget()
         if name not in known.words:
             with self.beside():
-                mine = torch.frombuffer(bytearray(text.ljust(_MESSAGE_BYTES)), dtype=torch.uint8).to(self.device)
-                every = torch.empty(self.size * _MESSAGE_BYTES, dtype=torch.uint8, device=self.device)
+                mine = torch.frombuffer(bytearray(text.ljust(_MESSAGE_BYTES)), dtype=torch.uint8).to(self.words_device)
+                every = torch.empty(self.size * _MESSAGE_BYTES, dtype=torch.uint8, device=self.words_device)
                 with self.step(what):
                     dist.all_gather_into_tensor(every, mine, group=self.group)
                     texts = bytes(every.tolist())
@@ -122,9 +125,35 @@ class Ranks:
             else:
                 place.copy_(x)
         self.sent[what] = self.sent.get(what, 0) + sum(_size(x) for one in ours for x in one)
+        begin = _phases.moment()
         with self.step(what, marked=not beside):
-            work = dist.all_to_all_single(received, flat, taken, given, group=self.group, async_op=beside)
-        return Coming(self, work, what, flat, self._places(received, theirs), sent[self.rank])
+            work = dist.all_to_all_single(received, flat, taken, given, group=self.group, async_op=True)
+        coming = Coming(self, work, what, flat, self._places(received, theirs), sent[self.rank], begin)
+        if not beside:
+            coming.wait()
+        return coming
+
+    def moving(self, sent: Sequence[Sequence[Any]], into: Sequence[Sequence[Any]], what: str, apart: bool) -> Moving:
+        """[B, H, tokens, ...] for every rank, to where they belong there: `into` has the same sizes. All in one message to each rank;
+        or `apart`, a message for each head, from where its tokens lie to where they belong, and nobody makes a copy of them."""
+        begin = _phases.moment()
+        if not apart:
+            shapes = [[_described(x) for x in one] for one in into]
+            return Moving(self, what, begin, own=(sent[self.rank], into[self.rank]), coming=self.exchanging(sent, shapes, torch.uint8, what, beside=True), into=into)
+        ops: List[Any] = []
+        for rank, peer in enumerate(self.globals):
+            if rank == self.rank:
+                continue
+            given = [x if rows_lie(x) else x.contiguous() for x in sent[rank] if x.numel()]
+            taken = [x for x in into[rank] if x.numel()]
+            self.sent[what] = self.sent.get(what, 0) + sum(x.nbytes for x in given)
+            # Two ranks have the messages between them in one order; gloo asks for their numbers, too.
+            for op, tensors in ((dist.isend, given), (dist.irecv, taken)):
+                rows = (row for x in tensors for one in x.unbind(0) for row in one.unbind(0))
+                ops += [dist.P2POp(op, row, peer, self.group, n) for n, row in enumerate(rows)]
+        with self.step(what):
+            works = dist.batch_isend_irecv(ops) if ops else []
+        return Moving(self, what, begin, own=(sent[self.rank], into[self.rank]), works=works, kept=ops)
 
     @staticmethod
     def _places(flat: Any, pieces: List[List[Of]]) -> List[List[Any]]:
@@ -140,23 +169,28 @@ class Ranks:
     def numbers(self, mine: Sequence[int], lengths: Sequence[int], what: str) -> List[List[int]]:
         """Whole numbers of every rank, as many as are known. They wait for nothing that this rank's device does."""
         with self.beside():
-            return self.gathered(torch.tensor([*mine, *[0] * (max(lengths) - len(mine))]).to(self.device), lengths, what)
+            return self.gathered(torch.tensor([*mine, *[0] * (max(lengths) - len(mine))]).to(self.words_device), lengths, what)
 
     def gathered(self, padded: Any, lengths: Sequence[int], what: str) -> List[List[int]]:
         """The same of a tensor, of the greatest length."""
-        every = torch.empty(self.size * max(lengths), dtype=padded.dtype, device=self.device)
-        with self.step(what):
+        every = torch.empty(self.size * max(lengths), dtype=padded.dtype, device=padded.device)
+        with _phases.phase(what), self.step(what):
             dist.all_gather_into_tensor(every, padded, group=self.group)
             found = every.view(self.size, -1).tolist()
         return [one[:length] for one, length in zip(found, lengths)]
 
     def beside(self) -> Any:
         """Where what is said is sent: on a GPU a stream of its own, so that no rank waits for its kernels to hear others' words."""
+        stream = self.stream() if self.words_device.type == "cuda" else None
+        return torch.cuda.stream(stream) if stream is not None else contextlib.nullcontext()
+
+    def stream(self) -> Any:
+        """One beside the caller's, for words and for what waits for transfers. None on the CPU."""
         if self.device.type != "cuda":
-            return contextlib.nullcontext()
+            return None
         if self.device not in _streams:
             _streams[self.device] = torch.cuda.Stream(self.device)
-        return torch.cuda.stream(_streams[self.device])
+        return _streams[self.device]
 
 
 class Of(NamedTuple):
@@ -201,15 +235,55 @@ class Picked(NamedTuple):
 class Coming:
     """What other ranks send."""
 
-    def __init__(self, ranks: Ranks, work: Any, what: str, flat: Any, tensors: List[List[Any]], own: Sequence[Any]) -> None:
+    def __init__(self, ranks: Ranks, work: Any, what: str, flat: Any, tensors: List[List[Any]], own: Sequence[Any], begin: Any) -> None:
         self._ranks, self._work, self._what, self._flat, self._tensors = ranks, work, what, flat, tensors
         self._tensors[ranks.rank] = list(own)
+        self._begin = begin
 
     def wait(self) -> List[List[Any]]:
-        if self._work is not None:
-            with self._ranks.step(self._what, marked=False):
-                self._work.wait()
+        with self._ranks.step(self._what, marked=False):
+            _phases.arrived(self._what, self._begin, [self._work])
+            self._work.wait()
         return self._tensors
+
+
+class Moving:
+    """What other ranks send to where it belongs."""
+
+    def __init__(
+        self, ranks: Ranks, what: str, begin: Any, own: Tuple[Sequence[Any], Sequence[Any]], works: Sequence[Any] = (), kept: Any = None,
+        coming: Optional[Coming] = None, into: Sequence[Sequence[Any]] = (),
+    ) -> None:  # fmt: skip
+        self._ranks, self._what, self._begin, self._own, self._works, self._kept, self._coming, self._into = ranks, what, begin, own, works, kept, coming, into
+        self._here = False
+
+    def keep(self) -> None:
+        """This rank's own, while others' are on their way."""
+        for x, place in zip(*self._own):
+            place.copy_(x)
+        self._own = (), ()
+
+    def wait(self) -> None:
+        if self._here:
+            return
+        self._here = True
+        self.keep()
+        if self._coming is not None:
+            for rank, (tensors, places) in enumerate(zip(self._coming.wait(), self._into)):
+                for x, place in zip(tensors, places) if rank != self._ranks.rank else ():
+                    place.copy_(x)
+            return
+        with self._ranks.step(self._what, marked=False):
+            if self._works:
+                _phases.arrived(self._what, self._begin, list(self._works))
+            for work in self._works:
+                work.wait()
+        self._kept = None
+
+
+def rows_lie(x: Any) -> bool:
+    """Whether the tokens of each head of [B, H, tokens, ...] follow one another in memory."""
+    return not x.numel() or bool(x[0, 0].is_contiguous())
 
 
 _MOST_WORDS = 256
@@ -234,6 +308,15 @@ class _Known:
 
 def _digest(text: bytes) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
+
+
+def _words_device(group: Any, device: Any) -> Any:
+    """The CPU, where the group has a backend for it: words then wait for no transfer that goes before them."""
+    try:
+        group._get_backend(torch.device("cpu"))
+    except RuntimeError:
+        return device
+    return torch.device("cpu")
 
 
 _known: Dict[str, _Known] = {}

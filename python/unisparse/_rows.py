@@ -40,9 +40,9 @@ class ByRows:
     """One rank's side of a call. `said`: the words of an error, for the others."""
 
     def __init__(
-        self, ranks: Ranks, layout: Layout, config: Config, tensors: Dict[str, Any], sinks: Any, said: Callable[[Exception], Dict[str, Any]]
+        self, ranks: Ranks, layout: Layout, config: Config, tensors: Dict[str, Any], sinks: Any, tables: Dict[str, Any], said: Callable[[Exception], Dict[str, Any]]
     ) -> None:
-        self.ranks, self.layout, self.config, self.sinks, self.said = ranks, layout, config, sinks, said
+        self.ranks, self.layout, self.config, self.sinks, self.tables, self.said = ranks, layout, config, sinks, tables, said
         self.q, self.k, self.v = tensors.values()
         self.batch, self.heads, self.kv_heads = self.q.shape[0], config.heads, config.kv_heads
         rule = config.rule
@@ -172,7 +172,7 @@ class ByRows:
             q = padded(self.of_run(run), spare)
             # Its length is read, and nothing else: contiguous memory of that size.
             k = self.keys.view(-1)[: self.batch * self.kv_heads * keys * q.shape[3]].view(self.batch, self.kv_heads, keys, q.shape[3])
-            counts, indices = _stages.select(self.config, q, k, self.of_sequence(self.composites, sequence, keys, self.rule.pooling[1]))
+            counts, indices = _stages.select(self.config, q, k, self.of_sequence(self.composites, sequence, keys, self.rule.pooling[1]), self.tables)
             counts, indices = counts[:, :, : end - begin], indices[:, :, : end - begin]
             # The widest row's: what is behind is nothing. Of one call it is known when all have told theirs.
             if counts.numel() and most < len(self.rows):
@@ -405,7 +405,7 @@ class Attending:
     """A call for some rows, by parts of the heads."""
 
     def __init__(self, work: ByRows, run: Run, q: Any, counts: Any, indices: Any, return_lse: bool, sinks: Any, parts: int) -> None:
-        layout, self.config, self.return_lse, self.sinks, self.parts = work.layout, work.config, return_lse, sinks, parts
+        layout, self.config, self.return_lse, self.sinks, self.parts, self.tables = work.layout, work.config, return_lse, sinks, parts, work.tables
         self.length = run.end - run.begin
         keys, spare = layout.view.call(layout.spans[run.sequence], run)
         if more := -(-(self.length + spare) // layout.block[0]) - counts.shape[2]:
@@ -421,7 +421,7 @@ class Attending:
             return x.narrow(axis, n * size, size)
 
         config = self.config
-        options: Dict[str, Any] = dict(causal=config.causal, scale=config.scale, softcap=config.softcap, window=config.window, score_mod=config.score_mod)
+        options: Dict[str, Any] = dict(causal=config.causal, scale=config.scale, softcap=config.softcap, window=config.window, score_mod=config.score_mod, score_tables=self.tables)
         found = _attention.block_sparse_attention(
             of(self.q), of(self.k), of(self.v), aligned(of(self.counts)), aligned(of(self.indices)), block=config.block,
             sinks=None if self.sinks is None else aligned(of(self.sinks, 0)), out=of(self.o), return_lse=self.return_lse, **options,

@@ -70,6 +70,33 @@ def head_shares(heads: int, kv_heads: int, unit: int, ranks: int) -> List[Heads]
     return result
 
 
+def traffic(shares: Sequence[Heads], queries: Sequence[int], keys: Sequence[int], token: Tuple[int, int, int]) -> List[Tuple[int, int]]:
+    """Bytes that each rank sends by heads: of q, k and v, and of o. token: bytes of q, k and v of a token and a head."""
+    heads, copies = sum(s.queries for s in shares), sum(s.keys for s in shares)
+    return [
+        ((heads - s.queries) * own * token[0] + (copies - s.keys) * own_keys * (token[1] + token[2]), s.queries * (sum(queries) - own) * token[2])
+        for s, own, own_keys in zip(shares, queries, keys)
+    ]
+
+
+# What a device needs to start, fill up and run empty in one round more, .12 ms of a dozen launches on an H200, as bytes at the
+# 4e11 a second of its links.
+ROUND_BYTES = 48 << 20
+
+
+def rounds(mine: Heads, group: int, unit: int, moved: int) -> List[Heads]:
+    """A rank's heads in equal parts, which programs of one kind take one after another while others come and go: of `moved` bytes
+    in n rounds only an n-th is waited for. KV groups stay whole where there are several."""
+    if not mine.queries:
+        return []
+    whole = max(unit, group)
+    piece = whole if mine.queries > whole else unit
+    pieces = mine.queries // piece
+    n = min((n for n in range(1, pieces + 1) if pieces % n == 0), key=lambda n: moved / n + n * ROUND_BYTES)
+    size = mine.queries // n
+    return [Heads(at, at + size, at // group, -(-(at + size) // group)) for at in range(mine.query, mine.query_end, size)]
+
+
 class Rates(NamedTuple):
     """Seconds of a byte that a rank sends, of one query head's block of queries with one block of keys, and of a step: what
     ranks say or send to one another costs as much, however little it is."""

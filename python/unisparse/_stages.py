@@ -20,9 +20,9 @@ def pool(config: Config, k: Any) -> Any:
     return _run(config.pool(), {"k": k})["composites"]
 
 
-def select(config: Config, q: Any, k: Any, composites: Any) -> Tuple[Any, Any]:
-    """counts and indices of q's rows. Of k only the length is read."""
-    found = _run(config.select(), {"q": q, "k": k, "composites": composites})
+def select(config: Config, q: Any, k: Any, composites: Any, tables: Mapping[str, Any]) -> Tuple[Any, Any]:
+    """counts and indices of q's rows. Of k only the length is read; of the tables what the estimate reads (M6)."""
+    found = _run(config.select(), {"q": q, "k": k, "composites": composites, **tables})
     return found["counts"], found["indices"]
 
 

@@ -16,15 +16,17 @@ import inspect
 from typing import Any, Callable, Dict, Hashable, List, NamedTuple, Optional, Tuple
 
 from . import _attention, _blocks, _config, _layout, _plan
-from ._checks import check_ends, check_out, check_sinks, check_tensors, ends_of, shape
+from ._checks import check_ends, check_out, check_sinks, check_tables, check_tensors, ends_of, shape, tables_of
 from ._errors import Error, Status, unexpected
-from ._shares import Choice, Heads, Segment, Work, choose, head_shares, segments, untold
+from ._shares import Choice, Work, choose, segments, untold
 
 try:
     import torch
+    from torch.utils.weak import WeakTensorKeyDictionary
 
     from . import _rates, _rows
-    from ._ranks import Of, Ranks
+    from ._heads import ByHeads
+    from ._ranks import Ranks
 except ImportError as error:
     raise Error(f"unisparse.distributed: expected torch with torch.distributed, got {error}") from None
 
@@ -117,8 +119,11 @@ class _Call:
             if name not in known:
                 raise unexpected(name, f"an option among {', '.join(known)}", "none of them")
         self.options = {**known, **options}
-        sinks = check_sinks(backend, q, self.options["sinks"])
-        self.config, self.words = _configured((*shape(self.tensors), self.dtype, bool(ends)), {**self.options, "sinks": bool(sinks), "return_lse": return_lse})
+        sinks, self.tables = check_sinks(backend, q, self.options["sinks"]), tables_of(self.options["score_tables"])
+        types = check_tables(backend, q, self.tables)
+        options = {**self.options, "sinks": bool(sinks), "score_tables": types, "return_lse": return_lse}
+        self.config, self.words = _configured((*shape(self.tensors), self.dtype, bool(ends)), options)
+        self.contents = [_content(name, x) for name, x in sorted({**sinks, **self.tables}.items())]
         if self.config.rule is not None and self.config.rule.random is not None:
             raise unexpected("random", "[L10] None, as a part knows no numbers of the whole's heads and rows", self.config.rule.random)
         if views.out is not None:
@@ -130,7 +135,7 @@ class _Call:
         q, k = self.tensors["q"], self.tensors["k"]
         same = [q.shape[0], *shape(self.tensors), self.dtype, q.device.type, self.mode, self.parts, self.words]
         known = _rates.known(self.config) if self.mode == "auto" else None
-        return dict(same=[*same, _digest(self.numbers)], queries=q.shape[2], keys=k.shape[2], known=known)
+        return dict(same=[*same, _digest(self.numbers), self.contents], queries=q.shape[2], keys=k.shape[2], known=known)
 
     def meet(self, ranks: Ranks, heard: List[Dict[str, Any]]) -> None:
         """What all said is one thing, and fits together."""
@@ -186,62 +191,24 @@ class _Call:
         assert rule is not None
         return max(rule.pooling[2], self.config.heads // self.config.kv_heads if rule.share == "group" else 1)
 
-    def computed(self, compute: Callable[[], Any]) -> Any:
-        """The results of `compute`, when every rank has some."""
-        said: Dict[str, Any] = {}
-        results = None
-        try:
-            results = compute()
-        except Exception as error:  # Whatever it is, the others wait.
-            said = _said(error, "attend")
-        self.ranks.agree(said, "attend")
-        return results
-
     # By heads: all tokens of some heads.
 
     def by_heads(self) -> Tuple[Any, ...]:
-        ranks, config = self.ranks, self.config
-        shares = head_shares(config.heads, config.kv_heads, self.unit(), ranks.size)
-        mine = shares[ranks.rank]
-        q, k, v = self.tensors.values()
-        sent = [[q[:, s.query : s.query_end], k[:, s.key : s.key_end], v[:, s.key : s.key_end]] for s in shares]
-        shapes = [
-            [(q.shape[0], n, length, x.shape[3]) for x, n, length in ((q, mine.queries, lq), (k, mine.keys, lk), (v, mine.keys, lk))]
-            for lq, lk in zip(self.queries, self.keys)
-        ]
-        came = ranks.exchange(sent, shapes, q.dtype, "send heads")
+        failed: Dict[str, Any] = {}
 
-        def compute() -> Tuple[Any, ...]:
-            if not mine.queries:
-                return q.new_empty((q.shape[0], 0, sum(self.queries), v.shape[3])), q.new_empty((q.shape[0], 0, sum(self.queries)), dtype=torch.float32)
-            whole = [_whole([one[n] for one in came], s) for n, s in enumerate((self.query_segments, self.key_segments, self.key_segments))]
-            options = {**self.options, **self.shares_of(mine)}
-            return _results(_attention.attention(*whole, cu_seqlens=self.ends or None, return_lse=config.return_lse, **options))
+        def attempt(compute: Callable[[], Any]) -> Any:
+            try:
+                return None if failed else compute()
+            except Exception as error:  # Whatever it is, the others wait.
+                failed.update(_said(error, "attend"))
 
-        results = self.computed(compute)
-        results, own = results[: 1 + config.return_lse], _of(self.query_segments, ranks.rank)
-        sent = [[x[:, :, s.begin : s.end] for x in results for s in _of(self.query_segments, rank)] for rank in range(ranks.size)]
-        back = [[Of(x.dtype, (x.shape[0], share.queries, s.end - s.begin, *x.shape[3:])) for x in results for s in own] for share in shares]
-        came = ranks.exchange(sent, back, q.dtype, "send results")
-        return tuple(torch.cat([torch.cat(one[n * len(own) : (n + 1) * len(own)], 2) for one in came], 1) for n in range(len(results)))
-
-    def shares_of(self, mine: Heads) -> Dict[str, Any]:
-        """p of these heads, relax, which is not the same where a p is given, and sinks."""
-        rule = self.config.rule
-        assert rule is not None
-        part = rule.p[mine.key : mine.key_end] if rule.share == "group" else rule.p[mine.query : mine.query_end]
-        sinks, score_mod = self.options["sinks"], self.config.score_mod
-        return dict(
-            p=rule.p[0] if len(rule.p) == 1 else part,
-            relax=rule.relax,
-            sinks=None if sinks is None else sinks[mine.query : mine.query_end],
-            score_mod=None if score_mod is None else _config.OfHeads(score_mod, mine.query, self.config.heads),
-        )
+        work = ByHeads(self.ranks, self.config, self.unit(), self.tensors, self.ends, self.options, self.query_segments, self.key_segments)
+        return tuple(work(attempt, lambda: self.ranks.agree(failed, "attend"), self.views.out))
 
     # By rows: selected blocks, to the ranks whose rows selected them.
 
     def by_rows(self) -> Tuple[Any, ...]:
-        work = _rows.ByRows(self.ranks, self.layout(), self.config, self.tensors, self.options["sinks"], lambda error: _said(error, "attend"))
+        work = _rows.ByRows(self.ranks, self.layout(), self.config, self.tensors, self.options["sinks"], self.tables, lambda error: _said(error, "attend"))
         results = work()
         heads = work.heads // work.selections
         self.blocks = work.needed_blocks, work.other_blocks, work.selected_blocks * heads
@@ -271,7 +238,8 @@ _configs: Dict[Hashable, Tuple[_config.Config, List[str]]] = {}
 
 def _configured(shape: Tuple[Any, ...], options: Dict[str, Any]) -> Tuple[_config.Config, List[str]]:
     """A configuration and its words: looked up where a call is like an earlier one."""
-    name = _plan.key("distributed", (), (*shape, *options, *map(_attention._frozen, options.values())))
+    values = (tuple(y for item in sorted(x.items()) for y in item) if isinstance(x, dict) else _attention._frozen(x) for x in options.values())
+    name = _plan.key("distributed", (), (*shape, *options, *values))
     found = _configs.get(name)
     if name is None or found is None:
         config = _config.make(*shape, **options)
@@ -283,9 +251,12 @@ def _configured(shape: Tuple[Any, ...], options: Dict[str, Any]) -> Tuple[_confi
     return found
 
 
-# The first four are named, a selection is of no part, and tables go to none.
-_NO_OPTIONS = ("cu_seqlens", "layout", "out", "return_lse", "return_selection", "score_tables")
-_SAME = ("a batch", "query heads", "KV heads", "head_dim", "value_dim", "the type", "the kind of device", "mode", "parts", "options", "cu_seqlens")
+# The first four are named, and a selection is of no part.
+_NO_OPTIONS = ("cu_seqlens", "layout", "out", "return_lse", "return_selection")
+_SAME = (
+    "a batch", "query heads", "KV heads", "head_dim", "value_dim", "the type", "the kind of device", "mode", "parts", "options", "cu_seqlens",
+    "what sinks and score_tables hold",
+)  # fmt: skip
 
 
 # Shares of blocks that are selected, and that come to a rank, until a call by rows has told. Policies at 16K and more tokens
@@ -297,14 +268,13 @@ def _digest(values: Any) -> str:
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
-def _results(found: Any) -> Tuple[Any, ...]:
-    return found if isinstance(found, tuple) else (found,)
+_contents: Any = WeakTensorKeyDictionary()
 
 
-def _of(whole: List[Segment], rank: int) -> List[Segment]:
-    return sorted((s for s in whole if s.rank == rank), key=lambda s: s.place)
-
-
-def _whole(parts: List[Any], order: List[Segment]) -> Any:
-    """[B, H, L, D] of all ranks' parts."""
-    return torch.cat([parts[s.rank][:, :, s.place : s.place + s.end - s.begin] for s in order], 2)
+def _content(name: str, x: Any) -> str:
+    """Sizes and a digest of what a tensor holds: read where it is new or was written to, as on a GPU each time waits for it."""
+    version = None if x.is_inference() else x._version
+    known = _contents.get(x)
+    if known is None or known[0] != version:
+        known = _contents[x] = version, hashlib.sha256(x.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()[:16]
+    return f"{name} {'x'.join(map(str, x.shape))} {known[1]}"

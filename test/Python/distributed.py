@@ -20,6 +20,19 @@ HERE = pathlib.Path(__file__).resolve().parent  # Out of the path: a test there 
 sys.path[:1] = [str(HERE.parent.parent / "python")]
 
 BASE = dict(p=0.5, block=(32, 32))
+# A bias by head and distance, and one by the key's position in the whole.
+TABLES = """
+    %h = arith.index_cast %head : i32 to index
+    %ki = arith.index_cast %k : i32 to index
+    %d = arith.subi %q, %k : i32
+    %at = arith.index_cast %d : i32 to index
+    %b = tensor.extract %bias[%h, %at] : tensor<?x?xf32>
+    %n = tensor.extract %parts[%ki] : tensor<?xi32>
+    %f = arith.sitofp %n : i32 to f32
+    %sum = arith.addf %logit, %b : f32
+    %y = arith.addf %sum, %f : f32
+    unisparse.yield %y : f32
+"""
 # Heads, lengths of queries and keys (by rank, and so on in turn), options.
 CASES = [
     ("ragged", (8, 2), (40, 71), None, dict(return_lse=True)),
@@ -33,7 +46,7 @@ CASES = [
     # The last rows go to the keys, which is where sinks have to join once.
     ("long", (4, 2), (300, 270), None, dict(return_lse=True, sinks=True, window=(500, 0), softcap=5.0)),
     ("positions", (4, 2), (75, 50), (90, 60), dict(causal=False, window=(60, 24), score_mod="alibi", parts="zigzag")),
-    ("estimate", (4, 2), (90, 70), None, dict(score_mod="alibi", estimate_with_region=True)),
+    ("tables", (4, 2), (90, 70), None, dict(score_mod=TABLES, tables=True, estimate_with_region=True)),
     # Of six heads, slopes are not those of the powers of two.
     ("heads by number", (6, 3), (90, 70), None, dict(score_mod="alibi", estimate_with_region=True, share="group")),
 ]
@@ -71,6 +84,7 @@ def worker(rank, size, folder):
     # Short sequences come at once; four ranks have them come by parts, as long ones do.
     if size > 2:
         unisparse._shares.PARTED_BYTES = 0
+    small = unisparse._shares.ROUND_BYTES
     for name, (heads, kv_heads), lq, lk, options in CASES if size > 2 else CASES[2:6]:
         options = {**BASE, **options}
         layout, out, parts = options.pop("layout", "bhsd"), options.pop("out", False), options.pop("parts", "contiguous")
@@ -83,6 +97,10 @@ def worker(rank, size, folder):
             options["cu_seqlens"] = tuple(torch.tensor([*one[:-1], sum(n)], dtype=torch.int32) for one, n in zip(cu, (lq, lk)))
         if options.get("sinks"):
             options["sinks"] = torch.linspace(-1, 4, heads)
+        if options.pop("tables", False):
+            options["score_tables"] = {"bias": torch.randn(heads, 50, generator=generator), "parts": torch.arange(sum(lk), dtype=torch.int32) // 40 % 3}
+        # Heads of short sequences come in one round; of two ranks in as many as there may be, as those of long ones do.
+        unisparse._shares.ROUND_BYTES = 0 if size == 2 or name == "ragged" else small
         wanted = None
         if rank == 0:
             wanted = unisparse.attention(q, k, v, **options)
@@ -114,6 +132,7 @@ def worker(rank, size, folder):
                                     f"{(x - y).abs().max().item() if x.shape == y.shape and x.numel() else 0}")  # fmt: skip
         if name == "long" and rank == size - 1 and unisparse.distributed.report().sent["send edges of parts"] == 0:
             failures.append("long: the last rows went nowhere")
+    unisparse._shares.ROUND_BYTES = small
     failures += traffic(rank, size) if size > 2 else hooks(rank, size, mesh) + collectives(rank, size)
     # Wrong calls are one error on all ranks, which goes on working.
     q = torch.randn(1, 4, 32, 16)
@@ -125,7 +144,9 @@ def worker(rank, size, folder):
         ((q, None if rank == 1 else q, q), {}, "rank 1: k: expected a torch tensor or a NumPy array, got NoneType"),
         ((q, q, q), dict(block=Odd()) if rank == 1 else {}, "rank 1: expected to call attention, got KeyError: 'odd'"),
         ((q, q, q), dict(mode="rings"), "rank 0: mode: expected 'heads' or 'rows' or 'auto', got 'rings'"),
-        ((q, q, q), dict(score_tables={}), "rank 0: score_tables: expected an option among p, relax, top_k, threshold"),
+        ((q, q, q), dict(score_mod=TABLES, score_tables={"bias": q[0, 0] + (rank == 1), "parts": torch.zeros(3, dtype=torch.int32)}), "rank 1: expected what sinks and score_tables hold as on rank 0, bias 32x16 "),
+        ((q, q, q), dict(sinks=torch.full((4,), 1.0 + (rank == 1))), "rank 1: expected what sinks and score_tables hold as on rank 0, sink_logits 4 "),
+        ((q, q, q), dict(score_tables={"bias": q[0, 0]}), "rank 0: score_tables: expected [M5] the text of a region as score_mod beside it, got none"),
         ((q, q, q), dict(random=0.5), "rank 0: random: expected [L10] None, as a part knows no numbers of the whole's heads and rows, got 0.5"),
         ((q, q, q), dict(return_selection=True), "rank 0: return_selection: expected an option among p, relax, top_k, threshold"),
         ((torch.cat([q, q], 2), q, q), {}, f"q: expected [I7] no more queries than the {32 * size} keys under causal, got {64 * size}"),
