@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import torch
 
-from . import _attention, _config, _phases, _torch
+from . import _attention, _config, _phases, _rates, _torch
 from ._ranks import Moving, Ranks, rows_lie
 from ._shares import Heads, Segment, head_shares, rounds, traffic
 
@@ -39,6 +39,9 @@ class ByHeads:
         self.most = max(map(len, self.rounds))
         # One round: few bytes, which one message takes sooner than one of each head.
         self.apart = self.most > 1
+        # When attention began and ended, of a rank that has heads.
+        self.began: Any = None
+        self.ended: Any = None
 
     def __call__(self, attempt: Callable[[Callable[[], Any]], Any], agree: Callable[[], None], out: Any) -> List[Any]:
         """-> o of this rank's tokens, in `out` where its rows lie as they come, and lse where it is wanted."""
@@ -51,9 +54,13 @@ class ByHeads:
         done: List[Any] = []
         for n, heads in enumerate(mine):
             coming[min(n, 1)].wait()
+            if not n:
+                self.began = _rates.moment(ranks.device)
             with _phases.phase("attend"):
                 lse.append(attempt(lambda: self.attend(heads, (q, k, v, o))))
             done.append(self.event())
+        if mine:
+            self.ended = _rates.moment(ranks.device)
         for one in coming:
             one.wait()
         agree()

@@ -1,7 +1,8 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""How fast this machine's links and kernels are, for mode="auto": measured by the first call of a group with a configuration."""
+"""What mode="auto" knows: how fast this machine's links and kernels are, which the first call of a group measures that asks, and
+what calls took and came to."""
 
 from __future__ import annotations
 
@@ -56,15 +57,14 @@ def _attend(config: Config, device: Any) -> float:
     return took / (config.heads * rows * columns)
 
 
-def measured(ranks: Ranks, config: Config, said: Callable[[Exception], Dict[str, Any]]) -> Rates:
-    """The slowest rank's. A collective call, by the ranks that agree on the configuration."""
-    kernel = dataclasses.replace(config, rule=None, selections=config.kv_heads, causal=False, packed=False, return_lse=False)
-    name = (ranks.group.group_name, ranks.device.type, kernel)
+def measured(ranks: Ranks, config: Config, kernel: bool, said: Callable[[Exception], Dict[str, Any]]) -> Rates:
+    """The slowest rank's. A collective call, by the ranks that agree on the configuration. Without `kernel` no block's."""
+    name = (ranks.group.group_name, ranks.device.type, dataclasses.replace(config, rule=None, selections=config.kv_heads, causal=False, packed=False, return_lse=False) if kernel else None)
     if name not in _measured:
         block = 0.0
         failed: Dict[str, Any] = {}
         try:
-            block = _attend(config, ranks.device)
+            block = _attend(config, ranks.device) if kernel else 0.0
         except Exception as error:
             failed = said(error)
         one = torch.zeros(_LINK_BYTES, dtype=torch.uint8, device=ranks.device)
@@ -84,20 +84,65 @@ def measured(ranks: Ranks, config: Config, said: Callable[[Exception], Dict[str,
 
 _PROBE = "measure the links"
 
+# What a call took is news where it differs by more: ranks that say the same again need no words for it.
+_NEWS = 0.2
+
 
 class Known:
-    """What calls by rows with a configuration came to: the share of candidates that were selected, and of the others' blocks
-    that came to a rank."""
+    """What calls came to, by what they are like: by rows the share of candidates that were selected, and of the others' blocks that
+    came to a rank; and seconds, of any."""
 
     def __init__(self) -> None:
-        self._of: Dict[Hashable, Tuple[float, float]] = {}
+        self._of: Dict[Hashable, Dict[str, float]] = {}
+        self._times: Dict[Tuple[Hashable, str], Tuple[Any, Any, float]] = {}
 
-    def remember(self, config: Config, density: float, came: float) -> None:
+    def remember(self, kind: Hashable, **found: float) -> None:
         # To two digits, so that layers which select alike say the same.
-        self._of[config] = float(f"{density:.2g}"), float(f"{came:.2g}")
+        self._of.setdefault(kind, {}).update({name: float(f"{x:.2g}") for name, x in found.items()})
 
-    def __call__(self, config: Config) -> Optional[Tuple[float, float]]:
-        return self._of.get(config)
+    def took(self, kind: Hashable, what: str, begin: Any, end: Any, times: float = 1.0) -> None:
+        """A call took `times` what is between two moments, the second of which a device may not have reached yet. The first call of
+        a kind compiles, loads and allocates: it is no measure."""
+        known = self._of.setdefault(kind, {})
+        if what not in known:
+            known[what] = 0.0
+        elif self._heard(kind, what):
+            self._times[kind, what] = begin, end, times
+
+    def _heard(self, kind: Hashable, what: str) -> bool:
+        """Whether the last time of a call of a kind is known."""
+        if (kind, what) not in self._times:
+            return True
+        begin, end, times = self._times[kind, what]
+        seconds = _between(begin, end)
+        if seconds is None:
+            return False
+        del self._times[kind, what]
+        before = self._of[kind][what]
+        if abs(seconds * times - before) > _NEWS * before:
+            self.remember(kind, **{what: seconds * times})
+        return True
+
+    def __call__(self, kind: Hashable) -> Dict[str, float]:
+        for what in [what for one, what in self._times if one == kind]:
+            self._heard(kind, what)
+        return {name: x for name, x in self._of.get(kind, {}).items() if x}
+
+
+def moment(device: Any) -> Any:
+    """Now; on a GPU when its stream has come as far."""
+    if device.type != "cuda":
+        return time.perf_counter()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
+
+
+def _between(begin: Any, end: Any) -> Optional[float]:
+    """Seconds, where both have been."""
+    if isinstance(begin, float):
+        return float(end - begin)
+    return float(begin.elapsed_time(end)) / 1e3 if end.query() else None
 
 
 known = Known()

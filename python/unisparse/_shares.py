@@ -111,10 +111,17 @@ class Choice(NamedTuple):
     reason: str
 
 
+class Timed(NamedTuple):
+    """Seconds that calls like this one took, where some did: by heads, by rows, and attention alone if one device had all heads."""
+
+    heads: Optional[float] = None
+    rows: Optional[float] = None
+    attend: Optional[float] = None
+
+
 class Work(NamedTuple):
     """What "auto" decides by. `candidates`: pairs of blocks, of all query heads; `token`: bytes of q, k and v of one head.
-    `density`, `came`: the shares of them that are selected, and of others' blocks that come to a rank by rows. `known`: whether a
-    call by rows has told these."""
+    `density`, `came`: the shares of them that are selected, and of others' blocks that come to a rank by rows."""
 
     heads: int
     kv_heads: int
@@ -127,13 +134,11 @@ class Work(NamedTuple):
     candidates: int
     density: float
     came: float
-    known: bool = True
+    timed: Timed = Timed()
 
 
-# Steps of a call of either mode; by rows with what this process plans between them, which takes as long.
-HEADS_STEPS, ROWS_STEPS = 4, 16
-# Calls by rows are of one sequence and a part of the heads each; they take up to so many times what one call for all takes.
-ROWS_SLOWER = 1.3
+# Collectives of a call of either mode. By rows each rank plans what comes next between two, which takes as long as one.
+HEADS_STEPS, ROWS_STEPS = 4, 2 * 7
 
 # K and V come by so many parts of the KV heads, of which one is waited for; the others come while heads before them attend.
 MOST_PARTS = 4
@@ -146,32 +151,37 @@ def parts(kv_heads: int, head_bytes: int) -> int:
 
 
 def untold(work: Work) -> Optional[Choice]:
-    """The mode where nothing is to be measured: even heads, of which one call is certain, before rows, of which none has told."""
-    shares = head_shares(work.heads, work.kv_heads, work.unit, len(work.queries))
-    if work.known or len({s.queries for s in shares}) > 1:
+    """The mode where nothing is to be measured: both have been timed; or even heads, which no call has tried yet."""
+    shares, timed = head_shares(work.heads, work.kv_heads, work.unit, len(work.queries)), work.timed
+    if timed.heads is not None and timed.rows is not None:
+        return Choice("heads" if timed.heads <= timed.rows else "rows", f"calls by heads took {timed.heads * 1e3:.3g} ms, by rows {timed.rows * 1e3:.3g} ms")
+    if timed.heads is not None or len({s.queries for s in shares}) > 1:
         return None
-    return Choice("heads", f"each rank takes {shares[0].queries} of {work.heads} heads, and no call by rows has told how many blocks are selected")
+    return Choice("heads", f"each rank takes {shares[0].queries} of {work.heads} heads, and no call by heads has been timed")
 
 
 def choose(work: Work, rates: Rates) -> Choice:
-    """The mode that takes less time, of the rank that takes most."""
+    """The mode that takes less time, of the rank that takes most: as timed, else by rates."""
     ranks, shares = len(work.queries), head_shares(work.heads, work.kv_heads, work.unit, len(work.queries))
     q, k, v = (work.batch * x for x in work.token)
-    attend = work.candidates * work.density * rates.block
-    by_heads = max(
-        # Queries and keys of others' heads; what comes of its heads back.
-        (work.heads - s.queries) * own * q + (sum(x.keys for x in shares) - s.keys) * keys * (k + v) + s.queries * (sum(work.queries) - own) * v
-        for s, own, keys in zip(shares, work.queries, work.keys)
-    )
+    attend = work.candidates * work.density * rates.block if work.timed.attend is None else work.timed.attend
+    sent = [sum(one) for one in traffic(shares, work.queries, work.keys, (q, k, v))]
+    by_heads = max(sent)
+    waited = max(x / max(1, len(rounds(s, work.heads // work.kv_heads, work.unit, x))) for s, x in zip(shares, sent))
     longest = max(work.keys) * work.kv_heads * (ranks - 1)
     composites, blocks = longest * k * work.composite, longest * (k + v) * work.came
     first = 1 / parts(work.kv_heads, sum(work.keys) * (k + v))
     uneven = max(s.queries for s in shares) / work.heads
-    heads = HEADS_STEPS * rates.step, by_heads * rates.byte, attend * uneven
-    rows = ROWS_STEPS * rates.step, (composites + blocks * first) * rates.byte, max(attend / ranks * ROWS_SLOWER, blocks * (1 - first) * rates.byte)
-    mode = "heads" if sum(heads) <= sum(rows) else "rows"
-    told = [
-        f"{name} {fixed * 1e3:.3g} ms of steps, {transfer * 1e3:.3g} ms of transfers and {rest * 1e3:.3g} ms of attention"
-        for name, (fixed, transfer, rest) in (("heads", heads), ("rows", rows))
-    ]
-    return Choice(mode, f"by {told[0]}, by {told[1]}, where {work.density:.2f} of the blocks are selected and {work.came:.2f} of others' come")
+    modes = (
+        ("heads", work.timed.heads, HEADS_STEPS, waited, attend * uneven, by_heads - waited),
+        ("rows", work.timed.rows, ROWS_STEPS, composites + blocks * first, attend / ranks, blocks * (1 - first)),
+    )
+    told, taken = [], []
+    for name, timed, steps, first_bytes, computing, beside in modes:
+        cost = steps * rates.step, first_bytes * rates.byte, max(computing, beside * rates.byte)
+        taken.append(sum(cost) if timed is None else timed)
+        fixed, transfer, rest = (f"{x * 1e3:.3g} ms" for x in cost)
+        told.append(f"{name} {fixed} of steps, {transfer} of transfers and {rest} of attention" if timed is None else f"{name} {timed * 1e3:.3g} ms as calls took")
+    mode = "heads" if taken[0] <= taken[1] else "rows"
+    density = f"{work.density:.2f} of the blocks are selected and " if work.timed.attend is None else ""
+    return Choice(mode, f"by {told[0]}, by {told[1]}, where {density}{work.came:.2f} of others' come")

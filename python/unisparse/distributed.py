@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, Hashable, List, NamedTuple, Optional, Tu
 from . import _attention, _blocks, _config, _layout, _plan
 from ._checks import check_ends, check_out, check_sinks, check_tables, check_tensors, ends_of, shape, tables_of
 from ._errors import Error, Status, unexpected
-from ._shares import Choice, Work, choose, segments, untold
+from ._shares import Choice, Timed, Work, choose, segments, untold
 
 try:
     import torch
@@ -73,16 +73,18 @@ def attention(
     Returns o of the part; with return_lse (o, lse). What fails on one rank is the error of all, which names it.
     """
     ranks = Ranks(group, q.device if isinstance(q, torch.Tensor) else torch.device("cpu"))
+    begin = _rates.moment(ranks.device)
     call: Optional[_Call] = None
     try:
-        call = _Call(_layout.views((q, k, v), cu_seqlens, layout, out), cu_seqlens, mode, parts, return_lse, options)
+        call = _Call(ranks, _layout.views((q, k, v), cu_seqlens, layout, out), cu_seqlens, mode, parts, return_lse, options)
         said = call.summary()
     except Exception as error:
         said = _said(error, "call attention")
     heard = ranks.agree(said, "call attention")
     assert call is not None  # Or its error was raised.
-    call.meet(ranks, heard)
+    call.meet(heard)
     results = call.by_heads() if call.mode == "heads" else call.by_rows()
+    _rates.known.took(call.kind, call.mode, begin, _rates.moment(ranks.device))
     global _report
     _report = Report(call.mode, ranks.sent, *call.blocks)
     o = call.views.back(results[0]) if out is None else _layout.into(call.views.out, results[0])
@@ -101,8 +103,8 @@ def _said(error: Exception, what: str) -> Dict[str, Any]:
 class _Call:
     """One rank's side of a call."""
 
-    def __init__(self, views: _layout.Views, cu_seqlens: Any, mode: Any, parts: Any, return_lse: Any, options: Dict[str, Any]) -> None:
-        self.views, (q, k, v), self.blocks = views, views.tensors, (0, 0, 0)
+    def __init__(self, ranks: Ranks, views: _layout.Views, cu_seqlens: Any, mode: Any, parts: Any, return_lse: Any, options: Dict[str, Any]) -> None:
+        self.ranks, self.views, (q, k, v), self.blocks = ranks, views, views.tensors, (0, 0, 0)
         self.mode = _config.choice("mode", mode, ("heads", "rows", "auto"))
         self.parts = _config.choice("parts", parts, ("contiguous", "zigzag"))
         self.tensors = {"q": q, "k": k, "v": v}
@@ -122,7 +124,7 @@ class _Call:
         sinks, self.tables = check_sinks(backend, q, self.options["sinks"]), tables_of(self.options["score_tables"])
         types = check_tables(backend, q, self.tables)
         options = {**self.options, "sinks": bool(sinks), "score_tables": types, "return_lse": return_lse}
-        self.config, self.words = _configured((*shape(self.tensors), self.dtype, bool(ends)), options)
+        self.config, self.words, self.digest = _configured((*shape(self.tensors), self.dtype, bool(ends)), options)
         self.contents = [_content(name, x) for name, x in sorted({**sinks, **self.tables}.items())]
         if self.config.rule is not None and self.config.rule.random is not None:
             raise unexpected("random", "[L10] None, as a part knows no numbers of the whole's heads and rows", self.config.rule.random)
@@ -134,12 +136,12 @@ class _Call:
     def summary(self) -> Dict[str, Any]:
         q, k = self.tensors["q"], self.tensors["k"]
         same = [q.shape[0], *shape(self.tensors), self.dtype, q.device.type, self.mode, self.parts, self.words]
-        known = _rates.known(self.config) if self.mode == "auto" else None
+        known = _rates.known(self.kind) if self.mode == "auto" else None
         return dict(same=[*same, _digest(self.numbers), self.contents], queries=q.shape[2], keys=k.shape[2], known=known)
 
-    def meet(self, ranks: Ranks, heard: List[Dict[str, Any]]) -> None:
+    def meet(self, heard: List[Dict[str, Any]]) -> None:
         """What all said is one thing, and fits together."""
-        self.ranks = ranks
+        ranks = self.ranks
         for name, one in zip(ranks.names, heard):
             for what, mine, first in zip(_SAME, one["same"], heard[0]["same"]):
                 if mine != first:
@@ -164,25 +166,32 @@ class _Call:
                 raise unexpected("q", wanted, query_end - query, Status.BAD_SHAPE)
         if self.mode == "auto":
             global _chosen
-            told = [one["known"] for one in heard if one["known"]]
-            # Density is one for all; of what comes, the rank counts that most comes to.
-            density, came = (max(x) for x in zip(*told)) if len(told) == ranks.size else _UNTOLD
-            work = self.work(density, came, len(told) == ranks.size)
-            _chosen = untold(work) or choose(work, _rates.measured(ranks, self.config, lambda error: _said(error, "measure rates")))
+            # What all ranks know, of the rank that most comes to, or that takes longest.
+            told = [one["known"] for one in heard]
+            work = self.work({name: max(one[name] for one in told) for name in told[0] if all(name in one for one in told)})
+            kernel = work.timed.attend is None
+            _chosen = untold(work) or choose(work, _rates.measured(ranks, self.config, kernel, lambda error: _said(error, "measure rates")))
             self.mode = _chosen.mode
 
     def candidates(self) -> int:
         """Pairs of blocks, of all query heads."""
         return int(_blocks.candidates(tuple(self.sequences), self.config.block, self.config.causal) * self.config.heads * self.tensors["q"].shape[0])
 
-    def work(self, density: float, came: float, known: bool) -> Work:
+    @functools.cached_property
+    def kind(self) -> Hashable:
+        """Calls that take about as long as one another: by powers of two of the rank's tokens."""
+        q, k = self.tensors["q"], self.tensors["k"]
+        return self.digest, q.shape[0], q.shape[2].bit_length(), k.shape[2].bit_length(), self.ranks.group.group_name
+
+    def work(self, known: Dict[str, float]) -> Work:
         rule, config = self.config.rule, self.config
         assert rule is not None
         widths = [x.shape[3] * x.element_size() for x in self.tensors.values()]
         composite = (1 + 1 / rule.spread if rule.spread else 1) / rule.pooling[1]
         return Work(
             config.heads, config.kv_heads, self.unit(), self.tensors["q"].shape[0], self.queries, self.keys,
-            (widths[0], widths[1], widths[2]), composite, self.candidates(), density, came, known,
+            (widths[0], widths[1], widths[2]), composite, self.candidates(), known.get("density", _UNTOLD[0]), known.get("came", _UNTOLD[1]),
+            Timed(known.get("heads"), known.get("rows"), known.get("attend")),
         )  # fmt: skip
 
     def unit(self) -> int:
@@ -203,7 +212,10 @@ class _Call:
                 failed.update(_said(error, "attend"))
 
         work = ByHeads(self.ranks, self.config, self.unit(), self.tensors, self.ends, self.options, self.query_segments, self.key_segments)
-        return tuple(work(attempt, lambda: self.ranks.agree(failed, "attend"), self.views.out))
+        results = work(attempt, lambda: self.ranks.agree(failed, "attend"), self.views.out)
+        if work.began is not None:
+            _rates.known.took(self.kind, "attend", work.began, work.ended, self.config.heads / work.mine.queries)
+        return tuple(results)
 
     # By rows: selected blocks, to the ranks whose rows selected them.
 
@@ -212,7 +224,7 @@ class _Call:
         results = work()
         heads = work.heads // work.selections
         self.blocks = work.needed_blocks, work.other_blocks, work.selected_blocks * heads
-        _rates.known.remember(self.config, self.blocks[2] / max(1, self.candidates()), self.blocks[0] / max(1, self.blocks[1]))
+        _rates.known.remember(self.kind, density=self.blocks[2] / max(1, self.candidates()), came=self.blocks[0] / max(1, self.blocks[1]))
         return tuple(results)
 
     def layout(self) -> _blocks.Layout:
@@ -233,17 +245,17 @@ def _options() -> Dict[str, Any]:
 
 
 _MOST_CONFIGS = 256
-_configs: Dict[Hashable, Tuple[_config.Config, List[str]]] = {}
+_configs: Dict[Hashable, Tuple[_config.Config, List[str], str]] = {}
 
 
-def _configured(shape: Tuple[Any, ...], options: Dict[str, Any]) -> Tuple[_config.Config, List[str]]:
-    """A configuration and its words: looked up where a call is like an earlier one."""
+def _configured(shape: Tuple[Any, ...], options: Dict[str, Any]) -> Tuple[_config.Config, List[str], str]:
+    """A configuration, its words and a digest of them: looked up where a call is like an earlier one."""
     values = (tuple(y for item in sorted(x.items()) for y in item) if isinstance(x, dict) else _attention._frozen(x) for x in options.values())
     name = _plan.key("distributed", (), (*shape, *options, *values))
     found = _configs.get(name)
     if name is None or found is None:
         config = _config.make(*shape, **options)
-        found = config, config.options()
+        found = config, config.options(), config.digest()
         if name is not None:
             if len(_configs) >= _MOST_CONFIGS:
                 _configs.clear()

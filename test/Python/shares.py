@@ -13,7 +13,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python"))
 
 from unisparse._blocks import EVERY, MASSES, Job, Layout, Overlap, Row, Rows, Run, Share, View, balanced, jobs, overlaps
-from unisparse._shares import Rates, Segment, Work, choose, head_shares, segments, untold
+from unisparse._shares import Heads, Rates, Segment, Timed, Work, choose, head_shares, rounds, segments, traffic, untold
 
 
 class Shares(unittest.TestCase):
@@ -131,13 +131,37 @@ class Shares(unittest.TestCase):
         own = [Segment(1, 0, 3, 7), Segment(1, 4, 8, 12)]
         self.assertEqual(overlaps(wanted, own), [Overlap(0, 3, 0, 2), Overlap(1, 0, 2, 2), Overlap(1, 3, 4, 1)])
 
-    def test_choice(self):
+    def test_rounds(self):
+        """Equal ones, of whole KV groups where there are several: many where much moves, one where little does."""
+        some = 100 << 20
+        for mine, group, unit, moved, wanted in (
+            (Heads(16, 32, 4, 8), 4, 1, 0, [(16, 32, 4, 8)]),
+            (Heads(16, 32, 4, 8), 4, 1, 2 * some, [(16, 24, 4, 6), (24, 32, 6, 8)]),
+            (Heads(16, 32, 4, 8), 4, 1, 8 * some, [(16 + 4 * n, 20 + 4 * n, 4 + n, 5 + n) for n in range(4)]),
+            (Heads(16, 32, 4, 8), 4, 8, 80 * some, [(16, 24, 4, 6), (24, 32, 6, 8)]),  # Two groups choose together.
+            (Heads(4, 8, 1, 2), 4, 1, 80 * some, [(n, n + 1, 1, 2) for n in range(4, 8)]),  # One KV head.
+            (Heads(4, 8, 1, 2), 4, 4, 80 * some, [(4, 8, 1, 2)]),
+            (Heads(2, 4, 0, 1), 4, 2, 80 * some, [(2, 4, 0, 1)]),
+            (Heads(0, 0, 0, 0), 4, 1, 80 * some, []),
+        ):
+            self.assertEqual([tuple(x) for x in rounds(mine, group, unit, moved)], wanted)
+
+    def test_traffic(self):
         """8 query heads of 2 KV heads, 100 tokens on each of two ranks, q, k and v of 8, 4 and 2 bytes."""
+        shares = head_shares(8, 2, 1, 2)
+        self.assertEqual(traffic(shares, [100, 100], [100, 100], (8, 4, 2)), [(4 * 100 * 8 + 100 * 6, 4 * 100 * 2)] * 2)
+
+    def test_choice(self):
+        """The same heads and tokens."""
         work = Work(8, 2, 1, 1, [100, 100], [100, 100], (8, 4, 2), 0.125, 1000, 0.5, 1.0)
         # By heads 3200 bytes of q, 600 of k and v and 800 of o; by rows 100 of composites and 1200 of blocks, all of which are waited for.
         found = choose(work, Rates(1e-6, 1e-6, 1e-5))
-        said = "by heads 0.04 ms of steps, 4.6 ms of transfers and 0.25 ms of attention, by rows 0.16 ms of steps, 1.3 ms of transfers and 0.325 ms of attention, where 0.50 of the blocks are selected and 1.00 of others' come"
+        said = "by heads 0.04 ms of steps, 4.6 ms of transfers and 0.25 ms of attention, by rows 0.14 ms of steps, 1.3 ms of transfers and 0.25 ms of attention, where 0.50 of the blocks are selected and 1.00 of others' come"
         self.assertEqual(found, ("rows", said))
+        # What calls took is worth more than what they should take.
+        timed = choose(work._replace(timed=Timed(heads=1e-3, attend=2e-3)), Rates(1e-6, 1e-6, 1e-5))
+        self.assertEqual(timed, ("heads", "by heads 1 ms as calls took, by rows 0.14 ms of steps, 1.3 ms of transfers and 1 ms of attention, where 1.00 of others' come"))
+        self.assertEqual(untold(work._replace(timed=Timed(heads=3e-3, rows=2e-3))), ("rows", "calls by heads took 3 ms, by rows 2 ms"))
         # Few queries of many heads move less than keys.
         few = Work(8, 8, 1, 1, [10, 10], [1000, 1000], (8, 8, 8), 0.125, 1000, 0.5, 1.0)
         self.assertEqual(choose(few, Rates(1e-6, 1e-9, 0)).mode, "heads")
@@ -157,12 +181,20 @@ class Shares(unittest.TestCase):
                 self.assertEqual(found.mode, "heads", found.reason)
             self.assertEqual(choose(work._replace(came=0.05), Rates(1e-9, one / (0.25 * blocks), 1e-4)).mode, "rows")
 
+    def test_transfers_beside_attention(self):
+        """Of the bytes that come and go in four rounds a fourth is waited for; what attention does not cover is, too."""
+        work = Work(32, 8, 1, 1, [65536] * 2, [65536] * 2, (256, 256, 256), 0.15, 1000, 1.0, 1.0)
+        moved = 65536 * 256 * (16 + 8 + 16)
+        for byte, rest in ((1e-12, 16e-3 / 2), (1e-9, moved * 0.75e-9)):
+            found = choose(work, Rates(byte, 16e-6, 0.0))
+            self.assertIn(f"by heads 0 ms of steps, {moved * 0.25e3 * byte:.3g} ms of transfers and {rest * 1e3:.3g} ms of attention", found.reason)
+
     def test_untold(self):
-        """Until a call by rows has told what it takes, heads are taken where they divide; nothing is measured for that."""
-        work = Work(32, 8, 1, 1, [64] * 2, [64] * 2, (8, 8, 8), 0.125, 1000, 0.25, 1.0, False)
-        said = "each rank takes 16 of 32 heads, and no call by rows has told how many blocks are selected"
+        """Until a call has told what it takes, heads are taken where they divide; nothing is measured for that."""
+        work = Work(32, 8, 1, 1, [64] * 2, [64] * 2, (8, 8, 8), 0.125, 1000, 0.25, 1.0)
+        said = "each rank takes 16 of 32 heads, and no call by heads has been timed"
         self.assertEqual(untold(work), ("heads", said))
-        self.assertIsNone(untold(work._replace(known=True)))
+        self.assertIsNone(untold(work._replace(timed=Timed(heads=1e-3))))
         self.assertIsNone(untold(work._replace(queries=[64] * 3)))
 
 
