@@ -119,11 +119,12 @@ class Ranks:
         # As bytes, which every backend knows.
         flat, received = (torch.empty(sum(sizes), dtype=torch.uint8, device=self.device) for sizes in (given, taken))
         places = self._places(flat, ours)
-        for x, place in zip((x for rank, one in enumerate(sent) if rank != self.rank for x in one), (place for one in places for place in one)):
-            if isinstance(x, Picked):
-                torch.index_select(x.whole, 0, x.rows, out=place)
-            else:
-                place.copy_(x)
+        with _phases.phase(f"pack: {what}"):
+            for x, place in zip((x for rank, one in enumerate(sent) if rank != self.rank for x in one), (place for one in places for place in one)):
+                if isinstance(x, Picked):
+                    torch.index_select(x.whole, 0, x.rows, out=place)
+                else:
+                    place.copy_(x)
         self.sent[what] = self.sent.get(what, 0) + sum(_size(x) for one in ours for x in one)
         begin = _phases.moment()
         with self.step(what, marked=not beside):
@@ -174,7 +175,7 @@ class Ranks:
     def gathered(self, padded: Any, lengths: Sequence[int], what: str) -> List[List[int]]:
         """The same of a tensor, of the greatest length."""
         every = torch.empty(self.size * max(lengths), dtype=padded.dtype, device=padded.device)
-        with _phases.phase(what), self.step(what):
+        with _phases.phase(f"agree: {what}"), self.step(what):
             dist.all_gather_into_tensor(every, padded, group=self.group)
             found = every.view(self.size, -1).tolist()
         return [one[:length] for one, length in zip(found, lengths)]
@@ -259,8 +260,9 @@ class Moving:
 
     def keep(self) -> None:
         """This rank's own, while others' are on their way."""
-        for x, place in zip(*self._own):
-            place.copy_(x)
+        with _phases.phase(f"keep: {self._what}"):
+            for x, place in zip(*self._own):
+                place.copy_(x)
         self._own = (), ()
 
     def wait(self) -> None:
@@ -269,9 +271,11 @@ class Moving:
         self._here = True
         self.keep()
         if self._coming is not None:
-            for rank, (tensors, places) in enumerate(zip(self._coming.wait(), self._into)):
-                for x, place in zip(tensors, places) if rank != self._ranks.rank else ():
-                    place.copy_(x)
+            came = self._coming.wait()
+            with _phases.phase(f"unpack: {self._what}"):
+                for rank, (tensors, places) in enumerate(zip(came, self._into)):
+                    for x, place in zip(tensors, places) if rank != self._ranks.rank else ():
+                        place.copy_(x)
             return
         with self._ranks.step(self._what, marked=False):
             if self._works:

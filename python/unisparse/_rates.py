@@ -84,6 +84,11 @@ def measured(ranks: Ranks, config: Config, kernel: bool, said: Callable[[Excepti
 
 _PROBE = "measure the links"
 
+# Of others' blocks such a share and more comes without being asked for: while a rank selects, which takes longer than the rest of
+# them does, and than a wait for the device does. From time to time ranks ask, as selections change.
+UNASKED = 0.75
+ASKING_CALLS = 32
+
 # What a call took is news where it differs by more: ranks that say the same again need no words for it.
 _NEWS = 0.2
 
@@ -109,6 +114,12 @@ class Known:
         elif self._heard(kind, what):
             self._times[kind, what] = begin, end, times
 
+    def asks(self, kind: Hashable) -> bool:
+        """Whether a call by rows asks for blocks, as far as this rank is concerned."""
+        known = self._of.setdefault(kind, {})
+        known["calls"] = known.get("calls", 0) + 1
+        return not known.get("came", -1.0) >= UNASKED or known["calls"] % ASKING_CALLS == 0
+
     def _heard(self, kind: Hashable, what: str) -> bool:
         """Whether the last time of a call of a kind is known."""
         if (kind, what) not in self._times:
@@ -126,7 +137,7 @@ class Known:
     def __call__(self, kind: Hashable) -> Dict[str, float]:
         for what in [what for one, what in self._times if one == kind]:
             self._heard(kind, what)
-        return {name: x for name, x in self._of.get(kind, {}).items() if x}
+        return {name: x for name, x in self._of.get(kind, {}).items() if x and name != "calls"}
 
 
 def moment(device: Any) -> Any:

@@ -2,7 +2,7 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Attention by rows: each rank selects for its own rows by everyone's composite keys, and then gets the blocks of K and V that
-rows of its selected, and no others.
+rows of its selected, and no others; or, where calls like this one needed nearly all, gets all of them while it selects.
 
 K and V of the whole have room on every rank, and only what it has or gets is written there. Blocks stand where they stand in
 the whole, so that causality, windows and modifications see the positions that they see on one device; what was not selected
@@ -16,10 +16,10 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import torch
 
-from . import _attention, _stages, _torch
+from . import _attention, _phases, _shares, _stages, _torch
 from ._blocks import EVERY, MASSES, Job, Layout, Overlap, Row, Run, balanced, groups, jobs, overlaps
 from ._config import Config
-from ._ranks import Coming, Of, Picked, Ranks
+from ._ranks import Coming, Moving, Of, Picked, Ranks
 from ._shares import parts
 
 # Of masses and indices of one call that selects: so a long sequence takes several, and no rank holds L^2 of them.
@@ -37,12 +37,13 @@ class Selection(NamedTuple):
 
 
 class ByRows:
-    """One rank's side of a call. `said`: the words of an error, for the others."""
+    """One rank's side of a call. `asks`: whether ranks ask for blocks, or all come; `said`: the words of an error, for the others."""
 
     def __init__(
-        self, ranks: Ranks, layout: Layout, config: Config, tensors: Dict[str, Any], sinks: Any, tables: Dict[str, Any], said: Callable[[Exception], Dict[str, Any]]
-    ) -> None:
-        self.ranks, self.layout, self.config, self.sinks, self.tables, self.said = ranks, layout, config, sinks, tables, said
+        self, ranks: Ranks, layout: Layout, config: Config, tensors: Dict[str, Any], sinks: Any, tables: Dict[str, Any], asks: bool,
+        said: Callable[[Exception], Dict[str, Any]],
+    ) -> None:  # fmt: skip
+        self.ranks, self.layout, self.config, self.sinks, self.tables, self.asks, self.said = ranks, layout, config, sinks, tables, asks, said
         self.q, self.k, self.v = tensors.values()
         self.batch, self.heads, self.kv_heads = self.q.shape[0], config.heads, config.kv_heads
         rule = config.rule
@@ -51,8 +52,10 @@ class ByRows:
         self.rows, self.mine = layout.rows[ranks.rank], layout.query_runs[ranks.rank]
         # As block_sparse_attention has them: one for each query head, or for each KV head.
         self.selections = self.kv_heads if config.selections <= self.kv_heads or is_dense(config) else self.heads
+        head_bytes = layout.tokens * self.batch * (self.q.shape[3] + self.v.shape[3]) * self.q.element_size()
         # A modification knows query heads by their numbers among all (M5).
-        self.parts = 1 if config.score_mod else parts(self.kv_heads, layout.tokens * self.batch * (self.q.shape[3] + self.v.shape[3]) * self.q.element_size())
+        self.parts = 1 if config.score_mod else parts(self.kv_heads, head_bytes)
+        self.many = self.kv_heads * head_bytes >= _shares.PARTED_BYTES
         self.failed: Optional[Dict[str, Any]] = None
         self.needed_blocks = self.other_blocks = 0
 
@@ -67,17 +70,25 @@ class ByRows:
             return None
 
     def __call__(self) -> List[Any]:
-        self.align()
+        with _phases.phase("align"):
+            self.align()
         self.gather_composites()
-        selected: List[Selection] = self.attempt(self.select) or []
-        costs, widths = self.tell_costs(selected)
+        self.other_blocks = self.batch * self.kv_heads * (self.layout.blocks - sum(end - begin for begin, end in self.layout.owned[self.ranks.rank]))
+        # Behind the composites, which are waited for, and before anything that follows from them.
+        every = None if self.asks else [self.bring_part(n) for n in range(self.parts)]
+        with _phases.phase("select"):
+            selected: List[Selection] = self.attempt(self.select) or []
+            mine = self.costs(selected)
+        costs, widths = self.tell_costs(mine)
         # Now, so that the device has something to do while this process sees who computes what.
-        apart: List[Tuple[Any, ...]] = self.attempt(self.attend_apart) or []
+        with _phases.phase("attend last rows"):
+            apart: List[Tuple[Any, ...]] = self.attempt(self.attend_apart) or []
         self.selected_blocks = sum(map(sum, costs)) - sum(map(len, costs))
-        shares = balanced(costs)
-        work = [list(jobs(one, self.layout.rows)) for one in shares]
+        with _phases.phase("share rows out"):
+            shares = balanced(costs)
+            work = [list(jobs(one, self.layout.rows)) for one in shares]
         self.bring_rows(work, selected, widths)
-        results = self.attend(work[self.ranks.rank]) + apart
+        results = (self.attend_asking(work[self.ranks.rank]) if every is None else self.attend_all(work[self.ranks.rank], every)) + apart
         self.ranks.agree(self.failed or {}, "attend")
         return self.bring_results([[job.run for job in one] for one in work], results)
 
@@ -146,7 +157,8 @@ class ByRows:
         mine = layout.key_runs[ranks.rank]
 
         def pool() -> List[Any]:
-            return [_stages.pool(config, self.keys[:, :, self.place(run) : self.place(run) + run.end - run.begin]) for run in mine]
+            with _phases.phase("pool"):
+                return [_stages.pool(config, self.keys[:, :, self.place(run) : self.place(run) + run.end - run.begin]) for run in mine]
 
         def size(run: Run) -> int:
             return -(-(run.end - run.begin) // unit)
@@ -213,8 +225,8 @@ class ByRows:
         some.sort(key=lambda one: one[0].begin)
         return torch.cat([q[:, :, max(own.begin, run.begin) - own.begin : min(own.end, run.end) - own.begin] for own, q in some], 2)
 
-    def tell_costs(self, selected: List[Selection]) -> Tuple[List[List[int]], List[int]]:
-        """How many blocks each row of each rank selected, and how wide indices are. What failed so far fails here."""
+    def costs(self, selected: List[Selection]) -> Any:
+        """Whether this rank failed, how wide its indices are, and how many blocks each of its rows selected."""
         rows = len(self.rows)
 
         def counted() -> Any:
@@ -222,14 +234,18 @@ class ByRows:
             counts = torch.cat([one.counts for one in selected], 2).flatten(0, 1)
             return torch.cat([counts.max().clamp(min=1).view(1), counts.sum(0)]).long()
 
-        lengths = [2 + len(rows) for rows in self.layout.rows]
-        mine = torch.zeros(max(lengths), dtype=torch.int64, device=self.q.device)
+        mine = torch.zeros(2 + max(map(len, self.layout.rows)), dtype=torch.int64, device=self.q.device)
         found = self.attempt(counted) if rows and self.batch else None
         if found is not None:
             mine[1 : 2 + rows] = found
         if self.failed is not None:
             mine[0] = 1
-        heard = self.ranks.gathered(mine, lengths, "tell what was selected")
+        return mine
+
+    def tell_costs(self, mine: Any) -> Tuple[List[List[int]], List[int]]:
+        """How many blocks each row of each rank selected, and how wide indices are. What failed so far fails here."""
+        # Where words go by the CPU, blocks that come are not waited for.
+        heard = self.ranks.gathered(mine.to(self.ranks.words_device), [2 + len(rows) for rows in self.layout.rows], "tell what was selected")
         if any(one[0] for one in heard):
             self.ranks.agree(self.failed or {}, "select")
         # A row that selects nothing costs something, too.
@@ -293,25 +309,53 @@ class ByRows:
             mask[..., begin:end] = False
         return mask.view(self.batch, self.parts, self.kv_heads // self.parts, layout.blocks).transpose(0, 1).contiguous()
 
-    def attend(self, work: List[Job]) -> List[Tuple[Any, ...]]:
-        """Results of this rank's jobs."""
+    def bring_part(self, n: int) -> Moving:
+        """All keys and values of a part of the heads, from where they are to where they are in the whole."""
+        size = self.kv_heads // self.parts
+
+        def of(rank: int) -> List[Any]:
+            places = ((self.place(run), run.end - run.begin) for run in self.layout.key_runs[rank])
+            return [x[:, n * size : (n + 1) * size, at : at + length] for at, length in places for x in (self.keys, self.values)]
+
+        others = [rank != self.ranks.rank for rank in range(self.ranks.size)]
+        mine = of(self.ranks.rank)
+        return self.ranks.moving([mine if x else [] for x in others], [of(rank) if x else [] for rank, x in enumerate(others)], "send keys and values", self.many)
+
+    def attending(self, work: List[Job]) -> List[Attending]:
+        return self.attempt(lambda: [Attending(self, job.run, *self.given[job], self.config.return_lse, self.sinks, self.parts) for job in work]) or []
+
+    def attend_part(self, calls: List[Attending], n: int) -> None:
+        with _phases.phase("attend"):
+            for call in calls:
+                self.attempt(functools.partial(call, n))
+
+    def attend_all(self, work: List[Job], every: List[Moving]) -> List[Tuple[Any, ...]]:
+        """Results of this rank's jobs, where all blocks come."""
+        calls = self.attending(work)
+        self.needed_blocks = self.other_blocks
+        for n, one in enumerate(every):
+            one.wait()
+            self.attend_part(calls, n)
+        return [call.results() for call in calls] if self.failed is None else []
+
+    def attend_asking(self, work: List[Job]) -> List[Tuple[Any, ...]]:
+        """The same where they come that are asked for."""
         ranks, layout = self.ranks, self.layout
         shape = (self.parts, self.batch, self.kv_heads // self.parts)
-        masks = self.attempt(lambda: self.masks(work))
+        with _phases.phase("mask"):
+            masks = self.attempt(lambda: self.masks(work))
         if masks is None:
             masks = torch.zeros((*shape, layout.blocks), dtype=torch.bool, device=self.q.device)
         sent = [[masks[..., begin:end].to(torch.uint8) for begin, end in one] for one in layout.owned]
         shapes = [[(*shape, end - begin) for begin, end in layout.owned[ranks.rank]] for _ in sent]
         receiving, sending = self.numbers_of(masks, ranks.exchange(sent, shapes, torch.uint8, "ask for blocks"))
         self.needed_blocks = sum(len(x) for one in receiving for x in one)
-        self.other_blocks = self.batch * self.kv_heads * (layout.blocks - sum(end - begin for begin, end in layout.owned[ranks.rank]))
-        calls = self.attempt(lambda: [Attending(self, job.run, *self.given[job], self.config.return_lse, self.sinks, self.parts) for job in work]) or []
+        calls = self.attending(work)
         coming: Optional[Coming] = self.bring_blocks(sending, receiving, 0)
         for n in range(self.parts):
             here, coming = coming, self.bring_blocks(sending, receiving, n + 1) if n + 1 < self.parts else None
             self.place_blocks(here, receiving, n)
-            for call in calls:
-                self.attempt(functools.partial(call, n))
+            self.attend_part(calls, n)
         return [call.results() for call in calls] if self.failed is None else []
 
     def numbers_of(self, masks: Any, asked: List[List[Any]]) -> Tuple[List[List[Any]], List[List[Any]]]:
@@ -322,7 +366,8 @@ class ByRows:
             for x, (begin, end) in zip(tensors, layout.owned[ranks.rank]):
                 full[rank][..., begin:end] = x
         full[ranks.rank] = masks  # Nobody asks itself.
-        found = full.cpu()
+        with _phases.phase("wait for the device"):
+            found = full.cpu()
         wanted = torch.zeros_like(found)
         for rank, one in enumerate(layout.owned):
             for begin, end in one if rank != ranks.rank else ():
@@ -385,7 +430,10 @@ class ByRows:
         sent = [[results[p.run][n][:, :, p.row : p.row + p.size] for n, p in kept(mine, places)] for places in crossing[mine]]
         those = [kept(rank, one[mine]) for rank, one in enumerate(crossing)]
         shapes = [[Of(kinds[n][0], (self.batch, self.heads, p.size, *kinds[n][1])) for n, p in one] for one in those]
-        came = ranks.exchange(sent, shapes, self.q.dtype, "send results")
+        if any(x for rank, one in enumerate(crossing) for to, x in enumerate(one) if to != rank):
+            came = ranks.exchange(sent, shapes, self.q.dtype, "send results")
+        else:
+            came = [sent[mine] if rank == mine else [] for rank in range(ranks.size)]
         returned = [self.q.new_empty((*self.q.shape[:3], *width), dtype=kind) for kind, width in kinds]
         partial: List[Dict[Tuple[int, int], List[Any]]] = [{}, {}]
         for rank, tensors in enumerate(came):

@@ -137,7 +137,8 @@ class _Call:
         q, k = self.tensors["q"], self.tensors["k"]
         same = [q.shape[0], *shape(self.tensors), self.dtype, q.device.type, self.mode, self.parts, self.words]
         known = _rates.known(self.kind) if self.mode == "auto" else None
-        return dict(same=[*same, _digest(self.numbers), self.contents], queries=q.shape[2], keys=k.shape[2], known=known)
+        asks = self.mode != "heads" and _rates.known.asks(self.kind)
+        return dict(asks=asks, same=[*same, _digest(self.numbers), self.contents], queries=q.shape[2], keys=k.shape[2], known=known)
 
     def meet(self, heard: List[Dict[str, Any]]) -> None:
         """What all said is one thing, and fits together."""
@@ -148,6 +149,7 @@ class _Call:
                     if isinstance(mine, list):
                         mine, first = (" ".join(x for x in one if x not in other) for one, other in ((mine, first), (first, mine)))
                     raise Error(f"{name}: expected {what} as on {ranks.names[0]}, {first}, got {mine}", Status.BAD_SHAPE)
+        self.asks = any(one["asks"] for one in heard)
         self.queries, self.keys = ([one[what] for one in heard] for what in ("queries", "keys"))
         self.query_segments, self.key_segments = (segments(x, self.parts) for x in (self.queries, self.keys))
         lq, lk = sum(self.queries), sum(self.keys)
@@ -220,11 +222,13 @@ class _Call:
     # By rows: selected blocks, to the ranks whose rows selected them.
 
     def by_rows(self) -> Tuple[Any, ...]:
-        work = _rows.ByRows(self.ranks, self.layout(), self.config, self.tensors, self.options["sinks"], self.tables, lambda error: _said(error, "attend"))
+        work = _rows.ByRows(self.ranks, self.layout(), self.config, self.tensors, self.options["sinks"], self.tables, self.asks, lambda error: _said(error, "attend"))
         results = work()
         heads = work.heads // work.selections
         self.blocks = work.needed_blocks, work.other_blocks, work.selected_blocks * heads
-        _rates.known.remember(self.kind, density=self.blocks[2] / max(1, self.candidates()), came=self.blocks[0] / max(1, self.blocks[1]))
+        _rates.known.remember(self.kind, density=self.blocks[2] / max(1, self.candidates()))
+        if self.asks:
+            _rates.known.remember(self.kind, came=self.blocks[0] / max(1, self.blocks[1]))
         return tuple(results)
 
     def layout(self) -> _blocks.Layout:

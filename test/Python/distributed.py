@@ -84,7 +84,8 @@ def worker(rank, size, folder):
     # Short sequences come at once; four ranks have them come by parts, as long ones do.
     if size > 2:
         unisparse._shares.PARTED_BYTES = 0
-    small = unisparse._shares.ROUND_BYTES
+    # Where something came in the first call by rows, all comes in the second.
+    small, unisparse._rates.UNASKED = unisparse._shares.ROUND_BYTES, 0.0
     for name, (heads, kv_heads), lq, lk, options in CASES if size > 2 else CASES[2:6]:
         options = {**BASE, **options}
         layout, out, parts = options.pop("layout", "bhsd"), options.pop("out", False), options.pop("parts", "contiguous")
@@ -107,7 +108,7 @@ def worker(rank, size, folder):
         box = [wanted]
         dist.broadcast_object_list(box)
         wanted = box[0] if isinstance(box[0], tuple) else box
-        for n, mode in enumerate(("heads", "rows", *["auto"] * 2 * (name == "group"))):
+        for n, mode in enumerate(("heads", "rows", *["auto"] * 2 * (name == "group"), "rows")):
             mine = [parts_of(x, n, parts) for x, n in ((q, lq), (k, lk), (v, lk))]
             where = None
             if layout == "bshd":
@@ -132,9 +133,12 @@ def worker(rank, size, folder):
                 if not good:
                     failures.append(f"{name}, {mode}: {what} {tuple(x.shape)} of rank {rank}, expected {tuple(y.shape)}, off by "
                                     f"{(x - y).abs().max().item() if x.shape == y.shape and x.numel() else 0}")  # fmt: skip
+        report = unisparse.distributed.report()
+        if "ask for blocks" in report.sent or report.came_blocks != report.other_blocks:
+            failures.append(f"{name}: expected all blocks to come, got {report}")
         if name == "long" and rank == size - 1 and unisparse.distributed.report().sent["send edges of parts"] == 0:
             failures.append("long: the last rows went nowhere")
-    unisparse._shares.ROUND_BYTES = small
+    unisparse._shares.ROUND_BYTES, unisparse._rates.UNASKED = small, 0.75
     failures += traffic(rank, size) if size > 2 else hooks(rank, size, mesh) + collectives(rank, size)
     # Wrong calls are one error on all ranks, which goes on working.
     q = torch.randn(1, 4, 32, 16)
@@ -226,7 +230,9 @@ def collectives(rank, size):
     for name, call in originals.items():
         setattr(dist, name, counted(call))
     # Where one rank has forgotten them, words for the call and for what came of it are sent again: two more.
-    for mode, wanted in (("heads", (4, 4, 6)), ("rows", (7, 7, 9))):
+    # By rows none sends results, as each keeps its rows; where nobody asks for blocks, none does.
+    for mode, unasked, wanted in (("heads", 1.0, (4, 4, 6)), ("rows", 1.0, (6, 6, 8)), ("rows", 0.0, (5, 5, 7))):
+        unisparse._rates.UNASKED = unasked
         unisparse.distributed.attention(q, k, v, mode=mode, **options)
         for n, most in enumerate(wanted):
             if n == 2 and rank == 1:
@@ -237,6 +243,7 @@ def collectives(rank, size):
                 failures.append(f"{mode}, call {n}: expected {most} collectives, got {count[0]}")
     for name, call in originals.items():
         setattr(dist, name, call)
+    unisparse._rates.UNASKED = 0.75
     return failures
 
 
