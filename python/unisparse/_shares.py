@@ -79,8 +79,8 @@ def traffic(shares: Sequence[Heads], queries: Sequence[int], keys: Sequence[int]
     ]
 
 
-# What a device needs to start, fill up and run empty in one round more, .12 ms of a dozen launches on an H200, as bytes at the
-# 4e11 a second of its links.
+# What one round more costs, about the .1 ms that a call of few tokens takes on an H200 (benchmarks/NOTES.md), as bytes at NVLink's
+# 4.5e11 a second one way.
 ROUND_BYTES = 48 << 20
 
 
