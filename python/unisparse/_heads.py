@@ -43,10 +43,13 @@ class ByHeads:
         self.began: Any = None
         self.ended: Any = None
 
-    def __call__(self, attempt: Callable[[Callable[[], Any]], Any], agree: Callable[[], None], out: Any) -> List[Any]:
+    def __call__(self, attempt: Callable[[Callable[[], Any]], Any], agree: Callable[[], Any], out: Any) -> List[Any]:
         """-> o of this rank's tokens, in `out` where its rows lie as they come, and lse where it is wanted."""
         mine, ranks = self.rounds[self.ranks.rank], self.ranks
         q, k, v, o = self.room()
+        # Before anything is attended to: the memory of later launches is in use when results of the first round come.
+        results = self.returned(out)
+        ready = self.event()
         coming = [self.bring((q, k, v), first, last) for first, last in ((0, 1), (1, self.most)) if first < last]
         for one in coming:
             one.keep()
@@ -64,10 +67,8 @@ class ByHeads:
         for one in coming:
             one.wait()
         agree()
-        results = [self.returned(out, self.v.shape[3])]
-        if self.config.return_lse:
-            results.append(torch.empty(self.q.shape[:3], dtype=torch.float32, device=self.q.device))
         with self.beside():
+            self.behind(ready)
             going = [self.send_back(n, done, o, lse, results) for n in range(self.most)]
         for one in going:
             one.wait()
@@ -138,19 +139,22 @@ class ByHeads:
         stream = self.ranks.stream() if self.apart else None
         return torch.cuda.stream(stream) if stream is not None else contextlib.nullcontext()
 
-    def returned(self, out: Any, width: int) -> Any:
-        """Memory for o of this rank's tokens."""
-        if out is not None and (not self.apart or rows_lie(out)):
-            return out
-        return _torch.allocate(torch, (*self.q.shape[:3], width), self.q.dtype, self.q.device)
+    def behind(self, event: Any) -> None:
+        if event is not None:
+            torch.cuda.current_stream(self.ranks.device).wait_event(event)
+
+    def returned(self, out: Any) -> List[Any]:
+        """Memory for o of this rank's tokens, and for lse where it is wanted."""
+        q, sizes = self.q, self.q.shape[:3]
+        mine = out if out is not None and (not self.apart or rows_lie(out)) else _torch.allocate(torch, (*sizes, self.v.shape[3]), q.dtype, q.device)
+        return [mine, _torch.allocate(torch, sizes, torch.float32, q.device)] if self.config.return_lse else [mine]
 
     def send_back(self, n: int, done: List[Any], o: Any, lse: List[Any], results: List[Any]) -> Moving:
         """What came of round n of every rank."""
         mine = self.rounds[self.ranks.rank]
-        given: List[Tuple[Any, Any]] = []
+        given: List[Any] = []
         if n < len(mine):
-            if done[n] is not None:
-                torch.cuda.current_stream(self.ranks.device).wait_event(done[n])
+            self.behind(done[n])
             at = self.mine.query
             given = [o[:, mine[n].query - at : mine[n].query_end - at], *([lse[n]] if self.config.return_lse else [])]
         sent = [[x[:, :, s.begin : s.end] for x in given for s in _of(self.queries, rank)] for rank in range(self.ranks.size)]

@@ -30,7 +30,7 @@ class Recorder:
         event = None
         if self.device.type == "cuda":
             event = torch.cuda.Event(enable_timing=True)
-            event.record()
+            event.record(torch.cuda.current_stream(self.device))
         return Moment(time.perf_counter(), event)
 
     def arrived(self, name: str, begin: Moment, works: List[Any]) -> None:

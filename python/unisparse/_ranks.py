@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import torch
 import torch.distributed as dist
@@ -141,6 +141,7 @@ class Ranks:
         if not apart:
             shapes = [[_described(x) for x in one] for one in into]
             return Moving(self, what, begin, own=(sent[self.rank], into[self.rank]), coming=self.exchanging(sent, shapes, torch.uint8, what, beside=True), into=into)
+        self._start()
         ops: List[Any] = []
         for rank, peer in enumerate(self.globals):
             if rank == self.rank:
@@ -155,6 +156,14 @@ class Ranks:
         with self.step(what):
             works = dist.batch_isend_irecv(ops) if ops else []
         return Moving(self, what, begin, own=(sent[self.rank], into[self.rank]), works=works, kept=ops)
+
+    def _start(self) -> None:
+        """Before messages of which some ranks may have none: a backend's first call is everybody's."""
+        if self.device.type != self.words_device.type and self.group.group_name not in _started:
+            one = torch.zeros(1, dtype=torch.uint8, device=self.device)
+            with self.step("start"):
+                dist.all_gather_into_tensor(torch.empty(self.size, dtype=torch.uint8, device=self.device), one, group=self.group)
+            _started.add(self.group.group_name)
 
     @staticmethod
     def _places(flat: Any, pieces: List[List[Of]]) -> List[List[Any]]:
@@ -323,6 +332,7 @@ def _words_device(group: Any, device: Any) -> Any:
     return torch.device("cpu")
 
 
+_started: Set[str] = set()
 _known: Dict[str, _Known] = {}
 _streams: Dict[Any, Any] = {}
 _steps: Dict[str, List[int]] = {}
