@@ -75,7 +75,6 @@ def main():
         from unisparse import _torch
 
         _torch.DEVICE_TYPE = "cpu"
-        _torch.stream_of = lambda torch, device: 0
         print(f"Python {sys.version.split()[0]}, torch {torch.__version__}")
         wanted = forms(torch, unisparse)
         rounds = [[measure(call, arguments.calls) for call in wanted.values()] for _ in range(arguments.rounds + 1)]

@@ -12,6 +12,7 @@ lit's own (%s, %t, ...):
   %host_programs                     the Python package's environment: compiler, runtime, a cache for programs
   unisparse-lsp-server
   mlir-opt-22, %plugin               the installed mlir-opt and the plugin it loads
+  %native                            the package's part in C, for UNISPARSE_NATIVE
   %fake_driver                       a libcuda of host memory, for UNISPARSE_LIBCUDA
   %python                            Debian's Python, with NumPy
   %src_root, %obj_root               the roots of the checkout and of the build
@@ -23,7 +24,7 @@ lit's own (%s, %t, ...):
   unisparse-opt                      another one with `--param unisparse_opt=PATH`
   FileCheck, not, split-file, count  LLVM's
 
-Features: torch, transformers, diffusers, mypy, wheels (what builds them: pip, wheel and scikit-build-core, readelf, LLVM's
+Features: native (the Python package's part in C, where Python's headers are), torch, transformers, diffusers, mypy, wheels (what builds them: pip, wheel and scikit-build-core, readelf, LLVM's
 static libraries), ptxas, and ptxas-sm_90a and so on for what it assembles for.
 
 `UNISPARSE_TEST_FILTER=REGEX make check` runs only the tests whose name matches;
@@ -73,6 +74,9 @@ llvm_config.with_system_environment(["HOME", "CCACHE_DIR", "CCACHE_BASEDIR", "CC
 for module in ("diffusers", "mypy", "torch", "transformers"):
     if not subprocess.run([config.python, "-c", f"import importlib.util as u, sys; sys.exit(not u.find_spec('{module}'))"]).returncode:
         config.available_features.add(module)
+native = os.path.join(config.unisparse_obj_root, "lib", "_native.abi3.so")
+if os.path.exists(native):
+    config.available_features.add("native")
 found = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('pip', 'wheel', 'scikit_build_core', 'numpy'))))"
 if (
     not subprocess.run([config.python, "-c", found]).returncode
@@ -105,6 +109,7 @@ config.substitutions += [
         f"UNISPARSE_CACHE={os.path.join(config.test_exec_root, 'programs')}",
     ),
     ("%plugin", config.unisparse_plugin),
+    ("%native", native),
     ("%fake_driver", config.fake_driver),
     ("%python", config.python),
     ("%src_root", config.unisparse_src_root),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Dict, Hashable, Literal, Mapping, Optional, Sequence, Tuple, TypedDict, TypeVar, Union, overload
 
-from . import _config, _cuda, _host, _layout, _plan
+from . import _again, _config, _cuda, _host, _layout, _plan
 from ._checks import (
     check_ends, check_lengths, check_out, check_selection, check_sinks, check_tables, check_tensors, ends_of, shape, tables_of,
 )  # fmt: skip
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 # What unisparse.ops puts here: whether torch.compile or torch.export looks on, and the functions by operators, which
 # those see whole.
 compiling: Callable[[], bool] = lambda: False
+tracing: Callable[[], bool] = lambda: False  # By torch.compile, which reads this very code.
 operators: Dict[str, Callable[..., Any]] = {}
+
+# Calls in C by what leads their arguments: q, k and v; and counts and indices.
+_CALLS, _GIVEN_CALLS = _again.Calls(3, 512), _again.Calls(5, 512)
+_attention_again, _block_sparse_attention_again = _CALLS.again, _GIVEN_CALLS.again
 
 T = TypeVar("T")  # Arrays of one kind: torch tensors or NumPy arrays.
 Ends = Union[T, Sequence[T], None]
@@ -156,6 +161,15 @@ def attention(
     counts [B, H, R] and indices [B, H, R, J] in int32, H being the number of distinct selections. In a packed batch row
     r of sequence s stands at cu_seqlens[s] // Bq + s + r of R, and spare rows have count 0.
     """
+    if not tracing():
+        result = _attention_again(
+            q, k, v, cu_seqlens, sinks, score_tables, layout, out,
+            p, relax, top_k, threshold, random, seed, pooling, representatives, spread, agg, share, alpha,
+            sink, local, last, min_blocks, max_blocks, dense_below,
+            block, causal, scale, softcap, window, score_mod, return_lse, return_selection, estimate_with_region,
+        )  # fmt: skip
+        if result is not None:
+            return result
     rule = (_frozen(p), relax, top_k, threshold, random, seed, _frozen(pooling), representatives, spread, agg, share, alpha)
     choosing = (*rule, sink, local, last, min_blocks, max_blocks, dense_below)
     computation = (_frozen(block), causal, scale, softcap, _frozen(window), score_mod, return_lse, return_selection, estimate_with_region)
@@ -173,16 +187,18 @@ def _attention(given: Any, cu_seqlens: Any, out: Any, choosing: Any, computation
         return _layout.into(out, operators["attention"](*given, cu_seqlens, *wanted, **options))
     ends = ends_of(cu_seqlens)
     tensors = (*given, *ends, *tables.values()) if sinks is None else (*given, *ends, sinks, *tables.values())
+    calls = None if tables else _CALLS
     name = _plan.key("attention", tensors, (*choosing, *computation, *tables))
     if (planned := _plan.known(name)) is not None:
-        return planned(tensors) if out is None else _layout.into(out, planned(tensors, check_out(given[0], given[2], out)))
+        return _call(planned, tensors, out if out is None else check_out(given[0], given[2], out), calls, (*choosing, *computation))
     named = dict(zip("qkv", given))
     backend, dtype = check_tensors(named)
     named.update(check_ends(backend, given[0], ends))
     named.update(check_sinks(backend, given[0], sinks))
     options = dict(zip(_COMPUTATION + _CHOOSING, computation + choosing), score_tables=check_tables(backend, given[0], tables))
     config = _config.make(*shape(named), dtype, bool(ends), sinks=sinks is not None, **options)
-    return _run(backend, config, {**named, **tables}, name, out)
+    planned = _planned(backend, config, {**named, **tables}, name, out)
+    return _call(planned, tensors, out, None if name is None else calls, (*choosing, *computation))
 
 
 @overload
@@ -226,6 +242,12 @@ def block_sparse_attention(
     [B, H, R, J] are laid out as `attention` returns them, H being Hq or Hkv. Nothing is pooled: a block may have any size
     that the target takes. softcap, window, sinks, score_mod and score_tables are those of `attention`. Returns o, with return_lse (o, lse).
     """
+    if not tracing():
+        result = _block_sparse_attention_again(
+            q, k, v, counts, indices, cu_seqlens, sinks, score_tables, layout, out, block, causal, scale, softcap, window, score_mod, return_lse
+        )
+        if result is not None:
+            return result
     computation = (_frozen(block), causal, scale, softcap, _frozen(window), score_mod, return_lse)
     if layout != "bhsd" or out is not None:
         if out is None and not compiling():
@@ -241,9 +263,10 @@ def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: 
         return _layout.into(out, operators["block_sparse_attention"](*given, cu_seqlens, return_lse, sinks=sinks, score_tables=tables, **options))
     ends = ends_of(cu_seqlens)
     tensors = (*given, *ends, *tables.values()) if sinks is None else (*given, *ends, sinks, *tables.values())
+    calls = None if tables else _GIVEN_CALLS
     name = _plan.key("block_sparse_attention", tensors, (*computation, *tables))
     if (planned := _plan.known(name)) is not None:
-        return planned(tensors) if out is None else _layout.into(out, planned(tensors, check_out(given[0], given[2], out)))
+        return _call(planned, tensors, out if out is None else check_out(given[0], given[2], out), calls, computation)
     q, k, v, counts, indices = given
     named = {"q": q, "k": k, "v": v}
     backend, dtype = check_tensors(named)
@@ -251,7 +274,8 @@ def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: 
     rest = {**check_ends(backend, q, ends), **check_sinks(backend, q, sinks)}
     options.update(selections=counts.shape[1], score_tables=check_tables(backend, q, tables))
     config = _config.make(*shape(named), dtype, bool(ends), sinks=sinks is not None, **options)
-    return _run(backend, config, {**named, **selection, **rest, **tables}, name, out)
+    planned = _planned(backend, config, {**named, **selection, **rest, **tables}, name, out)
+    return _call(planned, tensors, out, None if name is None else calls, computation)
 
 
 _CHOOSING = (
@@ -266,10 +290,18 @@ def _frozen(x: Any) -> Any:
     return tuple(x) if type(x) is list else x
 
 
-def _run(backend: Any, config: _config.Config, tensors: Dict[str, Any], name: Optional[Hashable], out: Any) -> Any:
+def _planned(backend: Any, config: _config.Config, tensors: Dict[str, Any], name: Optional[Hashable], out: Any) -> Any:
     check_lengths(config, tensors)
     if out is not None:
         check_out(tensors["q"], tensors["v"], out)
     names = ["o"] + ["lse"] * config.return_lse + ["counts", "indices"] * config.return_selection
     made = _cuda.Planned(config, tensors, names) if backend is _cuda else _host.Planned(backend, config, tensors, names)
-    return _layout.into(out, _plan.remember(name, made)(tuple(tensors.values()), out))
+    return _plan.remember(name, made)
+
+
+def _call(planned: Any, tensors: Tuple[Any, ...], out: Any, calls: Optional[_again.Calls], options: Tuple[Any, ...]) -> Any:
+    """`calls`: where the next one like it is to be found."""
+    result = planned(tensors, out)
+    if calls is not None:
+        calls.remember(planned, tensors, out, result, options)
+    return _layout.into(out, result)

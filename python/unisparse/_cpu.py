@@ -29,8 +29,7 @@ def readable(x: Any, strided: bool) -> Any:
 
 def may_be_written(out: Any, inputs: Sequence[Any]) -> bool:
     """Whether a program may write it while it reads those: rows that follow one another or lie apart."""
-    memory = out.untyped_storage().data_ptr()
-    return (out.shape[-1] < 2 or out.stride(-1) == 1) and all(x.untyped_storage().data_ptr() != memory for x in inputs)
+    return (out.shape[-1] < 2 or out.stride(-1) == 1) and _torch.apart(out, inputs)
 
 
 def threads(torch: Any) -> int:

@@ -27,12 +27,7 @@ def may_be_written(out: Any, inputs: Sequence[Any]) -> bool:
     if out.is_contiguous():
         return True
     pieces = (out.data_ptr(), *(stride * out.element_size() for stride, size in zip(out.stride()[:-1], out.shape) if size > 1))
-    memory = out.untyped_storage().data_ptr()
-    return (
-        (out.shape[-1] < 2 or out.stride(-1) == 1)
-        and not any(x % PIECE for x in pieces)
-        and all(x.untyped_storage().data_ptr() != memory for x in inputs)
-    )
+    return (out.shape[-1] < 2 or out.stride(-1) == 1) and not any(x % PIECE for x in pieces) and _torch.apart(out, inputs)
 
 
 class Planned:
@@ -50,11 +45,13 @@ class Planned:
         self._order = None if inputs == names else [names.index(name) for name in inputs]
         self._pick = [outputs.index(name) for name in results]
         self._plan = program.plan([tensors[name] for name in inputs])
-        self._torch = self._plan.torch
+        self.torch = self._plan.torch
+        order = self._order or list(range(len(names)))
+        self.launch = self._plan.launch_of(order, self._pick, self._pick[0]) if self._pick else None
 
     def every(self, tensors: Sequence[Any], out: Any = None) -> Sequence[Any]:
         """All outputs in the program's order; the first result is `out`, where it is given."""
-        if self._torch.is_grad_enabled():
+        if self.torch.is_grad_enabled():
             for x in tensors:
                 if x.requires_grad:
                     _torch.expect_no_gradient(dict(zip(self._names, tensors)))

@@ -10,12 +10,12 @@ import ctypes
 import threading
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from . import _artifacts, _torch
+from . import _again, _artifacts, _torch
 from ._config import Config
 from ._errors import Error, Status, unexpected
 from ._library import Library, Values, library
 from ._plan import Frame
-from ._runtime import Tensor, check
+from ._runtime import Tensor, check, place
 
 # What code is led by; in the order of unisparse_cpu_values.
 _LED = ("cu_seqlens_q", "cu_seqlens_k", "counts", "indices")
@@ -52,7 +52,7 @@ class Planned:
     def __init__(self, backend: Any, config: Config, tensors: Mapping[str, Any], results: Sequence[str]) -> None:
         if config.packed and tensors["q"].shape[0] != 1:
             raise unexpected("q", "[I8] batch 1 beside cu_seqlens", tensors["q"].shape[0], Status.BAD_SHAPE)
-        self._names, self._backend, self._torch = list(tensors), backend, _torch.torch_of(tensors["q"])
+        self._names, self._backend, self.torch = list(tensors), backend, _torch.torch_of(tensors["q"])
         # q, k and v may lie as they do. What cannot be read so is copied, by each call.
         given = {name: backend.readable(x, strided=name in ("q", "k", "v")) for name, x in tensors.items()}
         self._copied = [(n, name in ("q", "k", "v")) for n, (name, x) in enumerate(given.items()) if x is not tensors[name]]
@@ -67,10 +67,21 @@ class Planned:
             raise Error(f"{program.path}: expected the inputs {', '.join(given)}, got {', '.join(inputs)}", Status.BAD_ARTIFACT)
         self._order = None if inputs == self._names else [self._names.index(name) for name in inputs]
         self._describe(given, inputs, None)
-        for place in self._inputs:
-            place.data = None
-        self._make = [backend.maker(tensors["q"], kind, place.sizes[:rank]) for (_, kind, rank), place in zip(program.outputs, self._outputs)]
+        for x in self._inputs:
+            x.data = None
+        self._make = [backend.maker(tensors["q"], kind, x.sizes[:rank]) for (_, kind, rank), x in zip(program.outputs, self._outputs)]
         self._o, self._pick = outputs.index("o"), [outputs.index(name) for name in results]
+        self.launch = self._launch()
+
+    def _launch(self) -> Any:
+        """What _again.py has of a call of torch's tensors, none of which is copied."""
+        if self.torch is None or self._copied:
+            return None
+        dtypes = [getattr(self.torch, _torch.NAMES[kind]) for _, kind, _ in self.loaded.outputs]
+        led = tuple(self._led.get(name, -1) for name in _LED)
+        host = place(self._check_values), led, self._lengths, self.torch.get_num_threads
+        order = self._order or range(len(self._names))
+        return _again.launch(self.torch, self.torch.device("cpu"), self.loaded, 0, order, self._outputs, dtypes, self._pick, self._o, host)
 
     def _describe(self, given: Mapping[str, Any], names: Sequence[str], outputs: Any) -> None:
         """The structures that frames start as. `outputs`: the program's, where it is not asked for them."""
@@ -93,7 +104,7 @@ class Planned:
 
     def _read(self, tensors: Sequence[Any]) -> Sequence[Any]:
         """The inputs as the program has them. Copies live until it has run."""
-        if self._torch is not None and self._torch.is_grad_enabled():
+        if self.torch is not None and self.torch.is_grad_enabled():
             for x in tensors:
                 if x.requires_grad:
                     _torch.expect_no_gradient(dict(zip(self._names, tensors)))
@@ -121,7 +132,7 @@ class Planned:
             made = [make() for make in self._make]
         for place, x in zip(frame.outputs, made):
             place.data = address(x)
-        if status := program.run(handle, inputs, count, outputs, len(made), backend.threads(self._torch)):
+        if status := program.run(handle, inputs, count, outputs, len(made), backend.threads(self.torch)):
             check(status)
         if not written:
             self._frames.append(frame)

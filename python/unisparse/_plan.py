@@ -10,7 +10,7 @@ import ctypes
 import threading
 from typing import Any, Dict, Hashable, List, Optional, Sequence, Tuple
 
-from . import _numpy, _torch
+from . import _again, _numpy, _torch
 from ._errors import unexpected
 from ._runtime import ELEMENTS, Loaded, Tensor, check
 
@@ -46,6 +46,15 @@ class Plan:
             (tuple(x.sizes[: x.rank]), getattr(self.torch, _torch.NAMES[ELEMENTS[x.element]])) for x in self._outputs
         ]
         self._frames: List[Frame] = []
+        every = range(len(self._shapes))
+        self.launch = self.launch_of(range(len(tensors)), every, 0)
+
+    def launch_of(self, order: Sequence[int], pick: Sequence[int], o: int) -> Any:
+        """What _again.py has of a call: the place of each input among its tensors, of each result among the outputs."""
+        if not self._shapes or not _again.native:
+            return None
+        dtypes = [dtype for _, dtype in self._shapes]
+        return _again.launch(self.torch, self.device, self.loaded, self.workspace_bytes, order, self._outputs, dtypes, pick, o, None)
 
     def frame(self) -> Frame:
         try:
@@ -79,7 +88,7 @@ class Plan:
         for place, x in zip(frame.outputs, outputs):
             place.data = x.data_ptr()
 
-    def launch(self, frame: Frame, workspace: Any, stream: Any) -> None:
+    def run(self, frame: Frame, workspace: Any, stream: Any) -> None:
         loaded, (inputs, outputs) = self.loaded, frame.places
         status = loaded.run(
             loaded.handle, inputs, len(frame.inputs), outputs, len(frame.outputs), workspace.data_ptr(), self.workspace_bytes, stream
@@ -93,7 +102,7 @@ class Plan:
         frame = self.frame_into(out, place) if apart else self.frame()
         outputs, workspace = self.allocate(out, place)
         self.fill(frame, tensors, outputs)
-        self.launch(frame, workspace, _torch.stream_of(self.torch, self.device))
+        self.run(frame, workspace, _torch.stream_of(self.torch, self.device))
         if not apart:
             self._frames.append(frame)
         return outputs
@@ -132,6 +141,7 @@ def remember(name: Optional[Hashable], plan: Any) -> Any:
 
 def forget(loaded: Any = None) -> None:
     """Drops the plans of a program, or all."""
+    _again.forget()
     with _lock:
         for name in [name for name, plan in _plans.items() if loaded in (None, plan.loaded)]:
             del _plans[name]

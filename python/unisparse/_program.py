@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Dict, Hashable, List, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Hashable, List, Optional, Sequence, Tuple, Union
 
-from . import _artifacts, _plan, _torch
+from . import _again, _artifacts, _plan, _torch
 from ._config import Config
 from ._errors import unexpected
 from ._plan import Plan
@@ -42,6 +42,8 @@ class Program:
             raise unexpected("path", "the path of an artifact", type(path).__name__)
         self.path = os.fspath(path)
         self._file = _identity(self.path)
+        self._calls = _again.Calls(-1, 16)
+        self._again = self._calls.again
 
     def loaded(self, device: int = 0) -> Loaded:
         """What unisparse_program_load made, by CUDA device number."""
@@ -82,7 +84,12 @@ class Program:
         return made
 
     def __call__(self, *tensors: Any) -> List[Any]:
-        return self.plan(tensors)(tensors)
+        result: Optional[List[Any]] = self._again(*tensors)
+        if result is None:
+            plan = self.plan(tensors)
+            result = plan(tensors)
+            self._calls.remember(plan, tensors, None, result, ())
+        return result
 
     def bind(self, *tensors: Any) -> Call:
         """Checks once, allocates once: the result, called, launches on the current stream into its `outputs`, over and over."""
@@ -100,13 +107,19 @@ class Call:
         plan.fill(self._frame, tensors, self.outputs)
         # The allocator knows that this stream uses the memory, and no other.
         self._streams = {_torch.stream_of(plan.torch, plan.device)}
+        self._again: Callable[[], Any] = _again.unknown
 
     def __call__(self) -> List[Any]:
+        result: Optional[List[Any]] = self._again()
+        return self._call() if result is None else result
+
+    def _call(self) -> List[Any]:
         plan = self._plan
         stream = _torch.stream_of(plan.torch, plan.device)
         if stream not in self._streams:
             self._record(stream)
-        plan.launch(self._frame, self._workspace, stream)
+        plan.run(self._frame, self._workspace, stream)
+        self._again = _again.bound(plan, self._frame, self._workspace, stream, self.outputs)
         return self.outputs
 
     def _record(self, stream: Any) -> None:

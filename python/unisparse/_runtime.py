@@ -68,19 +68,29 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
+def folders() -> List[pathlib.Path]:
+    """Where there may be what is built beside the package: in it, and in the build or the prefix that the compiler is of."""
+    here = pathlib.Path(__file__).resolve().parent
+    found = [here, here / "lib", here / "lib64"]
+    if compiler := tool("unisparse-compile", "UNISPARSE_COMPILE"):
+        prefix = pathlib.Path(compiler).resolve().parent.parent
+        found += [prefix / "lib", prefix / "lib64"]
+    return found
+
+
 def _places() -> list[str]:
     """Where the library may be, best first: what the environment names, beside this package, in the build or the prefix that
     the compiler is of, the loader's own search."""
     name = "libunisparse-rt.so"
     if named := os.environ.get("UNISPARSE_RT"):
         return [named]
-    here = pathlib.Path(__file__).resolve().parent
-    folders = [here, here / "lib", here / "lib64"]
-    if compiler := tool("unisparse-compile", "UNISPARSE_COMPILE"):
-        prefix = pathlib.Path(compiler).resolve().parent.parent
-        folders += [prefix / "lib", prefix / "lib64"]
-    beside = [str(p) for folder in folders if (p := folder / name).exists()]
+    beside = [str(p) for folder in folders() if (p := folder / name).exists()]
     return [*beside, name + ".1", name]  # The version of the C interface; a build folder's link.
+
+
+def place(function: Any) -> int:
+    """The address of a library's function."""
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 @functools.lru_cache(maxsize=None)

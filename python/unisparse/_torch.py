@@ -92,6 +92,20 @@ def address(name: str, x: Any) -> Any:
         raise unexpected(name, "a tensor with memory of its own", str(error).splitlines()[0]) from None
 
 
+def reach(x: Any) -> Tuple[int, int]:
+    """The addresses from the first byte of x to behind the last: 0 and 0 where it has none."""
+    if not all(x.shape):
+        return 0, 0
+    first = x.data_ptr()
+    return first, first + (1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride()))) * x.element_size()
+
+
+def apart(out: Any, inputs: Sequence[Any]) -> bool:
+    """Whether out lies outside of all that the inputs reach."""
+    first, last = reach(out)
+    return all(last <= a or b <= first for a, b in map(reach, inputs))
+
+
 def allocate(torch: Any, sizes: Any, dtype: Any, device: Any) -> Any:
     """Memory of an output or of a workspace, from torch's caching allocator: unspecified contents. Tests put their own here."""
     return torch.empty(sizes, dtype=dtype, device=device)
@@ -105,6 +119,8 @@ def maker(q: Any, kind: str, sizes: Sequence[int]) -> Callable[[], Any]:
 
 def stream_of(torch: Any, device: Any) -> Any:
     """The address of the device's current stream: read from torch directly where it says how, as its own compiler does."""
+    if device.index is None:  # Of the CPU, which stands for a GPU where there is none.
+        return 0
     raw = getattr(getattr(torch, "_C", None), "_cuda_getCurrentRawStream", None)
     return raw(device.index) if raw else torch.cuda.current_stream(device).cuda_stream
 

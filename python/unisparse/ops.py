@@ -225,3 +225,4 @@ def _given_by_operator(
 
 functions.operators.update(attention=_by_operator, block_sparse_attention=_given_by_operator)
 functions.compiling = torch.compiler.is_compiling
+functions.tracing = torch.compiler.is_dynamo_compiling

@@ -1,11 +1,14 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# RUN: rm -rf %t && %python %s %t
+# RUN: rm -rf %t && env UNISPARSE_NATIVE= %python %s %t
+# RUN: %if native %{ rm -rf %t && env UNISPARSE_NATIVE=%native %python %s %t %}
 """What reaches the C interface from torch's tensors: addresses, sizes, strides, stream, device, errors. torch is a fake
-one, the runtime a stub that is compiled against the real header, the compiler a script."""
+one, the runtime a stub that is compiled against the real header, the compiler a script. Calls like earlier ones are made
+in Python, and in C, of which the fake tensors speak the exchange API."""
 
 import concurrent.futures
+import contextlib
 import gc
 import os
 import pathlib
@@ -13,6 +16,7 @@ import re
 import subprocess
 import sys
 import unittest
+from unittest import mock
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
@@ -21,7 +25,7 @@ sys.path[:0] = [str(HERE / "Inputs"), str(ROOT / "python")]
 
 import stubs
 import unisparse
-from unisparse import Status, _plan, _program, _runtime
+from unisparse import Status, _again, _plan, _program, _runtime
 
 TMP = pathlib.Path(sys.argv.pop(1))
 LOG = TMP / "stub.log"
@@ -43,6 +47,11 @@ def setUpModule():
     global faketorch, torch
     import faketorch
     from faketorch import torch
+
+    if _again.native:
+        import exchange
+
+        exchange.install()
 
 
 def tensor(*shape, dtype=None, index=0, **more):
@@ -69,6 +78,7 @@ class Cuda(unittest.TestCase):
         torch.copied.clear()
         torch.streams.clear()
         torch.grad = False
+        torch.modes = 0
         os.environ["STUB_FAIL"] = ""
 
     def log(self, *kinds):
@@ -131,8 +141,7 @@ class Cuda(unittest.TestCase):
             self.assertIs(unisparse.attention(q, k, v, out=apart), apart)
             self.assertEqual(self.log("output"), [shown("output", apart, 2)])
         self.assertEqual(torch.copied, [])
-        within = tensor(2, 8, 300, 64, strides=apart.stride(), address=0x40000)
-        within.storage = q.storage
+        within = tensor(2, 8, 300, 64, strides=apart.stride(), address=q.address + 2 * 64)
         gaps = tensor(2, 8, 300, 64, strides=(2 * 8 * 300 * 64, 2 * 300 * 64, 128, 2), address=0x40000)
         odd = tensor(2, 8, 300, 64, strides=(8 * 300 * 68, 300 * 68, 68, 1), address=0x40000)
         moved = tensor(2, 8, 300, 64, strides=apart.stride(), address=0x40008)
@@ -260,6 +269,66 @@ class Cuda(unittest.TestCase):
             (dict(cu_seqlens=()), "cu_seqlens: expected [I8] one array or a pair (of queries, of keys), got 0 of them"),
         ):
             self.refused(message, Status.BAD_ARGUMENT, unisparse.attention, q, k, v, **options)
+
+    @contextlib.contextmanager
+    def in_c(self, served=True):
+        """No call in here comes to Python's path, or each does."""
+        with mock.patch.object(_plan, "key", wraps=_plan.key) as key:
+            yield
+        if _again.native:
+            self.assertEqual(not key.called, served)
+
+    def test_again(self):
+        """A call like an earlier one, in whatever layout: by C, where it is there, and the same either way."""
+        q, k, v = qkv()
+        turned = [tensor(*x.transpose(1, 2).shape) for x in (q, k, v)]
+        flat = [tensor(300, n, d) for n, d in ((8, 128), (2, 128), (2, 64))]
+        ends = tensor(4, dtype=torch.int32)
+        o, of_tokens = tensor(2, 8, 300, 64), tensor(2, 300, 8, 64)
+        for tensors, options in (
+            ((q, k, v), dict(p=0.5)),
+            ((q, k, v), dict(p=[0.5] * 8, return_lse=True, return_selection=True)),
+            ((q, k, v), dict(scale=0.5, window=(64, 0), out=o)),
+            (turned, dict(layout="bshd")),
+            (turned, dict(layout="bshd", out=of_tokens, return_selection=True)),
+            (flat, dict(layout="bshd", cu_seqlens=ends)),
+            ([tensor(1, *x.shape).transpose(1, 2) for x in flat], dict(cu_seqlens=(ends, ends))),
+        ):
+            with self.subTest(options=options):
+                first = unisparse.attention(*tensors, **options)
+                before = [line for line in self.log("input", "output", "workspace", "stream") if not line.startswith(("output", "workspace"))]
+                LOG.write_text("")
+                with self.in_c():
+                    second = unisparse.attention(*tensors, **options)
+                log = self.log("input", "output", "workspace", "stream")
+                self.assertEqual([line for line in log if not line.startswith(("output", "workspace"))], before)
+                self.assertEqual(type(second), type(first))
+                for x, y in zip(*((r if isinstance(r, tuple) else (r,)) for r in (first, second))):
+                    self.assertEqual((x.shape, x.stride(), x.dtype, x.device), (y.shape, y.stride(), y.dtype, y.device))
+                    self.assertEqual(x is y, x is options.get("out"))
+                    self.assertTrue(any(line.startswith(f"output {hex(y.data_ptr())} ") for line in log))
+                LOG.write_text("")
+        if _again.native:
+            self.assertEqual(sys.modules["exchange"].alive, {})
+
+    def test_not_by_c(self):
+        """What C cannot know: modes, subclasses, memory that o shares, options that are no plain ones."""
+        import numpy
+
+        q, k, v = qkv()
+        out = tensor(2, 8, 300, 64)
+        for change, options in (
+            (lambda: setattr(torch, "modes", 1), {}),
+            (lambda: setattr(k, "__class__", type("Other", (faketorch.Tensor,), {})), {}),
+            (lambda: setattr(out, "address", v.address + 8), dict(out=out)),
+            (lambda: None, dict(p=numpy.float64(0.5))),
+        ):
+            for _ in range(2):
+                unisparse.attention(q, k, v, **options)
+            change()
+            with self.in_c(False):
+                unisparse.attention(q, k, v, **options)
+            torch.modes, k.__class__ = 0, faketorch.Tensor
 
     def test_plans_are_few(self):
         most, _plan.MOST_PLANS = _plan.MOST_PLANS, 4

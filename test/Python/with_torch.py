@@ -3,26 +3,30 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # REQUIRES: torch
 # RUN: rm -rf %t && env %host_programs %python %s %t
-"""The package with torch as it is, on the CPU: its tensors, their odd states, the operators, SDPA."""
+# RUN: rm -rf %t && env %host_programs UNISPARSE_NATIVE= %python %s %t -k again -k plans -k earlier -k layout
+"""The package with torch as it is, on the CPU: its tensors, their odd states, the operators, SDPA. What has a path of its own
+in C is done without it, too."""
 
+import concurrent.futures
 import os
 import pathlib
 import subprocess
 import sys
 import unittest
 import warnings
+import weakref
 from unittest import mock
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent  # Out of the path: a test there is called cuda, as a module that torch imports.
 sys.path[:1] = [str(HERE / "Inputs"), str(HERE.parent.parent / "python")]
-TMP = pathlib.Path(sys.argv.pop())
+TMP = pathlib.Path(sys.argv.pop(1))
 
 import torch
 
 import stubs
 import unisparse
-from unisparse import Status, _attention, _plan, _runtime, _torch
+from unisparse import Status, _again, _attention, _plan, _runtime, _torch
 
 OPS = torch.ops.unisparse
 
@@ -76,6 +80,126 @@ class WithTorch(unittest.TestCase):
         self.assertEqual([call(*bits)[0].dtype for _ in range(2)], [torch.bfloat16] * 2)
         strided = q.transpose(1, 2).contiguous().transpose(1, 2)
         self.assertTrue(torch.equal(call(strided, k, v)[0], wanted[0]))
+
+    def served(self, call, by_c=True):
+        """The result of a call that comes to Python's path or does not, where there is C."""
+        with mock.patch.object(_plan, "key", wraps=_plan.key) as key:
+            result = call()
+        if _again.native:
+            self.assertEqual(not key.called, by_c)
+        return result
+
+    def test_again(self):
+        """By C, where it is there, the second of two calls: the same results, as tensors of torch's own allocator."""
+        q, k, v = qkv()
+        turned, flat = [x.transpose(1, 2).contiguous() for x in (q, k, v)], [x[0].transpose(0, 1).contiguous() for x in (q, k, v)]
+        cu, sinks = torch.tensor([0, 30, 70], dtype=torch.int32), torch.linspace(-1, 1, 4)
+        block = dict(block=(32, 32))
+        counts, indices = unisparse.attention(q, k, v, **block, return_selection=True)[1:]
+        attention, given = unisparse.attention, unisparse.block_sparse_attention
+        for call, tensors, options in (
+            (attention, (q, k, v), dict(p=[0.5] * 4, sinks=sinks, window=[40, 0], softcap=3.0)),
+            (attention, (q, k, v), dict(return_lse=True, return_selection=True)),
+            (attention, turned, dict(layout="bshd", return_lse=True)),
+            (attention, flat, dict(layout="bshd", cu_seqlens=cu)),
+            (attention, (q.transpose(1, 2).contiguous().transpose(1, 2), k, v), dict(cu_seqlens=(cu, cu), scale=0.1)),
+            (given, (q, k, v, counts, indices), dict(return_lse=True)),
+            (given, (*turned, counts, indices), dict(layout="bshd", out=torch.empty(1, 70, 4, 8))),
+            (unisparse.sdpa, (q, k[:, :, :70], v), dict(is_causal=True, enable_gqa=True)),
+        ):
+            with self.subTest(options=options):
+                first = call(*tensors, **block, **options)
+                second = self.served(lambda: call(*tensors, **block, **options))
+                self.assertEqual(type(first), type(second))
+                for x, y in zip(*((r if isinstance(r, tuple) else (r,)) for r in (first, second))):
+                    self.assertTrue(torch.equal(x, y))
+                    self.assertEqual((x.stride(), x.dtype, x is y), (y.stride(), y.dtype, x is options.get("out")))
+                    self.assertTrue(y.untyped_storage().resizable())
+        # What values tell is said all the same, and what a selection says is looked at.
+        self.refused("[I8] to end with the length 70, got 69", Status.BAD_SHAPE, attention, *flat, layout="bshd", cu_seqlens=cu - 1 + (cu == 0), **block)
+        self.refused("[L6] ", Status.BAD_SHAPE, given, q, k, v, counts, indices + 100, return_lse=True, **block)
+
+    def test_again_odd_states(self):
+        """What a plan of C does not look at is Python's to refuse, or to do."""
+        q, k, v = qkv()
+        call = lambda *x, **options: unisparse.attention(*x, block=(32, 32), top_k=2, **options)
+        wanted = call(q, k, v)
+        parameter = torch.nn.Parameter(q.clone())
+        self.refused("q: expected a tensor without gradient, or torch.no_grad()", Status.BAD_ARGUMENT, call, parameter, k, v)
+        self.refused("v: expected a tensor without gradient, or torch.no_grad()", Status.BAD_ARGUMENT, call, q, k, v * v.clone().requires_grad_())
+        out = torch.empty_like(wanted)
+        call(q, k, v, out=out)
+        self.refused("out: expected a tensor without gradient", Status.BAD_ARGUMENT, call, q, k, v, out=out.clone().requires_grad_())
+        frozen = torch.nn.Parameter(q.clone(), requires_grad=False)
+        self.assertTrue(torch.equal(self.served(lambda: call(frozen, k, v)), wanted))
+        with torch.no_grad():
+            self.assertTrue(torch.equal(self.served(lambda: call(parameter, k, v)), wanted))
+        with torch.inference_mode():
+            self.assertTrue(self.served(lambda: call(q.clone(), k, v)).is_inference())
+        self.assertFalse(self.served(lambda: call(q, k, v)).is_inference())
+        with torch.device("meta"):
+            self.assertTrue(torch.equal(self.served(lambda: call(q, k, v)), wanted))
+        negative = torch.complex(torch.zeros_like(v), v).conj().imag
+        call(q, k, torch.complex(torch.zeros_like(v), v).imag)  # Of its strides.
+        self.refused("v: expected a tensor without pending negation", Status.BAD_ARGUMENT, call, q, k, negative)
+
+        class Other(torch.Tensor):
+            pass
+
+        self.assertTrue(torch.equal(self.served(lambda: call(q.as_subclass(Other), k, v), by_c=False), wanted))
+        from torch.utils._python_dispatch import TorchDispatchMode
+
+        class Mode(TorchDispatchMode):
+            def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+                seen.append(str(function))
+                return function(*args, **(kwargs or {}))
+
+        seen = []
+        with Mode():
+            self.assertTrue(torch.equal(self.served(lambda: call(q, k, v), by_c=False), wanted))
+        self.assertIn("aten.empty.memory_format", seen)
+        with self.assertRaises(Exception):
+            torch.func.vmap(lambda x: call(x, k, v))(q[None])
+        self.refused("q: expected the address of", Status.BAD_ARGUMENT, call, torch._to_functional_tensor(q), k, v)
+        with mock.patch.object(_torch, "allocate", wraps=_torch.allocate):  # A tool's.
+            self.assertFalse(_again.connected(torch))
+
+    def test_again_keeps_nothing(self):
+        """Neither tensors nor results stay alive, whatever becomes of a call."""
+        q, k, v = qkv(length=64)
+        call = lambda *x, **options: unisparse.attention(*x, block=(32, 32), return_lse=True, **options)
+        ends = torch.tensor([0, 64], dtype=torch.int32)
+        for options, wrong in ((dict(), dict(p=2.0)), (dict(cu_seqlens=ends), dict(cu_seqlens=ends - 1))):
+            for _ in range(2):
+                call(q, k, v, **options)
+            before = [sys.getrefcount(x) for x in (q, k, v, None, ends)]
+            for _ in range(200):
+                o, lse = call(q, k, v, **options)
+                with self.assertRaises(unisparse.Error):
+                    call(q, k, v, **wrong)
+            self.assertEqual((sys.getrefcount(o), sys.getrefcount(lse)), (2, 2))
+            after = [sys.getrefcount(x) for x in (q, k, v, None, ends)]
+            self.assertLess(max(abs(x - y) for x, y in zip(before, after)), 50)
+        gone = weakref.ref(o)
+        del o
+        self.assertIsNone(gone())
+
+    def test_again_in_threads(self):
+        """Calls of many threads, in plans of many lengths that take one another's places."""
+        tensors = {length: qkv(length=length) for length in range(33, 65)}
+        wanted = {length: unisparse.attention(*x, block=(32, 32)) for length, x in tensors.items()}
+
+        def several(seed):
+            for n in range(60):
+                length = 33 + (seed * 7 + n * 5) % 32
+                if not torch.equal(unisparse.attention(*tensors[length], block=(32, 32)), wanted[length]):
+                    return False
+                if n % 20 == seed:
+                    _plan.forget()
+            return True
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            self.assertEqual(list(pool.map(several, range(4))), [True] * 4)
 
     def test_layout(self):
         """Views and memory of torch's; under torch.compile too."""
@@ -289,17 +413,16 @@ class WithTorch(unittest.TestCase):
                 self.assertIs(unisparse.attention(q, k, v, out=out), out)
                 again = unisparse.attention(*(x.transpose(1, 2) for x in (q, k, v)), layout="bshd", out=turned)
                 self.assertIs(again, turned)
-            shared = torch.zeros(2, *q.shape, dtype=q.dtype)
-            shared[0] = q
+            shared = q.clone()
             narrow = torch.empty(1, 70, 4, 12, dtype=o.dtype)[..., :8].transpose(1, 2)
-            for given, place in ((shared[0], shared[1, ..., :8]), (q, narrow)):
+            for given, place in ((shared, shared[..., 8:]), (q, narrow)):
                 self.assertIs(unisparse.attention(given, k, v, out=place), place)
             log = (TMP / "stub.log").read_text().splitlines()[before:]
             self.assertEqual([line for line in log if line.startswith("prepare")], [])  # The views have the strides of before.
             self.assertEqual(len([line for line in log if line.startswith(f"output {hex(out.data_ptr())} ")]), 2)
             self.assertEqual([line for line in log if line.startswith(f"output {hex(turned.data_ptr())} ")],
                              [f"output {hex(turned.data_ptr())} 2 [1/{turned.stride(0)} 4/8 70/32 8/1]"] * 2)  # fmt: skip
-            for copied in (shared[1], narrow):
+            for copied in (shared[..., 8:], narrow):
                 self.assertEqual([line for line in log if line.startswith(f"output {hex(copied.data_ptr())} ")], [])
             self.refused("out: expected q's type torch.bfloat16, got torch.float32", Status.BAD_SHAPE, unisparse.attention, q, k, v, out=out.float())
             # What is like it in sizes and no more has a plan of its own, or is refused.

@@ -1,0 +1,59 @@
+/* Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
+ * See LICENSE for license information.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ */
+
+/* A plan (see _plan.py) as C has it: what a call has to be like, and what is
+ * then launched. */
+#ifndef UNISPARSE_PYTHON_PLAN_H
+#define UNISPARSE_PYTHON_PLAN_H
+
+#include "torch.h"
+
+#include "unisparse-rt/cpu.h"
+
+enum { PLAN_MAX_GIVEN = 16, PLAN_MAX_OUTPUTS = 8, PLAN_LED = 4 };
+
+/* How o is made where the caller gives no memory for it. */
+enum {
+  PLAN_BHSD, /* as the program says */
+  PLAN_BSHD, /* [B, L, H, D] */
+  PLAN_FLAT, /* [tokens, H, D] */
+  PLAN_LAYOUTS
+};
+
+/* What a call gives. Tensors are [B, H, L, D], whatever the layout was. */
+typedef struct plan_call {
+  int count;    /* of tensors, without `out` */
+  bool has_out; /* there are sizes and strides for o, at [count] */
+  bool own_out; /* and they are a tensor of the caller's */
+  bool as_list; /* results are a list of all outputs */
+  int layout;
+  exchange_device device;
+  uint64_t hash;
+  PyObject *const *options;
+  Py_ssize_t option_count;
+  PyObject *objects[PLAN_MAX_GIVEN + 1];
+  unisparse_tensor given[PLAN_MAX_GIVEN + 1];
+} plan_call;
+
+typedef struct plan plan;
+
+/* Of the tensors' sizes and elements. */
+void plan_hash(plan_call *call);
+
+/* The tuple `launch` is what _again.py's `launch` makes. `options`: a tuple that
+ * the plan keeps. NULL with an exception set. */
+plan *plan_new(const plan_call *call, PyObject *options, PyObject *launch);
+bool plan_matches(const plan *p, const plan_call *call);
+plan *plan_keep(plan *p);
+void plan_release(plan *p);
+
+/* Runs it -> its results; NULL with an exception set; None where Python's path
+ * is the one to ask. */
+PyObject *plan_run(plan *p, const plan_call *call);
+
+/* Plans of before are found no more: a program is being closed. */
+extern unsigned plan_generation;
+
+#endif /* UNISPARSE_PYTHON_PLAN_H */
