@@ -6,6 +6,8 @@
 the runtime and the driver. Needs torch, on no GPU: tensors of the CPU stand for CUDA's, a stub for the runtime.
 
     benchmarks/calls.py [--calls 500] [--rounds 40]
+
+With the package's part in C where UNISPARSE_NATIVE names it or build/ has it; with UNISPARSE_NATIVE= without.
 """
 
 import argparse
@@ -71,11 +73,14 @@ def main():
             FAKE_COMPILE_LOG=os.devnull,
         )
         os.environ.pop("STUB_LOG", None)
+        if (built := ROOT / "build" / "lib" / "_native.abi3.so").exists():
+            os.environ.setdefault("UNISPARSE_NATIVE", str(built))
         import unisparse
-        from unisparse import _torch
+        from unisparse import _again, _torch
 
         _torch.DEVICE_TYPE = "cpu"
-        print(f"Python {sys.version.split()[0]}, torch {torch.__version__}")
+        in_c = "calls in C" if _again.native is not None and _again.connected(torch) else "calls in Python"
+        print(f"Python {sys.version.split()[0]}, torch {torch.__version__}, {in_c}")
         wanted = forms(torch, unisparse)
         rounds = [[measure(call, arguments.calls) for call in wanted.values()] for _ in range(arguments.rounds + 1)]
         for what, times in zip(wanted, zip(*rounds[1:])):

@@ -10,7 +10,8 @@
 function once, one after the other; figures are medians over rounds, after one that is not counted. `dense` is p = 1,
 which selects nothing; `sparse` is p = .9 with the other options as they are, on Gaussian noise: what selecting costs,
 not what it saves. `around` is what a dense call takes beside the compiled code: finding its plan, memory for o, and letting go of the o before.
-Last the same of tiny calls of both functions, torch's tensors and NumPy's: medians over 3000 of what a call takes beside `unisparse_cpu_run`.
+Last the same of tiny calls of both functions, torch's tensors and NumPy's: medians over 3000 of what a call takes beside
+`unisparse_cpu_run`, in Python, and, where the package has its part in C, with that, as the whole call is shorter by then.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import os
 import statistics
 import sys
 import time
+from unittest import mock
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
@@ -25,7 +27,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import torch
 
 import unisparse
-from unisparse import _library, _numpy
+from unisparse import _attention, _host, _library, _numpy
 
 HEADS, KV_HEADS, DIM = 8, 2, 128
 
@@ -40,10 +42,10 @@ class Inside:
     """Seconds inside the runtime's unisparse_cpu_run, of the last call."""
 
     def __init__(self):
-        self.seconds, made = 0.0, _library.Library.__init__
+        self.seconds, self.made = 0.0, _library.Library.__init__
 
         def init(library, path):
-            made(library, path)
+            self.made(library, path)
             run = library.run
 
             def measured(*arguments):
@@ -56,10 +58,24 @@ class Inside:
 
         _library.Library.__init__ = init
 
+    def stop(self):
+        """Programs that are loaded from now on run unseen."""
+        _library.Library.__init__ = self.made
+        _host.unload()
+
 
 def around(call, inside):
     """Median seconds of tiny calls beside the compiled code."""
     return statistics.median([timed(call) - inside.seconds for _ in range(3000)][100:])
+
+
+def shorter(call):
+    """Median seconds by which tiny calls are shorter in C."""
+    names = ("_attention_again", "_block_sparse_attention_again")
+    whole = lambda: statistics.median([timed(call) for _ in range(3000)][100:])
+    in_c = whole()
+    with mock.patch.multiple(_attention, **{name: lambda *_: None for name in names}), mock.patch.object(_attention._again.Calls, "remember", lambda *_: None):
+        return whole() - in_c
 
 
 def tiny(inside):
@@ -67,14 +83,15 @@ def tiny(inside):
     torch.set_num_threads(1)
     _numpy.threads = lambda torch: 1  # A second one of OpenMP's would spin beside Python.
     tensors = [torch.randn(1, h, 32, 16) for h in (2, 1, 1)] + [torch.ones(1, 2, 1, dtype=torch.int32), torch.zeros(1, 2, 1, 1, dtype=torch.int32)]
+    calls = {}
     for kind, x in (("torch", tensors), ("NumPy", [t.numpy() for t in tensors])):
-        calls = (
-            ("attention", lambda: unisparse.attention(*x[:3], block=(32, 32))),
-            ("block_sparse_attention", lambda: unisparse.block_sparse_attention(*x, block=(32, 32))),
-        )
-        for name, call in calls:
-            call()
-            print(f"around {name} of {kind}: {around(call, inside) * 1e6:.1f} us", flush=True)
+        calls[f"attention of {kind}"] = lambda x=x: unisparse.attention(*x[:3], block=(32, 32))
+        calls[f"block_sparse_attention of {kind}"] = lambda x=x: unisparse.block_sparse_attention(*x, block=(32, 32))
+    found = {name: around(call, inside) * 1e6 for name, call in calls.items()}
+    inside.stop()
+    for name, call in calls.items():
+        in_c = f", {found[name] - shorter(call) * 1e6:.1f} with its part in C" if "torch" in name and _attention._IN_C else ""
+        print(f"around {name}: {found[name]:.1f} us{in_c}", flush=True)
 
 
 def measure(length, threads, dtype, repeat, inside):

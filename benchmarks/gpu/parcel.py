@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 LIBRARY = "libunisparse-rt.so"
+NATIVE = "_native.abi3.so"  # The package's part in C, where it is built.
 
 
 def options(parser):
@@ -27,6 +28,8 @@ def begin(folder, runtime):
     if not runtime or not pathlib.Path(runtime).exists():
         sys.exit(f"--runtime: expected {LIBRARY} (or UNISPARSE_RT that names it), got {runtime or 'none'}")
     shutil.copy(runtime, folder / LIBRARY)
+    if (native := pathlib.Path(runtime).with_name(NATIVE)).exists():
+        shutil.copy(native, folder / NATIVE)
 
 
 def finish(folder, zipped):

@@ -58,6 +58,16 @@ static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_native", NULL, -1, functions, NULL, NULL, NULL,
     NULL};
 
+/* Counted up with every change of what a function takes: _again.py's INTERFACE. */
+enum { INTERFACE = 1 };
+
 PyMODINIT_FUNC PyInit__native(void) {
-  return calls_ready() && bound_ready() ? PyModule_Create(&definition) : NULL;
+  if (!calls_ready() || !bound_ready())
+    return NULL;
+  PyObject *module = PyModule_Create(&definition);
+  if (module && PyModule_AddIntConstant(module, "INTERFACE", INTERFACE) < 0) {
+    Py_DECREF(module);
+    return NULL;
+  }
+  return module;
 }

@@ -6,6 +6,7 @@ and for all that it does not know, the answer is None, and Python's own path ser
 
 from __future__ import annotations
 
+import ctypes
 import importlib.machinery
 import importlib.util
 import itertools
@@ -18,29 +19,33 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 from . import _runtime, _torch
 
 FILE = "_native.abi3.so"
+_FUNCTION: Any = getattr(ctypes, "_CFuncPtr")  # The type of a library's.
+INTERFACE = 1  # Of module.c: an older build's speaks another one.
 
 # (function, arguments, keywords or None)
 Maker = Tuple[Callable[..., Any], Tuple[Any, ...], Optional[Dict[str, Any]]]
 
 
 def _places() -> Sequence[pathlib.Path]:
-    """Where it may be: what the environment names, in the package, beside the runtime of a build."""
+    """Where it may be: what the environment names, or where the runtime may be."""
     named = os.environ.get("UNISPARSE_NATIVE")
     if named is not None:
         return [pathlib.Path(named)] if named else []
-    here = pathlib.Path(__file__).resolve().parent
-    return [place for folder in (here, *_runtime.folders()) if (place := folder / FILE).exists()]
+    runtime = os.environ.get("UNISPARSE_RT")
+    folders = [pathlib.Path(runtime).parent] if runtime else []
+    return [place for folder in (*folders, *_runtime.folders()) if (place := folder / FILE).exists()]
 
 
 def _load() -> Any:
     for place in _places():
         try:
             loader = importlib.machinery.ExtensionFileLoader(f"{__package__}._native", str(place))
-            spec = importlib.util.spec_from_loader(loader.name, loader)
+            spec = importlib.util.spec_from_file_location(loader.name, place, loader=loader)
             assert spec is not None
             module = importlib.util.module_from_spec(spec)
             loader.exec_module(module)
-            return module
+            if module.INTERFACE == INTERFACE:
+                return module
         except ImportError:  # Of another interpreter, or machine.
             continue
     return None
@@ -93,7 +98,7 @@ def _connect(torch: Any) -> bool:
 
 def bound(plan: Any, frame: Any, workspace: Any, stream: Any, outputs: Any) -> Callable[[], Any]:
     """A bound call on this stream, as long as it is the current one."""
-    if not connected(plan.torch) or (device := native.device(outputs[0] if outputs else workspace)) is None:
+    if not connected(plan.torch) or not isinstance(plan.loaded.run, _FUNCTION) or (device := native.device(outputs[0] if outputs else workspace)) is None:
         return unknown
     if native.stream(*device) != stream:  # Of a device without streams, or of another's making.
         return unknown
@@ -123,7 +128,7 @@ def launch(
 ) -> Optional[Tuple[Any, ...]]:  # fmt: skip
     """What plan.c launches. `outputs`: an array of Tensor without data; `pick`: which of them are results, `o` among them the
     one that a caller may have memory for."""
-    if native is None or not hasattr(torch, "_C"):
+    if native is None or not hasattr(torch, "_C") or not isinstance(loaded.run, _FUNCTION):  # A tool's, which looks on.
         return None
     shapes = [tuple(x.sizes[: x.rank]) for x in outputs]
     makers = tuple(maker(torch, device, *shape) for shape in zip(shapes, dtypes))

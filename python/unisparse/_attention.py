@@ -23,6 +23,7 @@ tracing: Callable[[], bool] = lambda: False  # By torch.compile, which reads thi
 operators: Dict[str, Callable[..., Any]] = {}
 
 # Calls in C by what leads their arguments: q, k and v; and counts and indices.
+_IN_C = _again.native is not None
 _CALLS, _GIVEN_CALLS = _again.Calls(3, 512), _again.Calls(5, 512)
 _attention_again, _block_sparse_attention_again = _CALLS.again, _GIVEN_CALLS.again
 
@@ -161,7 +162,7 @@ def attention(
     counts [B, H, R] and indices [B, H, R, J] in int32, H being the number of distinct selections. In a packed batch row
     r of sequence s stands at cu_seqlens[s] // Bq + s + r of R, and spare rows have count 0.
     """
-    if not tracing():
+    if _IN_C and not tracing():
         result = _attention_again(
             q, k, v, cu_seqlens, sinks, score_tables, layout, out,
             p, relax, top_k, threshold, random, seed, pooling, representatives, spread, agg, share, alpha,
@@ -187,10 +188,11 @@ def _attention(given: Any, cu_seqlens: Any, out: Any, choosing: Any, computation
         return _layout.into(out, operators["attention"](*given, cu_seqlens, *wanted, **options))
     ends = ends_of(cu_seqlens)
     tensors = (*given, *ends, *tables.values()) if sinks is None else (*given, *ends, sinks, *tables.values())
-    calls = None if tables else _CALLS
-    name = _plan.key("attention", tensors, (*choosing, *computation, *tables))
+    values = (*choosing, *computation, *tables)
+    name = _plan.key("attention", tensors, values)
+    calls = None if tables or name is None or not _IN_C else _CALLS
     if (planned := _plan.known(name)) is not None:
-        return _call(planned, tensors, out if out is None else check_out(given[0], given[2], out), calls, (*choosing, *computation))
+        return _call(planned, tensors, out if out is None else check_out(given[0], given[2], out), calls, values)
     named = dict(zip("qkv", given))
     backend, dtype = check_tensors(named)
     named.update(check_ends(backend, given[0], ends))
@@ -198,7 +200,7 @@ def _attention(given: Any, cu_seqlens: Any, out: Any, choosing: Any, computation
     options = dict(zip(_COMPUTATION + _CHOOSING, computation + choosing), score_tables=check_tables(backend, given[0], tables))
     config = _config.make(*shape(named), dtype, bool(ends), sinks=sinks is not None, **options)
     planned = _planned(backend, config, {**named, **tables}, name, out)
-    return _call(planned, tensors, out, None if name is None else calls, (*choosing, *computation))
+    return _call(planned, tensors, out, calls, values)
 
 
 @overload
@@ -242,7 +244,7 @@ def block_sparse_attention(
     [B, H, R, J] are laid out as `attention` returns them, H being Hq or Hkv. Nothing is pooled: a block may have any size
     that the target takes. softcap, window, sinks, score_mod and score_tables are those of `attention`. Returns o, with return_lse (o, lse).
     """
-    if not tracing():
+    if _IN_C and not tracing():
         result = _block_sparse_attention_again(
             q, k, v, counts, indices, cu_seqlens, sinks, score_tables, layout, out, block, causal, scale, softcap, window, score_mod, return_lse
         )
@@ -263,10 +265,11 @@ def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: 
         return _layout.into(out, operators["block_sparse_attention"](*given, cu_seqlens, return_lse, sinks=sinks, score_tables=tables, **options))
     ends = ends_of(cu_seqlens)
     tensors = (*given, *ends, *tables.values()) if sinks is None else (*given, *ends, sinks, *tables.values())
-    calls = None if tables else _GIVEN_CALLS
-    name = _plan.key("block_sparse_attention", tensors, (*computation, *tables))
+    values = (*computation, *tables)
+    name = _plan.key("block_sparse_attention", tensors, values)
+    calls = None if tables or name is None or not _IN_C else _GIVEN_CALLS
     if (planned := _plan.known(name)) is not None:
-        return _call(planned, tensors, out if out is None else check_out(given[0], given[2], out), calls, computation)
+        return _call(planned, tensors, out if out is None else check_out(given[0], given[2], out), calls, values)
     q, k, v, counts, indices = given
     named = {"q": q, "k": k, "v": v}
     backend, dtype = check_tensors(named)
@@ -275,7 +278,7 @@ def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: 
     options.update(selections=counts.shape[1], score_tables=check_tables(backend, q, tables))
     config = _config.make(*shape(named), dtype, bool(ends), sinks=sinks is not None, **options)
     planned = _planned(backend, config, {**named, **selection, **rest, **tables}, name, out)
-    return _call(planned, tensors, out, None if name is None else calls, computation)
+    return _call(planned, tensors, out, calls, values)
 
 
 _CHOOSING = (
@@ -304,4 +307,4 @@ def _call(planned: Any, tensors: Tuple[Any, ...], out: Any, calls: Optional[_aga
     result = planned(tensors, out)
     if calls is not None:
         calls.remember(planned, tensors, out, result, options)
-    return _layout.into(out, result)
+    return result if out is None else _layout.into(out, result)

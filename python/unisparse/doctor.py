@@ -18,7 +18,7 @@ import re
 import sys
 from typing import Any, Callable, Dict, List, Tuple
 
-from . import __version__, _artifacts, _cache, _compiler, _library, _runtime
+from . import __version__, _again, _artifacts, _cache, _compiler, _library, _runtime
 from ._errors import Error
 
 # The driver's numbers of what is asked for.
@@ -59,6 +59,18 @@ def runtime() -> str:
         return str(_runtime.library()._name)
     except Error as error:
         raise Missing(f"{error}; pip install . in the checkout builds it beside the package, or UNISPARSE_RT names the file") from None
+
+
+def calls() -> str:
+    if _again.native is None:
+        raise Missing(f"{_again.FILE} is not there: calls take Python's path, about ten microseconds; pip install . builds it where Python's headers are")
+    try:
+        found = _module("torch")
+    except Missing:
+        return f"in C by {_again.native.__spec__.origin}, with torch 2.10 or newer"
+    if not _again.connected(found):
+        raise Missing(f"torch {found.__version__} has no DLPack exchange API in C: calls take Python's path, about ten microseconds; pip install torch>=2.10")
+    return f"in C by {_again.native.__spec__.origin}"
 
 
 def _driver() -> Any:
@@ -166,6 +178,7 @@ CHECKS: Dict[str, Callable[[], str]] = {
     "ml_dtypes": ml_dtypes,
     "torch": torch,
     "runtime": runtime,
+    "calls": calls,
     "driver": driver,
     "GPU": gpus,
     "compiler": compiler,

@@ -38,6 +38,7 @@ class Doctor(unittest.TestCase):
             ("compiler", "build it as README.md says"),
             ("artifacts", "python -m unisparse prepare makes one"),
             ("OpenMP", "UNISPARSE_RT"),
+            ("calls", "pip install . builds it"),
         ):
             self.assertEqual(found[name][0], "missing")
             self.assertIn(way_out, found[name][1])
@@ -56,7 +57,9 @@ class Doctor(unittest.TestCase):
             UNISPARSE_CHIPS="sm_90a, sm_100a",
         )
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertEqual({name for name, (state, _) in found.items() if state != "ok"} - {"torch", "ml_dtypes"}, set())
+        self.assertEqual({name for name, (state, _) in found.items() if state != "ok"} - {"torch", "ml_dtypes", "calls"}, set())
+        native = COMPILER.parent.parent / "lib" / "_native.abi3.so"
+        self.assertIn(f"in C by {native}" if native.exists() else "calls take Python's path", found["calls"][1])
         self.assertRegex(found["driver"][1], r"^CUDA \d+\.\d$")
         self.assertRegex(found["GPU"][1], r"^0: .*, sm_90, runs what is compiled for sm_90a$")
         self.assertRegex(found["compiler"][1], rf"^{COMPILER}, .*, id [0-9a-f]{{16}}$")
