@@ -15,13 +15,14 @@ FUZZ_SEED ?= 0
 NINJA := cmake --build $(BUILD) -j $(JOBS) --target
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo check check-assemble check-assert check-optimized fuzz bench docs clean
+.PHONY: help deps build demo check check-wheels check-assemble check-assert check-optimized fuzz bench docs clean
 
 help:
 	@echo 'make deps    install the Debian packages that are missing (root or sudo only for that)'
 	@echo 'make build   compile everything into $(BUILD)/'
 	@echo 'make demo    select blocks and attend over Q, K, V of a real model, next to dense attention'
 	@echo 'make check   run all tests (UNISPARSE_TEST_FILTER=REGEX: only the lit tests whose name matches)'
+	@echo 'make check-wheels  build both wheels (the compiler linked statically), install them in a bare venv, attend'
 	@echo 'make check-assemble  assemble every kernel for every chip, where there is a ptxas'
 	@echo 'make check-assert  run the .mlir tests on a build with assertions, which it makes in build-dev/'
 	@echo 'make check-optimized  run test/Execution on code that LLVM has optimized throughout, as users have it'
@@ -50,6 +51,18 @@ check: $(BUILD)/build.ninja
 	@rm -rf $(BUILD)/check
 	@$(NINJA) all unisparse-unittests
 	@$(PYTHON) scripts/check.py --build=$(BUILD) --jobs=$(JOBS)
+
+# What builds wheels, of pip's, in a venv of its own. WHEELS_PYTHON=...: another Python, one with torch say.
+WHEELS_PYTHON ?= $(BUILD)/wheels-venv/bin/python
+
+$(BUILD)/wheels-venv/bin/python:
+	@$(PYTHON) -m venv --system-site-packages $(BUILD)/wheels-venv
+	@$@ -m pip install --quiet wheel 'scikit-build-core>=0.8'
+
+check-wheels: $(BUILD)/build.ninja $(WHEELS_PYTHON)
+	@$(NINJA) unisparse-compile-static
+	@rm -rf $(BUILD)/check-wheels
+	@$(WHEELS_PYTHON) test/Install/wheels.py $(BUILD)/check-wheels $(BUILD)
 
 check-assemble: $(BUILD)/build.ninja
 	@LIT_OPTS="$$LIT_OPTS -j$(JOBS)" $(NINJA) check-unisparse-assemble

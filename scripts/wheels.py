@@ -135,6 +135,8 @@ def main():
         # Beside the wheels, not in /tmp, which may be another file system.
         with tempfile.TemporaryDirectory(dir=arguments.out) as folder:
             wheel = build(source, pathlib.Path(folder), **defines)
+            if source == ROOT and "unisparse/_native.abi3.so" not in zipfile.ZipFile(wheel).namelist():
+                print("wheels: no headers of Python were found: the package will be without its part in C", file=sys.stderr)
             print(tagged(with_files(wheel, files, texts) if texts else wheel, arguments.out), flush=True)
     if not openmp:
         print("wheels: no libomp.so.5 was found: the package will ask for LLVM's OpenMP runtime where it runs", file=sys.stderr)
