@@ -185,7 +185,7 @@ def _attention(given: Any, cu_seqlens: Any, out: Any, choosing: Any, computation
     if compiling():
         options = dict(zip(_CHOOSING + _COMPUTATION, choosing + computation), sinks=sinks, score_tables=tables)
         wanted = options.pop("return_lse"), options.pop("return_selection")
-        return _layout.into(out, operators["attention"](*given, cu_seqlens, *wanted, **options))
+        return operators["attention"](*given, cu_seqlens, out, *wanted, **options)
     ends = ends_of(cu_seqlens)
     tensors = (*given, *ends, *tables.values()) if sinks is None else (*given, *ends, sinks, *tables.values())
     values = (*choosing, *computation, *tables)
@@ -262,7 +262,7 @@ def _block_sparse_attention(given: Any, cu_seqlens: Any, out: Any, computation: 
     options = dict(zip(_COMPUTATION, computation))
     if compiling():
         return_lse = options.pop("return_lse")
-        return _layout.into(out, operators["block_sparse_attention"](*given, cu_seqlens, return_lse, sinks=sinks, score_tables=tables, **options))
+        return operators["block_sparse_attention"](*given, cu_seqlens, out, return_lse, sinks=sinks, score_tables=tables, **options)
     ends = ends_of(cu_seqlens)
     tensors = (*given, *ends, *tables.values()) if sinks is None else (*given, *ends, sinks, *tables.values())
     values = (*computation, *tables)

@@ -1,7 +1,8 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""torch.ops.unisparse.attention and .block_sparse_attention: what torch.compile and torch.export see whole.
+"""torch.ops.unisparse.attention and .block_sparse_attention: what torch.compile and torch.export see whole. Those with _out
+behind their names put o into `memory`: torch.compile refuses one with strides that is called out.
 
 Importing this module imports torch and registers them; `import unisparse` does so where torch was imported before it.
 Their options are those of the functions, typed as schemas allow: p is a list, cu_seqlens two tensors or none. Results
@@ -46,6 +47,14 @@ _library.define(
 _library.define(
     f"block_sparse_attention(Tensor q, Tensor k, Tensor v, Tensor counts, Tensor indices, *, {_ENDS}, {_COMPUTATION}, {_MODIFICATION}) "
     "-> (Tensor o, Tensor lse)"
+)
+_library.define(
+    f"attention_out(Tensor q, Tensor k, Tensor v, *, Tensor(a!) memory, {_ENDS}, {_COMPUTATION}, {_CHOOSING}, {_MODIFICATION}) "
+    "-> (Tensor lse, Tensor counts, Tensor indices)"
+)
+_library.define(
+    "block_sparse_attention_out(Tensor q, Tensor k, Tensor v, Tensor counts, Tensor indices, *, "
+    f"Tensor(a!) memory, {_ENDS}, {_COMPUTATION}, {_MODIFICATION}) -> Tensor lse"
 )
 
 Ends = Optional[torch.Tensor]
@@ -118,6 +127,14 @@ def _block_sparse_attention_kernel(
     return results if return_lse else (results, _nothing(q, torch.float32))
 
 
+def _attention_out_kernel(*given: torch.Tensor, memory: torch.Tensor, **options: Any) -> Tuple[torch.Tensor, ...]:
+    return _attention_kernel(*given, out=memory, **options)[1:]
+
+
+def _block_sparse_attention_out_kernel(*given: torch.Tensor, memory: torch.Tensor, **options: Any) -> torch.Tensor:
+    return _block_sparse_attention_kernel(*given, out=memory, **options)[1]
+
+
 def _nothing(q: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return q.new_empty((0,), dtype=dtype)
 
@@ -171,6 +188,14 @@ def _block_sparse_attention_fake(
     return tuple(_outputs(q, v, return_lse, **others))
 
 
+def _attention_out_fake(*given: torch.Tensor, memory: torch.Tensor, **options: Any) -> Tuple[torch.Tensor, ...]:
+    return _attention_fake(*given, **options)[1:]
+
+
+def _block_sparse_attention_out_fake(*given: torch.Tensor, memory: torch.Tensor, **options: Any) -> torch.Tensor:
+    return _block_sparse_attention_fake(*given, **options)[1]
+
+
 def _without_gradient(name: str) -> Any:
     """Above the kernels of devices, where gradients would be recorded: there is no backward pass, and the call says so, not
     the backward pass that misses it."""
@@ -190,6 +215,8 @@ def _without_gradient(name: str) -> Any:
 for _name, _kernel, _fake in (
     ("attention", _attention_kernel, _attention_fake),
     ("block_sparse_attention", _block_sparse_attention_kernel, _block_sparse_attention_fake),
+    ("attention_out", _attention_out_kernel, _attention_out_fake),
+    ("block_sparse_attention_out", _block_sparse_attention_out_kernel, _block_sparse_attention_out_fake),
 ):
     register_fake(f"unisparse::{_name}", _fake, lib=_library)
     for _device in ("CPU", "CUDA"):
@@ -202,24 +229,31 @@ def _apart(score_tables: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _by_operator(
-    q: Any, k: Any, v: Any, cu_seqlens: Any, return_lse: bool, return_selection: bool, *, p: Any, score_tables: Dict[str, Any], **options: Any,
+    q: Any, k: Any, v: Any, cu_seqlens: Any, out: Any, return_lse: bool, return_selection: bool, *, p: Any, score_tables: Dict[str, Any], **options: Any,
 ) -> Any:  # fmt: skip
     """The function `attention` by its operator, for those who trace it."""
     options.update(_apart(score_tables))
     ends = dict(zip(("cu_seqlens_q", "cu_seqlens_k"), ends_of(cu_seqlens)))
     shares = None if p is None else list(p) if isinstance(p, (list, tuple)) else [p]
     wanted = dict(return_lse=return_lse, return_selection=return_selection)
-    o, lse, counts, indices = torch.ops.unisparse.attention(q, k, v, p=shares, **ends, **wanted, **options)
+    if out is None:
+        o, lse, counts, indices = torch.ops.unisparse.attention(q, k, v, p=shares, **ends, **wanted, **options)
+    else:
+        o, (lse, counts, indices) = out, torch.ops.unisparse.attention_out(q, k, v, memory=out, p=shares, **ends, **wanted, **options)
     results = (o, *((lse,) if return_lse else ()), *((counts, indices) if return_selection else ()))
     return results if len(results) > 1 else o
 
 
 def _given_by_operator(
-    q: Any, k: Any, v: Any, counts: Any, indices: Any, cu_seqlens: Any, return_lse: bool, *, score_tables: Dict[str, Any], **options: Any,
+    q: Any, k: Any, v: Any, counts: Any, indices: Any, cu_seqlens: Any, out: Any, return_lse: bool, *, score_tables: Dict[str, Any], **options: Any,
 ) -> Any:  # fmt: skip
     options.update(_apart(score_tables))
     ends = dict(zip(("cu_seqlens_q", "cu_seqlens_k"), ends_of(cu_seqlens)))
-    o, lse = torch.ops.unisparse.block_sparse_attention(q, k, v, counts, indices, return_lse=return_lse, **ends, **options)
+    options.update(ends, return_lse=return_lse)
+    if out is None:
+        o, lse = torch.ops.unisparse.block_sparse_attention(q, k, v, counts, indices, **options)
+    else:
+        o, lse = out, torch.ops.unisparse.block_sparse_attention_out(q, k, v, counts, indices, memory=out, **options)
     return (o, lse) if return_lse else o
 
 

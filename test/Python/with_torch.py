@@ -219,6 +219,23 @@ class WithTorch(unittest.TestCase):
         again = torch.zeros_like(out)
         self.assertTrue(torch.equal(compiled(*turned, again), wanted.transpose(1, 2) + 1))
         self.assertTrue(torch.equal(again, out))
+        # By operators that write there: no other memory for o, and no copy.
+        graphs = []
+
+        def looked_at(graph, inputs):
+            graphs.append([str(node.target) for node in graph.graph.nodes if node.op == "call_function"])
+            return graph
+
+        given = unisparse.attention(q, k, v, p=0.5, return_selection=True)[1:]
+        both = lambda q, k, v, out: (
+            unisparse.attention(q, k, v, p=0.5, layout="bshd", out=out, return_lse=True)[1],
+            unisparse.block_sparse_attention(q, k, v, *given, layout="bshd", out=out).sum(),
+        )
+        again.zero_()
+        lse, total = torch.compile(both, backend=looked_at, fullgraph=True)(*turned, again)
+        self.assertTrue(torch.equal(again, out) and torch.equal(total, out.sum()))
+        self.assertTrue(torch.equal(lse, unisparse.attention(q, k, v, p=0.5, return_lse=True)[1]))
+        self.assertEqual([x for x in graphs[0] if "unisparse" in x or "copy" in x], ["unisparse.attention_out", "unisparse.block_sparse_attention_out"])
         self.refused("out: expected a tensor on cpu, got one on meta", Status.WRONG_DEVICE, unisparse.attention, q, k, v, out=wanted.to("meta"))
         self.refused("out: expected a Tensor, as q is, got ndarray", Status.BAD_ARGUMENT, unisparse.attention, q, k, v, out=wanted.numpy())
         self.refused("out: expected a tensor without gradient", Status.BAD_ARGUMENT, unisparse.attention, q, k, v,
@@ -285,6 +302,9 @@ class WithTorch(unittest.TestCase):
         selection = OPS.attention(q, k, v, **every)[2:]
         torch.library.opcheck(OPS.block_sparse_attention.default, (q, k, v, *selection), dict(block=[32, 32]))
         torch.library.opcheck(OPS.block_sparse_attention.default, (q, k, v, *selection), dict(block=[32, 32], return_lse=True))
+        out = torch.empty(1, 70, 4, 8).transpose(1, 2)
+        torch.library.opcheck(OPS.attention_out.default, (q, k, v), dict(**every, memory=out))
+        torch.library.opcheck(OPS.block_sparse_attention_out.default, (q, k, v, *selection), dict(block=[32, 32], memory=out))
 
     def test_compiled(self):
         """torch.compile keeps the operator whole, with lengths that change."""
