@@ -9,14 +9,9 @@
 #include "plan.h"
 #include <string.h>
 
-typedef unisparse_status launch_on_device(const void *, const unisparse_tensor *,
-                                          int32_t, const unisparse_tensor *,
-                                          int32_t, void *, size_t, void *);
-
 typedef struct bound {
-  PyObject_HEAD
-  unsigned generation;
-  launch_on_device *run;
+  PyObject_HEAD unsigned generation;
+  plan_on_device *run;
   void *program, *workspace, *stream;
   unsigned long long bytes;
   exchange_device device;
@@ -37,13 +32,11 @@ static PyObject *again(PyObject *object, PyObject *unused) {
     return Py_None;
   }
   unisparse_status status;
-  Py_BEGIN_ALLOW_THREADS
-  status = self->run(self->program, self->tensors, self->input_count,
-                     self->tensors + self->input_count, self->output_count,
-                     self->workspace, (size_t)self->bytes, stream);
-  Py_END_ALLOW_THREADS
-  if (status != UNISPARSE_OK)
-    return torch_raise(status);
+  Py_BEGIN_ALLOW_THREADS status =
+      self->run(self->program, self->tensors, self->input_count,
+                self->tensors + self->input_count, self->output_count,
+                self->workspace, (size_t)self->bytes, stream);
+  Py_END_ALLOW_THREADS if (status != UNISPARSE_OK) return torch_raise(status);
   Py_INCREF(self->results);
   return self->results;
 }
@@ -61,9 +54,8 @@ static PyMethodDef methods[] = {
     {"again", again, METH_NOARGS, "again() -> the results, or None"},
     {NULL, NULL, 0, NULL}};
 
-static PyType_Slot slots[] = {{Py_tp_dealloc, free_bound},
-                              {Py_tp_methods, methods},
-                              {0, NULL}};
+static PyType_Slot slots[] = {
+    {Py_tp_dealloc, free_bound}, {Py_tp_methods, methods}, {0, NULL}};
 
 static PyType_Spec spec = {
     "unisparse._native.Bound", sizeof(bound), 0,
@@ -99,14 +91,16 @@ PyObject *bound_new(PyObject *module, PyObject *arguments) {
   Py_INCREF(results);
   self->results = results;
   self->generation = plan_generation;
-  self->run = (launch_on_device *)(uintptr_t)run;
+  self->run = (plan_on_device *)(uintptr_t)run;
   self->program = (void *)(uintptr_t)program;
   self->workspace = (void *)(uintptr_t)workspace;
   self->bytes = bytes;
   self->stream = (void *)(uintptr_t)stream;
   self->device = device;
-  self->input_count = (int32_t)(input_bytes / (Py_ssize_t)sizeof(unisparse_tensor));
-  self->output_count = (int32_t)(output_bytes / (Py_ssize_t)sizeof(unisparse_tensor));
+  self->input_count =
+      (int32_t)(input_bytes / (Py_ssize_t)sizeof(unisparse_tensor));
+  self->output_count =
+      (int32_t)(output_bytes / (Py_ssize_t)sizeof(unisparse_tensor));
   self->tensors = PyMem_Malloc((size_t)(input_bytes + output_bytes) + 1);
   if (!self->tensors) {
     Py_DECREF(self);

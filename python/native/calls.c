@@ -14,8 +14,8 @@
 enum { WAYS = 4 };
 
 typedef struct calls {
-  PyObject_HEAD
-  int leading; /* tensors that lead the arguments of a function, or EVERY */
+  PyObject_HEAD int
+      leading; /* tensors that lead the arguments of a function, or EVERY */
   unsigned sets, next;
   plan **plans;
 } calls;
@@ -162,6 +162,15 @@ static plan **find(calls *self, const plan_call *call) {
   return NULL;
 }
 
+/* Where nothing is that is of use, else where the oldest is, more or less. */
+static plan **free_place(calls *self, const plan_call *call) {
+  plan **set = set_of(self, call);
+  for (int i = 0; i < WAYS; ++i)
+    if (!set[i] || set[i]->generation != plan_generation)
+      return &set[i];
+  return &set[self->next++ % WAYS];
+}
+
 static PyObject *nothing(void) {
   Py_INCREF(Py_None);
   return Py_None;
@@ -226,7 +235,7 @@ static PyObject *remember(PyObject *object, PyObject *arguments) {
     return NULL;
   plan **place = find(self, &call);
   if (!place)
-    place = set_of(self, &call) + self->next++ % WAYS;
+    place = free_place(self, &call);
   plan *before = *place;
   *place = made;
   plan_release(before);
@@ -250,9 +259,8 @@ static PyMethodDef methods[] = {
      "remember(tensors, out, options, launch)"},
     {NULL, NULL, 0, NULL}};
 
-static PyType_Slot slots[] = {{Py_tp_dealloc, free_calls},
-                              {Py_tp_methods, methods},
-                              {0, NULL}};
+static PyType_Slot slots[] = {
+    {Py_tp_dealloc, free_calls}, {Py_tp_methods, methods}, {0, NULL}};
 
 static PyType_Spec spec = {
     "unisparse._native.Calls", sizeof(calls), 0,

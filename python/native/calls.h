@@ -17,8 +17,8 @@ bool calls_ready(void);
 bool bound_ready(void);
 
 /* calls(leading, sets): a cache of as many sets of plans, for a function whose
- * arguments are so many tensors, cu_seqlens, sinks, score_tables, layout, out and
- * options; -1 for a program's, which are tensors. */
+ * arguments are so many tensors, cu_seqlens, sinks, score_tables, layout, out
+ * and options; -1 for a program's, which are tensors. */
 PyObject *calls_new(PyObject *module, PyObject *arguments);
 
 /* bound(run, program, inputs, outputs, workspace, bytes, device_type, device,

@@ -49,16 +49,24 @@ static PyMethodDef functions[] = {
     {"bound", bound_new, METH_VARARGS,
      "bound(run, program, inputs, outputs, workspace, bytes, device_type, "
      "device, stream, results) -> a call"},
-    {"device", describe, METH_O, "device(x) -> DLPack's (type, number), or None"},
+    {"device", describe, METH_O,
+     "device(x) -> DLPack's (type, number), or None"},
     {"stream", stream, METH_VARARGS, "stream(device_type, device) -> address"},
     {"forget", forget, METH_NOARGS, "forget(): no plan of before is found"},
     {NULL, NULL, 0, NULL}};
 
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "_native", NULL, -1, functions, NULL, NULL, NULL,
-    NULL};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT,
+                                        "_native",
+                                        NULL,
+                                        -1,
+                                        functions,
+                                        NULL,
+                                        NULL,
+                                        NULL,
+                                        NULL};
 
-/* Counted up with every change of what a function takes: _again.py's INTERFACE. */
+/* Counted up with every change of what a function takes: _again.py's INTERFACE.
+ */
 enum { INTERFACE = 1 };
 
 PyMODINIT_FUNC PyInit__native(void) {

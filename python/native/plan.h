@@ -37,16 +37,52 @@ typedef struct plan_call {
   unisparse_tensor given[PLAN_MAX_GIVEN + 1];
 } plan_call;
 
-typedef struct plan plan;
+typedef unisparse_status plan_on_device(const void *, const unisparse_tensor *,
+                                        int32_t, const unisparse_tensor *,
+                                        int32_t, void *, size_t, void *);
+typedef unisparse_status plan_on_host(const void *, const unisparse_tensor *,
+                                      int32_t, const unisparse_tensor *,
+                                      int32_t, int32_t);
+typedef unisparse_status plan_check_on_host(const unisparse_cpu_values *);
+
+typedef struct plan {
+  int references;
+  unsigned generation;
+  /* What it is known by. */
+  uint64_t hash;
+  exchange_device device;
+  int count;
+  bool has_out;
+  unisparse_tensor given[PLAN_MAX_GIVEN + 1];
+  PyObject *options;
+  /* What is launched. */
+  void *run, *program;
+  int input_count, output_count, o, pick_count;
+  int order[PLAN_MAX_GIVEN], pick[PLAN_MAX_OUTPUTS];
+  unisparse_tensor outputs[PLAN_MAX_OUTPUTS];
+  /* (function, arguments, keywords or None) of each output, and of o in the
+   * other layouts. */
+  PyObject *makers, *turned[PLAN_LAYOUTS];
+  /* On a device: */
+  int64_t workspace;
+  /* In memory of the host: */
+  bool on_host, is_led;
+  plan_check_on_host *check;
+  int led[PLAN_LED];
+  unisparse_cpu_values values;
+  PyObject *threads;
+} plan;
 
 /* Of the tensors' sizes and elements. */
 void plan_hash(plan_call *call);
 
-/* The tuple `launch` is what _again.py's `launch` makes. `options`: a tuple that
- * the plan keeps. NULL with an exception set. */
+/* The tuple `launch` is what _again.py's `launch` makes. `options`: a tuple
+ * that the plan keeps. NULL with an exception set. */
 plan *plan_new(const plan_call *call, PyObject *options, PyObject *launch);
 bool plan_matches(const plan *p, const plan_call *call);
 plan *plan_keep(plan *p);
+/* x, with a reference more. */
+PyObject *plan_kept(PyObject *x);
 void plan_release(plan *p);
 
 /* Runs it -> its results; NULL with an exception set; None where Python's path

@@ -135,8 +135,7 @@ static void ignore(void *context, const char *kind, const char *message) {
   (void)context, (void)kind, (void)message;
 }
 
-bool torch_take(exchange_device device, int64_t bytes,
-                exchange_managed **out) {
+bool torch_take(exchange_device device, int64_t bytes, exchange_managed **out) {
   *out = NULL;
   if (bytes == 0)
     return true;

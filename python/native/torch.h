@@ -18,8 +18,8 @@
 
 /* connect(tensor_type, parameter_type, is_neg, is_grad_enabled, modes, check)
  * -> whether there is an exchange API of a known version. `modes`: a function
- * that counts the modes that see every operator, or None; `check`: what raises a
- * runtime's status. */
+ * that counts the modes that see every operator, or None; `check`: what raises
+ * a runtime's status. */
 PyObject *torch_connect(PyObject *module, PyObject *arguments);
 bool torch_connected(void);
 
