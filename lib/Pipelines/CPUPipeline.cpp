@@ -47,10 +47,11 @@ static void buildTensorLevel(OpPassManager &pm,
   // What a caller has memory for is allocated in the function it calls.
   if (options.library)
     pm.addPass(createInlinerPass());
+  // What ops promise of dynamic sizes is somebody's word, in words of the
+  // program while it is as it was written.
+  pm.addPass(createUniSparseCheckSizes());
   // Dense rules and unread LSEs are only seen while attention is one op.
   pm.addPass(createCanonicalizerPass());
-  // What a reshape promises of lengths is somebody's word.
-  pm.addPass(createUniSparseCheckReshapes());
   // Each stage has a loop nest of its own.
   pm.addPass(createUniSparseDecomposeAttention());
   // Shapes became constants, masses of dense rules nobody's business.
@@ -229,6 +230,11 @@ void unisparse::buildTileCPUPipeline(OpPassManager &pm,
                                      const TileCPUPipelineOptions &options) {
   CPUPipelineOptions below;
   below.vectorBits = options.vectorBits;
+  // What stands around the launches is any program, and has to be code on
+  // buffers as in front of stages.
+  pm.addPass(createUniSparseDecomposeLinalg());
+  pm.addPass(createConvertElementwiseToLinalgPass());
+  pm.addPass(createUniSparseVerifyTensorContract());
   buildTileLevel(pm, options.descending);
   buildLoopLevel(pm, below);
   buildVectorLevel(pm, below);

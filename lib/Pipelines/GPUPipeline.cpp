@@ -31,12 +31,13 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
                             function_ref<InFlightDiagnostic()> emitError) {
   // A host that only launches has no calls and no loops.
   pm.addPass(createInlinerPass());
+  // What ops promise of dynamic sizes is somebody's word, in words of the
+  // program while it is as it was written.
+  pm.addPass(createUniSparseCheckSizes());
   // Dense rules and unread LSEs are only seen while attention is one op; bounds
   // of loops become constants.
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createUniSparseUnrollLoops());
-  // What a reshape promises of lengths is somebody's word.
-  pm.addPass(createUniSparseCheckReshapes());
   // The whole operator becomes its four stages; a rule that takes everything
   // loses its estimate.
   pm.addPass(createUniSparseDecomposeAttention());

@@ -29,14 +29,6 @@ std::optional<Element> unisparse::elementOf(Type type) {
 // Signature
 //===----------------------------------------------------------------------===//
 
-static std::string nameOf(DictionaryAttr attrs, StringRef what,
-                          uint32_t index) {
-  if (attrs)
-    if (auto name = attrs.getAs<StringAttr>(kNameAttr))
-      return name.str();
-  return (what + " " + Twine(index)).str();
-}
-
 LogicalResult PlanBuilder::addInput(BlockArgument argument) {
   uint32_t index = argument.getArgNumber();
   auto type = dyn_cast<MemRefType>(argument.getType());
@@ -47,7 +39,9 @@ LogicalResult PlanBuilder::addInput(BlockArgument argument) {
            << index << " to be a buffer of f32, f16, bf16 or i32 of at most "
            << kMaxRank << " dimensions, got " << argument.getType();
   Input input;
-  input.name = nameOf(function.getArgAttrDict(index), "input", index);
+  input.name = argumentNameOf(argument);
+  if (input.name.empty())
+    input.name = ("input " + Twine(index)).str();
   input.element = *element;
   SmallVector<Expr> sizes;
   for (auto [i, size] : llvm::enumerate(type.getShape())) {
@@ -104,7 +98,8 @@ LogicalResult PlanBuilder::findOutputs() {
              << i << " to be a buffer of f32, f16, bf16 or i32 of at most "
              << kMaxRank << " dimensions, got " << result.getType();
     Output output;
-    output.name = nameOf(function.getResultAttrDict(i), "output", i);
+    auto name = function.getResultAttrOfType<StringAttr>(i, kNameAttr);
+    output.name = name ? name.str() : ("output " + Twine(i)).str();
     output.element = *element;
     plan.outputs.push_back(std::move(output));
   }

@@ -15,9 +15,9 @@
 // CHECK-SAME:    %[[K:[a-z0-9]+]]: memref<?x?x?x?xf16, strided<[?, ?, ?, 1], offset: ?>>
 // CHECK-DAG:     %[[HEADS:.*]] = memref.dim %[[Q]], %c1
 // CHECK:         %[[FOUR:.*]] = arith.cmpi eq, %[[HEADS]], %c4
-// CHECK:         cf.assert %[[FOUR]], "cast: q.size(1) == 4"
-// CHECK:         cf.assert %{{.*}}, "cast: q.size(3) == 16"
-// CHECK:         cf.assert %{{.*}}, "cast: k.size(1) == 2"
+// CHECK:         cf.assert %[[FOUR]], "tensor.cast: input 0.size(1) == 4"
+// CHECK:         cf.assert %{{.*}}, "tensor.cast: input 0.size(3) == 16"
+// CHECK:         cf.assert %{{.*}}, "tensor.cast: input 1.size(1) == 2"
 // CHECK-NOT:     memref.alloc
 // CHECK:         gpu.launch_func
 func.func @cast(%q: !any, %k: !any) -> tensor<?x4x?x16xf16> {
@@ -32,7 +32,7 @@ func.func @cast(%q: !any, %k: !any) -> tensor<?x4x?x16xf16> {
 
 // A cast that forgets asserts nothing, between stages too.
 // CHECK-LABEL: func.func @forget(
-// CHECK-NOT:     cast:
+// CHECK-NOT:     tensor.cast:
 // CHECK:         gpu.launch_func
 // CHECK:         gpu.launch_func
 // CHECK:         return

@@ -6,7 +6,7 @@
 // CHECK:      input   x: bf16 [2, x.size(1), 512], contiguous
 // CHECK-NEXT: input   y: bf16 [2, y.size(1), 256], contiguous
 // CHECK-NEXT: output  output 0: bf16 [2, x.size(1), 512], contiguous
-// CHECK:      check   reshape: size(1) of what is expanded == its parts; y.size(1) == x.size(1)
+// CHECK:      check   tensor.expand_shape: y.size(1) == its parts; y.size(1) == x.size(1)
 // CHECK:      launch linalg on
 // CHECK:        address  x
 // CHECK:      launch linalg_0 on

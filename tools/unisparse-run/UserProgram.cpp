@@ -5,6 +5,7 @@
 // A program of the user's: what it has to be for the tensors of a file.
 #include "Compile.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
+#include "unisparse/Dialect/UniSparse/IR/Names.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -36,17 +37,25 @@ llvm::Expected<func::FuncOp> entryOf(ModuleOp module, StringRef path) {
   return entry;
 }
 
-/// The file's tensors have to be what the function takes.
-llvm::Error checkArguments(func::FuncOp entry, const Inputs &in,
-                           StringRef path) {
-  SmallVector<std::pair<StringRef, const Tensor *>> tensors{
-      {"q", &in.q}, {"k", &in.k}, {"v", &in.v}};
+using NamedTensors = SmallVector<std::pair<StringRef, const Tensor *>>;
+
+/// The file's tensors, in the order of arguments.
+NamedTensors tensorsOf(const Inputs &in) {
+  NamedTensors tensors{{"q", &in.q}, {"k", &in.k}, {"v", &in.v}};
   if (in.packed()) {
     tensors.push_back({"cu_seqlens_q", &in.cuQ});
     tensors.push_back({"cu_seqlens_k", &in.cuK});
   }
   if (in.sinks)
     tensors.push_back({"sink_logits", &in.sinks});
+  return tensors;
+}
+
+/// They have to be what the function takes. An argument that has no name gets
+/// the file's.
+llvm::Error checkArguments(func::FuncOp entry, const Inputs &in,
+                           StringRef path) {
+  NamedTensors tensors = tensorsOf(in);
   std::string subject = (path + ": @" + entry.getName()).str();
   if (entry.getNumArguments() != tensors.size())
     return failure(subject, "expected the file's " + Twine(tensors.size()) +
@@ -62,6 +71,10 @@ llvm::Error checkArguments(func::FuncOp entry, const Inputs &in,
                                   "' to take " + textOf(got) + ", got " +
                                   textOf(type));
   }
+  for (auto [argument, named] : llvm::zip_equal(entry.getArguments(), tensors))
+    if (argumentNameOf(argument).empty())
+      entry.setArgAttr(argument.getArgNumber(), kNameAttr,
+                       StringAttr::get(entry.getContext(), named.first));
   return llvm::Error::success();
 }
 

@@ -7,12 +7,10 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "unisparse/Dialect/UniSparse/IR/Names.h"
 #include "unisparse/Target/Artifact.h"
 
 namespace unisparse {
-
-/// Argument and result attribute that names a tensor for people.
-inline constexpr llvm::StringLiteral kNameAttr = "unisparse.name";
 
 /// The signature, the checks and the one variant of a module as the GPU
 /// pipeline leaves it: one straight-line host function over device buffers and

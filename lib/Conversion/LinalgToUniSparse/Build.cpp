@@ -308,10 +308,8 @@ static void expectLength(OpBuilder &b, Location loc, const Digits &digits,
     return;
   Value size = sizeOf(b, loc, tensor, dim);
   Value expected = sizeOf(b, loc, other, otherDim);
-  createCheck(b, loc,
-              CheckAttr::get(b.getContext(), label, names.first,
-                             CheckRelation::Equal, names.second),
-              size, expected);
+  createCheck(b, loc, label, {size, names.first.str()}, CheckRelation::Equal,
+              {expected, names.second.str()});
 }
 
 /// [I7] A causal op's queries stand at the end of the keys; the program's mask

@@ -173,12 +173,12 @@ static LogicalResult expectSquare(OpBuilder *b, Location loc,
                  Twine(lq) + " and " + Twine(lk));
   if (!isDynamic || !b)
     return success();
-  Value sizes[] = {tensor::DimOp::create(*b, loc, qValue, 2),
-                   tensor::DimOp::create(*b, loc, kValue, 2)};
-  createCheck(*b, loc,
-              CheckAttr::get(b->getContext(), "I7", "queries of is_causal",
-                             CheckRelation::Equal, "its keys"),
-              sizes[0], sizes[1]);
+  auto length = [&](Value tensor) {
+    return tensor::DimOp::create(*b, loc, tensor, 2).getResult();
+  };
+  NamedValue queries{length(qValue), "queries of is_causal"},
+      keys{length(kValue), "its keys"};
+  createCheck(*b, loc, "I7", queries, CheckRelation::Equal, keys);
   return success();
 }
 

@@ -9,6 +9,7 @@
 #include "Tiles.h"
 #include "unisparse/Conversion/UniSparseToLoops.h"
 #include "unisparse/Dialect/UniSparse/IR/Check.h"
+#include "unisparse/Dialect/UniSparse/IR/Names.h"
 #include "unisparse/Dialect/UniSparse/Transforms/LengthRules.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -17,11 +18,7 @@ using namespace unisparse::loops;
 
 namespace {
 
-/// A number and what it is called.
-struct Named {
-  Value value;
-  std::string name;
-};
+using Named = NamedValue;
 
 struct Requirements {
   Emit e;
@@ -38,16 +35,13 @@ struct Requirements {
   }
   void require(StringRef label, const Named &x, CheckRelation relation,
                const Named &y) {
-    createCheck(
-        e.b, e.b.getLoc(),
-        CheckAttr::get(e.b.getContext(), label, x.name, relation, y.name),
-        x.value, y.value);
+    createCheck(e.b, e.b.getLoc(), label, x, relation, y);
   }
-  void ends(Value cu, StringRef name, Value length);
+  void ends(Value tensor, StringRef operand, Value length);
   void sequences(bool positions, Value cuQ, Value cuK, Value lq, Value lk);
 
   void of(PoolOp pool) {
-    if (Value cu = bufferOf(pool.getCuSeqlens()))
+    if (Value cu = pool.getCuSeqlens())
       ends(cu, "cu_seqlens", e.dim(bufferOf(pool.getX()), 2));
   }
   template <typename OpTy> void of(OpTy op) {
@@ -63,10 +57,12 @@ struct Requirements {
 } // namespace
 
 /// [I8] one end of packed sequences: from 0 to the length, never down.
-void Requirements::ends(Value cu, StringRef name, Value length) {
+void Requirements::ends(Value tensor, StringRef operand, Value length) {
+  Value cu = bufferOf(tensor);
+  std::string name = tensorNameOf(tensor, operand);
   Value zero = e.index(0), last = e.sub(e.dim(cu, 0), e.index(1));
   auto entry = [&](Value i, StringRef which) -> Named {
-    return {e.fromI32(e.load(cu, i)), (name + "[" + which + "]").str()};
+    return {e.fromI32(e.load(cu, i)), name + ("[" + which + "]").str()};
   };
   require("I8", entry(zero, "0"), CheckRelation::Equal, {zero, "0"});
   require("I8", entry(last, "S"), CheckRelation::Equal, {length, "the length"});
@@ -81,8 +77,8 @@ void Requirements::sequences(bool positions, Value cuQ, Value cuK, Value lq,
   if (!cuQ)
     return;
   Value q = bufferOf(cuQ), k = bufferOf(cuK);
-  ends(q, "cu_seqlens_q", lq);
-  ends(k, "cu_seqlens_k", lk);
+  ends(cuQ, "cu_seqlens_q", lq);
+  ends(cuK, "cu_seqlens_k", lk);
   if (!positions || cuQ == cuK)
     return;
   e.forEach(e.index(0), e.sub(e.dim(q, 0), e.index(1)), [&](Value i) {

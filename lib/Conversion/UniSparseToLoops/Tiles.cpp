@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 #include "Tiles.h"
+#include "unisparse/Dialect/UniSparse/Transforms/LengthRules.h"
 #include <limits>
 
 using namespace unisparse::loops;
@@ -36,10 +37,9 @@ Value Sequence::firstKeySlot(Emit &e, int64_t granularity) const {
 
 Value unisparse::loops::slotCount(Emit &e, Packing packing, Value length,
                                   int64_t granularity) {
-  if (!packing)
-    return e.ceilDiv(length, granularity);
-  Value sequences = e.sub(e.dim(packing.cuQ, 0), e.index(1));
-  return e.add(e.floorDiv(length, granularity), sequences);
+  return countUnitsOrSlots(e.b, e.b.getLoc(), length,
+                           packing ? e.dim(packing.cuQ, 0) : Value(),
+                           granularity);
 }
 
 /// The last sequence whose first slot is at or before `slot`, by bisection:

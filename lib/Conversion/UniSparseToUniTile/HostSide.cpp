@@ -9,6 +9,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
+#include "unisparse/Dialect/UniSparse/Transforms/LengthRules.h"
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
 
 using namespace unisparse;
@@ -18,9 +19,6 @@ Value HostSide::index(int64_t i) {
 }
 Value HostSide::ceilDiv(Value x, int64_t y) {
   return b.createOrFold<arith::CeilDivUIOp>(x, index(y));
-}
-Value HostSide::floorDiv(Value x, int64_t y) {
-  return b.createOrFold<arith::DivUIOp>(x, index(y));
 }
 Value HostSide::add(Value x, Value y) {
   return b.createOrFold<arith::AddIOp>(x, y);
@@ -62,9 +60,8 @@ Value HostSide::dim(Value tensor, int64_t i) {
 }
 
 Value HostSide::slots(Value length, Value cuSeqlens, int64_t by) {
-  if (!cuSeqlens)
-    return ceilDiv(length, by);
-  return add(floorDiv(length, by), sub(dim(cuSeqlens, 0), index(1)));
+  return countUnitsOrSlots(b, b.getLoc(), length,
+                           cuSeqlens ? dim(cuSeqlens, 0) : Value(), by);
 }
 
 Value HostSide::i32(Value index) {
@@ -105,6 +102,14 @@ static FunctionOpInterface functionOf(Value tensor) {
   return dyn_cast<FunctionOpInterface>(argument.getOwner()->getParentOp());
 }
 
+/// Whether the program has the same elements with other dims, too: no strides of
+/// a caller's let every dim be a part of another.
+static bool isReshaped(Value tensor) {
+  return llvm::any_of(
+      tensor.getUsers(),
+      llvm::IsaPred<tensor::CollapseShapeOp, tensor::ExpandShapeOp>);
+}
+
 Value HostSide::buffer(Value tensor, bool strided) {
   if (Value memref = ownBuffer(tensor))
     return memref;
@@ -116,7 +121,8 @@ Value HostSide::buffer(Value tensor, bool strided) {
       given ? dyn_cast<MemRefType>(given.getBuffer().getType()) : MemRefType();
   // Bufferization is told to pass an argument as it is. What an op computed
   // that is not ours has no layout yet, and is copied where it has gaps.
-  if (!function && !(memref && memref.isLastDimUnitStride()))
+  if (isReshaped(origin) ||
+      (!function && !(memref && memref.isLastDimUnitStride())))
     strided = false;
   MemRefLayoutAttrInterface layout = layoutOf(tensor, strided);
   if (function)
@@ -170,22 +176,10 @@ Value HostSide::result(Type resultType, ArrayRef<Value> sizes) {
   return bufferization::ToTensorOp::create(b, type, buffer, /*restrict=*/true);
 }
 
-void HostSide::requireCasts(Value tensor, StringRef name) {
-  Value source = withoutCasts(tensor);
-  auto said = cast<RankedTensorType>(tensor.getType()),
-       known = cast<RankedTensorType>(source.getType());
-  for (int64_t i = 0; i < said.getRank(); ++i)
-    if (known.isDynamicDim(i) && !said.isDynamicDim(i))
-      require("cast", dim(source, i), (name + ".size(" + Twine(i) + ")").str(),
-              CheckRelation::Equal, index(said.getDimSize(i)),
-              std::to_string(said.getDimSize(i)));
-}
-
 void HostSide::require(StringRef label, Value x, StringRef xName,
                        CheckRelation relation, Value y, StringRef yName) {
-  createCheck(b, b.getLoc(),
-              CheckAttr::get(b.getContext(), label, xName, relation, yName), x,
-              y);
+  createCheck(b, b.getLoc(), label, {x, xName.str()}, relation,
+              {y, yName.str()});
 }
 
 void HostSide::launch(gpu::GPUFuncOp kernel, std::array<Value, 3> grid,

@@ -25,13 +25,11 @@ public:
   Value index(int64_t i);
   Value dim(Value tensor, int64_t i);
   Value ceilDiv(Value x, int64_t y);
-  Value floorDiv(Value x, int64_t y);
   Value add(Value x, Value y);
   Value sub(Value x, Value y);
   /// Length `i` of an op's mixed `lengths`.
   Value length(ArrayRef<int64_t> statics, ValueRange dynamics, size_t i);
-  /// ceil(length / by), or the packed slots of `cuSeqlens`: unitsOrSlots of
-  /// Shapes.h in arith, as a launch plan takes no affine.apply.
+  /// countUnitsOrSlots of LengthRules.h.
   Value slots(Value length, Value cuSeqlens, int64_t by);
 
   // Launch operands.
@@ -46,9 +44,6 @@ public:
   /// A new device buffer as a tensor; `sizes` are its sizes where dynamic, null
   /// ones known to be static.
   Value result(Type type, ArrayRef<Value> sizes);
-
-  /// Asserts what casts on the way to operand `name` claim of its sizes.
-  void requireCasts(Value tensor, StringRef name);
 
   /// Asserts a rule about lengths, index values both.
   void require(StringRef label, Value x, StringRef xName,

@@ -152,48 +152,9 @@ struct ConvertUniSparseToUniTile
 
   /// What types could not say of dynamic sizes.
   static void checkLengths(HostSide &host, Operation *op) {
-    for (auto [tensor, name] : tensorsOf(op))
-      host.requireCasts(tensor, name);
     createLengthChecks(host.b, op, [&](Value tensor, int64_t i) {
       return host.dim(tensor, i);
     });
-  }
-
-  /// The operands of a stage, as its rules call them.
-  static SmallVector<std::pair<Value, StringRef>> tensorsOf(Operation *op) {
-    using Named = SmallVector<std::pair<Value, StringRef>>;
-    Named named =
-        llvm::TypeSwitch<Operation *, Named>(op)
-            .Case([](PoolOp op) {
-              return Named{{op.getX(), "x"}, {op.getCuSeqlens(), "cu_seqlens"}};
-            })
-            .Case([](BlockScoreOp op) {
-              return Named{{op.getQ(), "q"},
-                           {op.getK(), "k"},
-                           {op.getCuSeqlensQ(), "cu_seqlens_q"},
-                           {op.getCuSeqlensK(), "cu_seqlens_k"}};
-            })
-            .Case([](BlockSelectOp op) {
-              return Named{{op.getMass(), "mass"},
-                           {op.getTopP(), "top_p"},
-                           {op.getCuSeqlensQ(), "cu_seqlens_q"},
-                           {op.getCuSeqlensK(), "cu_seqlens_k"}};
-            })
-            .Case([](BlockSparseAttentionOp op) {
-              Named named{{op.getQ(), "q"},
-                          {op.getK(), "k"},
-                          {op.getV(), "v"},
-                          {op.getCounts(), "counts"},
-                          {op.getIndices(), "indices"},
-                          {op.getCuSeqlensQ(), "cu_seqlens_q"},
-                          {op.getCuSeqlensK(), "cu_seqlens_k"},
-                          {op.getSinkLogits(), "sink_logits"}};
-              for (Value table : op.getTables())
-                named.push_back({table, "table"});
-              return named;
-            });
-    llvm::erase_if(named, [](auto &pair) { return !pair.first; });
-    return named;
   }
 };
 

@@ -50,8 +50,7 @@ func.func @pool_f32(%x: tensor<1x8x1024x64xf32>) -> tensor<1x8x128x64xf32> {
 
 // CHECK-LABEL: func.func @pool_dynamic(
 // CHECK:         %[[L:.*]] = tensor.dim %{{.*}}, %c2
-// CHECK:         %[[UP:.*]] = arith.addi %[[L]], %c7
-// CHECK:         %[[A:.*]] = arith.divui %[[UP]], %c8
+// CHECK:         %[[A:.*]] = arith.ceildivui %[[L]], %c8
 // CHECK:         %[[B:.*]] = tensor.dim %{{.*}}, %c0
 // CHECK:         memref.alloc(%[[B]], %[[A]]) {{.*}} : memref<?x8x?x64xf32>
 // CHECK:         scf.parallel (%{{.*}}, %{{.*}}, %{{.*}}) = (%c0, %c0, %c0) to (%[[B]], %c8, %{{.*}})

@@ -47,13 +47,15 @@ UniSparseDialect::verifyOperationAttribute(Operation *op,
   return success();
 }
 
-void unisparse::createCheck(OpBuilder &b, Location loc, CheckAttr check,
-                            Value left, Value right) {
+void unisparse::createCheck(OpBuilder &b, Location loc, StringRef label,
+                            const NamedValue &x, CheckRelation relation,
+                            const NamedValue &y) {
+  Value left = x.value, right = y.value;
   Value holds;
   auto compare = [&](arith::CmpIPredicate predicate, Value x, Value y) {
     holds = b.createOrFold<arith::CmpIOp>(loc, predicate, x, y);
   };
-  switch (check.getRelation()) {
+  switch (relation) {
   case CheckRelation::Equal:
     compare(arith::CmpIPredicate::eq, left, right);
     break;
@@ -69,6 +71,7 @@ void unisparse::createCheck(OpBuilder &b, Location loc, CheckAttr check,
   if (auto constant = holds.getDefiningOp<arith::ConstantIntOp>())
     if (constant.value() != 0)
       return;
+  auto check = CheckAttr::get(b.getContext(), label, x.name, relation, y.name);
   auto assertion = cf::AssertOp::create(
       b, loc, holds, (check.getLabel() + ": " + check.getText()).str());
   assertion->setDiscardableAttr(kCheckAttr, check);

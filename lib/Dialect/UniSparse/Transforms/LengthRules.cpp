@@ -6,8 +6,10 @@
 #include "unisparse/Dialect/UniSparse/Transforms/LengthRules.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "unisparse/Dialect/UniSparse/IR/Check.h"
+#include "unisparse/Dialect/UniSparse/IR/Names.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -15,30 +17,25 @@ using namespace unisparse;
 
 namespace {
 
-/// A number and what it is called.
-struct Named {
-  Value value;
-  std::string name;
-};
+using Named = NamedValue;
 
 struct Rules {
   ImplicitLocOpBuilder b;
   function_ref<Value(Value, int64_t)> sizeOf;
 
   Named size(Value tensor, StringRef name, int64_t i) {
-    return {sizeOf(tensor, i), (name + ".size(" + Twine(i) + ")").str()};
+    return {sizeOf(tensor, i),
+            (tensorNameOf(tensor, name) + ".size(" + Twine(i) + ")").str()};
   }
   Value index(int64_t i) { return arith::ConstantIndexOp::create(b, i); }
-  /// ceil(length / by), or the packed slots of `cu` (Shapes.h): in arith, as a
-  /// launch plan takes no affine.apply.
-  Value slots(Value length, Value cu, int64_t by);
+  Value slots(Value length, Value cu, int64_t by) {
+    return countUnitsOrSlots(b, b.getLoc(), length,
+                             cu ? sizeOf(cu, 0) : Value(), by);
+  }
 
   void require(StringRef label, const Named &x, CheckRelation relation,
                const Named &y) {
-    createCheck(
-        b, b.getLoc(),
-        CheckAttr::get(b.getContext(), label, x.name, relation, y.name),
-        x.value, y.value);
+    createCheck(b, b.getLoc(), label, x, relation, y);
   }
   void equal(StringRef label, const Named &x, const Named &y) {
     require(label, x, CheckRelation::Equal, y);
@@ -48,7 +45,11 @@ struct Rules {
   void ends(Value cu, StringRef name) {
     require("I8", {index(1), "1"}, CheckRelation::AtMost, size(cu, name, 0));
   }
-  template <typename OpTy> void sequences(OpTy op, Value lq, Value lk);
+  /// A length, called after the tensor that it is of.
+  static Named length(Value length, Value tensor, StringRef name) {
+    return {length, "the length of " + tensorNameOf(tensor, name)};
+  }
+  template <typename OpTy> void sequences(OpTy op, Named lq, Named lk);
   /// An index outside of a table has a nearest entry.
   void entries(ValueRange tables) {
     for (auto [n, table] : llvm::enumerate(tables))
@@ -69,12 +70,17 @@ struct Rules {
 
 } // namespace
 
-Value Rules::slots(Value length, Value cu, int64_t by) {
-  if (!cu)
-    return b.createOrFold<arith::CeilDivUIOp>(length, index(by));
-  Value sequences = b.createOrFold<arith::SubIOp>(sizeOf(cu, 0), index(1));
-  return b.createOrFold<arith::AddIOp>(
-      b.createOrFold<arith::DivUIOp>(length, index(by)), sequences);
+Value unisparse::countUnitsOrSlots(OpBuilder &b, Location loc, Value length,
+                                   Value ends, int64_t granularity) {
+  auto index = [&](int64_t i) -> Value {
+    return arith::ConstantIndexOp::create(b, loc, i);
+  };
+  if (!ends)
+    return b.createOrFold<arith::CeilDivUIOp>(loc, length, index(granularity));
+  Value whole =
+      b.createOrFold<arith::DivUIOp>(loc, length, index(granularity));
+  Value sequences = b.createOrFold<arith::SubIOp>(loc, ends, index(1));
+  return b.createOrFold<arith::AddIOp>(loc, whole, sequences);
 }
 
 /// Of the queries (0) or the keys (1) of an op that has both, mixed.
@@ -84,12 +90,17 @@ template <typename OpTy> Value Rules::length(OpTy op, unsigned i) {
       getMixedValues(op.getStaticLengths(), op.getLengths(), b)[i]);
 }
 
-template <typename OpTy> void Rules::sequences(OpTy op, Value lq, Value lk) {
+/// What a length is a size of, null where nobody says.
+static Value tensorOf(Value length) {
+  auto dim = length.getDefiningOp<tensor::DimOp>();
+  return dim ? dim.getSource() : Value();
+}
+
+template <typename OpTy> void Rules::sequences(OpTy op, Named lq, Named lk) {
   Value cuQ = op.getCuSeqlensQ(), cuK = op.getCuSeqlensK();
   if (!cuQ) {
     if (op.hasPositions())
-      require("I7", {lq, "the length of q"}, CheckRelation::AtMost,
-              {lk, "the length of k"});
+      require("I7", lq, CheckRelation::AtMost, lk);
     return;
   }
   equal("I8", size(cuQ, "cu_seqlens_q", 0), size(cuK, "cu_seqlens_k", 0));
@@ -100,7 +111,7 @@ void Rules::of(BlockScoreOp score) {
   Value lq = length(score, 0), lk = length(score, 1);
   Value q = score.getQ(), k = score.getK();
   equal("I2", size(q, "q", 0), size(k, "k", 0));
-  sequences(score, lq, lk);
+  sequences(score, length(lq, tensorOf(lq), "q"), length(lk, tensorOf(lk), "k"));
   PoolingAttr pooling = score.getPooling();
   int64_t block = score.getBlock().getQuery();
   Value cuQ = score.getCuSeqlensQ();
@@ -123,7 +134,8 @@ void Rules::of(BlockSelectOp select) {
   Value lq = length(select, 0), lk = length(select, 1);
   Value mass = select.getMass();
   BlockAttr block = select.getBlock();
-  sequences(select, lq, lk);
+  sequences(select, length(lq, tensorOf(lq), "q"),
+            length(lk, tensorOf(lk), "k"));
   equal("L6", size(mass, "mass", 2),
         {slots(lq, select.getCuSeqlensQ(), block.getQuery()), "query blocks"});
   equal("L6", size(mass, "mass", 3),
@@ -136,7 +148,7 @@ void Rules::of(BlockSparseAttentionOp attend) {
   equal("I2", size(q, "q", 0), size(v, "v", 0));
   equal("I4", size(k, "k", 2), size(v, "v", 2));
   Value lq = sizeOf(q, 2);
-  sequences(attend, lq, sizeOf(k, 2));
+  sequences(attend, length(lq, q, "q"), length(sizeOf(k, 2), k, "k"));
   // What a selection holds is the caller's promise. Rows of indices may be as
   // long as their counts ask for: loops go by the counts.
   if (Value counts = attend.getCounts()) {

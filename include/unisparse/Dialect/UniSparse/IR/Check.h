@@ -15,11 +15,18 @@ namespace unisparse {
 /// The attribute of such an assertion, a CheckAttr.
 inline constexpr llvm::StringLiteral kCheckAttr = "unisparse.check";
 
-/// Asserts that two index values, lengths of tensors or ends of sequences, are
-/// as `check` says; nothing where that is known. (Of a remainder: see
-/// comparisonOf.)
-void createCheck(mlir::OpBuilder &b, mlir::Location loc, CheckAttr check,
-                 mlir::Value left, mlir::Value right);
+/// An index value, the length of a tensor or an end of a sequence, and what it
+/// is called.
+struct NamedValue {
+  mlir::Value value;
+  std::string name;
+};
+
+/// Asserts a rule about two of them; nothing where it is known to hold. (Of a
+/// remainder: see comparisonOf.)
+void createCheck(mlir::OpBuilder &b, mlir::Location loc, llvm::StringRef label,
+                 const NamedValue &left, CheckRelation relation,
+                 const NamedValue &right);
 
 /// What an assertion compares, with the right hand side the bound.
 struct Comparison {

@@ -18,6 +18,12 @@ void createLengthChecks(
     mlir::OpBuilder &b, mlir::Operation *stage,
     llvm::function_ref<mlir::Value(mlir::Value, int64_t)> sizeOf);
 
+/// unitsOrSlots of Shapes.h of index values, in arith, as launch plans and loops
+/// have it; `ends` is the size of cu_seqlens, null where there is none.
+mlir::Value countUnitsOrSlots(mlir::OpBuilder &b, mlir::Location loc,
+                              mlir::Value length, mlir::Value ends,
+                              int64_t granularity);
+
 } // namespace unisparse
 
 #endif // UNISPARSE_DIALECT_UNISPARSE_TRANSFORMS_LENGTHRULES_H

@@ -163,31 +163,48 @@ def UniSparseVerifyTensorContract : Pass<"unisparse-verify-tensor-contract"> {
   }];
 }
 
-def UniSparseCheckReshapes : Pass<"unisparse-check-reshapes"> {
-  let summary = "Assert what reshapes promise of dynamic sizes";
+def UniSparseCheckSizes : Pass<"unisparse-check-sizes"> {
+  let summary = "Assert what a program's own ops promise of dynamic sizes";
   let description = [{
-    A `tensor.expand_shape` says what sizes its result has; where one is dynamic,
-    their product has to be the size of the dim that they are parts of, and
-    whoever reads the result would else read beyond it. Static sizes are the
-    verifier's. What is known to hold folds away later, once equal sizes are one
-    value.
+    Whoever runs an op on tensors reads each operand by sizes that he takes from
+    one of them. Types say that they fit where they are static; where one is
+    dynamic, the program's word is all there is, and is asserted in front of the
+    op:
+
+    | op | what has to hold |
+    |---|---|
+    | `linalg` ops | what one loop goes over has one size; what an index is computed to, as `a * 8 + t`, is inside |
+    | elementwise ops, `linalg.softmax` | shapes are equal |
+    | `tensor.cast` | sizes that only the result's type has |
+    | `tensor.expand_shape` | a dim has as many elements as its parts |
+    | `tensor.extract_slice`, `tensor.insert_slice` | the slice lies inside; what is inserted has its sizes |
+    | `tensor.concat`, `tensor.pad` | other dims are equal; nothing is cut off |
+    | `tensor.extract`, `tensor.insert` | indices are inside |
+    | `tensor.empty`, `tensor.splat`, `tensor.generate` | no size is negative |
+
+    The label of a check is the op's name; its words name a tensor as its
+    argument does (`unisparse.name`, or its location), as the location of its op
+    does, or by the number of the argument or operand. What holds for all lengths
+    folds away. What bodies of ops read with `tensor.extract` is theirs to keep
+    inside. Stages have rules of their own, which their lowerings assert.
 
     Before:
     ```mlir
-    func.func @heads(%x: tensor<?x512xbf16>, %l: index) -> tensor<?x8x64xbf16> {
-      %0 = tensor.expand_shape %x [[0], [1, 2]] output_shape [%l, 8, 64] : tensor<?x512xbf16> into tensor<?x8x64xbf16>
-      return %0 : tensor<?x8x64xbf16>
+    func.func @add(%x: tensor<?xf32> {unisparse.name = "x"}, %bias: tensor<?xf32> {unisparse.name = "bias"}) -> tensor<?xf32> {
+      %0 = arith.addf %x, %bias : tensor<?xf32>
+      return %0 : tensor<?xf32>
     }
     ```
     After:
     ```mlir
-    func.func @heads(%x: tensor<?x512xbf16>, %l: index) -> tensor<?x8x64xbf16> {
+    func.func @add(%x: tensor<?xf32> {unisparse.name = "x"}, %bias: tensor<?xf32> {unisparse.name = "bias"}) -> tensor<?xf32> {
       %c0 = arith.constant 0 : index
-      %dim = tensor.dim %x, %c0 : tensor<?x512xbf16>
-      %holds = arith.cmpi eq, %dim, %l : index
-      cf.assert %holds, "reshape: size(0) of what is expanded == its parts" {unisparse.check = #unisparse.check<"reshape", "size(0) of what is expanded" equal "its parts">}
-      %0 = tensor.expand_shape %x [[0], [1, 2]] output_shape [%l, 8, 64] : tensor<?x512xbf16> into tensor<?x8x64xbf16>
-      return %0 : tensor<?x8x64xbf16>
+      %m = tensor.dim %bias, %c0 : tensor<?xf32>
+      %n = tensor.dim %x, %c0 : tensor<?xf32>
+      %holds = arith.cmpi eq, %m, %n : index
+      cf.assert %holds, "arith.addf: bias.size(0) == x.size(0)" {unisparse.check = #unisparse.check<"arith.addf", "bias.size(0)" equal "x.size(0)">}
+      %0 = arith.addf %x, %bias : tensor<?xf32>
+      return %0 : tensor<?xf32>
     }
     ```
   }];
