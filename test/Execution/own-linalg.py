@@ -79,6 +79,19 @@ for h in range(8) if got else ():
     composites = [f16(np.einsum("atd,t->ad", x.reshape(320, 8, 128), weights)) for x in (q[h], k[h // 4])]
     wrong = oracle.selection_valid(mask(got, h), oracle.block_mass(*composites, 1, 1, 16, 16, 128**-0.5), 2560, 2560, 128, 128, 0.9, eps=0.001)
     expect(not wrong, f"weighted-composites.mlir, head {h}: {wrong}")
+# Rows of 1024, side by side in memory: the same blocks.
+FEW = 384
+safetensors.write(path("few.safetensors"), {n: sample[n]._replace(data=sample[n].data[:, :FEW]) for n in "qkv"})
+with open(f"{EXAMPLES}/antidiagonal.mlir") as long, open(path("sums.mlir"), "w") as short:
+    text = long.read().replace(str(LONG), str(FEW)).replace(str(LONG // 8), str(FEW // 8))
+    short.write(re.sub(r"(?<=x)20(?=x)", str(FEW // 128), text).replace("top_p = 0.9", "top_p = 0.4"))
+sums = [output(path("few.safetensors"), f"--program={path('sums.mlir')}", f"--target={target}", "--opt-level=0") for target in ("cpu", "tile-cpu")]
+if all(sums):
+    expect(sums[0]["counts"].data.sum() < 8 * 6, "antidiagonal.mlir selects")
+    for name in ("counts", "indices"):
+        expect(np.array_equal(*(got[name].data for got in sums)), f"antidiagonal.mlir: {name} differ")
+done = subprocess.run([compiler, f"{EXAMPLES}/antidiagonal.mlir", "-o", path("x.usp"), "--chip=sm_90a"], capture_output=True, text=True)
+expect(done.returncode == 0, f"antidiagonal.mlir: {done.stderr}")
 
 # Forms of linalg, on 2 sequences of 4 heads of 32 tokens of 32.
 rng = np.random.default_rng(0)

@@ -45,8 +45,10 @@ lowerToPage(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockScoreOp op,
 /// fragments stay in registers.
 mlir::LogicalResult checkHeadDim(mlir::Operation *op, mlir::StringRef what,
                                  mlir::RankedTensorType type, int64_t most);
-/// Composites have up to as many columns: 256 dims and one for each (P6).
-constexpr int64_t kMostColumns = 512;
+/// Composites have up to as many columns: 256 dims and one for each (P6), or
+/// what a program makes of several tokens. Shared memory has room for fewer on
+/// some chips.
+constexpr int64_t kMostColumns = 1024;
 mlir::LogicalResult checkHeadDims(BlockScoreOp op);
 mlir::LogicalResult checkHeadDims(BlockSparseAttentionOp op);
 

@@ -51,6 +51,7 @@ FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
       k(op.getBlock().getKey() / op.getPooling().getKey());
   if (failed(verifyScore(op, q, k, why)))
     return failure();
+  RankedTensorType type = op.getQ().getType();
   if (!asked)
     asked = ScheduleAttr::get(op.getContext(), 0, 0, 0, 0, 0, 0,
                               Reference::Speculative, /*overlap=*/true,
@@ -86,6 +87,9 @@ FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
     return why << "expected keys that are whole blocks of " << k.padded
                << " composites, up to " << kMostKeys << ", got " << keys;
   int64_t fit = stagesThatFit(keys);
+  if (fit < 2)
+    return why << "expected composites whose tiles fit shared memory twice, got "
+               << type.getDimSize(3) << " columns";
   int64_t stages = asked.getStages() ? asked.getStages() : fit;
   if (stages < 2 || stages > fit)
     return why << "expected 2 to " << fit

@@ -16,7 +16,7 @@ func.func @attend_value_dim(%q: tensor<1x4x512x64xf16>, %v: tensor<1x4x512x20xf1
 // -----
 
 func.func @score_head_dim(%q: tensor<1x4x64x12xbf16>) -> tensor<1x4x8x8xf32> {
-  // expected-error@+1 {{expected a head_dim that is a multiple of 8 up to 512 at the tile level, got 12}}
+  // expected-error@+1 {{expected a head_dim that is a multiple of 8 up to 1024 at the tile level, got 12}}
   %m = unisparse.block_score %q, %q lengths [512, 512] block <64x64> pooling <8x8> : (tensor<1x4x64x12xbf16>, tensor<1x4x64x12xbf16>) -> tensor<1x4x8x8xf32>
   return %m : tensor<1x4x8x8xf32>
 }

@@ -165,6 +165,7 @@ SCORING = [
     Config("score_long", 256, stage="score"),
     Config("score_wide", 320, stage="score"),
     Config("score_widest", 512, stage="score", dtype="f16"),
+    Config("score_side_by_side", 1024, "16x16", "1x1", stage="score", dtype="f16", agg="sum"),
     Config("score_spread", 160, pooling="4x8", stage="score"),
     Config("score_tiles", 128, stage="score", schedule="tiles<rows = 64, keys = 128>"),
     Config("score_packed", 64, "64x64", stage="score", packed=True, agg="sum", share="group", schedule="tiles<rows = 64, keys = 64>"),
