@@ -410,10 +410,15 @@ LogicalResult HostValues::visit(Operation *op) {
       .Case<arith::MinSIOp, arith::MinUIOp>(binary(TermOp::Min))
       .Case<arith::MaxSIOp, arith::MaxUIOp>(binary(TermOp::Max))
       .Case([&](arith::DivSIOp) { return visitDivSI(op); })
-      .Default([](Operation *op) {
+      .Default([](Operation *op) -> LogicalResult {
         op = reasonFor(op);
-        return op->emitError("expected sizes, buffers, fills and launches in a "
-                             "compiled program, got '")
-               << op->getName() << "', which would need code on the host";
+        InFlightDiagnostic error =
+            op->emitError("expected sizes, buffers, fills and launches in a "
+                          "compiled program, got '")
+            << op->getName() << "', which would need code on the host";
+        if (op->getNumRegions() || isa<CallOpInterface>(op))
+          error << "; unisparse-outline compiles the attention of such a "
+                   "program alone";
+        return error;
       });
 }

@@ -42,7 +42,13 @@ FailureOr<Artifact> PlanBuilder::build() {
                "expected straight-line code in one block, got ")
            << function.getBody().getBlocks().size() << " blocks";
   setOrigin();
-  if (failed(addInputs()) || failed(findOutputs()) || failed(addImage()))
+  if (failed(addInputs()))
+    return failure();
+  // What chooses a result is refused before the result is.
+  for (Operation &op : function.getBody().front())
+    if ((op.getNumRegions() || isa<func::CallOp>(op)) && failed(visit(&op)))
+      return failure();
+  if (failed(findOutputs()) || failed(addImage()))
     return failure();
   for (Operation &op : function.getBody().front())
     if (failed(visit(&op)))

@@ -171,6 +171,33 @@ static void run(MlirContext context, MlirModule module, const char *pipeline) {
   mlirPassManagerDestroy(manager);
 }
 
+/* A program that an artifact cannot be, and whose pipelines run. */
+static void refuse(MlirContext context, const char *body) {
+  char source[2048];
+  snprintf(source, sizeof source,
+           "!t = tensor<1x4x?x64xf16>\n"
+           "func.func @main(%%q: !t) -> !t {\n"
+           "  %%c1 = arith.constant 1 : index\n"
+           "  %%c2 = arith.constant 2 : index\n"
+           "  %%n = tensor.dim %%q, %%c2 : !t\n"
+           "%s  return %%o : !t\n}\n",
+           body);
+  MlirModule module = mlirModuleCreateParse(context, text(source));
+  MlirStringRef chip = text("sm_80");
+  if (mlirModuleIsNull(module) ||
+      mlirLogicalResultIsSuccess(
+          unisparseCompileToArtifact(module, &chip, 1, UNISPARSE_FORMAT_PTX, text(""), keep, NULL)))
+    exit(1);
+  MlirPassManager manager = mlirPassManagerCreate(context);
+  if (mlirLogicalResultIsFailure(
+          mlirParsePassPipeline(mlirPassManagerGetAsOpPassManager(manager),
+                                text("builtin.module(unisparse-outline{chips=sm_80},unisparse-to-cpu-pipeline)"), print, NULL)) ||
+      mlirLogicalResultIsFailure(mlirPassManagerRunOnOp(manager, mlirModuleGetOperation(module))))
+    exit(1);
+  mlirPassManagerDestroy(manager);
+  mlirModuleDestroy(module);
+}
+
 int main(int argc, char **argv) {
   MlirDialectRegistry registry = mlirDialectRegistryCreate();
   unisparseRegisterAllDialects(registry);
@@ -202,6 +229,15 @@ int main(int argc, char **argv) {
     return 1;
   run(context, module, "builtin.module(unisparse-decompose-attention)");
   mlirModuleDestroy(module);
+
+  refuse(context, "  %o = tensor.empty(%n) : !t\n");
+  refuse(context, "  %o = scf.for %i = %c1 to %n step %c1 iter_args(%x = %q) -> !t {\n"
+                  "    %a = unisparse.block_sparse_attention %x, %q, %q block <64x64> : (!t, !t, !t) -> !t\n"
+                  "    scf.yield %a : !t\n  }\n");
+  refuse(context, "  %long = arith.cmpi sgt, %n, %c1 : index\n"
+                  "  %o = scf.if %long -> !t {\n"
+                  "    %a = unisparse.block_sparse_attention %q, %q, %q block <64x64> : (!t, !t, !t) -> !t\n"
+                  "    scf.yield %a : !t\n  } else {\n    scf.yield %q : !t\n  }\n");
 
   module = program(context, bad);
   run(context, module, "builtin.module(unisparse-sparsify-attention{rule=top_k=3})");

@@ -87,3 +87,29 @@ func.func @around(%q: !q, %n: index, %c: i1) -> !q {
   }
   return %s : !q
 }
+
+// -----
+
+// Two policies are two artifacts; a function that is called twice has one.
+// CHECK-LABEL: func.func private @layer(
+// CHECK-SAME:    %[[X:.*]]: tensor<1x4x512x64xf16>
+// CHECK-NEXT:    %[[A:.*]] = call @attention(%[[X]])
+// CHECK-NEXT:    %[[B:.*]] = call @attention_0(%[[A]])
+// CHECK-NEXT:    return %[[B]]
+// CHECK:       func.func @twice(
+// CHECK-COUNT-2: call @layer(
+// CHECK-COUNT-2: llvm.call @unisparse_call(
+// CHECK-NOT:     llvm.call @unisparse_call(
+!q = tensor<1x4x512x64xf16>
+func.func private @layer(%x: !q) -> !q {
+  %a, %ca, %ia, %da = unisparse.attention %x, %x, %x block <64x64> pooling <8x8> rule <top_k = 4>
+    : (!q, !q, !q) -> (!q, tensor<1x4x8xi32>, tensor<1x4x8x8xi32>, tensor<1x4xf32>)
+  %b, %cb, %ib, %db = unisparse.attention %a, %a, %a block <128x128> pooling <16x16> rule <top_p = 0.5>
+    : (!q, !q, !q) -> (!q, tensor<1x4x4xi32>, tensor<1x4x4x4xi32>, tensor<1x4xf32>)
+  return %b : !q
+}
+func.func @twice(%x: !q) -> !q {
+  %a = call @layer(%x) : (!q) -> !q
+  %b = call @layer(%a) : (!q) -> !q
+  return %b : !q
+}

@@ -179,7 +179,8 @@ def UniSparseSelectSchedule : Pass<"unisparse-select-schedule"> {
     asks for. All else gets `#unitile.tiles`: the largest tiles whose shared
     memory and registers fit what `Target/Nvidia.h` says of the chip, rows before
     keys; block_score stops at 64 by 64. An attribute that is there stays, with
-    what it left open filled in; one that cannot be had is an error.
+    what it left open filled in; one that cannot be had is an error. Precondition:
+    `unisparse-decompose-attention`, and pages are not made yet.
 
     Where attention on sm_90a gets the portable kernel, a missed-optimization
     remark `PortableKernel` says what was expected and what was given:

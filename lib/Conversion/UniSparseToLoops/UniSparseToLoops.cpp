@@ -142,6 +142,20 @@ struct LowerStage : OpConversionPattern<OpTy> {
   Tiling tiling;
 };
 
+/// Code for a CPU launches nothing, and who deallocates its buffers does not
+/// know what a launch does with them.
+LogicalResult expectNoLaunches(Operation *root) {
+  return failure(root->walk([](Operation *op) {
+                       if (op->getName().getStringRef() != "gpu.launch_func")
+                         return WalkResult::advance();
+                       op->emitOpError("expected no launch in a program for "
+                                       "CPUs; start from tensors, or run "
+                                       "unitile-launch-to-parallel");
+                       return WalkResult::interrupt();
+                     })
+                     .wasInterrupted());
+}
+
 struct ConvertUniSparseToLoops
     : unisparse::impl::ConvertUniSparseToLoopsBase<ConvertUniSparseToLoops> {
   using Base::Base;
@@ -156,7 +170,8 @@ struct ConvertUniSparseToLoops
 
   void runOnOperation() override {
     // First of all, so that what is wrong is said once and by its op.
-    if (failed(verifyTensorContract(getOperation())))
+    if (failed(verifyTensorContract(getOperation())) ||
+        failed(expectNoLaunches(getOperation())))
       return signalPassFailure();
     ConversionTarget target(getContext());
     target.addIllegalDialect<UniSparseDialect>();

@@ -25,8 +25,11 @@ struct SelectSchedule
         requireNvidiaChip(chip, [&] { return getOperation()->emitError(); });
     if (failed(known))
       return signalPassFailure();
+    bool isSelected = false;
+    Operation *page = nullptr;
     WalkResult walked = getOperation()->walk([&](Operation *op) {
       auto choose = [&](auto typed) {
+        isSelected = true;
         FailureOr<Attribute> schedule = failure();
         if (succeeded(checkHeadDims(typed)))
           schedule = scheduleOf(typed, **known);
@@ -37,10 +40,24 @@ struct SelectSchedule
       };
       return llvm::TypeSwitch<Operation *, WalkResult>(op)
           .Case<BlockScoreOp, BlockSparseAttentionOp>(choose)
+          .Case([](AttentionOp op) {
+            op.emitOpError("expected to be decomposed before a schedule is "
+                           "selected; run unisparse-decompose-attention");
+            return WalkResult::interrupt();
+          })
+          .Case([&](gpu::GPUFuncOp kernel) {
+            if (kernel->hasAttr(unitile::kScheduleAttr))
+              page = kernel;
+            return WalkResult::advance();
+          })
           .Default(WalkResult::advance());
     });
     if (walked.wasInterrupted())
-      signalPassFailure();
+      return signalPassFailure();
+    if (page && !isSelected)
+      page->emitRemark("expected stages to select schedules of, got pages, "
+                       "which have theirs; run it before "
+                       "convert-unisparse-to-unitile");
   }
 };
 

@@ -74,7 +74,21 @@ struct VerifyLaunches
     });
     if (walked.wasInterrupted())
       return signalPassFailure();
+    sayWhatStays();
     markAllAnalysesPreserved();
+  }
+
+private:
+  /// A stage is nobody's kernel yet, and may be meant to be.
+  void sayWhatStays() {
+    getOperation().walk([](Operation *op) {
+      if (op->getName().getDialectNamespace() != "unisparse")
+        return WalkResult::advance();
+      op->emitRemark("expected stages to be kernels by now, got '")
+          << op->getName()
+          << "', which stays host code; run convert-unisparse-to-unitile";
+      return WalkResult::interrupt();
+    });
   }
 };
 

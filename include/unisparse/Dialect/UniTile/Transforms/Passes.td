@@ -204,7 +204,8 @@ def UniTileVerifyTileContract
       threads come by; one stands behind its barriers and before what reaches
       other blocks, and one behind that: no block's barriers are used before
       they have started, or after it has ended.
-    - U30: no `unitile.rank` and no `scf.parallel` of a page is left.
+    - U30: no `unitile.walk`, `unitile.fetch`, `unitile.dot`, `unitile.rank` and
+      no `scf.parallel` of a page is left.
     - U32: tiles of several stages are read only where something of the kernel
       fills them: `unitile.copy_async`, `unitile.tensor_copy` or `unitile.write`.
       Ops name tiles as `unitile.alloc` and barriers as `unitile.barriers` gives

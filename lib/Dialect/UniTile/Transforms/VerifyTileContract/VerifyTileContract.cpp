@@ -16,9 +16,14 @@ using namespace unisparse::unitile;
 
 namespace {
 
-/// [U30] No data-parallel loop of a page is left.
+/// [U30] Nothing of a page is left that a schedule expands.
 LogicalResult checkScheduled(gpu::GPUFuncOp kernel) {
   WalkResult result = kernel.walk([](Operation *op) {
+    if (isa<WalkOp, FetchOp, DotOp>(op)) {
+      op->emitOpError("[U30] expected to have its copies and steps by now; run "
+                      "unitile-pipeline or unitile-specialise-warps");
+      return WalkResult::interrupt();
+    }
     if (!isa<RankOp, scf::ParallelOp>(op))
       return WalkResult::advance();
     op->emitOpError("[U30] expected to have its threads by now; run "
