@@ -1,5 +1,5 @@
 // RUN: unisparse-opt %s -split-input-file --pass-pipeline='builtin.module(unisparse-select-schedule{chip=sm_90a},convert-unisparse-to-unitile,unitile-pipeline,unitile-specialise-warps,gpu.module(unitile-decompose-softmax),canonicalize,cse,canonicalize)' | FileCheck %s
-// RUN: unisparse-opt %s -split-input-file --pass-pipeline='builtin.module(unisparse-select-schedule{chip=sm_90a},convert-unisparse-to-unitile,unitile-specialise-warps,gpu.module(unitile-decompose-softmax,unitile-verify-tile-contract,unitile-allocate-shared{limit=232448}))' | FileCheck %s --check-prefix=SHARED
+// RUN: unisparse-opt %s -split-input-file --pass-pipeline='builtin.module(unisparse-select-schedule{chip=sm_90a},convert-unisparse-to-unitile,unitile-pipeline,unitile-specialise-warps,gpu.module(unitile-decompose-softmax,unitile-verify-tile-contract,unitile-allocate-shared{limit=232448}))' | FileCheck %s --check-prefix=SHARED
 
 !q = tensor<1x8x1000x128xbf16>
 !k = tensor<1x2x1000x128xbf16>
