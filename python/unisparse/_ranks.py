@@ -11,7 +11,8 @@ import hashlib
 import json
 import math
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+import weakref
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.distributed as dist
@@ -34,17 +35,11 @@ class Ranks:
         self.group = group if group is not None else dist.group.WORLD
         if not isinstance(self.group, dist.ProcessGroup):
             raise unexpected("group", "a process group or a DeviceMesh", type(group).__name__)
-        self.rank, self.size, self.device = dist.get_rank(self.group), dist.get_world_size(self.group), device
-        if self.rank < 0:
-            raise unexpected("group", "one that this rank is a member of", "another")
-        try:
-            self.group._get_backend(torch.device(device))
-        except RuntimeError:
-            wanted = f"a tensor on a device of the group's backends, {dist.get_backend_config(self.group)}"
-            raise unexpected("q", wanted, f"one on {device}", Status.WRONG_DEVICE) from None
-        self.globals = [dist.get_global_rank(self.group, rank) for rank in range(self.size)]
-        self.names = [f"rank {rank}" for rank in self.globals]
-        self.words_device = _words_device(self.group, torch.device(device))
+        members = _members.setdefault(self.group, {})
+        if device not in members:
+            members[device] = _Member(self.group, device)
+        self.device, self.member = device, members[device]
+        self.rank, self.size, self.names, self.words_device = self.member.rank, self.member.size, self.member.names, self.member.words_device
         self._steps = _steps.setdefault(self.group.group_name, [0])
         self.sent: Dict[str, int] = {}  # Bytes to other ranks, by what they are.
 
@@ -57,7 +52,7 @@ class Ranks:
         try:
             if marked:
                 self._steps[0] += 1
-                dist.distributed_c10d._get_default_store().set(self._place(self.rank), str(self._steps[0]))
+                self.member.store.set(self._place(self.rank), str(self._steps[0]))
             yield
         except Error:
             raise
@@ -67,7 +62,7 @@ class Ranks:
 
     def _late(self) -> str:
         """Who has not come as far as this rank, after some patience: a fast failure is not to name slow ones."""
-        store, late, patience = dist.distributed_c10d._get_default_store(), list(range(self.size)), time.monotonic() + _PATIENCE_SECONDS
+        store, late, patience = self.member.store, list(range(self.size)), time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
                 late = [r for r in late if not store.check([self._place(r)]) or int(store.get(self._place(r))) < self._steps[0]]
@@ -143,7 +138,7 @@ class Ranks:
             return Moving(self, what, begin, own=(sent[self.rank], into[self.rank]), coming=self.exchanging(sent, shapes, torch.uint8, what, beside=True), into=into)
         self._start()
         ops: List[Any] = []
-        for rank, peer in enumerate(self.globals):
+        for rank, peer in enumerate(self.member.globals):
             if rank == self.rank:
                 continue
             given = [x if rows_lie(x) else x.contiguous() for x in sent[rank] if x.numel()]
@@ -153,17 +148,18 @@ class Ranks:
             for op, tensors in ((dist.isend, given), (dist.irecv, taken)):
                 rows = (row for x in tensors for one in x.unbind(0) for row in one.unbind(0))
                 ops += [dist.P2POp(op, row, peer, self.group, n) for n, row in enumerate(rows)]
-        with self.step(what):
+        # Who does not come is named where all say whether they have come through.
+        with self.step(what, marked=False):
             works = dist.batch_isend_irecv(ops) if ops else []
         return Moving(self, what, begin, own=(sent[self.rank], into[self.rank]), works=works, kept=ops)
 
     def _start(self) -> None:
         """Before messages of which some ranks may have none: a backend's first call is everybody's."""
-        if self.device.type != self.words_device.type and self.group.group_name not in _started:
+        if self.device.type != self.words_device.type and not self.member.started:
             one = torch.zeros(1, dtype=torch.uint8, device=self.device)
             with self.step("start"):
                 dist.all_gather_into_tensor(torch.empty(self.size, dtype=torch.uint8, device=self.device), one, group=self.group)
-            _started.add(self.group.group_name)
+            self.member.started = True
 
     @staticmethod
     def _places(flat: Any, pieces: List[List[Of]]) -> List[List[Any]]:
@@ -323,16 +319,31 @@ def _digest(text: bytes) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
 
 
-def _words_device(group: Any, device: Any) -> Any:
-    """The CPU, where the group has a backend for it: words then wait for no transfer that goes before them."""
-    try:
-        group._get_backend(torch.device("cpu"))
-    except RuntimeError:
-        return device
-    return torch.device("cpu")
+class _Member:
+    """What does not change from call to call: a group as this rank knows it."""
+
+    def __init__(self, group: Any, device: Any) -> None:
+        self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
+        if self.rank < 0:
+            raise unexpected("group", "one that this rank is a member of", "another")
+        try:
+            group._get_backend(torch.device(device))
+        except RuntimeError:
+            wanted = f"a tensor on a device of the group's backends, {dist.get_backend_config(group)}"
+            raise unexpected("q", wanted, f"one on {device}", Status.WRONG_DEVICE) from None
+        self.globals = [dist.get_global_rank(group, rank) for rank in range(self.size)]
+        self.names = [f"rank {rank}" for rank in self.globals]
+        self.started = False
+        self.store = dist.distributed_c10d._get_default_store()
+        # The CPU, where the group has a backend for it: words then wait for no transfer that goes before them.
+        self.words_device = torch.device("cpu")
+        try:
+            group._get_backend(self.words_device)
+        except RuntimeError:
+            self.words_device = device
 
 
-_started: Set[str] = set()
+_members: Any = weakref.WeakKeyDictionary()
 _known: Dict[str, _Known] = {}
 _streams: Dict[Any, Any] = {}
 _steps: Dict[str, List[int]] = {}
