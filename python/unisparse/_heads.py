@@ -10,7 +10,7 @@ while later rounds are at work. Each head is computed alone, so that the bits ar
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 
@@ -39,6 +39,7 @@ class ByHeads:
         self.most = max(map(len, self.rounds))
         # One round: few bytes, which one message takes sooner than one of each head.
         self.apart = self.most > 1
+        self.wholes: Optional[Tuple[Any, ...]] = None
         # When attention began and ended, of a rank that has heads.
         self.began: Any = None
         self.ended: Any = None
@@ -46,9 +47,9 @@ class ByHeads:
     def __call__(self, attempt: Callable[[Callable[[], Any]], Any], agree: Callable[[], Any], out: Any) -> List[Any]:
         """-> o of this rank's tokens, in `out` where its rows lie as they come, and lse where it is wanted."""
         mine, ranks = self.rounds[self.ranks.rank], self.ranks
-        q, k, v, o = self.room()
-        # Before anything is attended to: the memory of later launches is in use when results of the first round come.
-        results = self.returned(out)
+        self.make_room(out)
+        assert self.wholes is not None
+        (q, k, v, o), results = self.wholes, self.results
         ready = self.event()
         coming = [self.bring((q, k, v), first, last) for first, last in ((0, 1), (1, self.most)) if first < last]
         for one in coming:
@@ -76,11 +77,15 @@ class ByHeads:
             torch.cuda.current_stream(ranks.device).wait_stream(stream)
         return results
 
-    def room(self) -> Tuple[Any, ...]:
-        """For all tokens of this rank's heads, of q, k, v and o."""
+    def make_room(self, out: Any) -> None:
+        """For all tokens of this rank's heads, of q, k, v and o, and for results: before anything is attended to, as the memory of
+        later launches is in use when results of the first round come."""
+        if self.wholes is not None:
+            return
         lq, lk = (sum(s.end - s.begin for s in whole) for whole in (self.queries, self.keys))
         wanted = ((self.q, self.mine.queries, lq), (self.k, self.mine.keys, lk), (self.v, self.mine.keys, lk), (self.v, self.mine.queries, lq))
-        return tuple(_torch.allocate(torch, (x.shape[0], heads, length, x.shape[3]), x.dtype, x.device) for x, heads, length in wanted)
+        self.results = self.returned(out)
+        self.wholes = tuple(_torch.allocate(torch, (x.shape[0], heads, length, x.shape[3]), x.dtype, x.device) for x, heads, length in wanted)
 
     def bring(self, wholes: Tuple[Any, ...], first: int, last: int) -> Moving:
         """q, k and v of rounds `first` up to `last` of every rank."""

@@ -7,9 +7,11 @@ come when the others' patience ends is named by what it last wrote to the group'
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import math
+import operator
 import time
 import weakref
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -41,6 +43,7 @@ class Ranks:
         self.device, self.member = device, members[device]
         self.rank, self.size, self.names, self.words_device = self.member.rank, self.member.size, self.member.names, self.member.words_device
         self._steps = _steps.setdefault(self.group.group_name, [0])
+        self.wanted = 0
         self.sent: Dict[str, int] = {}  # Bytes to other ranks, by what they are.
 
     def _place(self, rank: int) -> str:
@@ -72,17 +75,19 @@ class Ranks:
                 return ", ".join(self.names[rank] for rank in late) or "a rank"
             time.sleep(0.05)
 
-    def agree(self, said: Dict[str, Any], what: str) -> List[Dict[str, Any]]:
-        """-> what every rank said, in words of JSON. "error" of one is the error of all. Ranks tell one another two numbers, and
-        the words where these are new: layers of a model say the same again and again."""
+    def agree(self, said: Dict[str, Any], what: str, wants: int = 0) -> List[Dict[str, Any]]:
+        """-> what every rank said, in words of JSON. "error" of one is the error of all. Ranks tell one another three numbers, and
+        the words where these are new: layers of a model say the same again and again. The third is what they want, bits that are
+        no words' to say, as they change; `self.wanted` is what some rank wants."""
         text = json.dumps(said).encode()
         if len(text) > _MESSAGE_BYTES:
             text = json.dumps({"error": f"expected a message of at most {_MESSAGE_BYTES} bytes, got {len(text)}"}).encode()
         known = _known.setdefault(self.group.group_name, _Known())
-        told = self.numbers([known.state, _digest(text)], [2] * self.size, what)
-        name = tuple(digest for _, digest in told)
+        told = self.numbers([known.state, _digest(text), wants], [3] * self.size, what)
+        name = tuple(digest for _, digest, _ in told)
+        self.wanted = functools.reduce(operator.or_, (bits for _, _, bits in told))
         # Whether words are sent is for all ranks the same: those that know others than the first have all start anew.
-        if any(state != told[0][0] for state, _ in told):
+        if any(state != told[0][0] for state, _, _ in told):
             known.forget()
         if name not in known.words:
             with self.beside():

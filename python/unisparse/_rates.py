@@ -114,6 +114,10 @@ class Known:
         elif self._heard(kind, what):
             self._times[kind, what] = begin, end, times
 
+    def is_new(self, kind: Hashable, mode: str) -> bool:
+        """Whether no call of the kind has come through by this mode."""
+        return mode not in self._of.get(kind, ())
+
     def asks(self, kind: Hashable) -> bool:
         """Whether a call by rows asks for blocks, as far as this rank is concerned."""
         known = self._of.setdefault(kind, {})

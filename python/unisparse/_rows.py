@@ -57,6 +57,7 @@ class ByRows:
         self.parts = 1 if config.score_mod else parts(self.kv_heads, head_bytes)
         self.many = self.kv_heads * head_bytes >= _shares.PARTED_BYTES
         self.failed: Optional[Dict[str, Any]] = None
+        self.whole: Optional[Tuple[Any, Any]] = None
         self.needed_blocks = self.other_blocks = 0
 
     def attempt(self, compute: Callable[[], Any]) -> Any:
@@ -113,8 +114,9 @@ class ByRows:
         else:
             came = [[] for _ in range(ranks.size)]
             came[mine] = [*cut(self.q, cross_q[mine][mine]), *cut(self.k, cross_k[mine][mine]), *cut(self.v, cross_k[mine][mine])]
-        tokens = layout.blocks * layout.block[1]
-        self.keys, self.values = (self.room(b, self.kv_heads, tokens, width) for width in (d, dv))
+        self.make_room()
+        assert self.whole is not None
+        self.keys, self.values = self.whole
         pieces: List[List[Tuple[int, Any]]] = [[] for _ in layout.wanted[mine]]
         for tensors, places_q, places_k in zip(came, cross_q[mine], cross_k[mine]):
             for x, p in zip(tensors, places_q):
@@ -126,6 +128,12 @@ class ByRows:
                     whole[:, :, at : at + p.size] = x
         whole_runs = [self.joined(one) for one in pieces]
         self.queries, self.everybodys = whole_runs[: len(self.mine)], whole_runs[len(self.mine) :]
+
+    def make_room(self) -> None:
+        """For K and V of the whole."""
+        if self.whole is None:
+            tokens = self.layout.blocks * self.layout.block[1]
+            self.whole = self.room(self.batch, self.kv_heads, tokens, self.q.shape[3]), self.room(self.batch, self.kv_heads, tokens, self.v.shape[3])
 
     def room(self, *sizes: int) -> Any:
         return _torch.allocate(torch, sizes, self.q.dtype, self.q.device)

@@ -80,7 +80,7 @@ def attention(
         said = call.summary()
     except Exception as error:
         said = _said(error, "call attention")
-    heard = ranks.agree(said, "call attention")
+    heard = ranks.agree(said, "call attention", call.wants() if call is not None else 0)
     assert call is not None  # Or its error was raised.
     call.meet(heard)
     results = call.by_heads() if call.mode == "heads" else call.by_rows()
@@ -137,8 +137,12 @@ class _Call:
         q, k = self.tensors["q"], self.tensors["k"]
         same = [q.shape[0], *shape(self.tensors), self.dtype, q.device.type, self.mode, self.parts, self.words]
         known = _rates.known(self.kind) if self.mode == "auto" else None
-        asks = self.mode != "heads" and _rates.known.asks(self.kind)
-        return dict(asks=asks, same=[*same, _digest(self.numbers), self.contents], queries=q.shape[2], keys=k.shape[2], known=known)
+        return dict(same=[*same, _digest(self.numbers), self.contents], queries=q.shape[2], keys=k.shape[2], known=known)
+
+    def wants(self) -> int:
+        """What this rank wants of the call, whatever the others do."""
+        bits = sum(bit for mode, bit in _NEW.items() if _rates.known.is_new(self.kind, mode))
+        return bits | _ASKS * (self.mode != "heads" and _rates.known.asks(self.kind))
 
     def meet(self, heard: List[Dict[str, Any]]) -> None:
         """What all said is one thing, and fits together."""
@@ -149,7 +153,7 @@ class _Call:
                     if isinstance(mine, list):
                         mine, first = (" ".join(x for x in one if x not in other) for one, other in ((mine, first), (first, mine)))
                     raise Error(f"{name}: expected {what} as on {ranks.names[0]}, {first}, got {mine}", Status.BAD_SHAPE)
-        self.asks = any(one["asks"] for one in heard)
+        wants = ranks.wanted
         self.queries, self.keys = ([one[what] for one in heard] for what in ("queries", "keys"))
         self.query_segments, self.key_segments = (segments(x, self.parts) for x in (self.queries, self.keys))
         lq, lk = sum(self.queries), sum(self.keys)
@@ -174,6 +178,8 @@ class _Call:
             kernel = work.timed.attend is None
             _chosen = untold(work) or choose(work, _rates.measured(ranks, self.config, kernel, lambda error: _said(error, "measure rates")))
             self.mode = _chosen.mode
+        # Where a rank has not made such a call, all say whether they have memory for it.
+        self.is_new, self.asks = bool(wants & _NEW[self.mode]), bool(wants & _ASKS)
 
     def candidates(self) -> int:
         """Pairs of blocks, of all query heads."""
@@ -214,6 +220,9 @@ class _Call:
                 failed.update(_said(error, "attend"))
 
         work = ByHeads(self.ranks, self.config, self.unit(), self.tensors, self.ends, self.options, self.query_segments, self.key_segments)
+        if self.is_new:
+            attempt(lambda: work.make_room(self.views.out))
+            self.ranks.agree(failed, "make room")
         results = work(attempt, lambda: self.ranks.agree(failed, "attend"), self.views.out)
         if work.began is not None:
             _rates.known.took(self.kind, "attend", work.began, work.ended, self.config.heads / work.mine.queries)
@@ -223,6 +232,9 @@ class _Call:
 
     def by_rows(self) -> Tuple[Any, ...]:
         work = _rows.ByRows(self.ranks, self.layout(), self.config, self.tensors, self.options["sinks"], self.tables, self.asks, lambda error: _said(error, "attend"))
+        if self.is_new:
+            work.attempt(work.make_room)
+            self.ranks.agree(work.failed or {}, "make room")
         results = work()
         heads = work.heads // work.selections
         self.blocks = work.needed_blocks, work.other_blocks, work.selected_blocks * heads
@@ -274,6 +286,9 @@ _SAME = (
     "what sinks and score_tables hold",
 )  # fmt: skip
 
+
+# What a rank wants of a call, as bits.
+_NEW, _ASKS = {"heads": 1, "rows": 2}, 4
 
 # Shares of blocks that are selected, and that come to a rank, until a call by rows has told. Policies at 16K and more tokens
 # select less; rows that select apart from one another need all of K and V.

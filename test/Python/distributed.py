@@ -170,6 +170,8 @@ def worker(rank, size, folder):
     except unisparse.Error as error:
         if "q: expected a tensor on a device of the group's backends, " not in str(error):
             failures.append(f"meta: got {error}")
+    for mode, when in (("heads", 2), ("rows", 1)):
+        failures += fails_later(rank, size, mode, when)
     # What fails in the middle fails everywhere.
     if rank == size - 1:
         os.environ["UNISPARSE_COMPILE"] = "/none/unisparse-compile"
@@ -183,6 +185,43 @@ def worker(rank, size, folder):
     if told is None or told.mode != "heads" or not told.reason.endswith(" heads, and no call by heads has been timed"):
         failures.append(f"got {told}")
     print(json.dumps(failures))
+
+
+def fails_later(rank, size, mode, when):
+    """A rank has no memory for a first call; then it has, and fails where it attends, by heads in its second round: one error of all, each time."""
+    import torch
+
+    import unisparse.distributed
+
+    q, k = torch.randn(1, 8, 64, 16), torch.randn(1, 2 * size, 64, 16)
+    call = lambda: unisparse.distributed.attention(q, k, k, mode=mode, p=1, block=(32, 32))
+    module, failures, left = unisparse._heads if mode == "heads" else unisparse._rows, [], [0]
+
+    def failing(inner):
+        def run(*arguments, **named):
+            left[0] -= 1
+            if left[0] == 0:
+                raise MemoryError("none left")
+            return inner(*arguments, **named)
+
+        return run
+
+    name = "attention" if mode == "heads" else "block_sparse_attention"
+    rounds, unisparse._shares.ROUND_BYTES = unisparse._shares.ROUND_BYTES, 0
+    for owner, what, n in ((module._torch, "allocate", 1), (module._attention, name, when)):
+        inner, left[0] = getattr(owner, what), n
+        if rank == 1:
+            setattr(owner, what, failing(inner))
+        try:
+            call()
+            failures.append(f"{mode}, {what}: no error")
+        except unisparse.Error as error:
+            if str(error) != "rank 1: expected to attend, got MemoryError: none left":
+                failures.append(f"{mode}, {what}: got {error}")
+        setattr(owner, what, inner)
+    call()
+    unisparse._shares.ROUND_BYTES = rounds
+    return failures
 
 
 def traffic(rank, size):
