@@ -31,12 +31,14 @@ static PyObject *again(PyObject *object, PyObject *unused) {
     Py_INCREF(Py_None);
     return Py_None;
   }
-  unisparse_status status;
-  Py_BEGIN_ALLOW_THREADS status =
+  PyThreadState *state = PyEval_SaveThread();
+  unisparse_status status =
       self->run(self->program, self->tensors, self->input_count,
                 self->tensors + self->input_count, self->output_count,
                 self->workspace, (size_t)self->bytes, stream);
-  Py_END_ALLOW_THREADS if (status != UNISPARSE_OK) return torch_raise(status);
+  PyEval_RestoreThread(state);
+  if (status != UNISPARSE_OK)
+    return torch_raise(status);
   Py_INCREF(self->results);
   return self->results;
 }

@@ -11,8 +11,11 @@
 typedef struct memory {
   unisparse_tensor inputs[PLAN_MAX_GIVEN], outputs[PLAN_MAX_OUTPUTS];
   PyObject *made[PLAN_MAX_OUTPUTS];
-  exchange_managed *taken[PLAN_MAX_OUTPUTS], *workspace;
+  /* The workspace and, in front of it, outputs that are no results. */
+  exchange_managed *taken;
 } memory;
+
+enum { PIECE = 512 }; /* Of torch's allocator on GPUs. */
 
 static int64_t bytes_of(const unisparse_tensor *x) {
   int64_t bytes = torch_element_bytes(x->element);
@@ -78,12 +81,8 @@ static bool make_output(const plan *p, const plan_call *call, int n,
     output->data = call->given[call->count].data;
     return true;
   }
-  if (!is_picked(p, n)) {
-    if (!torch_take(p->device, bytes_of(output), &m->taken[n]))
-      return false;
-    output->data = m->taken[n] ? m->taken[n]->tensor.data : NULL;
+  if (!is_picked(p, n))
     return true;
-  }
   PyObject *maker = n == p->o && call->layout != PLAN_BHSD
                         ? p->turned[call->layout]
                         : PyTuple_GetItem(p->makers, n);
@@ -94,6 +93,25 @@ static bool make_output(const plan *p, const plan_call *call, int n,
       device.type != p->device.type || device.id != p->device.id)
     return false;
   output->data = found.data;
+  return true;
+}
+
+/* -> the workspace's address in *workspace. */
+static bool take_rest(const plan *p, memory *m, void **workspace) {
+  int64_t places[PLAN_MAX_OUTPUTS], bytes = 0;
+  for (int n = 0; n < p->output_count; ++n)
+    if (!is_picked(p, n)) {
+      places[n] = bytes;
+      bytes += (bytes_of(&m->outputs[n]) + PIECE - 1) / PIECE * PIECE;
+    }
+  if (!torch_take(p->device, bytes + p->workspace, &m->taken))
+    return false;
+  char *memory = m->taken ? m->taken->tensor.data : NULL;
+  for (int n = 0; memory && n < p->output_count; ++n)
+    if (!is_picked(p, n))
+      m->outputs[n].data =
+          bytes_of(&m->outputs[n]) > 0 ? memory + places[n] : NULL;
+  *workspace = p->workspace > 0 ? memory + bytes : NULL;
   return true;
 }
 
@@ -136,53 +154,54 @@ static bool threads_of(const plan *p, int32_t *threads) {
 }
 
 static PyObject *run_in(plan *p, const plan_call *call, memory *m) {
-  void *stream = NULL;
+  void *stream = NULL, *workspace;
   int32_t threads = 0;
   unisparse_status status;
   for (int i = 0; i < p->input_count; ++i)
     m->inputs[i] = call->given[p->order[i]];
+  /* The runtime may wait, for a full queue say: other threads run meanwhile. */
+  PyThreadState *state;
   if (p->is_led) {
-    Py_BEGIN_ALLOW_THREADS status = check_values(p, m);
-    Py_END_ALLOW_THREADS if (status != UNISPARSE_OK) return torch_raise(status);
+    state = PyEval_SaveThread();
+    status = check_values(p, m);
+    PyEval_RestoreThread(state);
+    if (status != UNISPARSE_OK)
+      return torch_raise(status);
   }
   for (int n = 0; n < p->output_count; ++n)
     if (!make_output(p, call, n, m))
       return plan_kept(Py_None);
-  if (p->on_host ? !threads_of(p, &threads)
-                 : !torch_stream(p->device, &stream) ||
-                       !torch_take(p->device, p->workspace, &m->workspace))
+  if (!take_rest(p, m, &workspace) ||
+      (p->on_host ? !threads_of(p, &threads)
+                  : !torch_stream(p->device, &stream)))
     return plan_kept(Py_None);
-  void *workspace = m->workspace ? m->workspace->tensor.data : NULL;
-  /* The runtime may wait, for a full queue say: other threads run meanwhile. */
-  Py_BEGIN_ALLOW_THREADS status =
-      p->on_host
-          ? ((plan_on_host *)p->run)(p->program, m->inputs, p->input_count,
-                                     m->outputs, p->output_count, threads)
-          : ((plan_on_device *)p->run)(p->program, m->inputs, p->input_count,
-                                       m->outputs, p->output_count, workspace,
-                                       (size_t)p->workspace, stream);
-  Py_END_ALLOW_THREADS return status == UNISPARSE_OK ? results(p, call, m)
-                                                     : torch_raise(status);
+  state = PyEval_SaveThread();
+  if (p->on_host)
+    status = ((plan_on_host *)p->run)(p->program, m->inputs, p->input_count,
+                                      m->outputs, p->output_count, threads);
+  else
+    status = ((plan_on_device *)p->run)(p->program, m->inputs, p->input_count,
+                                        m->outputs, p->output_count, workspace,
+                                        (size_t)p->workspace, stream);
+  PyEval_RestoreThread(state);
+  return status == UNISPARSE_OK ? results(p, call, m) : torch_raise(status);
 }
 
 PyObject *plan_run(plan *p, const plan_call *call) {
-  if (!torch_plain(call->objects, call->count + call->own_out) ||
+  if (!torch_plain(call->objects, call->given, call->count + call->own_out) ||
       (call->own_out && !out_is_apart(call)))
     return plan_kept(Py_None);
   memory m;
   memset(m.made, 0, sizeof m.made);
-  memset(m.taken, 0, sizeof m.taken);
-  m.workspace = NULL;
+  m.taken = NULL;
   PyObject *result = run_in(p, call, &m);
   /* What is freed may run code of torch's, which takes an exception for its
    * own. */
   PyObject *kind, *value, *trace;
   PyErr_Fetch(&kind, &value, &trace);
-  for (int n = 0; n < p->output_count; ++n) {
+  for (int n = 0; n < p->output_count; ++n)
     Py_XDECREF(m.made[n]);
-    torch_give_back(m.taken[n]);
-  }
-  torch_give_back(m.workspace);
+  torch_give_back(m.taken);
   PyErr_Restore(kind, value, trace);
   return result;
 }

@@ -111,7 +111,8 @@ static bool denied(PyObject *answer) {
   return answer == Py_False || forgive();
 }
 
-bool torch_plain(PyObject *const *tensors, int count) {
+bool torch_plain(PyObject *const *tensors, const unisparse_tensor *given,
+                 int count) {
   if (torch.modes != Py_None) {
     PyObject *modes = PyObject_CallNoArgs(torch.modes);
     long found = modes ? PyLong_AsLong(modes) : -1;
@@ -124,7 +125,9 @@ bool torch_plain(PyObject *const *tensors, int count) {
     PyObject *x = tensors[i];
     if (!denied(PyObject_CallFunctionObjArgs(torch.is_neg, x, NULL)))
       return false;
-    if (gradients && !denied(PyObject_GetAttr(x, torch.requires_grad)))
+    /* Integers want none. */
+    if (gradients && given[i].element != UNISPARSE_I32 &&
+        !denied(PyObject_GetAttr(x, torch.requires_grad)))
       return false;
   }
   return true;

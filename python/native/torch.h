@@ -26,9 +26,10 @@ bool torch_connected(void);
 /* A tensor of torch's own two types: sizes, strides, element and address. */
 bool torch_describe(PyObject *x, unisparse_tensor *to, exchange_device *device);
 
-/* Whether these are read as they lie: no mode looks on, no gradient is wanted,
- * no negation is pending. */
-bool torch_plain(PyObject *const *tensors, int count);
+/* Whether these, of the given elements, are read as they lie: no mode looks on,
+ * no gradient is wanted, no negation is pending. */
+bool torch_plain(PyObject *const *tensors, const unisparse_tensor *given,
+                 int count);
 
 /* Memory without a tensor around it, of the current stream's until it is given
  * back. Null for 0 bytes. */

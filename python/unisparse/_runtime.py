@@ -63,7 +63,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "program_kernels": (_INT, [_POINTER]),
     "program_kernel": (ctypes.c_int, [_POINTER, _INT, ctypes.POINTER(Kernel)]),
     "program_prepare": (ctypes.c_int, [_POINTER, _TENSORS, _INT, _TENSORS, _INT, ctypes.POINTER(ctypes.c_size_t)]),
-    "program_launch": (ctypes.c_int, [_POINTER, _POINTER, _INT, _POINTER, _INT, _POINTER, ctypes.c_size_t, _POINTER]),
+    # As torch's tensors say where they are.
+    "program_launch_known": (ctypes.c_int, [_POINTER, _POINTER, _INT, _POINTER, _INT, _POINTER, ctypes.c_size_t, _POINTER]),
     "last_message": (ctypes.c_char_p, []),
 }
 
@@ -161,7 +162,7 @@ class Loaded:
         except BaseException:
             self.close()
             raise
-        self.run = self._lib.unisparse_program_launch
+        self.run = self._lib.unisparse_program_launch_known
 
     @property
     def handle(self) -> Any:

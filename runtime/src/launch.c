@@ -51,6 +51,7 @@ typedef struct usrt_call {
   const unisparse_tensor *inputs, *outputs;
   char *workspace;
   CUstream stream;
+  bool is_known;      /* whose memory it is */
   bool behind_launch; /* the step before was a launch, and not left out */
 } usrt_call;
 
@@ -227,8 +228,9 @@ static unisparse_status run_fill(usrt_call *call, const usrt_fill *fill) {
 
 static unisparse_status run_steps(usrt_call *call) {
   const unisparse_program *program = call->program;
-  USRT_TRY(usrt_check_memory(program, call->inputs, call->outputs,
-                             call->workspace, call->frame));
+  if (!call->is_known)
+    USRT_TRY(usrt_check_memory(program, call->inputs, call->outputs,
+                               call->workspace, call->frame));
   for (uint32_t i = 0; i < program->variant->step_count; ++i) {
     const usrt_step *step = &program->variant->steps[i];
     USRT_TRY(step->is_fill
@@ -238,10 +240,13 @@ static unisparse_status run_steps(usrt_call *call) {
   return UNISPARSE_OK;
 }
 
-unisparse_status unisparse_program_launch(
-    const unisparse_program *program, const unisparse_tensor *inputs,
-    int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
-    void *workspace, size_t workspace_bytes, void *stream) {
+static unisparse_status launch(const unisparse_program *program,
+                               const unisparse_tensor *inputs,
+                               int32_t input_count,
+                               const unisparse_tensor *outputs,
+                               int32_t output_count, void *workspace,
+                               size_t workspace_bytes, void *stream,
+                               bool is_known) {
   if (!program)
     return usrt_fail(UNISPARSE_BAD_ARGUMENT,
                      "program: expected one, got a null pointer");
@@ -256,8 +261,24 @@ unisparse_status unisparse_program_launch(
                      frame.workspace, workspace_bytes);
   USRT_TRY(usrt_check_addresses(program->artifact, inputs, outputs, workspace,
                                 &frame));
-  usrt_call call = {program,   &frame, inputs, outputs,
-                    workspace, stream, false};
+  usrt_call call = {program, &frame,   inputs, outputs, workspace,
+                    stream,  is_known, false};
   USRT_TRY(usrt_enter(program));
   return usrt_leave(program, run_steps(&call));
+}
+
+unisparse_status unisparse_program_launch(
+    const unisparse_program *program, const unisparse_tensor *inputs,
+    int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
+    void *workspace, size_t workspace_bytes, void *stream) {
+  return launch(program, inputs, input_count, outputs, output_count, workspace,
+                workspace_bytes, stream, false);
+}
+
+unisparse_status unisparse_program_launch_known(
+    const unisparse_program *program, const unisparse_tensor *inputs,
+    int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
+    void *workspace, size_t workspace_bytes, void *stream) {
+  return launch(program, inputs, input_count, outputs, output_count, workspace,
+                workspace_bytes, stream, true);
 }

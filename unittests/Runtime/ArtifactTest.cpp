@@ -402,7 +402,8 @@ TEST_F(ArtifactTest, SharedLibrary) {
         "unisparse_artifact_output", "unisparse_program_load",
         "unisparse_program_free", "unisparse_program_chip",
         "unisparse_program_kernels", "unisparse_program_kernel",
-        "unisparse_program_prepare", "unisparse_program_launch"})
+        "unisparse_program_prepare", "unisparse_program_launch",
+        "unisparse_program_launch_known"})
     EXPECT_NE(dlsym(library, name), nullptr) << name;
   EXPECT_EQ(dlsym(library, "usrt_fail"), nullptr);
   dlclose(library);

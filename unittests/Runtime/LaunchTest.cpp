@@ -397,6 +397,31 @@ TEST_F(LaunchTest, Memory) {
   expectRefused(call, UNISPARSE_WRONG_DEVICE, {"workspace"});
 }
 
+/// Who knows whose memory it is asks the driver nothing; all else is as ever.
+TEST_F(LaunchTest, KnownMemory) {
+  Call call(sample());
+  ready(call);
+  auto launch = [&] {
+    return unisparse_program_launch_known(
+        call.program, call.inputs.data(), call.inputs.size(),
+        call.outputs.data(), call.outputs.size(), address(call.workspace),
+        call.workspaceBytes, address(call.stream));
+  };
+  ASSERT_EQ(call.launch(), UNISPARSE_OK) << unisparse_last_message();
+  EXPECT_EQ(stub_calls("cuPointerGetAttributes"), 6);
+  std::string log = stub_log();
+  stub_reset();
+  ASSERT_EQ(launch(), UNISPARSE_OK) << unisparse_last_message();
+  EXPECT_EQ(stub_calls("cuPointerGetAttributes"), 0);
+  EXPECT_EQ(stub_log(), log);
+  stub_reset();
+  call.inputs[1].data = address(0x101000008);
+  expectFailure(launch(), UNISPARSE_BAD_ALIGNMENT, {"input k"});
+  call.workspaceBytes = 0;
+  expectFailure(launch(), UNISPARSE_SMALL_WORKSPACE, {"workspace"});
+  EXPECT_STREQ(stub_log(), "");
+}
+
 TEST_F(LaunchTest, Limits) {
   Expr one = constant(1), none = apply(Sub, symbol(0), constant(2));
   auto expectStep = [&](const std::string &step,

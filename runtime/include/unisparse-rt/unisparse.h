@@ -160,6 +160,14 @@ UNISPARSE_API unisparse_status unisparse_program_launch(
     int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
     void *workspace, size_t workspace_bytes, void *stream);
 
+/* The same for a caller that knows all memory to be the device's, as the tensors
+ * of a framework say it of theirs: the driver, which launch asks of each tensor,
+ * is not asked, and UNISPARSE_WRONG_DEVICE is never the answer. */
+UNISPARSE_API unisparse_status unisparse_program_launch_known(
+    const unisparse_program *program, const unisparse_tensor *inputs,
+    int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
+    void *workspace, size_t workspace_bytes, void *stream);
+
 #ifdef __cplusplus
 }
 #endif

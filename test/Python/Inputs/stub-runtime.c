@@ -187,7 +187,7 @@ unisparse_status unisparse_program_prepare(const unisparse_program *program,
   return fail("prepare");
 }
 
-unisparse_status unisparse_program_launch(
+unisparse_status unisparse_program_launch_known(
     const unisparse_program *program, const unisparse_tensor *inputs,
     int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
     void *workspace, size_t workspace_bytes, void *stream) {
