@@ -10,6 +10,8 @@ heads, bf16, blocks of 128x128, lse returned.
     gpu_calls.py run DIR [--lengths 8192] [--rho 0.1,0.25]
         needs torch and a GPU, this checkout, and DIR (or DIR.zip)
 
+First whether the current stream is torch's in C, on a side stream too, and whether calls in C and in Python give the same bits.
+
 host: until the call returns, the median of 200, each behind a synchronisation, and the fastest. rested, queued: as
 gpu_speed.py has them. "in Python" is the call as it is without the package's part in C, in the same process.
 """
@@ -56,6 +58,20 @@ def host(torch, call):
     return statistics.median(times[20:]), min(times[20:])
 
 
+def sound(torch, native, in_python, call):
+    """What has to be so before any time means something."""
+    agree = []
+    for stream in (torch.cuda.current_stream(), torch.cuda.Stream()):
+        with torch.cuda.stream(stream):
+            agree.append(native.stream(2, torch.cuda.current_device()) == stream.cuda_stream)
+            results = [call() for _ in range(3)]
+            with in_python:
+                results.append(call())
+        torch.cuda.synchronize()
+    same = all(torch.equal(x, y) for result in results for x, y in zip(result, results[0]))
+    return dict(same_stream=agree, same_bits=same)
+
+
 def run(arguments):
     with parcel.opened(arguments.folder) as folder:
         os.environ.update(parcel.environment(folder, parcel.chips(folder, arguments.chips)[0]))
@@ -78,6 +94,8 @@ def run(arguments):
             for rho in map(float, arguments.rho.split(",")):
                 counts, indices = (x[None].to(q.device) for x in masks.selection(masks.block_rows(n, rho, programs.HEADS)))
                 given = lambda counts=counts, indices=indices: unisparse.block_sparse_attention(q, k, v, counts, indices, return_lse=True)
+                if there:
+                    print(json.dumps(sound(torch, _again.native, in_python, given)))
                 forms[f"block_sparse_attention, rho {rho}"] = given
                 forms[f"block_sparse_attention, rho {rho}, in Python"] = given
                 forms[f"bound, rho {rho}"] = _program.program_for(programs.configuration(programs.ATTEND.entry)).bind(q, k, v, counts, indices)

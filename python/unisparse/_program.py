@@ -45,6 +45,9 @@ class Program:
         self._calls = _again.Calls(-1, 16)
         self._again = self._calls.again
 
+    def __reduce__(self) -> Any:
+        return type(self), (self.path,)
+
     def loaded(self, device: int = 0) -> Loaded:
         """What unisparse_program_load made, by CUDA device number."""
         found = _loaded.get((self._file, device))

@@ -9,9 +9,11 @@ in Python, and in C, of which the fake tensors speak the exchange API."""
 
 import concurrent.futures
 import contextlib
+import copy
 import gc
 import os
 import pathlib
+import pickle
 import re
 import subprocess
 import sys
@@ -311,6 +313,22 @@ class Cuda(unittest.TestCase):
         if _again.native:
             self.assertEqual(sys.modules["exchange"].alive, {})
 
+    def test_outputs_that_nobody_asked_for(self):
+        """A program's lse that is no result has memory of its own all the same, apart from the workspace."""
+        with mock.patch.dict(os.environ, FAKE_COMPILE_LSE="1"):
+            tensors = [tensor(1, 4, 300, 128), *(tensor(1, 4, 300, 128) for _ in range(2))]
+            for _ in range(2):
+                LOG.write_text("")
+                torch.allocated.clear()
+                o = unisparse.attention(*tensors)
+                (first, lse), (workspace,) = self.log("output"), self.log("workspace")
+                self.assertEqual(first, shown("output", o, 2))
+                self.assertEqual(lse.split(None, 2)[2], "0 [1/1200 4/300 300/1]")
+                lse, workspace = (int(line.split()[1], 16) for line in (lse, workspace))
+                self.assertEqual((lse % 512, workspace % 512), (0, 0))
+                self.assertTrue(lse + 4 * 1200 <= workspace or workspace + 1000 <= lse)
+        self.assertEqual(len(torch.allocated), 2 if _again.native else 3)
+
     def test_not_by_c(self):
         """What C cannot know: modes, subclasses, memory that o shares, options that are no plain ones."""
         import numpy
@@ -424,7 +442,9 @@ class Cuda(unittest.TestCase):
     def test_program(self):
         path = TMP / "own.usp"
         path.write_text("in x bf16 4\nin y bf16 4\nin z bf16 4\nout o f32 4\n")
-        call = unisparse.Program(path).bind(*qkv())
+        for program in (unisparse.Program(path), pickle.loads(pickle.dumps(unisparse.Program(path))), copy.deepcopy(unisparse.Program(path))):
+            call = program.bind(*qkv())
+        self.assertEqual(len(self.log("load on")), 1)
         call()
         torch.streams[0] = 9
         (o,) = call()

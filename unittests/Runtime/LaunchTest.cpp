@@ -408,7 +408,7 @@ TEST_F(LaunchTest, KnownMemory) {
         call.workspaceBytes, address(call.stream));
   };
   ASSERT_EQ(call.launch(), UNISPARSE_OK) << unisparse_last_message();
-  EXPECT_EQ(stub_calls("cuPointerGetAttributes"), 6);
+  EXPECT_EQ(stub_calls("cuPointerGetAttributes"), 5);
   std::string log = stub_log();
   stub_reset();
   ASSERT_EQ(launch(), UNISPARSE_OK) << unisparse_last_message();

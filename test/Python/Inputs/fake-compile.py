@@ -2,7 +2,7 @@
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Stands for unisparse-compile: writes the command line it got, and the inputs and outputs of the program it asks for, as
-the stub runtime reads them. Refuses --head-dim=7. Its version is $FAKE_COMPILE_VERSION."""
+the stub runtime reads them, lse among them where FAKE_COMPILE_LSE says so. Refuses --head-dim=7. Its version is $FAKE_COMPILE_VERSION."""
 
 import os
 import sys
@@ -33,7 +33,7 @@ if options["--stage"] == ["block_sparse_attention"]:
 if "--packed" in options:
     lines[3:3] = ["in cu_seqlens_q i32 1", "in cu_seqlens_k i32 1"]
 lines.append(f"out o {kind} 4")
-if "--return-lse" in options:
+if "--return-lse" in options or os.environ.get("FAKE_COMPILE_LSE"):
     lines.append("out lse f32 3")
 if "--return-selection" in options:
     lines += ["out counts i32 3", "out indices i32 4"]
