@@ -29,6 +29,8 @@ def forms(torch, unisparse):
     k, v = (torch.zeros(1, 2, 64, 16, dtype=torch.bfloat16) for _ in range(2))
     counts, indices = torch.zeros(1, 8, 1, dtype=torch.int32), torch.zeros(1, 8, 1, 1, dtype=torch.int32)
     cu = torch.zeros(5, dtype=torch.int32)
+    tokens = [x.transpose(1, 2).contiguous() for x in (q, k, v)]
+    out = torch.zeros_like(tokens[0])
     path = pathlib.Path(os.environ["UNISPARSE_CACHE"]) / "own.usp"
     path.write_text("in q bf16 4\nin k bf16 4\nin v bf16 4\nout o bf16 4\n")
     program = unisparse.Program(path)
@@ -38,6 +40,8 @@ def forms(torch, unisparse):
         "attention, p for each head, packed": lambda: unisparse.attention(q, k, v, p=[0.9] * 8, cu_seqlens=cu),
         "attention, lse and selection": lambda: unisparse.attention(q, k, v, return_lse=True, return_selection=True),
         "block_sparse_attention": lambda: unisparse.block_sparse_attention(q, k, v, counts, indices),
+        "sdpa, causal": lambda: unisparse.sdpa(q, k, v, is_causal=True, enable_gqa=True),
+        "bshd, into memory of the caller's": lambda: unisparse.attention(*tokens, layout="bshd", out=out),
         "Program": lambda: program(q, k, v),
         "bound call": bound,
         "torch.empty of o and workspace alone": lambda: (torch.empty(q.shape, dtype=q.dtype), torch.empty((1000,), dtype=torch.uint8)),

@@ -77,22 +77,25 @@ def sdpa(
     if attn_mask is not None:
         wanted = "None, as only causal masks are compiled (is_causal=True; cu_seqlens of unisparse.attention for packed sequences)"
         raise unexpected("attn_mask", wanted, f"a {type(attn_mask).__name__}")
-    if _config.number("dropout_p", dropout_p) != 0:
+    # What is plainly right is not looked at twice.
+    if not (type(dropout_p) is float and dropout_p == 0) and _config.number("dropout_p", dropout_p) != 0:
         raise unexpected("dropout_p", "0, as there is no dropout", dropout_p)
-    causal, grouped = _config.flag("is_causal", is_causal), _config.flag("enable_gqa", enable_gqa)
+    causal = is_causal if type(is_causal) is bool else _config.flag("is_causal", is_causal)
+    grouped = enable_gqa if type(enable_gqa) is bool else _config.flag("enable_gqa", enable_gqa)
     for name in options:
-        if name not in Modifying.__annotations__:
+        if name not in _OPTIONS:
             raise unexpected(name, f"an option among {', '.join(Modifying.__annotations__)}", "none of them")
     for name, x in (("query", q), ("key", k), ("value", v)):
-        backend_of(name, x)
-        if len(x.shape) != 4:
+        if len(getattr(x, "shape", ())) != 4:
+            backend_of(name, x)
             raise unexpected(name, "4 dimensions: [batch, heads, length, head_dim]", list(x.shape), Status.BAD_SHAPE)
-    if not grouped and q.shape[1] != k.shape[1]:
-        raise unexpected("key", f"query's {q.shape[1]} heads, or enable_gqa=True", k.shape[1], Status.BAD_SHAPE)
-    if causal:
-        if q.shape[2] > k.shape[2]:
-            raise unexpected("query", f"no more queries than the {k.shape[2]} keys under is_causal", q.shape[2], Status.BAD_SHAPE)
-        k, v = k[:, :, : q.shape[2]], v[:, :, : q.shape[2]]
+    (_, heads, queries, _), (_, kv_heads, keys, _) = q.shape, k.shape
+    if not grouped and heads != kv_heads:
+        raise unexpected("key", f"query's {heads} heads, or enable_gqa=True", kv_heads, Status.BAD_SHAPE)
+    if causal and queries > keys:
+        raise unexpected("query", f"no more queries than the {keys} keys under is_causal", queries, Status.BAD_SHAPE)
+    if causal and queries < keys:
+        k, v = k[:, :, :queries], v[:, :, :queries]
     try:
         result: T = attention(q, k, v, causal=causal, scale=scale, **options)
     except Error as error:
@@ -100,4 +103,5 @@ def sdpa(
     return result
 
 
+_OPTIONS = frozenset(Modifying.__annotations__)
 _NAMES = {"q": "query", "k": "key", "v": "value"}
