@@ -57,7 +57,7 @@ WHEELS_PYTHON ?= $(BUILD)/wheels-venv/bin/python
 
 $(BUILD)/wheels-venv/bin/python:
 	@$(PYTHON) -m venv --system-site-packages $(BUILD)/wheels-venv
-	@$@ -m pip install --quiet wheel 'scikit-build-core>=0.8'
+	@$@ -m pip install --quiet 'wheel>=0.40' 'scikit-build-core>=0.8'
 
 check-wheels: $(BUILD)/build.ninja $(WHEELS_PYTHON)
 	@$(NINJA) unisparse-compile-static
