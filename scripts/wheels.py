@@ -9,7 +9,7 @@
 
 The package gets LLVM's OpenMP runtime beside its own (--openmp= leaves it out), and each wheel the licence texts of what
 is in it: of LLVM with MLIR, zlib and zstd, which the compiler is linked with, and of the OpenMP runtime. On Debian they
-are found where its packages have them. Needs pip, wheel and scikit-build-core in this Python, and readelf. A wheel gets the platform tag that its files have
+are found where its packages have them. Needs pip, wheel 0.40 and scikit-build-core in this Python, and readelf. A wheel gets the platform tag that its files have
 earned: manylinux_2_N, N being the newest glibc whose symbols they ask for. One that asks for another library than
 glibc's is refused.
 """

@@ -24,7 +24,7 @@ lit's own (%s, %t, ...):
   unisparse-opt                      another one with `--param unisparse_opt=PATH`
   FileCheck, not, split-file, count  LLVM's
 
-Features: native (the Python package's part in C, where Python's headers are), torch, transformers, diffusers, mypy, wheels (what builds them: pip, wheel and scikit-build-core, readelf, LLVM's
+Features: native (the Python package's part in C, where Python's headers are), torch, transformers, diffusers, mypy, wheels (what builds them: pip, wheel 0.40 and scikit-build-core, readelf, LLVM's
 static libraries), ptxas, and ptxas-sm_90a and so on for what it assembles for.
 
 `UNISPARSE_TEST_FILTER=REGEX make check` runs only the tests whose name matches;
@@ -77,7 +77,11 @@ for module in ("diffusers", "mypy", "torch", "transformers"):
 native = os.path.join(config.unisparse_obj_root, "lib", "_native.abi3.so")
 if os.path.exists(native):
     config.available_features.add("native")
-found = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('pip', 'wheel', 'scikit_build_core', 'numpy'))))"
+found = (
+    "import importlib.metadata as m, importlib.util as u, sys; "
+    "there = all(map(u.find_spec, ('pip', 'wheel', 'scikit_build_core', 'numpy'))); "
+    "sys.exit(not (there and [*map(int, m.version('wheel').split('.')[:2])] >= [0, 40]))"
+)
 if (
     not subprocess.run([config.python, "-c", found]).returncode
     and shutil.which("readelf")
