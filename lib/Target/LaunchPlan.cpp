@@ -40,7 +40,9 @@ FailureOr<Artifact> PlanBuilder::build() {
   if (!function.getBody().hasOneBlock())
     return function.emitOpError(
                "expected straight-line code in one block, got ")
-           << function.getBody().getBlocks().size() << " blocks";
+           << function.getBody().getBlocks().size()
+           << " blocks; unisparse-outline compiles the attention of such a "
+              "program alone";
   setOrigin();
   if (failed(addInputs()))
     return failure();

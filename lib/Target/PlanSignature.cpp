@@ -85,7 +85,9 @@ LogicalResult PlanBuilder::findOutputs() {
                      ? "the result of '" +
                            source.getDefiningOp()->getName().getStringRef() +
                            "'"
-                     : Twine("an argument"));
+                     : Twine("an argument"))
+             << (binary ? ""
+                        : "; return a linalg.copy of it into a tensor.empty");
     if (!outputs.insert({source, i}).second)
       return ret.emitOpError("expected result ")
              << i << " to be a buffer of its own, got that of result "

@@ -161,6 +161,24 @@ whole("gather", elementwise("""    %b = linalg.index 0 : index
     %t = tensor.extract %k[%b, %h, %j, %d] : tensor<2x4x32x32xf32>
     %y = arith.subf %x0, %t : f32
     linalg.yield %y : f32"""), lambda q, k, v: q - k[:, :, ::-1])
+# What is reduced keeps its dim, as front ends have it.
+whole("kept", f"""  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<2x4x32x1xf32>
+  %n = linalg.fill ins(%zero : f32) outs(%e : tensor<2x4x32x1xf32>) -> tensor<2x4x32x1xf32>
+  %s = linalg.generic {{indexing_maps = [#all, affine_map<(b, h, i, d) -> (b, h, i, 0)>], iterator_types = {REDUCED}}}
+      ins(%q : {T}) outs(%n : tensor<2x4x32x1xf32>) {{
+  ^bb0(%x: f32, %a: f32):
+    %y = arith.addf %a, %x : f32
+    linalg.yield %y : f32
+  }} -> tensor<2x4x32x1xf32>
+  %o = tensor.empty() : {T}
+  %r = linalg.generic {{indexing_maps = [#all, affine_map<(b, h, i, d) -> (b, h, i, 0)>, #all], iterator_types = {PARALLEL}}}
+      ins(%q, %s : {T}, tensor<2x4x32x1xf32>) outs(%o : {T}) {{
+  ^bb0(%x: f32, %a: f32, %u: f32):
+    %y = arith.subf %x, %a : f32
+    linalg.yield %y : f32
+  }} -> {T}
+  return %r : {T}""", lambda q, k, v: q - q.sum(-1, keepdims=True))
 # Named ops, softmax, arithmetic on tensors, constants of one number and of many: all of it one program.
 TABLE = ", ".join(f"{x:.3f}" for x in np.arange(32) / 8)
 whole("named", f"""  %table = arith.constant dense<[{TABLE}]> : tensor<32xf32>

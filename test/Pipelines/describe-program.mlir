@@ -54,7 +54,7 @@ func.func @data(%x: memref<2xi32>) -> memref<?xf32> {
 // -----
 
 func.func @argument(%x: memref<2xi32>) -> memref<2xi32> {
-  // expected-error @below {{expected result 0 to be allocated by memref.alloc, got an argument}}
+  // expected-error @below {{expected result 0 to be allocated by memref.alloc, got an argument; return a linalg.copy of it into a tensor.empty}}
   return %x : memref<2xi32>
 }
 

@@ -139,15 +139,19 @@ LogicalResult GenericPage::check() {
     if (failed(checkSize(op, type)))
       return failure();
     AffineMap map = op.getMatchingIndexingMap(&init);
-    if (!map.isProjectedPermutation() || !map.getNumResults() ||
-        map.getNumResults() != op.getNumParallelLoops())
+    // A dim of size 1 may be no loop's, as front ends keep what they reduce.
+    if (!map.isProjectedPermutation(/*allowZeroInResults=*/true) ||
+        !map.getNumResults() ||
+        llvm::count_if(map.getResults(), llvm::IsaPred<AffineDimExpr>) !=
+            op.getNumParallelLoops())
       return op.emitOpError("expected results of rank 1 or more with an "
                             "element for each point of the parallel loops, "
                             "got the map ")
              << AffineMapAttr::get(map);
     for (AffineExpr expr : map.getResults())
-      if (op.getIteratorTypesArray()[cast<AffineDimExpr>(expr).getPosition()] !=
-          utils::IteratorType::parallel)
+      if (auto dim = dyn_cast<AffineDimExpr>(expr);
+          dim && op.getIteratorTypesArray()[dim.getPosition()] !=
+                     utils::IteratorType::parallel)
         return op.emitOpError("expected results that are indexed by parallel "
                               "loops, got the map ")
                << AffineMapAttr::get(map);
@@ -211,8 +215,10 @@ void GenericPage::takeOperands() {
     // Read and written are two buffers: threads do not wait for each other.
     AffineMap map = op.getMatchingIndexingMap(&operand);
     SmallVector<Value> shape;
-    for (AffineExpr expr : map.getResults())
-      shape.push_back(sizes[cast<AffineDimExpr>(expr).getPosition()]);
+    for (auto [i, expr] : llvm::enumerate(map.getResults())) {
+      auto dim = dyn_cast<AffineDimExpr>(expr);
+      shape.push_back(dim ? sizes[dim.getPosition()] : host.dim(value, i));
+    }
     results.push_back(host.result(value.getType(), shape));
     outputs.push_back(page.take("out", host.contiguousBuffer(results.back())));
   }
