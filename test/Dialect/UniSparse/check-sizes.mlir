@@ -155,6 +155,21 @@ func.func @others(%x: tensor<?x?xf32> loc("x"), %y: tensor<?x?xf32> loc("y"), %n
   return %0, %1, %2, %3 : tensor<8x?xf32>, tensor<?x?xf32>, f32, tensor<?xf32>
 }
 
+// CHECK-LABEL: func.func @shapes(
+// CHECK:         cf.assert %{{.*}}, "tensor.reshape: 0 <= size 0"
+// CHECK:         cf.assert %{{.*}}, "tensor.reshape: elements of the shape == elements of x"
+// CHECK:         cf.assert %{{.*}}, "tensor.pad: what is padded in dim 0 == 8"
+// CHECK-NOT:     cf.assert
+func.func @shapes(%x: tensor<?xf32> loc("x"), %s: tensor<2xi32>) -> (tensor<?x4xf32>, tensor<8xf32>) {
+  %zero = arith.constant 0.0 : f32
+  %0 = tensor.reshape %x(%s) : (tensor<?xf32>, tensor<2xi32>) -> tensor<?x4xf32>
+  %1 = tensor.pad %x low[1] high[2] {
+  ^bb0(%i: index):
+    tensor.yield %zero : f32
+  } : tensor<?xf32> to tensor<8xf32>
+  return %0, %1 : tensor<?x4xf32>, tensor<8xf32>
+}
+
 // What holds for all lengths is not asked: sizes of one tensor, sizes through casts, slices, reshapes and what is computed,
 // sizes that cannot be negative. What bodies read is theirs.
 // LATER-LABEL: func.func @own(

@@ -190,10 +190,41 @@ template <typename OpTy> void SizeRules::ofInsertion(OpTy insert) {
 }
 
 void SizeRules::of(tensor::PadOp pad) {
-  for (auto [i, low] : llvm::enumerate(pad.getMixedLowPad()))
+  for (auto [i, said, low, high] :
+       llvm::enumerate(pad.getType().getShape(), pad.getMixedLowPad(),
+                       pad.getMixedHighPad())) {
     notNegative(low, "low " + Twine(i));
-  for (auto [i, high] : llvm::enumerate(pad.getMixedHighPad()))
     notNegative(high, "high " + Twine(i));
+    if (ShapedType::isStatic(said))
+      require({add(add(value(low), sizeOf(pad.getSource(), i)), value(high)),
+               ("what is padded in dim " + Twine(i)).str()},
+              CheckRelation::Equal, constant(index(said), said));
+  }
+}
+
+/// The shape is data.
+void SizeRules::of(tensor::ReshapeOp reshape) {
+  auto from = dyn_cast<RankedTensorType>(reshape.getSource().getType()),
+       to = dyn_cast<RankedTensorType>(reshape.getType());
+  if (!from || !to)
+    return;
+  Value before = index(1), after = index(1);
+  for (int64_t i = 0; i < from.getRank(); ++i)
+    before = mul(before, sizeOf(reshape.getSource(), i));
+  for (auto [i, said] : llvm::enumerate(to.getShape())) {
+    Value size;
+    if (ShapedType::isStatic(said)) {
+      size = index(said);
+    } else {
+      size = tensor::ExtractOp::create(b, reshape.getShape(), index(i));
+      size = b.createOrFold<arith::IndexCastOp>(b.getIndexType(), size);
+      require(constant(index(0), 0), CheckRelation::AtMost,
+              {size, ("size " + Twine(i)).str()});
+    }
+    after = mul(after, size);
+  }
+  require({after, "elements of the shape"}, CheckRelation::Equal,
+          {before, "elements of " + nameOf(reshape.getSource())});
 }
 
 void SizeRules::inBounds(Value tensor, ValueRange indices) {
@@ -230,8 +261,8 @@ private:
   static void check(SizeRules rules) {
     llvm::TypeSwitch<Operation *>(rules.op)
         .Case<linalg::LinalgOp, tensor::CastOp, tensor::ConcatOp,
-              tensor::ExpandShapeOp, tensor::ExtractSliceOp, tensor::PadOp>(
-            [&](auto op) { rules.of(op); })
+              tensor::ExpandShapeOp, tensor::ExtractSliceOp, tensor::PadOp,
+              tensor::ReshapeOp>([&](auto op) { rules.of(op); })
         .Case<tensor::InsertSliceOp, tensor::ParallelInsertSliceOp>(
             [&](auto op) { rules.ofInsertion(op); })
         .Case([&](linalg::SoftmaxOp op) {

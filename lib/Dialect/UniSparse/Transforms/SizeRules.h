@@ -39,6 +39,7 @@ struct SizeRules {
   void of(tensor::ExpandShapeOp expand);
   void of(tensor::ExtractSliceOp slice);
   void of(tensor::PadOp pad);
+  void of(tensor::ReshapeOp reshape);
   template <typename OpTy> void ofInsertion(OpTy insert);
   /// That all tensors have the shape of the first, and the result what its type
   /// says of it.

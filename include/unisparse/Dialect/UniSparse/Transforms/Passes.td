@@ -176,9 +176,9 @@ def UniSparseCheckSizes : Pass<"unisparse-check-sizes"> {
     | `linalg` ops | what one loop goes over has one size; what an index is computed to, as `a * 8 + t`, is inside |
     | elementwise ops, `linalg.softmax` | shapes are equal |
     | `tensor.cast` | sizes that only the result's type has |
-    | `tensor.expand_shape` | a dim has as many elements as its parts |
+    | `tensor.expand_shape`, `tensor.reshape` | a dim has as many elements as its parts, a shape as its tensor |
     | `tensor.extract_slice`, `tensor.insert_slice` | the slice lies inside; what is inserted has its sizes |
-    | `tensor.concat`, `tensor.pad` | other dims are equal; nothing is cut off |
+    | `tensor.concat`, `tensor.pad` | other dims are equal; nothing is cut off; sizes that only the result's type has |
     | `tensor.extract`, `tensor.insert` | indices are inside |
     | `tensor.empty`, `tensor.splat`, `tensor.generate` | no size is negative |
 
