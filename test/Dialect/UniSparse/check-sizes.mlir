@@ -52,10 +52,12 @@ func.func @mixed(%x: tensor<8xf32>, %n: index) -> tensor<8xf32> {
   return %r : tensor<8xf32>
 }
 
-// Computed indices have to be inside.
+// Computed indices have to be inside, where there are any.
 // CHECK-LABEL: func.func @strided(
 // CHECK:         %[[END:.*]] = arith.addi %{{.*}}, %c1{{.*}} : index
-// CHECK:         %[[INSIDE:.*]] = arith.cmpi sle, %[[END]], %{{.*}} : index
+// CHECK:         %[[ANY:.*]] = arith.minsi %{{.*}}, %c1{{.*}} : index
+// CHECK:         %[[ALL:.*]] = arith.muli %[[END]], %[[ANY]] : index
+// CHECK:         %[[INSIDE:.*]] = arith.cmpi sle, %[[ALL]], %{{.*}} : index
 // CHECK:         cf.assert %[[INSIDE]], "linalg.generic: the indices 0 <= x.size(0)"
 // CHECK:         cf.assert %{{.*}}, "linalg.generic: 0 <= the least index 0"
 // CHECK-NOT:     cf.assert

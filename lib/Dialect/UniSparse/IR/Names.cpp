@@ -42,8 +42,8 @@ std::string unisparse::argumentNameOf(Value tensor) {
   auto [argument, function] = argumentOf(tensor);
   if (!argument)
     return "";
-  auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(),
-                                                    kNameAttr);
+  auto name =
+      function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kNameAttr);
   return name ? name.str() : nameIn(argument.getLoc());
 }
 

@@ -7,6 +7,7 @@
 #include "SizeRules.h"
 #include "mlir/Analysis/DataFlow/IntegerRangeAnalysis.h"
 #include "mlir/Analysis/DataFlow/Utils.h"
+#include "mlir/IR/Matchers.h"
 #include "unisparse/Dialect/UniSparse/Transforms/Passes.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -50,8 +51,7 @@ SizeRules::Bounds SizeRules::boundsOf(AffineExpr expr, ArrayRef<Value> loops) {
     return {b.createOrFold<arith::CeilDivSIOp>(least, index(by)),
             b.createOrFold<arith::CeilDivSIOp>(greatest, index(by))};
   default: // A remainder.
-    return {index(0),
-            b.createOrFold<arith::MinSIOp>(greatest, index(by - 1))};
+    return {index(0), b.createOrFold<arith::MinSIOp>(greatest, index(by - 1))};
   }
 }
 
@@ -72,6 +72,15 @@ void SizeRules::of(linalg::LinalgOp linalg) {
   }
   SmallVector<Value> ranges =
       llvm::map_to_vector(loops, [](NamedValue &loop) { return loop.value; });
+  // An op whose loops go over nothing has no indices.
+  auto ofRuns = [&](Value x) {
+    if (matchPattern(x, m_Constant()))
+      return x;
+    for (Value range : ranges)
+      if (!matchPattern(range, m_Constant()))
+        x = mul(x, b.createOrFold<arith::MinSIOp>(range, index(1)));
+    return x;
+  };
   for (OpOperand &operand : op->getOpOperands()) {
     AffineMap map = linalg.getMatchingIndexingMap(&operand);
     for (auto [i, expr] : llvm::enumerate(map.getResults())) {
@@ -82,8 +91,9 @@ void SizeRules::of(linalg::LinalgOp linalg) {
       }
       auto [least, greatest] = boundsOf(expr, ranges);
       require(constant(index(0), 0), CheckRelation::AtMost,
-              {least, ("the least index " + Twine(i)).str()});
-      require({add(greatest, index(1)), ("the indices " + Twine(i)).str()},
+              {ofRuns(least), ("the least index " + Twine(i)).str()});
+      require({ofRuns(add(greatest, index(1))),
+               ("the indices " + Twine(i)).str()},
               CheckRelation::AtMost, size(operand.get(), i));
     }
   }
@@ -158,7 +168,7 @@ void SizeRules::inside(OpFoldResult offset, OpFoldResult size,
   notNegative(stride, "stride " + Twine(i));
   Value first = value(offset), count = originOf(value(size));
   NamedValue end{add(first, count),
-            ("offset " + Twine(i) + " + size " + Twine(i)).str()};
+                 ("offset " + Twine(i) + " + size " + Twine(i)).str()};
   if (std::optional<int64_t> by = getConstantIntValue(stride); by != 1) {
     Value reach = mul(sub(count, index(1)), value(stride));
     if (by && *by < 0) {
@@ -178,7 +188,8 @@ void SizeRules::of(tensor::ExtractSliceOp slice) {
     inside(offset, size, stride, slice.getSource(), i);
 }
 
-template <typename OpTy> void SizeRules::ofInsertion(OpTy insert) {
+template <typename OpTy>
+void SizeRules::ofInsertion(OpTy insert) {
   SmallVector<OpFoldResult> sizes = insert.getMixedSizes();
   for (auto [i, offset, size, stride] : llvm::enumerate(
            insert.getMixedOffsets(), sizes, insert.getMixedStrides()))

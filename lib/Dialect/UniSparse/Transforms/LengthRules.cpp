@@ -111,7 +111,8 @@ void Rules::of(BlockScoreOp score) {
   Value lq = length(score, 0), lk = length(score, 1);
   Value q = score.getQ(), k = score.getK();
   equal("I2", size(q, "q", 0), size(k, "k", 0));
-  sequences(score, length(lq, tensorOf(lq), "q"), length(lk, tensorOf(lk), "k"));
+  sequences(score, length(lq, tensorOf(lq), "q"),
+            length(lk, tensorOf(lk), "k"));
   PoolingAttr pooling = score.getPooling();
   int64_t block = score.getBlock().getQuery();
   Value cuQ = score.getCuSeqlensQ();

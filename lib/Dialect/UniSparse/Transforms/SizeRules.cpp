@@ -15,9 +15,8 @@ using namespace unisparse;
 // Sizes and their names
 //===----------------------------------------------------------------------===//
 
-SmallVector<int64_t>
-unisparse::keptDims(OffsetSizeAndStrideOpInterface slice,
-                                     const llvm::SmallBitVector &dropped) {
+SmallVector<int64_t> unisparse::keptDims(OffsetSizeAndStrideOpInterface slice,
+                                         const llvm::SmallBitVector &dropped) {
   SmallVector<int64_t> kept;
   for (int64_t i = 0, e = slice.getMixedSizes().size(); i < e; ++i)
     if (!dropped.test(i))
@@ -116,4 +115,3 @@ void SizeRules::notNegative(OpFoldResult x, const Twine &name) {
     require(constant(index(0), 0), CheckRelation::AtMost,
             {dynamic, name.str()});
 }
-

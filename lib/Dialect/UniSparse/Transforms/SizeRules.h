@@ -40,7 +40,8 @@ struct SizeRules {
   void of(tensor::ExtractSliceOp slice);
   void of(tensor::PadOp pad);
   void of(tensor::ReshapeOp reshape);
-  template <typename OpTy> void ofInsertion(OpTy insert);
+  template <typename OpTy>
+  void ofInsertion(OpTy insert);
   /// That all tensors have the shape of the first, and the result what its type
   /// says of it.
   void sameShape(ValueRange tensors);
@@ -64,12 +65,14 @@ private:
   Value originOf(Value size);
   std::string nameOf(Value tensor) const;
   NamedValue size(Value tensor, int64_t i) {
-    return {sizeOf(tensor, i), (nameOf(tensor) + ".size(" + Twine(i) + ")").str()};
+    return {sizeOf(tensor, i),
+            (nameOf(tensor) + ".size(" + Twine(i) + ")").str()};
   }
   static NamedValue constant(Value value, int64_t i) {
     return {value, std::to_string(i)};
   }
-  void require(const NamedValue &x, CheckRelation relation, const NamedValue &y) {
+  void require(const NamedValue &x, CheckRelation relation,
+               const NamedValue &y) {
     createCheck(b, b.getLoc(), op->getName().getStringRef(), x, relation, y);
   }
   void notNegative(OpFoldResult x, const Twine &name);
@@ -82,7 +85,6 @@ private:
   };
   Bounds boundsOf(AffineExpr expr, ArrayRef<Value> loops);
 };
-
 
 /// Whether an op computes each element of its tensors by itself.
 bool isElementwise(Operation *op);
