@@ -33,10 +33,15 @@ class Recorder:
             event.record(torch.cuda.current_stream(self.device))
         return Moment(time.perf_counter(), event)
 
-    def arrived(self, name: str, begin: Moment, works: List[Any]) -> None:
-        with torch.cuda.stream(self.watch) if self.watch is not None else contextlib.nullcontext():
-            for work in works:
-                work.wait()
+    def awaited(self, name: str, begin: Moment, works: List[Any]) -> None:
+        if self.watch is not None:
+            with torch.cuda.stream(self.watch):
+                for work in works:
+                    work.wait()
+                self.spans.append((name, begin, self.moment()))
+        for work in works:
+            work.wait()
+        if self.watch is None:  # A message of gloo's may be waited for once.
             self.spans.append((name, begin, self.moment()))
 
     def told(self) -> List[Dict[str, Any]]:
@@ -77,7 +82,10 @@ def moment() -> Optional[Moment]:
     return _recorder.moment() if _recorder is not None else None
 
 
-def arrived(name: str, begin: Optional[Moment], works: List[Any]) -> None:
-    """Of a transfer that was posted at `begin`: when it is over. On the CPU, when that is waited for."""
+def awaited(name: str, begin: Optional[Moment], works: List[Any]) -> None:
+    """Waits for a transfer that was posted at `begin`."""
     if _recorder is not None and begin is not None:
-        _recorder.arrived(name, begin, works)
+        _recorder.awaited(name, begin, works)
+        return
+    for work in works:
+        work.wait()

@@ -252,9 +252,10 @@ class Coming:
         self._begin = begin
 
     def wait(self) -> List[List[Any]]:
-        with self._ranks.step(self._what, marked=False):
-            _phases.arrived(self._what, self._begin, [self._work])
-            self._work.wait()
+        if self._work is not None:
+            with self._ranks.step(self._what, marked=False):
+                _phases.awaited(self._what, self._begin, [self._work])
+            self._work = None
         return self._tensors
 
 
@@ -270,9 +271,10 @@ class Moving:
 
     def keep(self) -> None:
         """This rank's own, while others' are on their way."""
-        with _phases.phase(f"keep: {self._what}"):
-            for x, place in zip(*self._own):
-                place.copy_(x)
+        if self._own[0]:
+            with _phases.phase(f"keep: {self._what}"):
+                for x, place in zip(*self._own):
+                    place.copy_(x)
         self._own = (), ()
 
     def wait(self) -> None:
@@ -288,10 +290,7 @@ class Moving:
                         place.copy_(x)
             return
         with self._ranks.step(self._what, marked=False):
-            if self._works:
-                _phases.arrived(self._what, self._begin, list(self._works))
-            for work in self._works:
-                work.wait()
+            _phases.awaited(self._what, self._begin, list(self._works))
         self._kept = None
 
 

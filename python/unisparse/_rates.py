@@ -84,8 +84,8 @@ def measured(ranks: Ranks, config: Config, kernel: bool, said: Callable[[Excepti
 
 _PROBE = "measure the links"
 
-# Of others' blocks such a share and more comes without being asked for: while a rank selects, which takes longer than the rest of
-# them does, and than a wait for the device does. From time to time ranks ask, as selections change.
+# Where a rank needs such a share of others' blocks, all come to all without being asked for, while ranks select: to that rank the
+# rest takes little longer, and the others get theirs beside it. From time to time ranks ask, as selections change.
 UNASKED = 0.75
 ASKING_CALLS = 32
 
@@ -118,11 +118,11 @@ class Known:
         """Whether no call of the kind has come through by this mode."""
         return mode not in self._of.get(kind, ())
 
-    def asks(self, kind: Hashable) -> bool:
-        """Whether a call by rows asks for blocks, as far as this rank is concerned."""
+    def unasked(self, kind: Hashable) -> Tuple[bool, bool]:
+        """Of a call by rows: whether nearly all blocks came to this rank, and whether it is time to ask again."""
         known = self._of.setdefault(kind, {})
         known["calls"] = known.get("calls", 0) + 1
-        return not known.get("came", -1.0) >= UNASKED or known["calls"] % ASKING_CALLS == 0
+        return known.get("came", -1.0) >= UNASKED, known["calls"] % ASKING_CALLS == 0
 
     def _heard(self, kind: Hashable, what: str) -> bool:
         """Whether the last time of a call of a kind is known."""

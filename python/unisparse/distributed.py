@@ -142,7 +142,8 @@ class _Call:
     def wants(self) -> int:
         """What this rank wants of the call, whatever the others do."""
         bits = sum(bit for mode, bit in _NEW.items() if _rates.known.is_new(self.kind, mode))
-        return bits | _ASKS * (self.mode != "heads" and _rates.known.asks(self.kind))
+        all_come, again = _rates.known.unasked(self.kind) if self.mode != "heads" else (False, False)
+        return bits | _ALL * all_come | _AGAIN * again
 
     def meet(self, heard: List[Dict[str, Any]]) -> None:
         """What all said is one thing, and fits together."""
@@ -179,7 +180,7 @@ class _Call:
             _chosen = untold(work) or choose(work, _rates.measured(ranks, self.config, kernel, lambda error: _said(error, "measure rates")))
             self.mode = _chosen.mode
         # Where a rank has not made such a call, all say whether they have memory for it.
-        self.is_new, self.asks = bool(wants & _NEW[self.mode]), bool(wants & _ASKS)
+        self.is_new, self.asks = bool(wants & _NEW[self.mode]), not wants & _ALL or bool(wants & _AGAIN)
 
     def candidates(self) -> int:
         """Pairs of blocks, of all query heads."""
@@ -288,7 +289,7 @@ _SAME = (
 
 
 # What a rank wants of a call, as bits.
-_NEW, _ASKS = {"heads": 1, "rows": 2}, 4
+_NEW, _ALL, _AGAIN = {"heads": 1, "rows": 2}, 4, 8
 
 # Shares of blocks that are selected, and that come to a rank, until a call by rows has told. Policies at 16K and more tokens
 # select less; rows that select apart from one another need all of K and V.

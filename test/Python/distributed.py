@@ -219,7 +219,11 @@ def fails_later(rank, size, mode, when):
             if str(error) != "rank 1: expected to attend, got MemoryError: none left":
                 failures.append(f"{mode}, {what}: got {error}")
         setattr(owner, what, inner)
-    call()
+    with unisparse._phases.recorded(torch.device("cpu")) as recorder:
+        call()
+    told = [one["phase"] for one in recorder.told()]
+    if told.count("attend") != (2 if mode == "heads" else 4 if size > 2 else 1) or not {"agree: attend", "send heads" if mode == "heads" else "select"} <= set(told):
+        failures.append(f"{mode}: got the phases {told}")
     unisparse._shares.ROUND_BYTES = rounds
     return failures
 
