@@ -20,6 +20,7 @@
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Pass/PassManager.h"
 #include "unisparse/Conversion/Passes.h"
+#include "unisparse/Dialect/UniSparse/IR/Names.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "unisparse/Pipelines/Pipelines.h"
 #include "unisparse/Target/LaunchPlan.h"
@@ -237,6 +238,10 @@ func::FuncOp Outline::makeFunction(const Group &group) {
       b, loc, "attention",
       b.getFunctionType(ValueRange(group.inputs).getTypes(),
                         ValueRange(group.outputs).getTypes()));
+  // Checks and reports call tensors as the program around does.
+  for (auto [i, input] : llvm::enumerate(group.inputs))
+    if (std::string name = tensorNameOf(input); !name.empty())
+      function.setArgAttr(i, kNameAttr, b.getStringAttr(name));
   Block *body = function.addEntryBlock();
   b.setInsertionPointToStart(body);
   IRMapping mapping;
@@ -288,6 +293,7 @@ LogicalResult Outline::outline(Operation *attend) {
   function->remove();
   module.erase();
   function.getBody().getBlocks().clear();
+  function.removeArgAttrsAttr();
   function.setPrivate();
   SymbolTable(getOperation()).insert(function);
   addArtifactCall(function, *all);

@@ -113,3 +113,16 @@ func.func @twice(%x: !q) -> !q {
   %b = call @layer(%a) : (!q) -> !q
   return %b : !q
 }
+
+// -----
+
+// The artifact calls tensors as the program does.
+// CHECK:       llvm.mlir.global internal constant @attention_artifact("UNISPARS{{.*}}tokens.size(2){{.*}}keys.size(2)
+// CHECK:       func.func @named(
+// CHECK:       func.func private @attention(%{{[a-z0-9]+}}: tensor<1x4x?x64xf16>, %{{[a-z0-9]+}}: tensor<1x4x?x64xf16>)
+!q = tensor<1x4x?x64xf16>
+func.func @named(%x: !q loc("tokens"), %y: !q) -> !q {
+  %k = linalg.exp ins(%y : !q) outs(%y : !q) -> !q loc("keys")
+  %o = unisparse.block_sparse_attention %x, %k, %k block <64x64> : (!q, !q, !q) -> !q
+  return %o : !q
+}
