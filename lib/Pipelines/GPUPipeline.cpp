@@ -133,7 +133,7 @@ struct GPUPipeline
       llvm::cl::desc("results have strides, which the caller of a launch plan "
                      "gives")};
   Option<bool> overlap{
-      *this, "overlap", llvm::cl::init(false),
+      *this, "overlap", llvm::cl::init(true),
       llvm::cl::desc("launches begin while those in front of them end, where "
                      "the chip can (sm_90 on)")};
 };

@@ -51,6 +51,10 @@ unisparse::buildTilePipeline(OpPassManager &pm,
   OpPassManager &threads = pm.nest<gpu::GPUModuleOp>();
   // Tile code becomes what each thread does.
   threads.addPass(createConvertUniTileToNVVM());
+  // The loop that a kernel spends its time in becomes one piece of code. Only
+  // now: threads that execute a product together come by it one warp after the
+  // other, which is theirs to do but not the contract's to see.
+  threads.addPass(createUniTileSplitRareSteps());
   // Every product computed its addresses anew; now they are shared.
   threads.addPass(createCanonicalizerPass());
   threads.addPass(createCSEPass());

@@ -326,10 +326,16 @@ runPipeline(ModuleOp module, StringRef folder, const FirstError &said,
             const Twine &pipeline,
             llvm::function_ref<LogicalResult(PassManager &)> build) {
   PassManager pm(module.getContext());
+#ifdef NDEBUG
+  // Between passes it would take a tenth of a small program's time. Whoever
+  // looks at the IR, unisparse-opt and builds with assertions verify it there.
+  pm.enableVerifier(!folder.empty());
+#endif
   if (!folder.empty())
     if (llvm::Error e = dumpIR(pm, folder, module))
       return e;
-  bool runs = succeeded(build(pm)) && succeeded(pm.run(module));
+  bool runs = succeeded(build(pm)) && succeeded(pm.run(module)) &&
+              succeeded(verify(module));
   return said.orElse(runs ? llvm::Error::success()
                           : llvm::createStringError(pipeline + " failed"));
 }

@@ -60,10 +60,10 @@ struct CommandLine {
                       "inputs, pool k to composites, or select by composites "
                       "that are an input"),
              cl::cat(category)};
-  Flag overlap{"overlap",
-               cl::desc("Launches begin while those in front of them end, where "
-                        "a chip can (sm_90 on)"),
-               cl::cat(category)};
+  Flag noOverlap{"no-overlap",
+                 cl::desc("Launches wait for those in front of them, where a "
+                          "chip could begin while they end (sm_90 on)"),
+                 cl::cat(category)};
   Text heads{"heads", cl::value_desc("N"), cl::desc("Heads of q"),
              cl::cat(category)};
   Text kvHeads{"kv-heads", cl::value_desc("N"),
@@ -155,7 +155,7 @@ Error convertTarget(CommandLine &c, Options &o) {
   struct {
     cl::Option &option;
     bool ofCpu;
-  } own[] = {{c.chips, false}, {c.format, false}, {c.overlap, false},
+  } own[] = {{c.chips, false}, {c.format, false}, {c.noOverlap, false},
              {c.cpu, true},    {c.linker, true}};
   for (auto &[option, ofCpu] : own)
     if (option.getNumOccurrences() && ofCpu != isCpu)
@@ -175,7 +175,7 @@ Error convertTarget(CommandLine &c, Options &o) {
   if (c.linker.getNumOccurrences() && c.linker.empty())
     return usage("--linker", "a program", "");
   o.linker = c.linker;
-  o.overlap = c.overlap;
+  o.overlap = !c.noOverlap;
   return Error::success();
 }
 

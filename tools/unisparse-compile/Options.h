@@ -21,7 +21,7 @@ struct Options : tools::Computation {
   std::string cpu, linker; ///< Of the CPU: a level; a program, or empty.
   std::vector<std::string> chips;
   TileFormat format = TileFormat::Isa;
-  bool overlap = false;
+  bool overlap = true;
   // Of a program that is built from options.
   int64_t heads = 0, kvHeads = 0, headDim = 0, valueDim = 0;
   std::string dtype = "bf16";

@@ -129,7 +129,7 @@ struct GPUPipelineOptions {
   TileFormat format = TileFormat::Isa;
   /// Where the chip can: launches begin while those in front of them end, and
   /// their counters are cleared in one step.
-  bool overlap = false;
+  bool overlap = true;
   /// Results have the strides that a launch plan's caller gives.
   bool callerStrides = false;
   /// Of the device, where host code is lowered by others; 0: the launch plan asks.

@@ -1,6 +1,6 @@
 // RUN: unisparse-opt %s --unitile-overlap-launches | FileCheck %s
 
-// A launch right behind another overlaps it; a kernel waits first and says in front of that that others may begin.
+// A launch right behind another overlaps it; its kernel waits first. Only one beside which another may run says that it may begin.
 module attributes {gpu.container_module} {
   gpu.module @kernels {
     // CHECK-LABEL: gpu.func @a(
@@ -12,7 +12,6 @@ module attributes {gpu.container_module} {
       gpu.return
     }
     // CHECK-LABEL: gpu.func @b(
-    // CHECK-NEXT:    nvvm.griddepcontrol launch_dependents
     // CHECK-NEXT:    nvvm.griddepcontrol wait
     // CHECK-NEXT:    llvm.load
     // CHECK-NEXT:    gpu.return
@@ -30,7 +29,6 @@ module attributes {gpu.container_module} {
     }
     // Of buffers that nobody in front of it has.
     // CHECK-LABEL: gpu.func @beside(
-    // CHECK-NEXT:    nvvm.griddepcontrol launch_dependents
     // CHECK-NEXT:    llvm.load
     // CHECK-NEXT:    nvvm.griddepcontrol wait
     // CHECK-NEXT:    gpu.return
@@ -39,7 +37,6 @@ module attributes {gpu.container_module} {
       gpu.return
     }
     // CHECK-LABEL: gpu.func @unknown(
-    // CHECK-NEXT:    nvvm.griddepcontrol launch_dependents
     // CHECK-NEXT:    nvvm.griddepcontrol wait
     // CHECK-NEXT:    llvm.load
     gpu.func @unknown(%p: !llvm.ptr<1>) kernel {

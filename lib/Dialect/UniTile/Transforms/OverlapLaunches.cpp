@@ -85,7 +85,7 @@ struct OverlapLaunches
     : unisparse::impl::UniTileOverlapLaunchesBase<OverlapLaunches> {
   void runOnOperation() override {
     KernelLaunches launches(getOperation());
-    // Kernels that others are launched behind, and those that are launched
+    // Kernels that others are launched beside, and those that are launched
     // behind others: true where one of them has to wait first.
     llvm::SetVector<Operation *> leaders;
     llvm::MapVector<Operation *, bool> followers;
@@ -109,7 +109,8 @@ struct OverlapLaunches
         if (!leader || !follower)
           continue;
         launch->setAttr(unitile::kOverlapsAttr, UnitAttr::get(&getContext()));
-        leaders.insert(leader);
+        if (row.isAlone())
+          leaders.insert(leader);
         followers[follower] |= !row.isAlone();
       }
     });
@@ -125,7 +126,9 @@ struct OverlapLaunches
     for (auto [kernel, first] : followers)
       control(kernel, NVVM::GridDepActionKind::wait, first);
     // All CTAs of a kernel have begun before the next one's may: nobody waits
-    // for room that a waiting one has.
+    // for room that a waiting one has. Who has to wait has nothing to do here
+    // before that, and would only take the room of CTAs that run: it comes when
+    // theirs end.
     for (Operation *kernel : leaders)
       control(kernel, NVVM::GridDepActionKind::launch_dependents, true);
   }

@@ -356,22 +356,103 @@ def UniTileGatherCounters : Pass<"unitile-gather-counters", "::mlir::ModuleOp"> 
                            "::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect"];
 }
 
+def UniTileSplitRareSteps : Pass<"unitile-split-rare-steps", "::mlir::gpu::GPUModuleOp"> {
+  let summary = "Put what a loop hardly ever does behind it, in a loop around it";
+  let description = [{
+    A `scf.for` with a branch whose condition is expected to hold
+    (`llvm.intr.expect`: a softmax whose reference stays, U23) becomes two loops:
+    the inner one takes steps as long as they are usual, the outer one does what
+    is left of a step that was not, and goes on. Results are the same bits. What
+    the loop does most is then in one piece where a compiler puts both sides of a
+    branch into the loop, as ptxas does.
+
+    Only where the usual side, and what comes behind the branch in the loop, has
+    no effects: it is computed before it is known which side a step takes.
+
+    Before:
+    ```mlir
+    gpu.module @m {
+      func.func @sum(%n: i32, %x: f32, %bound: f32) -> f32 {
+        %c0 = arith.constant 0 : i32
+        %c1 = arith.constant 1 : i32
+        %true = arith.constant true
+        %r = scf.for %i = %c0 to %n step %c1 iter_args(%s = %x) -> (f32) : i32 {
+          %square = arith.mulf %s, %s : f32
+          %fits = arith.cmpf olt, %square, %bound : f32
+          %usual = llvm.intr.expect %fits, %true : i1
+          %y = scf.if %usual -> (f32) {
+            scf.yield %square : f32
+          } else {
+            %half = math.sqrt %square : f32
+            scf.yield %half : f32
+          }
+          %z = arith.addf %y, %x : f32
+          scf.yield %z : f32
+        }
+        return %r : f32
+      }
+    }
+    ```
+    After:
+    ```mlir
+    gpu.module @m {
+      func.func @sum(%n: i32, %x: f32, %bound: f32) -> f32 {
+        %c0 = arith.constant 0 : i32
+        %c1 = arith.constant 1 : i32
+        %true = arith.constant true
+        %r:2 = scf.while (%i = %c0, %s = %x) : (i32, f32) -> (i32, f32) {
+          %any = arith.cmpi slt, %i, %n : i32
+          scf.condition(%any) %i, %s : i32, f32
+        } do {
+        ^bb0(%i: i32, %s: f32):
+          %u:4 = scf.while (%j = %i, %t = %s) : (i32, f32) -> (i32, f32, i1, f32) {
+            %square = arith.mulf %t, %t : f32
+            %fits = arith.cmpf olt, %square, %bound : f32
+            %usual = llvm.intr.expect %fits, %true : i1
+            %z = arith.addf %square, %x : f32
+            %next = arith.addi %j, %c1 : i32
+            %more = arith.cmpi slt, %next, %n : i32
+            %again = arith.andi %usual, %more : i1
+            scf.condition(%again) %next, %z, %usual, %square : i32, f32, i1, f32
+          } do {
+          ^bb0(%j: i32, %t: f32, %usual: i1, %square: f32):
+            scf.yield %j, %t : i32, f32
+          }
+          %v = scf.if %u#2 -> (f32) {
+            scf.yield %u#1 : f32
+          } else {
+            %half = math.sqrt %u#3 : f32
+            %z = arith.addf %half, %x : f32
+            scf.yield %z : f32
+          }
+          scf.yield %u#0, %v : i32, f32
+        }
+        return %r#1 : f32
+      }
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
+}
+
 def UniTileOverlapLaunches : Pass<"unitile-overlap-launches", "::mlir::ModuleOp"> {
   let summary = "Let a launch begin while the one in front of it ends";
   let description = [{
     Programmatic dependent launch (PTX ISA, griddepcontrol; of sm_90 on): of two
     launches that follow each other on the host with no other step between, the
     second gets `unitile.overlaps`, by which whoever launches it may let it begin
-    as soon as all CTAs of the first have begun. Its kernel waits, before all
-    else, until the first has ended and what it wrote is there; the first one's
-    says in its first instruction that another may begin. What is computed is the
-    same, and so it is where a launcher does not know the attribute: nobody is
-    waited for then.
+    when the CTAs of the first end, on the multiprocessors that are free by then.
+    Its kernel waits, before all else, until all of the first has ended and what
+    it wrote is there. What is computed is the same, and so it is where a launcher
+    does not know the attribute: nobody is waited for then.
 
     A kernel that waits ends after the one that it waited for: of three in a row
     the third sees what the first wrote. One that has no buffer of the function's
     in common with those in front of it waits in its last instruction for that
-    reason alone, and runs beside them.
+    reason alone, and runs beside them: the first one's says in its first
+    instruction that another may begin, when all CTAs have said so. Who would
+    have to wait is not let in early: waiting CTAs take the room of others, 20 us
+    in front of a selection on an H200 (benchmarks/NOTES.md).
 
     Before:
     ```mlir
@@ -397,7 +478,6 @@ def UniTileOverlapLaunches : Pass<"unitile-overlap-launches", "::mlir::ModuleOp"
     module attributes {gpu.container_module} {
       gpu.module @kernels {
         gpu.func @first(%p: !llvm.ptr<1>) kernel {
-          nvvm.griddepcontrol launch_dependents
           gpu.return
         }
         gpu.func @second(%p: !llvm.ptr<1>) kernel {
