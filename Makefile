@@ -25,7 +25,7 @@ help:
 	@echo 'make check-wheels  build both wheels (the compiler linked statically), install them in a bare venv, attend'
 	@echo 'make check-assemble  assemble every kernel for every chip, where there is a ptxas'
 	@echo 'make check-assert  run the .mlir tests on a build with assertions, which it makes in build-dev/'
-	@echo 'make check-optimized  run test/Execution on code that LLVM has optimized throughout, as users have it'
+	@echo 'make check-optimized  run test/Execution and test/Python on code that LLVM has optimized throughout, as users have it'
 	@echo 'make fuzz    FUZZ_SECONDS (60) each of hostile files, mutated programs and random attention (FUZZ_SEED=N: others)'
 	@echo 'make bench   measure speed on this machine'
 	@echo 'make docs    write the reference of ops and passes to $(BUILD)/docs'

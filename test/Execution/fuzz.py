@@ -17,7 +17,7 @@ import harness
 import numpy as np
 from harness import Case, Options, ends, qkv, random_selection
 
-CASES = 60
+CASES = 40
 
 
 def one_of(rng, *values):

@@ -95,6 +95,8 @@ CASES = [
     ([*OPTIONS, "--target=cpu", CHIP], 2, "--chip: expected none beside --target=cpu, got one"),
     ([*OPTIONS, "--target=cpu", "--format=bin"], 2, "--format: expected none beside --target=cpu, got one"),
     ([*OPTIONS, CHIP, f"--cpu={LEVEL}"], 2, "--cpu: expected none beside --target=cuda, got one"),
+    ([*OPTIONS, CHIP, "--opt-level=0"], 2, "--opt-level: expected none beside --target=cuda, got one"),
+    ([*OPTIONS, "--target=cpu", "--opt-level=4", OUT], 1, "--opt-level: expected 0 to 3, got 4"),
     ([*OPTIONS, CHIP, "--linker=ld"], 2, "--linker: expected none beside --target=cuda, got one"),
     ([*OPTIONS, "--target=cpu", "--cpu=i486"], 2, f"--cpu: expected {LEVELS}, got 'i486'"),
     ([*OPTIONS, "--target=cpu", "--linker="], 2, "--linker: expected a program, got ''"),

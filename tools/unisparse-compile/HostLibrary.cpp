@@ -201,7 +201,8 @@ SmallVector<StringRef> librariesOf(StringRef object) {
   return libraries;
 }
 
-Expected<std::unique_ptr<TargetMachine>> machineFor(StringRef level) {
+Expected<std::unique_ptr<TargetMachine>> machineFor(StringRef level,
+                                                    int64_t optLevel) {
   InitializeNativeTarget();
   InitializeNativeTargetAsmPrinter();
   Triple triple(sys::getDefaultTargetTriple());
@@ -214,7 +215,7 @@ Expected<std::unique_ptr<TargetMachine>> machineFor(StringRef level) {
   bool bf16 = level.consume_back("-bf16");
   return std::unique_ptr<TargetMachine>(target->createTargetMachine(
       triple, level, bf16 ? "+avx512bf16" : "", TargetOptions(), Reloc::PIC_,
-      std::nullopt, CodeGenOptLevel::Aggressive));
+      std::nullopt, *CodeGenOpt::getLevel(optLevel)));
 }
 
 } // namespace
@@ -222,13 +223,14 @@ Expected<std::unique_ptr<TargetMachine>> machineFor(StringRef level) {
 Expected<std::string> compile::buildHostLibrary(mlir::ModuleOp module,
                                                 StringRef entry,
                                                 StringRef level,
+                                                int64_t optLevel,
                                                 StringRef linker) {
   LLVMContext context;
   std::unique_ptr<Module> code =
       mlir::translateModuleToLLVMIR(module, context, "unisparse");
   if (!code)
     return createStringError("expected code for LLVM, got none");
-  auto machine = machineFor(level);
+  auto machine = machineFor(level, optLevel);
   if (!machine)
     return machine.takeError();
   auto prepare = [&](Module &m) {
@@ -239,7 +241,7 @@ Expected<std::string> compile::buildHostLibrary(mlir::ModuleOp module,
   code->setPICLevel(PICLevel::BigPIC);
   LibraryBuilder builder(*code, level);
   builder.addRun(entry);
-  if (Error e = mlir::makeOptimizingTransformer(3, 0, machine->get())(
+  if (Error e = mlir::makeOptimizingTransformer(optLevel, 0, machine->get())(
           code.get()))
     return std::move(e);
   builder.addTable();

@@ -22,12 +22,12 @@ VectorBits vectorsOf(llvm::StringRef level);
 bool multipliesBF16(llvm::StringRef level);
 
 /// The bytes of the library of `module`, in LLVM's dialect, whose function
-/// `entry` has a C interface. `linker` is a program that links as ld does; empty,
-/// it is searched for.
-llvm::Expected<std::string> buildHostLibrary(mlir::ModuleOp module,
-                                             llvm::StringRef entry,
-                                             llvm::StringRef level,
-                                             llvm::StringRef linker);
+/// `entry` has a C interface, optimized by LLVM as `optLevel` says, 0 to 3.
+/// `linker` is a program that links as ld does; empty, it is searched for.
+llvm::Expected<std::string>
+buildHostLibrary(mlir::ModuleOp module, llvm::StringRef entry,
+                 llvm::StringRef level, int64_t optLevel,
+                 llvm::StringRef linker);
 
 } // namespace unisparse::compile
 

@@ -60,6 +60,9 @@ struct CommandLine {
                       "inputs, pool k to composites, or select by composites "
                       "that are an input"),
              cl::cat(category)};
+  Text optLevel{"opt-level", cl::init("3"), cl::value_desc("0..3"),
+                cl::desc("With --target=cpu: how much LLVM optimizes"),
+                cl::cat(category)};
   Flag noOverlap{"no-overlap",
                  cl::desc("Launches wait for those in front of them, where a "
                           "chip could begin while they end (sm_90 on)"),
@@ -156,7 +159,7 @@ Error convertTarget(CommandLine &c, Options &o) {
     cl::Option &option;
     bool ofCpu;
   } own[] = {{c.chips, false}, {c.format, false}, {c.noOverlap, false},
-             {c.cpu, true},    {c.linker, true}};
+             {c.cpu, true},    {c.linker, true}, {c.optLevel, true}};
   for (auto &[option, ofCpu] : own)
     if (option.getNumOccurrences() && ofCpu != isCpu)
       return failure("--" + option.ArgStr.str(),
@@ -175,6 +178,8 @@ Error convertTarget(CommandLine &c, Options &o) {
   if (c.linker.getNumOccurrences() && c.linker.empty())
     return usage("--linker", "a program", "");
   o.linker = c.linker;
+  if (Error e = parseInteger(c.optLevel, o.optLevel))
+    return e;
   o.overlap = !c.noOverlap;
   return Error::success();
 }
@@ -271,6 +276,9 @@ Error compile::checkOptions(const Options &o) {
       return e;
   if (Error e = checkComputation(o, selects && !o.dense))
     return e;
+  if (o.optLevel < 0 || o.optLevel > 3)
+    return failure("--opt-level",
+                   "expected 0 to 3, got " + Twine(o.optLevel));
   StringSet<> seen;
   for (StringRef chip : o.chips) {
     if (!findNvidiaChip(chip))

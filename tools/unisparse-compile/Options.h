@@ -19,6 +19,7 @@ struct Options : tools::Computation {
   std::string program, output, show, entry, dumpIR;
   Target target = Target::Cuda;
   std::string cpu, linker; ///< Of the CPU: a level; a program, or empty.
+  int64_t optLevel = 3;    ///< Of the CPU: LLVM's.
   std::vector<std::string> chips;
   TileFormat format = TileFormat::Isa;
   bool overlap = true;

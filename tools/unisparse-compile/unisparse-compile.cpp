@@ -157,7 +157,7 @@ llvm::Expected<std::string> compileLibrary(MLIRContext &context,
     return std::move(e);
   auto description = (**module)->getAttrOfType<StringAttr>(kDescriptionAttr);
   llvm::Expected<std::string> library =
-      buildHostLibrary(**module, name, o.cpu, o.linker);
+      buildHostLibrary(**module, name, o.cpu, o.optLevel, o.linker);
   if (!library)
     return said.orElse(library.takeError());
   std::string file = artifact::appendDescription(*library, description);

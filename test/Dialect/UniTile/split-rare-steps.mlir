@@ -23,7 +23,7 @@ gpu.module @m {
   // CHECK-NEXT:        %[[AGAIN:.*]] = arith.andi %[[USUAL]], %[[MORE]]
   // CHECK-NEXT:        scf.condition(%[[AGAIN]]) %[[NEXT]], %[[Z]], %[[COUNT]], %[[USUAL]], %[[SQUARE]], %[[J]], %[[T]]
   // CHECK:           } do {
-  // CHECK-NEXT:      ^bb0(%[[J:.*]]: i32, %[[T:.*]]: f32, %[[L:.*]]: i32, {{.*}}):
+  // CHECK-NEXT:      ^bb0(%[[J:[a-z0-9]+]]: i32, %[[T:[a-z0-9]+]]: f32, %[[L:[a-z0-9]+]]: i32, {{.*}}):
   // CHECK-NEXT:        scf.yield %[[J]], %[[T]], %[[L]]
   // CHECK:           %[[DONE:.*]]:2 = scf.if %[[U]]#3 -> (f32, i32) {
   // CHECK-NEXT:        scf.yield %[[U]]#1, %[[U]]#2
