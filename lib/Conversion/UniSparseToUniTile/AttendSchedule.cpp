@@ -132,13 +132,12 @@ registersOf(const AttendSpec &s, ScheduleAttr asked, int64_t keys,
   return std::pair{producer, consumer};
 }
 
-/// Turns at the tensor cores gain 5% at 96 columns, nothing at 128, and cost 2%
-/// at 64. Where more is done to a logit between the products, 7% at 128
-/// (benchmarks/NOTES.md).
+/// Turns at the tensor cores gain 5% at 96 columns and 3% at 128, where without
+/// them a kernel that is not causal is up to 13% slower, depending on where its
+/// loop lies; they cost 6% at 64 (benchmarks/NOTES.md).
 static bool takesTurns(const AttendSpec &s) {
   int64_t columns = std::max(s.headDim, s.valueDim);
-  return s.blockQ == 128 && columns > 64 &&
-         (columns < 128 || (columns == 128 && s.modified));
+  return s.blockQ == 128 && columns > 64 && columns <= 128;
 }
 
 FailureOr<AttendSchedule> unisparse::attendScheduleOf(const AttendSpec &s,
