@@ -205,6 +205,5 @@ AttendSpec unisparse::attendSpecOf(BlockSparseAttentionOp op) {
   s.scale = logitScale(op.getScale(), s.headDim);
   s.causal = op.getCausal();
   s.packed = static_cast<bool>(op.getCuSeqlensQ());
-  s.modified = op.getSoftcap() || !op.getModification().empty();
   return s;
 }

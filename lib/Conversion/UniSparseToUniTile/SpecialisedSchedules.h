@@ -23,7 +23,6 @@ struct AttendSpec {
   mlir::Type element;
   double scale;
   bool causal, hasSelection, packed;
-  bool modified; ///< By a soft cap (M1) or a region (M5).
 
   /// Q is multiplied from registers where O leaves room for it. Where not, it
   /// stays in shared memory.

@@ -12,7 +12,7 @@
 // warp-specialised kernel, whose schedule leaves no number open.
 // CHECK-LABEL: func.func @d128(
 // SM90:          #unitile.tiles<rows = 128, keys = 128>
-// SM90A:         #unitile.schedule<stages = 3, keys = 128, ctas = 1, cluster = 1, producer_registers = 40, consumer_registers = 232>
+// SM90A:         #unitile.schedule<stages = 3, keys = 128, ctas = 1, cluster = 1, producer_registers = 40, consumer_registers = 232, ping_pong = true>
 // SM86:          #unitile.tiles<rows = 128, keys = 128>
 // SM120:         #unitile.tiles<rows = 128, keys = 64>
 func.func @d128(%q: tensor<1x4x512x128xbf16>) -> tensor<1x4x512x128xbf16> {

@@ -164,7 +164,7 @@ func.func @one_warpgroup(%q: !q) -> !q {
 // CHECK-LABEL: gpu.func @attend(
 // CHECK-SAME:    %[[QM:[a-z0-9]+]]: !llvm.ptr {unitile.tensor_map}, %[[KM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}, %[[VM:[a-z0-9]*]]: !llvm.ptr {unitile.tensor_map}
 // CHECK-SAME:    known_cluster_size = array<i32: 2, 1, 1>
-// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 128, ctas = 1, cluster = 2, producer_registers = 40, consumer_registers = 232>
+// CHECK-SAME:    unitile.schedule = #unitile.schedule<stages = 3, keys = 128, ctas = 1, cluster = 2, producer_registers = 40, consumer_registers = 232, ping_pong = true>
 // CHECK:         %[[Q:.*]] = unitile.alloc : !unitile.shared<128x128xbf16>
 // CHECK:         %[[FULLK:.*]] = unitile.barriers arrivals 1 : !unitile.barriers<3>
 // CHECK-NEXT:    %[[FULLV:.*]] = unitile.barriers arrivals 1 : !unitile.barriers<3>
