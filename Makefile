@@ -15,7 +15,7 @@ FUZZ_SEED ?= 0
 NINJA := cmake --build $(BUILD) -j $(JOBS) --target
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo check check-wheels check-assemble check-assert check-optimized fuzz bench docs clean
+.PHONY: help deps build demo check check-wheels check-assemble check-long check-assert check-optimized fuzz bench docs clean
 
 help:
 	@echo 'make deps    install the Debian packages that are missing (root or sudo only for that)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make demo    select blocks and attend over Q, K, V of a real model, next to dense attention'
 	@echo 'make check   run all tests (UNISPARSE_TEST_FILTER=REGEX: only the lit tests whose name matches)'
 	@echo 'make check-wheels  build both wheels (the compiler linked statically), install them in a bare venv, attend'
+	@echo 'make check-long  run what takes longest: random programs and attention, projects that build against this one'
 	@echo 'make check-assemble  assemble every kernel for every chip, where there is a ptxas'
 	@echo 'make check-assert  run the .mlir tests on a build with assertions, which it makes in build-dev/'
 	@echo 'make check-optimized  run test/Execution and test/Python on code that LLVM has optimized throughout, as users have it'
@@ -66,6 +67,10 @@ check-wheels: $(BUILD)/build.ninja $(WHEELS_PYTHON)
 
 check-assemble: $(BUILD)/build.ninja
 	@LIT_OPTS="$$LIT_OPTS -j$(JOBS)" $(NINJA) check-unisparse-assemble
+
+check-long: $(BUILD)/build.ninja
+	@$(NINJA) all
+	@LIT_OPTS="$$LIT_OPTS -j$(JOBS)" $(NINJA) check-unisparse-long
 
 check-assert: $(BUILD)/build.ninja
 	@cmake --preset dev

@@ -25,7 +25,8 @@ lit's own (%s, %t, ...):
   FileCheck, not, split-file, count  LLVM's
 
 Features: native (the Python package's part in C, where Python's headers are), torch, transformers, diffusers, mypy, wheels (what builds them: pip, wheel 0.40 and scikit-build-core, readelf, LLVM's
-static libraries), ptxas, and ptxas-sm_90a and so on for what it assembles for.
+static libraries), ptxas, and ptxas-sm_90a and so on for what it assembles for, long (with lit's `--param long=1`: make
+check-long) and assemble-all.
 
 `UNISPARSE_TEST_FILTER=REGEX make check` runs only the tests whose name matches;
 with ninja or lit itself the variable is lit's own, LIT_FILTER.
@@ -53,7 +54,11 @@ config.excludes = ["lit.cfg.py", "lit.site.cfg.py", "Inputs", "oracle.py", "lib"
 assemble_all = lit_config.params.get("assemble") == "all"
 # A test takes seconds: one that takes ten minutes hangs, on a slow and busy machine too. Without psutil lit cannot stop
 # one. Assembling everything takes as long as it takes.
+if lit_config.params.get("long"):
+    config.available_features.add("long")
+    config.limit_to_features = {"long"}  # And no other tests.
 if assemble_all:
+    config.available_features.add("assemble-all")
     lit_config.maxIndividualTestTime = 0
 elif lit_config.maxIndividualTestTimeIsSupported[0]:
     lit_config.maxIndividualTestTime = 600

@@ -1,6 +1,7 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+# REQUIRES: long
 # RUN: %python %s --tool=%unisparse_run --tmp=%t
 """Options and shapes drawn at random, the same ones every time; with `--seconds` as many more as there is time for."""
 
@@ -17,7 +18,7 @@ import harness
 import numpy as np
 from harness import Case, Options, ends, qkv, random_selection
 
-CASES = 40
+CASES = 60
 
 
 def one_of(rng, *values):

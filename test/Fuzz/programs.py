@@ -1,7 +1,8 @@
 # Part of the UniSparse project, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for license information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# RUN: %python %s --opt=%unisparse_opt --tests=%src_root/test --tmp=%t --rounds=1 --generated=30
+# REQUIRES: long
+# RUN: %python %s --opt=%unisparse_opt --tests=%src_root/test --tmp=%t --rounds=1 --generated=60
 """unisparse-opt survives programs that nobody wrote: whatever it is given, it succeeds or says `error: ` and ends with status
 1, without a signal, an abort of LLVM's or a silent failure, and it ends.
 
