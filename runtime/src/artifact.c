@@ -176,7 +176,7 @@ unisparse_status unisparse_artifact_open(const char *path,
 
 unisparse_artifact *usrt_artifact_retain(const unisparse_artifact *artifact) {
   /* Artifacts are const to callers; their count of references is not. */
-  unisparse_artifact *counted = (unisparse_artifact *)artifact;
+  unisparse_artifact *counted = (unisparse_artifact *)(uintptr_t)artifact;
   atomic_fetch_add(&counted->references, 1);
   return counted;
 }
