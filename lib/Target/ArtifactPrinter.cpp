@@ -173,7 +173,7 @@ private:
   }
 
   void printLaunch(const Step &s) {
-    os << "  launch " << s.kernel << " on [" << list(s.grid) << "] blocks of ["
+    os << "  launch " << s.kernel << " on [" << list(s.grid) << "] CTAs of ["
        << list(s.block) << "] threads, " << s.sharedBytes << " bytes shared"
        << (s.overlaps ? ", overlapping the step before\n" : "\n");
     if (!s.schedule.empty())

@@ -60,7 +60,7 @@ def compare(suite, case, keys, values, bad):
 
 
 def given(name, data, rows, options=SMALL, **kw):
-    """rows: for each row of query blocks the key blocks it takes, in every head."""
+    """rows: for each query block the key blocks it takes, in every head."""
     case = Case(name, *data, options, **kw)
     r, j = case.selection_shape()
     counts, indices = np.zeros((*case.lead(), case.heads[0], r), np.int32), np.zeros((*case.lead(), case.heads[0], r, j), np.int32)

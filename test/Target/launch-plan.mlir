@@ -26,10 +26,10 @@
 // CHECK-NEXT:   workspace 1: 640 bytes
 // CHECK-NEXT:   fill workspace 0 with 0xffffffff, 3 * ceildiv(q.size(2), 128) words
 // CHECK-NEXT:   fill output 1 with 0xff800000, 32 * q.size(0) * q.size(2) words
-// CHECK-NEXT:   launch pool on [q.size(0), 1, 1] blocks of [128, 1, 1] threads, 0 bytes shared
+// CHECK-NEXT:   launch pool on [q.size(0), 1, 1] CTAs of [128, 1, 1] threads, 0 bytes shared
 // CHECK-NEXT:     address  k
 // CHECK-NEXT:     address  workspace 1
-// CHECK-NEXT:   launch attend on [ceildiv(q.size(2), 128), 32, q.size(0)] blocks of [256, 2, 1] threads, 49152 bytes shared
+// CHECK-NEXT:   launch attend on [ceildiv(q.size(2), 128), 32, q.size(0)] CTAs of [256, 2, 1] threads, 49152 bytes shared
 // What the launch says of its kernel.
 // CHECK-NEXT:     schedule #unitile.tiles<rows = 128, keys = 64>
 // CHECK-NEXT:     address  q

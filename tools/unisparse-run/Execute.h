@@ -61,7 +61,7 @@ Memory readMemory();
 void resetPeak();
 
 /// Has the C library keep the memory of tiles, which are allocated anew for
-/// every row of query blocks: given back to the system, each page would be
+/// every query block: given back to the system, each page would be
 /// faulted in again.
 void keepFreedMemory();
 

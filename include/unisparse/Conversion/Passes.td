@@ -222,7 +222,7 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     | pool | `pool` | a composite |
     | pool, with representatives | `pool_blocks`, `distances`, `representatives` | a query block; 8 rows of it; a query block |
     | block_score | `score` | tile of composite rows, head, batch |
-    | block_select | `select`, `density` | a row of query blocks; a head |
+    | block_select | `select`, `density` | a query block; a head |
     | block_sparse_attention | `attend` | tile of queries, head, batch |
 
     Results are device buffers (`gpu.alloc`). q, k, v and what is pooled may have
@@ -237,7 +237,7 @@ def ConvertUniSparseToUniTile : Pass<"convert-unisparse-to-unitile", "::mlir::Mo
     An op whose `unitile.schedule` is a `#unitile.schedule` gets a
     warp-specialised kernel for sm_90a: a producer's thread walks the blocks and
     starts copies, warpgroups of consumers multiply. A few CTAs for
-    each multiprocessor take rows of query blocks from a counter that the launch
+    each multiprocessor take query blocks from a counter that the launch
     clears; q, k, v and o are passed as `unitile.tensor_map`.
 
     Operands may be slices, whose rows stay where they are, and casts: what these

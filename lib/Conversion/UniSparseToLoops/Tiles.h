@@ -2,7 +2,7 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// What the stages share: where a row of query blocks stands in its sequence,
+// What the stages share: where a query block stands in its sequence,
 // and the tiles that score and attend work on.
 #ifndef UNISPARSE_LIB_CONVERSION_UNISPARSETOLOOPS_TILES_H
 #define UNISPARSE_LIB_CONVERSION_UNISPARSETOLOOPS_TILES_H

@@ -9,7 +9,7 @@
 // CHECK-DAG:     #[[$KN:.*]] = affine_map<(d0, d1, d2) -> (d2, d1)>
 // CHECK-DAG:     #[[$MN:.*]] = affine_map<(d0, d1, d2) -> (d0, d1)>
 
-// Buffers of one row of query blocks: 8 strips of 16 queries, one block of 64
+// Buffers of one query block: 8 strips of 16 queries, one block of 64
 // keys and values, logits of that block and one strip, 8 strips of output. No
 // buffer of 1000 x 1100, none of 128 x 1100.
 // CHECK-LABEL: func.func @attend(

@@ -4,8 +4,8 @@
 // RUN: not unisparse-opt %s --pass-pipeline='builtin.module(unitile-to-nvvm-pipeline{chip=sm_70})' 2>&1 | FileCheck %s --check-prefix=CHIP
 
 // Block-sparse attention as a page of tile code: bf16, head_dim 128, 128 x 128
-// blocks, causal, on contiguous [B, H, L, D]. One block of 8 warps attends one
-// row of query blocks; K and V have one stage each, loaded while the other is
+// blocks, causal, on contiguous [B, H, L, D]. A CTA of 8 warps attends one
+// query block; K and V have one stage each, loaded while the other is
 // multiplied.
 
 // The launch must ask for this much shared memory: Q, K and V.

@@ -69,7 +69,7 @@ def UniSparse_RuleKind : I32EnumAttr<"RuleKind", "what ends a row's selection", 
 }
 
 def UniSparse_RuleAttr : UniSparse_Attr<"Rule", "rule"> {
-  let summary = "Which key blocks a row of query blocks selects";
+  let summary = "Which key blocks a query block selects";
   let description = [{
     One of
     - `#unisparse.rule<top_p = 0.9>`: the smallest set holding the share 0.9 of

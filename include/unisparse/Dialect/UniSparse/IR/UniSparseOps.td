@@ -212,7 +212,7 @@ def UniSparse_BlockScoreOp : UniSparse_Op<"block_score", [
 }
 
 def UniSparse_BlockSelectOp : UniSparse_Op<"block_select", [AttrSizedOperandSegments]> {
-  let summary = "Choose the key blocks of every row of query blocks";
+  let summary = "Choose the key blocks of every query block";
   let description = [{
     Candidates are the key blocks that any row of a query block may see, under
     a `window` too [L1, M2].
