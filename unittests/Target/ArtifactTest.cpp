@@ -255,7 +255,7 @@ TEST(Artifact, Print) {
   EXPECT_TRUE(has(text, "    map      q: bf16 [128, q.size(2)], strides "
                         "[q.stride(2)] bytes, box [64, 128], swizzle 128B"));
   EXPECT_TRUE(has(text, "launch attend on [ceildiv(q.size(2), 128), 32, "
-                        "multiprocessors] blocks of [256, 1, 1] threads"));
+                        "multiprocessors] CTAs of [256, 1, 1] threads"));
   EXPECT_TRUE(has(text,
                   "shared, overlapping the step before\n    schedule #unitile.tiles<rows = 128, keys = "
                   "64>\n    address  workspace 0\n"));
