@@ -89,7 +89,8 @@ def check_out(q: Any, v: Any, out: Any) -> Any:
         raise unexpected("out", "an array that may be written", "a read-only one")
     strides = out.strides if backend is _numpy else out.stride()
     reach = 1 if backend is not _numpy else out.itemsize
-    for stride, size in sorted((abs(stride), size) for stride, size in zip(strides, wanted) if size > 1):
+    # Without elements there is nothing to have memory, and NumPy's strides are 0.
+    for stride, size in sorted((abs(stride), size) for stride, size in zip(strides, wanted) if size > 1 and 0 not in wanted):
         if stride < reach:
             raise unexpected("out", "memory of its own for every element", f"strides {list(strides)}", Status.OVERLAP)
         reach += stride * (size - 1)

@@ -57,6 +57,14 @@ class Layout(unittest.TestCase):
         q = Q.copy()  # Inputs are read before.
         self.assertTrue(np.array_equal(unisparse.attention(q, K, V[..., :1].repeat(16, 3), out=q), unisparse.attention(Q, K, V[..., :1].repeat(16, 3))))
 
+    def test_empty(self):
+        for shape in ((0, 70, 4, 16), (2, 0, 4, 16)):
+            x = np.zeros(shape, np.float32)
+            self.assertEqual(unisparse.attention(x, x, x, layout="bshd", **OPTIONS).shape, shape)
+            heads = x.transpose(0, 2, 1, 3)
+            out = np.empty(heads.shape, np.float32)
+            self.assertIs(unisparse.attention(heads, heads, heads, out=out, **OPTIONS), out)
+
     def test_refused(self):
         read_only = np.zeros((2, 4, 70, 8), np.float32)
         read_only.flags.writeable = False

@@ -7,7 +7,7 @@
 module attributes {gpu.container_module} {
 gpu.binary @unisparse_kernels [#gpu.object<#nvvm.target<chip = "sm_80">, assembly = ".version 8.0\0A.entry f()">]
 
-// CHECK: launch f on [min(x.size(0), 7), max(x.size(0), y.size(0)), 1] blocks
+// CHECK: launch f on [min(x.size(0), 7), max(x.size(0), y.size(0)), 1] CTAs
 func.func @main(%x: memref<?xf32> {unisparse.name = "x"}, %y: memref<?xf32> {unisparse.name = "y"}) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index

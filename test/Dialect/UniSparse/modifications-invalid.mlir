@@ -287,3 +287,34 @@ func.func @attend_m5_no_entries(%q: !q, %t: tensor<4x0xf32>) {
   } : (!q, !q, !q, tensor<4x0xf32>) -> !q
   return
 }
+
+// -----
+
+!q = tensor<1x2x512x64xf32>
+
+func.func @attend_m5_division(%q: !q) {
+  %0 = unisparse.block_sparse_attention %q, %q, %q block <128x128> modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %k: i32):
+    %two = arith.constant 2 : i32
+    %half = arith.divsi %i, %two : i32
+    %d = arith.remui %half, %k : i32 // expected-error {{'arith.remui' op [M5] expected a constant divisor other than 0 and -1 in a modification of logits}}
+    %y = arith.sitofp %d : i32 to f32
+    unisparse.yield %y : f32
+  } : (!q, !q, !q) -> !q
+  return
+}
+
+// -----
+
+!q = tensor<1x2x512x64xf32>
+
+func.func @attend_m5_division_by_zero(%q: !q) {
+  %0 = unisparse.block_sparse_attention %q, %q, %q block <128x128> modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %k: i32):
+    %zero = arith.constant 0 : i32
+    %d = arith.divsi %i, %zero : i32 // expected-error {{'arith.divsi' op [M5] expected a constant divisor other than 0 and -1 in a modification of logits}}
+    %y = arith.sitofp %d : i32 to f32
+    unisparse.yield %y : f32
+  } : (!q, !q, !q) -> !q
+  return
+}

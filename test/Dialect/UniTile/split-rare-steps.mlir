@@ -70,12 +70,12 @@ gpu.module @m {
 
 // -----
 
-// A loop stays that has nothing rare, whose branch has no other side, whose usual side does something, or where something
-// is done behind the branch.
+// A loop stays that has nothing rare, whose branch has no other side, whose usual side does something, where something is
+// done behind the branch, or where it is known in front of the loop which side is taken.
 gpu.module @m {
   // CHECK-LABEL: func.func @others(
   // CHECK-NOT:     scf.while
-  // CHECK-COUNT-4: scf.for
+  // CHECK-COUNT-5: scf.for
   // CHECK-NOT:     scf.while
   // CHECK:         return
   func.func @others(%n: i32, %m: memref<?xf32>, %is: i1) {
@@ -94,12 +94,16 @@ gpu.module @m {
       }
     }
     scf.for %i = %c0 to %n step %c1 : i32 {
-      scf.if %usual {
+      %fits = arith.cmpi slt, %i, %c1 : i32
+      %often = llvm.intr.expect %fits, %true : i1
+      scf.if %often {
         memref.store %one, %m[%first] : memref<?xf32>
       }
     }
     scf.for %i = %c0 to %n step %c1 : i32 {
-      scf.if %usual {
+      %fits = arith.cmpi slt, %i, %c1 : i32
+      %often = llvm.intr.expect %fits, %true : i1
+      scf.if %often {
         memref.store %one, %m[%first] : memref<?xf32>
       } else {
         %0 = math.sqrt %one : f32
@@ -107,7 +111,9 @@ gpu.module @m {
       }
     }
     scf.for %i = %c0 to %n step %c1 : i32 {
-      %y = scf.if %usual -> (f32) {
+      %fits = arith.cmpi slt, %i, %c1 : i32
+      %often = llvm.intr.expect %fits, %true : i1
+      %y = scf.if %often -> (f32) {
         scf.yield %one : f32
       } else {
         %0 = memref.load %m[%first] : memref<?xf32>
@@ -115,6 +121,16 @@ gpu.module @m {
       }
       memref.store %y, %m[%first] : memref<?xf32>
     }
+    %r = scf.for %i = %c0 to %n step %c1 iter_args(%s = %one) -> (f32) : i32 {
+      %y = scf.if %usual -> (f32) {
+        scf.yield %s : f32
+      } else {
+        %0 = math.sqrt %s : f32
+        scf.yield %0 : f32
+      }
+      scf.yield %y : f32
+    }
+    memref.store %r, %m[%first] : memref<?xf32>
     return
   }
 }

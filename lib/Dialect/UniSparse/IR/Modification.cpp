@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Matchers.h"
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 
 using namespace mlir;
@@ -29,7 +30,23 @@ static bool isElementwise(Operation *op) {
   return known || isa<arith::ConstantOp>(op);
 }
 
+/// Whether a division of integers has a quotient, whatever it divides: CPUs trap
+/// where it has none.
+static bool hasQuotient(Operation &op) {
+  if (!isa<arith::DivSIOp, arith::DivUIOp, arith::CeilDivSIOp,
+           arith::CeilDivUIOp, arith::FloorDivSIOp, arith::RemSIOp,
+           arith::RemUIOp>(op))
+    return true;
+  APInt divisor;
+  // The least integer over -1 is none.
+  return matchPattern(op.getOperand(1), m_ConstantInt(&divisor)) &&
+         !divisor.isZero() && !divisor.isAllOnes();
+}
+
 static LogicalResult verifyOp(Operation &op, Block &body) {
+  if (!hasQuotient(op))
+    return op.emitOpError("[M5] expected a constant divisor other than 0 and "
+                          "-1 in a modification of logits");
   if (auto read = dyn_cast<tensor::ExtractOp>(op)) {
     auto table = dyn_cast<BlockArgument>(read.getTensor());
     if (table && table.getOwner() == &body)

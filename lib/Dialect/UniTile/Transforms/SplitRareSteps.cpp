@@ -67,8 +67,9 @@ std::optional<RareStep> RareStep::of(scf::ForOp loop) {
   scf::IfOp branch;
   for (Operation &op : *loop.getBody())
     if (auto found = dyn_cast<scf::IfOp>(op);
-        found && found.elseBlock() && isExpected(found.getCondition()))
-      branch = found;
+        found && found.elseBlock() && isExpected(found.getCondition()) &&
+        found.getCondition().getParentBlock() == loop.getBody())
+      branch = found; // What is known in front of the loop is no step's.
   if (!branch || loop.getUnsignedCmp())
     return std::nullopt;
   // Whatever is done before it is known that a step is usual can be left undone.
