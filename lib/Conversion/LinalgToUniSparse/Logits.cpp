@@ -90,7 +90,13 @@ LogicalResult Matcher::operandOf(Scalar scalar, Operand &operand) {
     a.scale *= std::exchange(scale, 1);
   };
   while (true) {
-    if (std::optional<Element> element = t.elementOf(scalar)) {
+    Operation *op = scalar.value.getDefiningOp();
+    bool isInside =
+        op && scalar.scope && op->getBlock() == scalar.scope->op.getBlock();
+    std::optional<Element> element = t.elementOf(scalar);
+    if (!element && isInside && isa<tensor::ExtractOp>(op))
+      element = t.extractedFrom(scalar);
+    if (element) {
       std::optional<Scalar> next = t.computed(*element);
       remember(*element);
       if (!next)
@@ -98,9 +104,6 @@ LogicalResult Matcher::operandOf(Scalar scalar, Operand &operand) {
       scalar = *next;
       continue;
     }
-    Operation *op = scalar.value.getDefiningOp();
-    bool isInside =
-        op && scalar.scope && op->getBlock() == scalar.scope->op.getBlock();
     if (isInside && isa<arith::ExtFOp, arith::TruncFOp>(op)) {
       scalar.value = op->getOperand(0);
       continue;
@@ -116,16 +119,6 @@ LogicalResult Matcher::operandOf(Scalar scalar, Operand &operand) {
       if (right || (left && !divides)) {
         scale *= right ? (divides ? 1 / *right : *right) : *left;
         scalar.value = op->getOperand(right ? 0 : 1);
-        continue;
-      }
-    }
-    if (isInside && isa<tensor::ExtractOp>(op)) {
-      if (std::optional<Element> element = t.extractedFrom(scalar)) {
-        std::optional<Scalar> next = t.computed(*element);
-        remember(*element);
-        if (!next)
-          return success();
-        scalar = *next;
         continue;
       }
     }

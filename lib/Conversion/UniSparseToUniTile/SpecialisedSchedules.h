@@ -34,10 +34,10 @@ AttendSpec attendSpecOf(BlockSparseAttentionOp op);
 
 /// A schedule whose numbers are all decided.
 struct AttendSchedule {
-  /// Query rows of a warpgroup: wgmma's M. A block has blockQ / 64 of them.
+  /// Query rows of a warpgroup: wgmma's M. A CTA has blockQ / 64 of them.
   static constexpr int64_t rowsPerGroup = 64;
   unitile::ScheduleAttr attr;
-  /// Threads of a block: the producer's warpgroup and the consumers'.
+  /// Threads of a CTA: the producer's warpgroup and the consumers'.
   static int64_t threads(const AttendSpec &spec) {
     return 128 * (1 + spec.blockQ / rowsPerGroup);
   }
