@@ -207,7 +207,12 @@ unisparse_status unisparse_cpu_run(const unisparse_cpu_program *program,
   USRT_TRY(prepare(program, inputs, input_count, &frame));
   frame.workspace = 0;
   USRT_TRY(usrt_check_outputs(description, outputs, &frame));
-  USRT_TRY(usrt_check_addresses(description, inputs, outputs, NULL, &frame));
+  usrt_regions regions;
+  usrt_addresses addresses;
+  usrt_list_regions(description, &frame, &regions);
+  usrt_addresses_of(description, inputs, outputs, NULL, &addresses);
+  USRT_TRY(usrt_check_addresses(regions.list, regions.count, regions.read,
+                                &addresses));
   int64_t words[2 * UNISPARSE_MAX_TENSORS][MEMREF_WORDS];
   void *memrefs[2 * UNISPARSE_MAX_TENSORS];
   uint32_t count = 0;

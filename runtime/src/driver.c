@@ -7,7 +7,6 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +16,12 @@ static usrt_driver opened; /* under the lock until `is_open`, then constant */
 static bool is_open;
 
 /* Names carry the versions of what cuda.h declares. */
-static const struct {
+typedef struct usrt_symbol {
   const char *name;
   size_t offset;
-} symbols[] = {
+} usrt_symbol;
+
+static const usrt_symbol symbols[] = {
     {"cuInit", offsetof(usrt_driver, init)},
     {"cuDriverGetVersion", offsetof(usrt_driver, driver_get_version)},
     {"cuGetErrorName", offsetof(usrt_driver, get_error_name)},
@@ -43,6 +44,42 @@ static const struct {
     {"cuLaunchKernel", offsetof(usrt_driver, launch_kernel)},
 };
 
+static const usrt_symbol graph_symbols[] = {
+    {"cuGraphCreate", offsetof(usrt_graph_driver, create)},
+    {"cuGraphDestroy", offsetof(usrt_graph_driver, destroy)},
+    {"cuGraphAddKernelNode_v2", offsetof(usrt_graph_driver, add_kernel)},
+    {"cuGraphAddMemsetNode", offsetof(usrt_graph_driver, add_memset)},
+    {"cuGraphAddDependencies_v2", offsetof(usrt_graph_driver, add_edges)},
+    {"cuGraphInstantiateWithFlags", offsetof(usrt_graph_driver, instantiate)},
+    {"cuGraphExecDestroy", offsetof(usrt_graph_driver, exec_destroy)},
+    {"cuGraphExecKernelNodeSetParams_v2",
+     offsetof(usrt_graph_driver, set_kernel)},
+    {"cuGraphExecMemsetNodeSetParams", offsetof(usrt_graph_driver, set_memset)},
+    {"cuGraphLaunch", offsetof(usrt_graph_driver, launch)},
+    {"cuStreamIsCapturing", offsetof(usrt_graph_driver, is_capturing)},
+    {"cuThreadExchangeStreamCaptureMode",
+     offsetof(usrt_graph_driver, exchange_capture_mode)},
+};
+
+enum {
+  SYMBOLS = sizeof symbols / sizeof *symbols,
+  GRAPH_SYMBOLS = sizeof graph_symbols / sizeof *graph_symbols
+};
+
+/* Puts a library's functions into a structure. -> null, or the first name that
+ * the library lacks. */
+static const char *take_symbols(void *library, const usrt_symbol *wanted,
+                                size_t count, void *to) {
+  for (size_t i = 0; i < count; ++i) {
+    void *symbol = dlsym(library, wanted[i].name);
+    if (!symbol)
+      return wanted[i].name;
+    /* C has no cast from an object's address to a function's. */
+    memcpy((char *)to + wanted[i].offset, &symbol, sizeof symbol);
+  }
+  return NULL;
+}
+
 static const char *library_name(void) {
   const char *name = getenv("UNISPARSE_LIBCUDA");
   return name && *name ? name : "libcuda.so.1";
@@ -63,17 +100,13 @@ static unisparse_status open_locked(void) {
     return usrt_fail(UNISPARSE_NO_DRIVER,
                      "expected NVIDIA's driver as \"%s\", got: %s", name,
                      loader_error());
-  for (size_t i = 0; i < sizeof symbols / sizeof *symbols; ++i) {
-    void *symbol = dlsym(library, symbols[i].name);
-    if (!symbol) {
-      unisparse_status status =
-          usrt_fail(UNISPARSE_NO_DRIVER, "expected %s in \"%s\", got: %s",
-                    symbols[i].name, name, loader_error());
-      dlclose(library);
-      return status;
-    }
-    /* C has no cast from an object's address to a function's. */
-    memcpy((char *)&opened + symbols[i].offset, &symbol, sizeof symbol);
+  const char *missing = take_symbols(library, symbols, SYMBOLS, &opened);
+  if (missing) {
+    unisparse_status status =
+        usrt_fail(UNISPARSE_NO_DRIVER, "expected %s in \"%s\", got: %s",
+                  missing, name, loader_error());
+    dlclose(library);
+    return status;
   }
   opened.library = library;
   is_open = true;
@@ -104,6 +137,10 @@ unisparse_status usrt_driver_find(const usrt_driver *driver, const char *name,
                      name, library_name(), loader_error());
   memcpy(function, &symbol, sizeof symbol);
   return UNISPARSE_OK;
+}
+
+bool usrt_driver_graphs(const usrt_driver *driver, usrt_graph_driver *graphs) {
+  return !take_symbols(driver->library, graph_symbols, GRAPH_SYMBOLS, graphs);
 }
 
 static unisparse_status fail(const usrt_driver *driver, unisparse_status status,

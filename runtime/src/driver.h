@@ -9,6 +9,7 @@
 #define UNISPARSE_RT_SRC_DRIVER_H
 
 #include "status.h"
+#include <stdbool.h>
 
 typedef int CUresult;
 typedef int CUdevice;
@@ -17,6 +18,9 @@ typedef struct CUctx_st *CUcontext;
 typedef struct CUmod_st *CUmodule;
 typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
+typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphNode_st *CUgraphNode;
+typedef struct CUgraphExec_st *CUgraphExec;
 
 /* Opaque; the driver wants it aligned to 64 bytes. */
 typedef struct CUtensorMap {
@@ -100,6 +104,60 @@ typedef CUresult usrt_encode_tiled(CUtensorMap *map, int type, uint32_t rank,
                                    int interleave, int swizzle,
                                    int l2_promotion, int fill);
 
+/* CUDA_KERNEL_NODE_PARAMS_v2. */
+typedef struct usrt_kernel_node {
+  CUfunction function;
+  unsigned grid[3], block[3], shared_bytes;
+  void **arguments, **extra;
+  void *kernel; /* where there is no function */
+  CUcontext context;
+} usrt_kernel_node;
+
+/* CUDA_MEMSET_NODE_PARAMS. */
+typedef struct usrt_memset_node {
+  CUdeviceptr pointer;
+  size_t pitch;
+  unsigned word, word_bytes;
+  size_t words, rows;
+} usrt_memset_node;
+
+/* CUgraphEdgeData. */
+typedef struct usrt_graph_edge {
+  unsigned char from_port, to_port, type, reserved[5];
+} usrt_graph_edge;
+
+enum {
+  CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC = 1,
+  CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC = 1,
+  CU_STREAM_CAPTURE_STATUS_NONE = 0,
+  CU_STREAM_CAPTURE_MODE_RELAXED = 2
+};
+
+/* What graphs take, of which a driver has all (12.3 on) or is used without. */
+typedef struct usrt_graph_driver {
+  CUresult (*create)(CUgraph *graph, unsigned flags);
+  CUresult (*destroy)(CUgraph graph);
+  CUresult (*add_kernel)(CUgraphNode *node, CUgraph graph,
+                         const CUgraphNode *before, size_t before_count,
+                         const usrt_kernel_node *kernel);
+  CUresult (*add_memset)(CUgraphNode *node, CUgraph graph,
+                         const CUgraphNode *before, size_t before_count,
+                         const usrt_memset_node *memset, CUcontext context);
+  CUresult (*add_edges)(CUgraph graph, const CUgraphNode *from,
+                        const CUgraphNode *to, const usrt_graph_edge *edges,
+                        size_t count);
+  CUresult (*instantiate)(CUgraphExec *exec, CUgraph graph,
+                          unsigned long long flags);
+  CUresult (*exec_destroy)(CUgraphExec exec);
+  CUresult (*set_kernel)(CUgraphExec exec, CUgraphNode node,
+                         const usrt_kernel_node *kernel);
+  CUresult (*set_memset)(CUgraphExec exec, CUgraphNode node,
+                         const usrt_memset_node *memset, CUcontext context);
+  CUresult (*launch)(CUgraphExec exec, CUstream stream);
+  CUresult (*is_capturing)(CUstream stream, int *status);
+  CUresult (*exchange_capture_mode)(int *mode);
+} usrt_graph_driver;
+
 typedef struct usrt_driver {
   void *library;
   CUresult (*init)(unsigned flags);
@@ -139,6 +197,9 @@ unisparse_status usrt_driver_open(const usrt_driver **driver);
  * it. */
 unisparse_status usrt_driver_find(const usrt_driver *driver, const char *name,
                                   void *function);
+
+/* Whether the driver has all that graphs take. Leaves the message alone. */
+bool usrt_driver_graphs(const usrt_driver *driver, usrt_graph_driver *graphs);
 
 /* Fails with `status` and "cuX: DETAIL: CUDA_ERROR_Y (text)". */
 unisparse_status usrt_driver_fail(const usrt_driver *driver,

@@ -128,6 +128,12 @@ static unisparse_status get_attribute(const unisparse_program *program,
       "%s of device %" PRId32, what, program->ordinal);
 }
 
+/* UNISPARSE_GRAPHS=0 goes without, for tools that look at single launches. */
+static bool wants_graphs(void) {
+  const char *value = getenv("UNISPARSE_GRAPHS");
+  return !value || strcmp(value, "0") != 0;
+}
+
 /* Device, variant and driver, before anything is held. */
 static unisparse_status choose(unisparse_program *program, int *version) {
   USRT_TRY(usrt_driver_open(&program->driver));
@@ -152,6 +158,8 @@ static unisparse_status choose(unisparse_program *program, int *version) {
   if (program->variant->has_overlaps)
     USRT_TRY(usrt_driver_find(program->driver, "cuLaunchKernelEx",
                               &program->launch_ex));
+  program->has_graphs =
+      wants_graphs() && usrt_driver_graphs(program->driver, &program->graphs);
   return UNISPARSE_OK;
 }
 
@@ -262,6 +270,7 @@ unisparse_status unisparse_program_load(const unisparse_artifact *artifact,
   unisparse_program *loaded = calloc(1, sizeof *loaded);
   if (!loaded)
     return usrt_fail(UNISPARSE_NO_MEMORY, "no memory for a program");
+  atomic_init(&loaded->references, 1);
   loaded->artifact = usrt_artifact_retain(artifact);
   loaded->ordinal = device;
   unisparse_status status = load(loaded);
@@ -272,8 +281,14 @@ unisparse_status unisparse_program_load(const unisparse_artifact *artifact,
   return status;
 }
 
+unisparse_program *usrt_program_retain(const unisparse_program *program) {
+  unisparse_program *retained = (unisparse_program *)(uintptr_t)program;
+  atomic_fetch_add(&retained->references, 1);
+  return retained;
+}
+
 void unisparse_program_free(unisparse_program *program) {
-  if (!program)
+  if (!program || atomic_fetch_sub(&program->references, 1) > 1)
     return;
   const usrt_driver *driver = program->driver;
   if (program->module) {

@@ -11,6 +11,7 @@
 #include "driver.h"
 
 struct unisparse_program {
+  atomic_int references; /* the caller's and each plan's */
   unisparse_artifact *artifact;
   const usrt_variant *variant;
   const usrt_driver *driver;
@@ -22,6 +23,9 @@ struct unisparse_program {
   CUmodule module;
   CUfunction *functions; /* one for each step; null for fills */
   int64_t multiprocessors;
+  usrt_graph_driver graphs;
+  bool has_graphs;      /* else plans launch step by step */
+  atomic_int graph_count; /* that live */
 };
 
 /* A tensor that passed its checks. */
@@ -77,11 +81,6 @@ unisparse_status usrt_check_outputs(const unisparse_artifact *artifact,
                                     const unisparse_tensor *outputs,
                                     usrt_frame *frame);
 
-/* Checks grids, arguments, tensor maps and fills without enqueuing anything, so
- * that a launch enqueues all or nothing as far as sizes and strides go. */
-unisparse_status usrt_check_steps(const unisparse_program *program,
-                                  const usrt_frame *frame);
-
 /* What every step that names a buffer is held to. */
 int64_t usrt_buffer_bytes(const usrt_frame *frame, usrt_buffer buffer);
 
@@ -104,22 +103,53 @@ unisparse_status usrt_map_shape(const usrt_launch *launch, const usrt_map *map,
 unisparse_status usrt_fill_words(const usrt_fill *fill, const usrt_frame *frame,
                                  size_t *words);
 
+/* All addresses of a call, numbered: inputs from 0 on, outputs, workspace. */
+enum {
+  USRT_FIRST_OUTPUT = UNISPARSE_MAX_TENSORS,
+  USRT_WORKSPACE = 2 * UNISPARSE_MAX_TENSORS,
+  USRT_ADDRESSES
+};
+typedef struct usrt_addresses {
+  void *of[USRT_ADDRESSES]; /* those that the artifact has */
+} usrt_addresses;
+
+void usrt_addresses_of(const unisparse_artifact *artifact,
+                       const unisparse_tensor *inputs,
+                       const unisparse_tensor *outputs, void *workspace,
+                       usrt_addresses *addresses);
+
+/* Memory that a call reads or writes. */
+typedef struct usrt_region {
+  const char *kind, *name;
+  uint32_t address; /* its number */
+  uint64_t bytes, alignment;
+} usrt_region;
+
+/* All that have bytes; the first `read` of them are only read. */
+typedef struct usrt_regions {
+  uint32_t count, read;
+  usrt_region list[USRT_ADDRESSES];
+} usrt_regions;
+
+void usrt_list_regions(const unisparse_artifact *artifact,
+                       const usrt_frame *frame, usrt_regions *regions);
+
 /* Addresses: alignment and overlap. Host side only. */
-unisparse_status usrt_check_addresses(const unisparse_artifact *artifact,
-                                      const unisparse_tensor *inputs,
-                                      const unisparse_tensor *outputs,
-                                      void *workspace, const usrt_frame *frame);
+unisparse_status usrt_check_addresses(const usrt_region *regions,
+                                      uint32_t count, uint32_t read,
+                                      const usrt_addresses *addresses);
 
 /* Addresses: memory of the program's device. Its context is current. */
 unisparse_status usrt_check_memory(const unisparse_program *program,
-                                   const unisparse_tensor *inputs,
-                                   const unisparse_tensor *outputs,
-                                   void *workspace, const usrt_frame *frame);
+                                   const usrt_regions *regions,
+                                   const usrt_addresses *addresses);
 
 /* Makes the program's context current, and the one before it again. Leaving
  * returns `status`, or where that is none what went wrong on leaving. */
 unisparse_status usrt_enter(const unisparse_program *program);
 unisparse_status usrt_leave(const unisparse_program *program,
                             unisparse_status status);
+
+unisparse_program *usrt_program_retain(const unisparse_program *program);
 
 #endif /* UNISPARSE_RT_SRC_PROGRAM_H */

@@ -20,9 +20,7 @@ struct usrt_chunk {
 void *usrt_allocate(usrt_arena *arena, size_t count, size_t size) {
   struct usrt_chunk *chunk = calloc(1, sizeof *chunk + count * size);
   if (!chunk) {
-    usrt_fail(UNISPARSE_NO_MEMORY,
-              "no memory: expected %zu bytes for an "
-              "artifact",
+    usrt_fail(UNISPARSE_NO_MEMORY, "no memory: expected %zu bytes",
               count * size);
     return NULL;
   }

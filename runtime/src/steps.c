@@ -157,35 +157,3 @@ unisparse_status usrt_fill_words(const usrt_fill *fill, const usrt_frame *frame,
   *words = (size_t)value;
   return UNISPARSE_OK;
 }
-
-static unisparse_status check_launch(const usrt_launch *launch,
-                                     const usrt_frame *frame) {
-  uint32_t grid[3];
-  bool empty;
-  USRT_TRY(usrt_grid(launch, frame, grid, &empty));
-  if (empty)
-    return UNISPARSE_OK;
-  for (uint32_t i = 0; i < launch->argument_count; ++i) {
-    const usrt_argument *argument = &launch->arguments[i];
-    int64_t value;
-    uint64_t sizes[UNISPARSE_MAX_MAP_RANK], strides[UNISPARSE_MAX_MAP_RANK];
-    if (argument->kind == UNISPARSE_ARGUMENT_I32 || argument->kind == UNISPARSE_ARGUMENT_I64)
-      USRT_TRY(usrt_integer(launch, i, frame, &value));
-    else if (argument->kind == UNISPARSE_ARGUMENT_MAP)
-      USRT_TRY(usrt_map_shape(launch, argument->map, frame, sizes, strides));
-  }
-  return UNISPARSE_OK;
-}
-
-unisparse_status usrt_check_steps(const unisparse_program *program,
-                                  const usrt_frame *frame) {
-  const usrt_variant *variant = program->variant;
-  for (uint32_t i = 0; i < variant->step_count; ++i) {
-    size_t words;
-    if (variant->steps[i].is_fill)
-      USRT_TRY(usrt_fill_words(&variant->steps[i].fill, frame, &words));
-    else
-      USRT_TRY(check_launch(&variant->steps[i].launch, frame));
-  }
-  return UNISPARSE_OK;
-}

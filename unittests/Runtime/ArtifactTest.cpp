@@ -394,16 +394,17 @@ TEST_F(ArtifactTest, SharedLibrary) {
   void *library = dlopen(RUNTIME_LIBRARY, RTLD_NOW | RTLD_LOCAL);
   ASSERT_NE(library, nullptr) << dlerror();
   for (const char *name :
-       {"unisparse_status_name", "unisparse_last_message",
-        "unisparse_format_version",
-        "unisparse_artifact_read", "unisparse_artifact_open",
-        "unisparse_artifact_free", "unisparse_artifact_inputs",
-        "unisparse_artifact_outputs", "unisparse_artifact_input",
-        "unisparse_artifact_output", "unisparse_program_load",
-        "unisparse_program_free", "unisparse_program_chip",
-        "unisparse_program_kernels", "unisparse_program_kernel",
-        "unisparse_program_prepare", "unisparse_program_launch",
-        "unisparse_program_launch_known"})
+       {"unisparse_status_name",     "unisparse_last_message",
+        "unisparse_format_version",  "unisparse_artifact_read",
+        "unisparse_artifact_open",   "unisparse_artifact_free",
+        "unisparse_artifact_inputs", "unisparse_artifact_outputs",
+        "unisparse_artifact_input",  "unisparse_artifact_output",
+        "unisparse_program_load",    "unisparse_program_free",
+        "unisparse_program_chip",    "unisparse_program_kernels",
+        "unisparse_program_kernel",  "unisparse_program_prepare",
+        "unisparse_program_launch",  "unisparse_program_launch_known",
+        "unisparse_plan_make",       "unisparse_plan_workspace",
+        "unisparse_plan_launch",     "unisparse_plan_free"})
     EXPECT_NE(dlsym(library, name), nullptr) << name;
   EXPECT_EQ(dlsym(library, "usrt_fail"), nullptr);
   dlclose(library);

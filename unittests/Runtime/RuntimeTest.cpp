@@ -71,6 +71,8 @@ void RuntimeTest::SetUp() {
 
 void RuntimeTest::TearDown() {
   EXPECT_EQ(stub_live_modules(), 0);
+  EXPECT_EQ(stub_live_graphs(), 0);
   EXPECT_EQ(stub_live_contexts(), 0);
   EXPECT_EQ(stub_stack_depth(), 0);
+  EXPECT_EQ(stub_capture_mode(), 0);
 }

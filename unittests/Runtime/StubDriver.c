@@ -38,7 +38,7 @@ typedef struct Function {
 StubConfig stub_config;
 static Context contexts[CONTEXTS];
 static Function *functions;
-static int live_modules;
+static int live_modules, live_graphs;
 static char log_text[1 << 16];
 static size_t log_used;
 static struct {
@@ -52,7 +52,7 @@ static _Thread_local Context *stack[STACK];
 static _Thread_local int depth;
 
 __attribute__((constructor)) void stub_reset(void) {
-  stub_config = (StubConfig){2, {90, 80}, {132, 108}, 12040, "", 1};
+  stub_config = (StubConfig){2, {90, 80}, {132, 108}, 12040, "", 1, 0};
   for (int i = 0; i < CONTEXTS; ++i)
     contexts[i].device = i;
   memset(calls, 0, sizeof calls);
@@ -71,6 +71,7 @@ void stub_fail(const char *function, int skip, int code) {
 int stub_failed(void) { return fail_done; }
 const char *stub_log(void) { return log_text; }
 int stub_live_modules(void) { return live_modules; }
+int stub_live_graphs(void) { return live_graphs; }
 int stub_stack_depth(void) { return depth; }
 
 int stub_live_contexts(void) {
@@ -313,12 +314,23 @@ int cuMemsetD32Async(unsigned long long pointer, unsigned word, size_t words,
   return SUCCESS;
 }
 
-static int launch(Function *function, const unsigned grid[3],
-                  const unsigned block[3], unsigned shared_bytes, void *stream,
-                  void **arguments, const char *how) {
+typedef struct Work {
+  char before[1200], after[1200]; /* a line, around the stream's number */
+  int is_kernel, device;
+} Work;
+
+static void run(const Work *work, void *stream) {
+  say("%s stream %zu on %d%s\n", work->before, (size_t)(uintptr_t)stream,
+      work->device, work->after);
+}
+
+static int describe(Function *function, const unsigned grid[3],
+                    const unsigned block[3], unsigned shared_bytes,
+                    void **arguments, const char *how, Work *work) {
   if (current() != function->context)
     return INVALID_HANDLE;
-  char text[1024] = "";
+  char *text = work->after;
+  text[0] = 0;
   size_t used = 0;
   const char *kinds = strchr(function->name, ':');
   for (int i = 0; kinds && kinds[1 + i]; ++i) {
@@ -329,13 +341,27 @@ static int launch(Function *function, const unsigned grid[3],
       memcpy(&wide, arguments[i], sizeof wide);
     else
       wide = narrow;
-    used += (size_t)snprintf(text + used, sizeof text - used, " %c:0x%llx",
-                             kinds[1 + i], wide);
+    used += (size_t)snprintf(text + used, sizeof work->after - used,
+                             " %c:0x%llx", kinds[1 + i], wide);
   }
-  say("launch %s grid %u %u %u block %u %u %u shared %u%s stream %zu on %d%s\n",
-      function->name, grid[0], grid[1], grid[2], block[0], block[1], block[2],
-      shared_bytes, how, (size_t)(uintptr_t)stream, current()->device, text);
+  snprintf(work->before, sizeof work->before,
+           "launch %s grid %u %u %u block %u %u %u shared %u%s", function->name,
+           grid[0], grid[1], grid[2], block[0], block[1], block[2],
+           shared_bytes, how);
+  work->is_kernel = 1;
+  work->device = current()->device;
   return SUCCESS;
+}
+
+static int launch(Function *function, const unsigned grid[3],
+                  const unsigned block[3], unsigned shared_bytes, void *stream,
+                  void **arguments, const char *how) {
+  Work work;
+  int error =
+      describe(function, grid, block, shared_bytes, arguments, how, &work);
+  if (error == SUCCESS)
+    run(&work, stream);
+  return error;
 }
 
 int cuLaunchKernel(Function *function, unsigned grid_x, unsigned grid_y,
@@ -403,5 +429,202 @@ int cuTensorMapEncodeTiled(void *map, int type, uint32_t rank, void *address,
       (size_t)(uintptr_t)address, type, text, interleave, swizzle, l2_promotion,
       fill);
   return SUCCESS;
+}
+#endif
+
+/* Of this thread; 0 is the global one, 2 the relaxed one. */
+static _Thread_local int capture_mode;
+int stub_capture_mode(void) { return capture_mode; }
+
+#ifndef STUB_WITHOUT_TENSOR_MAPS
+/* A graph is a chain: each node but the first has one edge, from the node that
+ * was added before it. */
+enum { MAX_NODES = 16 };
+typedef struct Node {
+  int number, edges;
+  Work work;
+} Node;
+typedef struct Graph {
+  int count;
+  Node nodes[MAX_NODES];
+} Graph;
+typedef struct Exec {
+  Graph *of; /* whose nodes name its own */
+  Graph graph;
+} Exec;
+
+typedef struct {
+  Function *function;
+  unsigned grid[3], block[3], shared_bytes;
+  void **arguments, **extra;
+  void *kernel;
+  Context *context;
+} KernelNode;
+typedef struct {
+  unsigned long long pointer;
+  size_t pitch;
+  unsigned word, word_bytes;
+  size_t words, rows;
+} MemsetNode;
+typedef struct {
+  unsigned char from_port, to_port, type, reserved[5];
+} Edge;
+
+static void count_graphs(int more) {
+  pthread_mutex_lock(&lock);
+  live_graphs += more;
+  pthread_mutex_unlock(&lock);
+}
+
+int cuGraphCreate(Graph **graph, unsigned flags) {
+  BEGIN();
+  if (flags != 0)
+    return INVALID_VALUE;
+  *graph = calloc(1, sizeof **graph);
+  count_graphs(1);
+  return SUCCESS;
+}
+
+int cuGraphDestroy(Graph *graph) {
+  count_graphs(-1);
+  free(graph);
+  BEGIN();
+  return SUCCESS;
+}
+
+static int describe_kernel(const KernelNode *kernel, Work *work) {
+  if (kernel->extra || kernel->kernel || kernel->context)
+    return INVALID_VALUE;
+  return describe(kernel->function, kernel->grid, kernel->block,
+                  kernel->shared_bytes, kernel->arguments, "", work);
+}
+
+static int describe_memset(const MemsetNode *memset, const Context *context,
+                           Work *work) {
+  if (memset->word_bytes != 4 || memset->rows != 1 || memset->words == 0 ||
+      context != current())
+    return INVALID_VALUE;
+  snprintf(work->before, sizeof work->before, "fill 0x%llx with %u, %zu words,",
+           memset->pointer, memset->word, memset->words);
+  work->after[0] = 0;
+  work->is_kernel = 0;
+  work->device = context->device;
+  return SUCCESS;
+}
+
+/* The node's number of edges, which are full ones. */
+static int add(Graph *graph, Node **out, Node *const *before, size_t count) {
+  Node *node = &graph->nodes[graph->count];
+  if (graph->count == MAX_NODES || count > 1 ||
+      (count == 1 && before[0] != node - 1))
+    return INVALID_VALUE;
+  node->number = graph->count++;
+  node->edges = (int)count;
+  *out = node;
+  return SUCCESS;
+}
+
+int cuGraphAddKernelNode_v2(Node **node, Graph *graph, Node *const *before,
+                            size_t count, const KernelNode *kernel) {
+  BEGIN();
+  int error = add(graph, node, before, count);
+  return error ? error : describe_kernel(kernel, &(*node)->work);
+}
+
+int cuGraphAddMemsetNode(Node **node, Graph *graph, Node *const *before,
+                         size_t count, const MemsetNode *memset,
+                         Context *context) {
+  BEGIN();
+  int error = add(graph, node, before, count);
+  return error ? error : describe_memset(memset, context, &(*node)->work);
+}
+
+/* Of a kernel that may begin before the one in front of it has ended. */
+int cuGraphAddDependencies_v2(Graph *graph, Node *const *from, Node *const *to,
+                              const Edge *edge, size_t count) {
+  BEGIN();
+  if (count != 1 || !edge || edge->from_port != 1 || edge->to_port != 0 ||
+      edge->type != 1 || from[0] < graph->nodes || from[0] != to[0] - 1 ||
+      !from[0]->work.is_kernel || !to[0]->work.is_kernel || to[0]->edges != 0)
+    return INVALID_VALUE;
+  to[0]->edges = 1;
+  strcat(to[0]->work.before, " overlapping");
+  return SUCCESS;
+}
+
+int cuGraphInstantiateWithFlags(Exec **exec, Graph *graph,
+                                unsigned long long flags) {
+  BEGIN();
+  if (flags != 0 || capture_mode != 2)
+    return INVALID_VALUE;
+  for (int i = 1; i < graph->count; ++i)
+    if (graph->nodes[i].edges != 1)
+      return INVALID_VALUE;
+  *exec = malloc(sizeof **exec);
+  (*exec)->of = graph;
+  (*exec)->graph = *graph;
+  count_graphs(1);
+  return SUCCESS;
+}
+
+int cuGraphExecDestroy(Exec *exec) {
+  count_graphs(-1);
+  free(exec);
+  BEGIN();
+  return SUCCESS;
+}
+
+/* What the node overlaps stays as it was. */
+static int set(Exec *exec, const Node *node, Work *work) {
+  if (node != &exec->of->nodes[node->number])
+    return INVALID_VALUE;
+  Work *of = &exec->graph.nodes[node->number].work;
+  if (strstr(of->before, " overlapping"))
+    strcat(work->before, " overlapping");
+  *of = *work;
+  say("set node %d: %s%s\n", node->number, work->before, work->after);
+  return SUCCESS;
+}
+
+int cuGraphExecKernelNodeSetParams_v2(Exec *exec, Node *node,
+                                      const KernelNode *kernel) {
+  BEGIN();
+  Work work;
+  int error = describe_kernel(kernel, &work);
+  return error ? error : set(exec, node, &work);
+}
+
+int cuGraphExecMemsetNodeSetParams(Exec *exec, Node *node,
+                                   const MemsetNode *memset, Context *context) {
+  BEGIN();
+  Work work;
+  int error = describe_memset(memset, context, &work);
+  return error ? error : set(exec, node, &work);
+}
+
+int cuGraphLaunch(Exec *exec, void *stream) {
+  BEGIN();
+  if (!current())
+    return INVALID_CONTEXT;
+  say("graph of %d\n", exec->graph.count);
+  for (int i = 0; i < exec->graph.count; ++i)
+    run(&exec->graph.nodes[i].work, stream);
+  return SUCCESS;
+}
+
+int cuStreamIsCapturing(void *stream, int *status) {
+  (void)stream;
+  BEGIN();
+  *status = stub_config.captured;
+  return SUCCESS;
+}
+
+int cuThreadExchangeStreamCaptureMode(int *mode) {
+  int before = capture_mode, injected = begin(__func__);
+  if (injected != SUCCESS && *mode == 2)
+    return injected;
+  capture_mode = *mode;
+  *mode = before;
+  return injected;
 }
 #endif

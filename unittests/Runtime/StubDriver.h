@@ -30,6 +30,7 @@ typedef struct StubConfig {
   int driver_version;                    /* 12040 */
   const char *jit_log;                   /* "", what a failing load says */
   int keep_log;                          /* 1 */
+  int captured; /* 0, what streams say to be captured (CUstreamCaptureStatus) */
 } StubConfig;
 extern StubConfig stub_config;
 
@@ -45,16 +46,20 @@ int stub_failed(void);
 
 /* Lines, each with its end, of every enqueued piece of work, tensor map and
  * module. Kernels are named "NAME:KINDS", a letter for each argument: p
- * address or i64, i i32 or f32, m tensor map. */
+ * address or i64, i i32 or f32, m tensor map. A graph that is launched is a
+ * line and then those of its work, as they would be without it; "set node N" is
+ * one that gets other arguments. */
 const char *stub_log(void);
 
 int stub_calls(const char *function);
 int stub_live_modules(void);
+int stub_live_graphs(void);   /* and executable ones */
 int stub_live_contexts(void); /* retained and not released, all devices */
 
 /* Of this thread. Device of the current context, -1 where there is none. */
 int stub_current_device(void);
 int stub_stack_depth(void);
+int stub_capture_mode(void);  /* 0 unless exchanged */
 void stub_push_foreign(void); /* as a caller with a context of its own */
 int stub_pop_foreign(void);   /* whether that one was current */
 

@@ -8,9 +8,12 @@
  *
  *   unisparse_artifact *artifact;   bytes, validated; needs no GPU
  *   unisparse_program *program;     the artifact on one device
+ *   unisparse_plan *plan;           the program for given sizes, where many
+ *                                   launches have them
  *
- * A launch enqueues every stage on the caller's stream: it allocates nothing,
- * waits for nothing and may be captured in a CUDA graph. All functions may be
+ * A launch enqueues every stage on the caller's stream: it allocates nothing
+ * (a plan's second one on a stream makes a CUDA graph), waits for nothing and
+ * may be captured in a CUDA graph. All functions may be
  * called from several threads at once, on one object too, except that an object
  * is freed once and when nothing uses it any more.
  *
@@ -167,6 +170,37 @@ UNISPARSE_API unisparse_status unisparse_program_launch_known(
     const unisparse_program *program, const unisparse_tensor *inputs,
     int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
     void *workspace, size_t workspace_bytes, void *stream);
+
+/*--------------------------------------------------------------------------*\
+ * Plans
+\*--------------------------------------------------------------------------*/
+
+/* A program for tensors of given sizes and strides, which are checked and worked
+ * out once: a launch takes addresses alone. */
+typedef struct unisparse_plan unisparse_plan;
+
+/* Sizes and strides are what unisparse_program_launch takes; no data is looked
+ * at. A plan keeps what it needs of the program. */
+UNISPARSE_API unisparse_status unisparse_plan_make(
+    const unisparse_program *program, const unisparse_tensor *inputs,
+    int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
+    unisparse_plan **plan);
+
+/* The bytes of scratch memory that a launch needs. */
+UNISPARSE_API size_t unisparse_plan_workspace(const unisparse_plan *plan);
+
+/* What unisparse_program_launch_known does of tensors at these addresses, as many
+ * as the artifact has of either kind, with as large a workspace as the plan says.
+ * From the second launch on a stream on, the steps go to the driver as one CUDA
+ * graph, which that launch makes; on a stream that is being captured, and
+ * wherever the driver does not take graphs, one by one. */
+UNISPARSE_API unisparse_status unisparse_plan_launch(
+    unisparse_plan *plan, void *const *inputs, void *const *outputs,
+    void *workspace, void *stream);
+
+/* Launches that have not run yet do so all the same, as long as the program is
+ * there: when it and its plans are freed, its kernels are unloaded. */
+UNISPARSE_API void unisparse_plan_free(unisparse_plan *plan);
 
 #ifdef __cplusplus
 }
