@@ -21,7 +21,7 @@ bool bound_ready(void);
  * and options; -1 for a program's, which are tensors. */
 PyObject *calls_new(PyObject *module, PyObject *arguments);
 
-/* bound(run, program, inputs, outputs, workspace, bytes, device_type, device,
+/* bound(functions, program, inputs, outputs, workspace, device_type, device,
  * stream, results). */
 PyObject *bound_new(PyObject *module, PyObject *arguments);
 

@@ -153,11 +153,21 @@ static bool threads_of(const plan *p, int32_t *threads) {
   return false;
 }
 
+static unisparse_status launch(const plan *p, const plan_call *call,
+                               const memory *m, void *workspace, void *stream) {
+  void *inputs[PLAN_MAX_GIVEN], *outputs[PLAN_MAX_OUTPUTS];
+  for (int i = 0; i < p->input_count; ++i)
+    inputs[i] = call->given[p->order[i]].data;
+  for (int n = 0; n < p->output_count; ++n)
+    outputs[n] = m->outputs[n].data;
+  return device_launch(p->on_device, inputs, outputs, workspace, stream);
+}
+
 static PyObject *run_in(plan *p, const plan_call *call, memory *m) {
   void *stream = NULL, *workspace;
   int32_t threads = 0;
   unisparse_status status;
-  for (int i = 0; i < p->input_count; ++i)
+  for (int i = 0; !p->on_device && i < p->input_count; ++i)
     m->inputs[i] = call->given[p->order[i]];
   /* The runtime may wait, for a full queue say: other threads run meanwhile. */
   PyThreadState *state;
@@ -172,17 +182,13 @@ static PyObject *run_in(plan *p, const plan_call *call, memory *m) {
     if (!make_output(p, call, n, m))
       return plan_kept(Py_None);
   if (!take_rest(p, m, &workspace) ||
-      (p->on_host ? !threads_of(p, &threads)
-                  : !torch_stream(p->device, &stream)))
+      (p->on_device ? !torch_stream(p->device, &stream)
+                    : !threads_of(p, &threads)))
     return plan_kept(Py_None);
   state = PyEval_SaveThread();
-  if (p->on_host)
-    status = ((plan_on_host *)p->run)(p->program, m->inputs, p->input_count,
-                                      m->outputs, p->output_count, threads);
-  else
-    status = ((plan_on_device *)p->run)(p->program, m->inputs, p->input_count,
-                                        m->outputs, p->output_count, workspace,
-                                        (size_t)p->workspace, stream);
+  status = p->on_device ? launch(p, call, m, workspace, stream)
+                        : p->run(p->program, m->inputs, p->input_count,
+                                 m->outputs, p->output_count, threads);
   PyEval_RestoreThread(state);
   return status == UNISPARSE_OK ? results(p, call, m) : torch_raise(status);
 }
@@ -190,6 +196,9 @@ static PyObject *run_in(plan *p, const plan_call *call, memory *m) {
 PyObject *plan_run(plan *p, const plan_call *call) {
   if (!torch_plain(call->objects, call->given, call->count + call->own_out) ||
       (call->own_out && !out_is_apart(call)))
+    return plan_kept(Py_None);
+  /* What makes memory may be Python, which may forget plans. */
+  if (p->on_device && !device_enter(p->on_device))
     return plan_kept(Py_None);
   memory m;
   memset(m.made, 0, sizeof m.made);
@@ -202,6 +211,8 @@ PyObject *plan_run(plan *p, const plan_call *call) {
   for (int n = 0; n < p->output_count; ++n)
     Py_XDECREF(m.made[n]);
   torch_give_back(m.taken);
+  if (p->on_device)
+    device_leave(p->on_device);
   PyErr_Restore(kind, value, trace);
   return result;
 }

@@ -13,6 +13,7 @@
 static PyObject *forget(PyObject *module, PyObject *unused) {
   (void)module, (void)unused;
   ++plan_generation;
+  device_forget();
   Py_INCREF(Py_None);
   return Py_None;
 }
@@ -47,7 +48,7 @@ static PyMethodDef functions[] = {
      "check) -> whether torch's tensors speak DLPack's C exchange API"},
     {"calls", calls_new, METH_VARARGS, "calls(leading, sets) -> a cache"},
     {"bound", bound_new, METH_VARARGS,
-     "bound(run, program, inputs, outputs, workspace, bytes, device_type, "
+     "bound(functions, program, inputs, outputs, workspace, device_type, "
      "device, stream, results) -> a call"},
     {"device", describe, METH_O,
      "device(x) -> DLPack's (type, number), or None"},
@@ -67,7 +68,7 @@ static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT,
 
 /* Counted up with every change of what a function takes: _again.py's INTERFACE.
  */
-enum { INTERFACE = 1 };
+enum { INTERFACE = 2 };
 
 PyMODINIT_FUNC PyInit__native(void) {
   if (!calls_ready() || !bound_ready())

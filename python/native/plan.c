@@ -81,6 +81,7 @@ plan *plan_keep(plan *p) {
 void plan_release(plan *p) {
   if (!p || --p->references > 0)
     return;
+  device_release(p->on_device);
   Py_XDECREF(p->options);
   Py_XDECREF(p->makers);
   Py_XDECREF(p->threads);
@@ -108,16 +109,26 @@ PyObject *plan_kept(PyObject *x) {
   return x;
 }
 
+/* Sizes and strides of this very call: its addresses are the next ones' own. */
+static bool fill_device(plan *p, PyObject *functions) {
+  unisparse_tensor inputs[PLAN_MAX_GIVEN];
+  for (int i = 0; i < p->input_count; ++i)
+    inputs[i] = p->given[p->order[i]];
+  p->on_device = device_make(functions, p->program, inputs, p->input_count,
+                             p->outputs, p->output_count);
+  return p->on_device != NULL;
+}
+
 static bool fill_host(plan *p, PyObject *host) {
-  unsigned long long check;
+  unsigned long long run, check;
   long long lengths[4];
   PyObject *led, *threads;
-  if (!PyArg_ParseTuple(host, "KO!(LLLL)O", &check, &PyTuple_Type, &led,
+  if (!PyArg_ParseTuple(host, "KKO!(LLLL)O", &run, &check, &PyTuple_Type, &led,
                         &lengths[0], &lengths[1], &lengths[2], &lengths[3],
                         &threads) ||
       numbers(led, p->led, PLAN_LED) != PLAN_LED)
     return false;
-  p->on_host = true;
+  p->run = (plan_on_host *)(uintptr_t)run;
   p->check = (plan_check_on_host *)(uintptr_t)check;
   for (int i = 0; i < PLAN_LED; ++i)
     p->is_led |= p->led[i] >= 0;
@@ -130,17 +141,16 @@ static bool fill_host(plan *p, PyObject *host) {
 }
 
 static bool fill_launch(plan *p, PyObject *launch) {
-  unsigned long long run, program;
+  unsigned long long program;
   long long workspace;
-  PyObject *order, *makers, *turned, *flat, *pick, *host;
+  PyObject *order, *makers, *turned, *flat, *pick, *host, *device;
   const char *outputs;
   Py_ssize_t bytes;
-  if (!PyArg_ParseTuple(launch, "KKLO!y#O!OOO!iO", &run, &program, &workspace,
+  if (!PyArg_ParseTuple(launch, "KLO!y#O!OOO!iOO", &program, &workspace,
                         &PyTuple_Type, &order, &outputs, &bytes, &PyTuple_Type,
                         &makers, &turned, &flat, &PyTuple_Type, &pick, &p->o,
-                        &host))
+                        &host, &device))
     return false;
-  p->run = (void *)(uintptr_t)run;
   p->program = (void *)(uintptr_t)program;
   p->workspace = workspace;
   p->input_count = numbers(order, p->order, PLAN_MAX_GIVEN);
@@ -166,7 +176,7 @@ static bool fill_launch(plan *p, PyObject *launch) {
   p->makers = plan_kept(makers);
   p->turned[PLAN_BSHD] = plan_kept(turned);
   p->turned[PLAN_FLAT] = plan_kept(flat);
-  return host == Py_None || fill_host(p, host);
+  return host == Py_None ? fill_device(p, device) : fill_host(p, host);
 }
 
 plan *plan_new(const plan_call *call, PyObject *options, PyObject *launch) {

@@ -8,6 +8,7 @@
 #ifndef UNISPARSE_PYTHON_PLAN_H
 #define UNISPARSE_PYTHON_PLAN_H
 
+#include "device.h"
 #include "torch.h"
 
 #include "unisparse-rt/cpu.h"
@@ -37,9 +38,6 @@ typedef struct plan_call {
   unisparse_tensor given[PLAN_MAX_GIVEN + 1];
 } plan_call;
 
-typedef unisparse_status plan_on_device(const void *, const unisparse_tensor *,
-                                        int32_t, const unisparse_tensor *,
-                                        int32_t, void *, size_t, void *);
 typedef unisparse_status plan_on_host(const void *, const unisparse_tensor *,
                                       int32_t, const unisparse_tensor *,
                                       int32_t, int32_t);
@@ -56,7 +54,7 @@ typedef struct plan {
   unisparse_tensor given[PLAN_MAX_GIVEN + 1];
   PyObject *options;
   /* What is launched. */
-  void *run, *program;
+  void *program;
   int input_count, output_count, o, pick_count;
   int order[PLAN_MAX_GIVEN], pick[PLAN_MAX_OUTPUTS];
   unisparse_tensor outputs[PLAN_MAX_OUTPUTS];
@@ -64,9 +62,11 @@ typedef struct plan {
    * other layouts. */
   PyObject *makers, *turned[PLAN_LAYOUTS];
   /* On a device: */
+  device_plan *on_device;
   int64_t workspace;
   /* In memory of the host: */
-  bool on_host, is_led;
+  bool is_led;
+  plan_on_host *run;
   plan_check_on_host *check;
   int led[PLAN_LED];
   unisparse_cpu_values values;

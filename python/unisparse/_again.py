@@ -20,7 +20,7 @@ from . import _runtime, _torch
 
 FILE = "_native.abi3.so"
 _FUNCTION: Any = getattr(ctypes, "_CFuncPtr")  # The type of a library's.
-INTERFACE = 1  # Of module.c: an older build's speaks another one.
+INTERFACE = 2  # Of module.c: an older build's speaks another one.
 
 # (function, arguments, keywords or None)
 Maker = Tuple[Callable[..., Any], Tuple[Any, ...], Optional[Dict[str, Any]]]
@@ -74,7 +74,8 @@ class Calls:
         if self._native is None or (out is not None and (result[0] if isinstance(result, tuple) else result) is not out):
             return
         launch = planned.launch
-        if launch is not None and connected(planned.torch):
+        # A program that was closed since has no address.
+        if launch is not None and planned.loaded.handle and connected(planned.torch):
             self._native.remember(tuple(tensors), out, options, launch)
 
 
@@ -96,16 +97,14 @@ def _connect(torch: Any) -> bool:
     return bool(native.connect(torch.Tensor, torch.nn.Parameter, torch.Tensor.is_neg, torch.is_grad_enabled, modes, _runtime.check))
 
 
-def bound(plan: Any, frame: Any, workspace: Any, stream: Any, outputs: Any) -> Callable[[], Any]:
-    """A bound call on this stream, as long as it is the current one."""
+def bound(plan: Any, frame: Any, workspace: Any, stream: Any, outputs: Any) -> Any:
+    """A bound call: again() on this stream and others that also() was told of, as long as the current one is among them; or None."""
     if not connected(plan.torch) or not isinstance(plan.loaded.run, _FUNCTION) or (device := native.device(outputs[0] if outputs else workspace)) is None:
-        return unknown
+        return None
     if native.stream(*device) != stream:  # Of a device without streams, or of another's making.
-        return unknown
+        return None
     inputs, made = map(bytes, frame.arrays)
-    run, memory = _runtime.place(plan.loaded.run), workspace.data_ptr()
-    again: Callable[[], Any] = native.bound(run, plan.loaded.handle, inputs, made, memory, plan.workspace_bytes, *device, stream, outputs).again
-    return again
+    return native.bound(plan.loaded.plans, plan.loaded.handle, inputs, made, workspace.data_ptr(), *device, stream, outputs)
 
 
 def forget() -> None:
@@ -124,10 +123,12 @@ def maker(torch: Any, device: Any, sizes: Sequence[int], dtype: Any) -> Maker:
 
 
 def launch(
-    torch: Any, device: Any, loaded: Any, workspace: int, order: Sequence[int], outputs: Any, dtypes: Sequence[Any], pick: Sequence[int], o: int, host: Any,
+    torch: Any, device: Any, loaded: Any, workspace: int, order: Sequence[int], outputs: Any, dtypes: Sequence[Any], pick: Sequence[int], o: int,
+    host: Any = None, device_plans: Any = None,
 ) -> Optional[Tuple[Any, ...]]:  # fmt: skip
     """What plan.c launches. `outputs`: an array of Tensor without data; `pick`: which of them are results, `o` among them the
-    one that a caller may have memory for."""
+    one that a caller may have memory for. `host`: what is called in memory of the host; `device_plans`: on a device, the functions
+    of the runtime's plans."""
     if native is None or not hasattr(torch, "_C") or not isinstance(loaded.run, _FUNCTION):  # A tool's, which looks on.
         return None
     shapes = [tuple(x.sizes[: x.rank]) for x in outputs]
@@ -137,4 +138,4 @@ def launch(
         batch, heads, length, size = shapes[o]
         turned = maker(torch, device, (batch, length, heads, size), dtypes[o])
         flat = maker(torch, device, (length, heads, size), dtypes[o])
-    return _runtime.place(loaded.run), loaded.handle, workspace, tuple(order), bytes(outputs), makers, turned, flat, tuple(pick), o, host
+    return loaded.handle, workspace, tuple(order), bytes(outputs), makers, turned, flat, tuple(pick), o, host, device_plans

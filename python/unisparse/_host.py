@@ -79,9 +79,9 @@ class Planned:
             return None
         dtypes = [getattr(self.torch, _torch.NAMES[kind]) for _, kind, _ in self.loaded.outputs]
         led = tuple(self._led.get(name, -1) for name in _LED)
-        host = place(self._check_values), led, self._lengths, self.torch.get_num_threads
+        host = place(self.loaded.run), place(self._check_values), led, self._lengths, self.torch.get_num_threads
         order = self._order or range(len(self._names))
-        return _again.launch(self.torch, self.torch.device("cpu"), self.loaded, 0, order, self._outputs, dtypes, self._pick, self._o, host)
+        return _again.launch(self.torch, self.torch.device("cpu"), self.loaded, 0, order, self._outputs, dtypes, self._pick, self._o, host=host)
 
     def _describe(self, given: Mapping[str, Any], names: Sequence[str], outputs: Any) -> None:
         """The structures that frames start as. `outputs`: the program's, where it is not asked for them."""

@@ -54,7 +54,7 @@ class Plan:
         if not self._shapes or not _again.native:
             return None
         dtypes = [dtype for _, dtype in self._shapes]
-        return _again.launch(self.torch, self.device, self.loaded, self.workspace_bytes, order, self._outputs, dtypes, pick, o, None)
+        return _again.launch(self.torch, self.device, self.loaded, self.workspace_bytes, order, self._outputs, dtypes, pick, o, device_plans=self.loaded.plans)
 
     def frame(self) -> Frame:
         try:

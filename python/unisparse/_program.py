@@ -110,6 +110,7 @@ class Call:
         plan.fill(self._frame, tensors, self.outputs)
         # The allocator knows that this stream uses the memory, and no other.
         self._streams = {_torch.stream_of(plan.torch, plan.device)}
+        self._bound: Any = None
         self._again: Callable[[], Any] = _again.unknown
 
     def __call__(self) -> List[Any]:
@@ -122,7 +123,9 @@ class Call:
         if stream not in self._streams:
             self._record(stream)
         plan.run(self._frame, self._workspace, stream)
-        self._again = _again.bound(plan, self._frame, self._workspace, stream, self.outputs)
+        if self._bound is None or not self._bound.also(stream):
+            self._bound = _again.bound(plan, self._frame, self._workspace, stream, self.outputs)
+            self._again = _again.unknown if self._bound is None else self._bound.again
         return self.outputs
 
     def _record(self, stream: Any) -> None:

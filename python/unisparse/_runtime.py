@@ -65,6 +65,10 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "program_prepare": (ctypes.c_int, [_POINTER, _TENSORS, _INT, _TENSORS, _INT, ctypes.POINTER(ctypes.c_size_t)]),
     # As torch's tensors say where they are.
     "program_launch_known": (ctypes.c_int, [_POINTER, _POINTER, _INT, _POINTER, _INT, _POINTER, ctypes.c_size_t, _POINTER]),
+    # Called in C alone, see _again.py; inputs and outputs are arrays of addresses.
+    "plan_make": (ctypes.c_int, [_POINTER, _POINTER, _INT, _POINTER, _INT, ctypes.POINTER(_POINTER)]),
+    "plan_launch": (ctypes.c_int, [_POINTER, _POINTER, _POINTER, _POINTER, _POINTER]),
+    "plan_free": (None, [_POINTER]),
     "last_message": (ctypes.c_char_p, []),
 }
 
@@ -163,6 +167,8 @@ class Loaded:
             self.close()
             raise
         self.run = self._lib.unisparse_program_launch_known
+        # The addresses of what makes, launches and frees the runtime's plans. A plan keeps the program loaded.
+        self.plans = tuple(place(getattr(self._lib, f"unisparse_plan_{name}")) for name in ("make", "launch", "free"))
 
     @property
     def handle(self) -> Any:

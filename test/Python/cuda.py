@@ -409,6 +409,52 @@ class Cuda(unittest.TestCase):
         program(*qkv())
         self.assertEqual(self.log("load"), ["load on 0"] * 2)
 
+    @unittest.skipUnless(_again.native, "of calls in C")
+    def test_plans_of_the_runtime(self):
+        """A call in C launches a plan of the runtime's, made once for calls alike: at their addresses, into `out`, on any stream."""
+        for options in ({}, dict(out=tensor(2, 8, 300, 64)), dict(out=tensor(2, 300, 8, 64).transpose(1, 2)), dict(return_lse=True)):
+            with self.subTest(options=options):
+                LOG.write_text("")
+                unisparse.attention(*qkv(), **options)
+                for number in (0, 1, 0, 1):
+                    torch.streams[0], tensors = number, qkv()
+                    results = unisparse.attention(*tensors, **options)
+                    results = results if isinstance(results, tuple) else (results,)
+                    self.assertEqual(self.log("input")[-3:], [shown("input", x, 2) for x in tensors])
+                    self.assertEqual(self.log("output")[-len(results) :], [shown("output", x, e) for x, e in zip(results, (2, 0))])
+                    self.assertEqual(self.log("stream")[-1], f"stream {hex(0x7000 + number)}")
+                self.assertEqual(self.log("plan"), ["plan make"] + ["plan launch"] * 4)
+        os.environ["STUB_FAIL"] = "launch"
+        self.refused("q: expected an address", Status.BAD_ALIGNMENT, unisparse.attention, *qkv())
+        os.environ["STUB_FAIL"] = "plan"
+        self.refused("q: expected an address", Status.BAD_ALIGNMENT, unisparse.attention, *qkv(310, 310))
+
+    @unittest.skipUnless(_again.native, "of calls in C")
+    def test_no_plan_holds_what_is_unloaded(self):
+        """Plans that no call is in end at once, those of a call with it: then the program is gone."""
+        path = TMP / "held.usp"
+        path.write_text("in x bf16 4\nin y bf16 4\nin z bf16 4\nout o f32 4\n")
+        program = unisparse.Program(path)
+        bound = program.bind(*qkv())
+        for call in (lambda: program(*qkv()), bound):
+            for _ in range(2):
+                call()
+        self.assertEqual(self.log("plan"), ["plan make", "plan launch"] * 2)
+        program.unload()
+        self.assertEqual(self.log("plan free", "program free"), ["plan free"] * 2 + ["program free"])
+        del bound
+        LOG.write_text("")
+        # A thread's, say, while this one is in a call.
+        program(*qkv())
+        unloading = lambda device: (program.unload() if _program._loaded else None) or faketorch.Stream(device)
+        with mock.patch.object(torch.cuda, "current_stream", unloading):
+            program(*qkv())
+        self.assertEqual(self.log("plan", "program free"), ["plan make", "plan launch", "plan free", "program free"])
+        LOG.write_text("")
+        for _ in range(2):
+            program(*qkv())
+        self.assertEqual(self.log("load", "plan"), ["load on 0", "plan make", "plan launch"])
+
     def test_bound_calls_on_other_streams(self):
         """The allocator knows the stream that memory was allocated on; of others it has to be told, once."""
         path = TMP / "bound.usp"
@@ -423,6 +469,12 @@ class Cuda(unittest.TestCase):
             call()
         self.assertEqual([x.recorded for x in memory], [[0x7005, 0x7006]] * 5)
         self.assertEqual(self.log("stream"), [f"stream 0x700{n}" for n in (0, 5, 0, 5, 6)])
+        # Known streams take turns in one plan of the runtime's.
+        LOG.write_text("")
+        for stream in (5, 0, 6):
+            torch.streams[0] = stream
+            call()
+        self.assertEqual(self.log("plan"), ["plan launch"] * 3 if _again.native else [])
 
     def test_threads_load_once(self):
         with concurrent.futures.ThreadPoolExecutor(8) as pool:

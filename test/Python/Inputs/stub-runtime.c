@@ -23,6 +23,13 @@ struct unisparse_artifact {
 
 struct unisparse_program {
   struct unisparse_artifact artifact;
+  int references; /* the caller's and each plan's */
+};
+
+struct unisparse_plan {
+  unisparse_program *program;
+  int32_t count[2];
+  unisparse_tensor tensors[2][2 * MAX_TENSORS]; /* inputs, outputs */
 };
 
 static void note(const char *format, ...) {
@@ -130,10 +137,13 @@ unisparse_status unisparse_program_load(const unisparse_artifact *artifact,
   note("load on %d\n", device);
   *program = calloc(1, sizeof **program);
   (*program)->artifact = *artifact;
+  (*program)->references = 1;
   return fail("load");
 }
 
 void unisparse_program_free(unisparse_program *program) {
+  if (--program->references > 0)
+    return;
   note("program free\n");
   free(program);
 }
@@ -187,16 +197,74 @@ unisparse_status unisparse_program_prepare(const unisparse_program *program,
   return fail("prepare");
 }
 
-unisparse_status unisparse_program_launch_known(
-    const unisparse_program *program, const unisparse_tensor *inputs,
-    int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
-    void *workspace, size_t workspace_bytes, void *stream) {
-  if (!program) {
-    message = "program: expected one, got a null pointer";
-    return UNISPARSE_BAD_ARGUMENT;
-  }
+static unisparse_status launch(const unisparse_tensor *inputs,
+                               int32_t input_count,
+                               const unisparse_tensor *outputs,
+                               int32_t output_count, void *workspace,
+                               size_t workspace_bytes, void *stream) {
   note_tensors("input", inputs, input_count);
   note_tensors("output", outputs, output_count);
   note("workspace %p %zu\nstream %p\n", workspace, workspace_bytes, stream);
   return fail("launch");
+}
+
+static unisparse_status no_program(void) {
+  message = "program: expected one, got a null pointer";
+  return UNISPARSE_BAD_ARGUMENT;
+}
+
+unisparse_status unisparse_program_launch_known(
+    const unisparse_program *program, const unisparse_tensor *inputs,
+    int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
+    void *workspace, size_t workspace_bytes, void *stream) {
+  return program ? launch(inputs, input_count, outputs, output_count, workspace,
+                          workspace_bytes, stream)
+                 : no_program();
+}
+
+unisparse_status unisparse_plan_make(const unisparse_program *program,
+                                     const unisparse_tensor *inputs,
+                                     int32_t input_count,
+                                     const unisparse_tensor *outputs,
+                                     int32_t output_count,
+                                     unisparse_plan **plan) {
+  *plan = NULL;
+  if (!program)
+    return no_program();
+  unisparse_status status = fail("plan");
+  if (status != UNISPARSE_OK)
+    return status;
+  note("plan make\n");
+  unisparse_plan *made = *plan = calloc(1, sizeof *made);
+  made->program = (unisparse_program *)program;
+  ++made->program->references;
+  made->count[0] = input_count;
+  made->count[1] = output_count;
+  memcpy(made->tensors[0], inputs, (size_t)input_count * sizeof *inputs);
+  memcpy(made->tensors[1], outputs, (size_t)output_count * sizeof *outputs);
+  return UNISPARSE_OK;
+}
+
+/* With a line more in front of what a launch says. */
+unisparse_status unisparse_plan_launch(unisparse_plan *plan,
+                                       void *const *inputs,
+                                       void *const *outputs, void *workspace,
+                                       void *stream) {
+  unisparse_tensor tensors[2][2 * MAX_TENSORS];
+  if (!getenv("STUB_LOG"))
+    return fail("launch");
+  memcpy(tensors, plan->tensors, sizeof tensors);
+  for (int32_t i = 0; i < plan->count[0]; ++i)
+    tensors[0][i].data = inputs[i];
+  for (int32_t i = 0; i < plan->count[1]; ++i)
+    tensors[1][i].data = outputs[i];
+  note("plan launch\n");
+  return launch(tensors[0], plan->count[0], tensors[1], plan->count[1],
+                workspace, 1000, stream);
+}
+
+void unisparse_plan_free(unisparse_plan *plan) {
+  note("plan free\n");
+  unisparse_program_free(plan->program);
+  free(plan);
 }
