@@ -9,6 +9,7 @@
 
 #include "Artifacts.h"
 
+#include <algorithm>
 #include <cstring>
 #include <dlfcn.h>
 
@@ -42,6 +43,7 @@ const char *const kernels = R"(
 .visible .entry tile(.param .align 64 .b8 map[128], .param .u64 out) {
   .reg .pred %p; .reg .b32 %r<6>; .reg .b64 %d<6>; .reg .f32 %f<2>;
   .shared .align 8 .b64 barrier;
+  griddepcontrol.wait;
   mov.u32 %r1, %tid.x;
   mov.u32 %r2, barrier;
   mov.u32 %r3, memory;
@@ -93,7 +95,8 @@ Spec program() {
               f32Argument(0.5f)}),
       // More than the 48 KiB that a kernel may have without asking.
       launch("tile", one, {64, 1, 1}, 100000,
-             {mapArgument(map), addressArgument(Output, 1)})};
+             {mapArgument(map), addressArgument(Output, 1)}, "",
+             /*overlaps=*/1)};
   spec.variants = {variant};
   return spec;
 }
@@ -189,6 +192,7 @@ protected:
     // As they were, for another launch to write.
     for (unisparse_tensor &output : outputs)
       cu("cuMemsetD32_v2", address(output.data), 0u, size_t(8));
+    cu("cuCtxSynchronize"); // The stream waits for no other.
   }
 
   unisparse_program *loaded = nullptr;
@@ -217,6 +221,78 @@ TEST_F(DeviceTest, Graph) {
   }
   cu("cuGraphExecDestroy", executable);
   cu("cuGraphDestroy", graph);
+}
+
+/// One by one, then as the plan's graph: at addresses that change and that do
+/// not, all at once and each waited for, on two streams, and captured.
+TEST_F(DeviceTest, Plan) {
+  unisparse_plan *plan = nullptr;
+  ASSERT_EQ(unisparse_plan_make(loaded, &input, 1, outputs, 3, &plan),
+            UNISPARSE_OK)
+      << unisparse_last_message();
+  EXPECT_EQ(unisparse_plan_workspace(plan), 1000u);
+  void *first = stream, *second = nullptr, *old = input.data;
+  cu("cuStreamCreate", &second, 1u);
+  auto launch = [&] {
+    void *out[] = {outputs[0].data, outputs[1].data, outputs[2].data};
+    EXPECT_EQ(unisparse_plan_launch(plan, &input.data, out, workspace, stream),
+              UNISPARSE_OK)
+        << unisparse_last_message();
+  };
+  auto move = [&] {
+    input.data = reinterpret_cast<void *>(allocate(100 * 64));
+    cu("cuMemcpyDtoD_v2", address(input.data), address(old), size_t(6400));
+    for (unisparse_tensor &output : outputs)
+      output.data = reinterpret_cast<void *>(allocate(100 * 64));
+    workspace = reinterpret_cast<void *>(allocate(1000));
+  };
+  for (void *current : {first, second, first}) {
+    stream = current;
+    for (int i = 0; i < 8; ++i) {
+      launch();
+      expectResults();
+      if (i % 2)
+        move();
+    }
+  }
+  // A launch does not change what those before it were given.
+  std::vector<std::vector<unisparse_tensor>> given;
+  for (int i = 0; i < 8; ++i) {
+    move();
+    given.emplace_back(outputs, outputs + 3);
+  }
+  for (int i = 0; i < 40; ++i) {
+    std::copy(given[i % 8].begin(), given[i % 8].end(), outputs);
+    launch();
+  }
+  for (const std::vector<unisparse_tensor> &each : given) {
+    std::copy(each.begin(), each.end(), outputs);
+    expectResults();
+  }
+  void *graph = nullptr, *executable = nullptr;
+  cu("cuStreamBeginCapture_v2", stream, 0);
+  launch();
+  cu("cuStreamEndCapture", stream, &graph);
+  cu("cuGraphInstantiateWithFlags", &executable, graph, 0ull);
+  launch(); // The plan's own graph is another.
+  expectResults();
+  cu("cuGraphLaunch", executable, stream);
+  expectResults();
+  cu("cuGraphExecDestroy", executable);
+  cu("cuGraphDestroy", graph);
+  // One that is made while another stream is being captured, in the mode that
+  // allows least, leaves the capture alone.
+  unisparse_plan_free(std::exchange(plan, nullptr));
+  ASSERT_EQ(unisparse_plan_make(loaded, &input, 1, outputs, 3, &plan),
+            UNISPARSE_OK);
+  cu("cuStreamBeginCapture_v2", second, 0);
+  for (int i = 0; i < 3; ++i)
+    launch();
+  unisparse_plan_free(plan); // which runs, perhaps
+  cu("cuStreamEndCapture", second, &graph);
+  cu("cuGraphDestroy", graph);
+  expectResults();
+  cu("cuStreamDestroy_v2", second);
 }
 
 TEST_F(DeviceTest, Memory) {
