@@ -139,7 +139,7 @@ def attention(
     causal       query i sees the keys up to i + Lk - Lq: the last query sees the last key
     scale, alpha factor of all logits, D ** -0.5 unless given; further factor of the estimate's
     softcap      logits x become softcap * tanh(x / softcap) (M1)
-    window       (left, right): tokens that a query sees to either side of itself, -1 for no limit (M2)
+    window       (left, right): tokens that a query sees to either side of itself, -1 or None for no limit (M2)
     sinks        [Hq] float32: logits that join the sum of each head's softmax, with no value (M3)
     score_mod    "alibi": minus the distance times a slope of the head is added to logits; or the body of an MLIR region,
                  ops of arith and math on %logit (f32), %batch, %head, %q and %k (i32, positions of query and key), that

@@ -16,7 +16,7 @@ import operator
 import re
 import sys
 import textwrap
-from typing import Any, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from ._errors import unexpected
 
@@ -232,24 +232,56 @@ def _is_bool(value: Any) -> bool:
     return isinstance(value, bool) or (numpy is not None and isinstance(value, numpy.bool_))
 
 
-def integer(argument: str, value: Any, least: int) -> int:
+def shown(value: Any) -> str:
+    """What was given, in one line of a message."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _plain(value: Any) -> Any:
+    """The number in an array or tensor of one element, which NumPy's and torch's numbers are; all else as it is."""
+    if not hasattr(value, "ndim") or not hasattr(value, "item"):
+        return value
     try:
-        number = operator.index(value) if not _is_bool(value) else None
-    except TypeError:
+        return value.item()
+    except (TypeError, ValueError, RuntimeError):  # Of many elements.
+        return value
+
+
+def integer(argument: str, value: Any, least: int) -> int:
+    plain = _plain(value)
+    try:
+        number = operator.index(plain) if not _is_bool(plain) else None
+    except (TypeError, RuntimeError):
         number = None
     if number is None or number < least:
-        raise unexpected(argument, f"an integer of at least {least}", repr(value))
+        raise unexpected(argument, f"an integer of at least {least}", shown(value))
+    if number >= 1 << 63:
+        raise unexpected(argument, "an integer below 2 ** 63", shown(value))
     return number
 
 
 def number(argument: str, value: Any) -> float:
+    plain = _plain(value)
+    # float() would read text, too, in memory of any kind.
+    known = not _is_bool(plain) and any(hasattr(type(plain), name) for name in ("__float__", "__index__"))
     try:
-        result = float(value) if not isinstance(value, (str, bytes)) and not _is_bool(value) else math.nan
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # The last: a tensor of many elements.
+        result = float(plain) if known else math.nan
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         result = math.nan
     if not math.isfinite(result):
-        raise unexpected(argument, "a finite number", repr(value))
+        raise unexpected(argument, "a finite number", shown(value))
     return result
+
+
+def several(value: Any) -> Optional[Tuple[Any, ...]]:
+    """The elements of a list, a tuple or an array. None for all else: of text, sets and dicts they mean nothing here."""
+    if isinstance(value, (str, bytes, bytearray, memoryview, Mapping)) or not hasattr(value, "__getitem__"):
+        return None
+    try:
+        return tuple(value)
+    except TypeError:  # An array without dimensions.
+        return None
 
 
 def choice(argument: str, value: Any, choices: Sequence[T]) -> T:
@@ -257,7 +289,7 @@ def choice(argument: str, value: Any, choices: Sequence[T]) -> T:
         # Strings of NumPy's are strings; 1 is not True.
         if (isinstance(value, str) if isinstance(one, str) else type(value) is type(one)) and value == one:
             return one
-    raise unexpected(argument, " or ".join(map(repr, choices)), repr(value))
+    raise unexpected(argument, " or ".join(map(repr, choices)), shown(value))
 
 
 def flag(argument: str, value: Any) -> bool:
@@ -266,19 +298,16 @@ def flag(argument: str, value: Any) -> bool:
 
 def sizes(argument: str, value: Any, counts: Sequence[int], what: str) -> tuple[int, ...]:
     """A tuple of positive integers, as many as one of `counts` says."""
-    try:
-        result: tuple[Any, ...] = tuple(value)
-    except TypeError:
-        result = ()
+    result = several(value) or ()
     if len(result) not in counts:
-        raise unexpected(argument, what, repr(value))
+        raise unexpected(argument, what, shown(value))
     return tuple(integer(argument, x, 1) for x in result)
 
 
 def shares(p: Any, heads: int, kv_heads: int, share: str) -> tuple[float, ...]:
     """L5: one p, or one for each query head, or one for each KV head under share = group."""
-    many = not isinstance(p, str) and getattr(p, "ndim", 1) > 0 and hasattr(p, "__iter__")
-    result = tuple(number("p", x) for x in p) if many else (number("p", p),)
+    many = several(p)
+    result = (number("p", p),) if many is None else tuple(number("p", x) for x in many)
     for x in result:
         if not 0 <= x <= 1:
             raise unexpected("p", "[L3] shares in [0, 1]", repr(x))
@@ -312,7 +341,7 @@ def soft_cap(value: Any) -> Optional[float]:
         return None
     result = number("softcap", value)
     if not 2.0**-125 < result < 2.0**125:
-        raise unexpected("softcap", "[M1] a number above 0 that float32 has, with its inverse", repr(value))
+        raise unexpected("softcap", "[M1] a number above 0 that float32 has, with its inverse", shown(value))
     return result
 
 
@@ -320,15 +349,12 @@ def sides(value: Any) -> Tuple[int, int]:
     """M2: how many tokens a query sees to its left and to its right; -1 or None for no limit."""
     if value is None:
         return -1, -1
-    try:
-        given: tuple[Any, ...] = tuple(value)
-    except TypeError:
-        given = ()
+    given = several(value) or ()
     if len(given) != 2:
-        raise unexpected("window", "[M2] (left, right) in tokens, -1 for no limit", repr(value))
+        raise unexpected("window", "[M2] (left, right) in tokens, -1 or None for no limit", shown(value))
     left, right = (-1 if side is None else integer("window", side, -1) for side in given)
     if max(left, right) > 1 << 30:
-        raise unexpected("window", f"[M2] sides of at most {1 << 30} tokens", repr(value))
+        raise unexpected("window", f"[M2] sides of at most {1 << 30} tokens", shown(value))
     return left, right
 
 
@@ -347,7 +373,7 @@ def modification(value: Any) -> Optional[str]:
         return None
     text = textwrap.dedent(value).strip() if isinstance(value, str) else ""
     if text != ALIBI and "unisparse.yield" not in text:
-        raise unexpected("score_mod", "[M5] 'alibi', or an MLIR region's body that ends with unisparse.yield", repr(value)[:100])
+        raise unexpected("score_mod", "[M5] 'alibi', or an MLIR region's body that ends with unisparse.yield", shown(value))
     return text
 
 
@@ -362,14 +388,14 @@ def tables(value: Any, score_mod: Optional[str]) -> Tuple[Tuple[str, str], ...]:
     if value is None or value == {}:
         return ()
     if not isinstance(value, dict):
-        raise unexpected("score_tables", "[M5] types by names, as {'bias': '?x?xf32'}", repr(value)[:100])
+        raise unexpected("score_tables", "[M5] types by names, as {'bias': '?x?xf32'}", shown(value))
     if score_mod is None or score_mod == ALIBI:
         raise unexpected("score_tables", "[M5] the text of a region as score_mod beside it", "none" if score_mod is None else score_mod)
     for name, text in value.items():
         if not isinstance(name, str) or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or name in _TAKEN:
-            raise unexpected("score_tables", f"[M5] names of letters, digits and _, not among {', '.join(_TAKEN)}", repr(name)[:100])
+            raise unexpected("score_tables", f"[M5] names of letters, digits and _, not among {', '.join(_TAKEN)}", shown(name))
         if not isinstance(text, str) or not re.fullmatch(rf"(([1-9][0-9]{{0,8}}|\?)x){{1,4}}({'|'.join(TABLE_ELEMENTS)})", text):
-            raise unexpected(f"score_tables[{name!r}]", "[M5] 1 to 4 sizes and an element type, as '?x?xf32'", repr(text)[:100])
+            raise unexpected(f"score_tables[{name!r}]", "[M5] 1 to 4 sizes and an element type, as '?x?xf32'", shown(text))
     return tuple(sorted(value.items()))
 
 

@@ -228,11 +228,19 @@ def _apart(score_tables: Dict[str, Any]) -> Dict[str, Any]:
     return dict(score_tables=list(score_tables.values()), score_table_names=list(score_tables)) if score_tables else {}
 
 
+def _sides(options: Dict[str, Any]) -> None:
+    """A window as schemas have it: -1 for None."""
+    window = options["window"]
+    if isinstance(window, (list, tuple)):
+        options["window"] = [-1 if side is None else side for side in window]
+
+
 def _by_operator(
     q: Any, k: Any, v: Any, cu_seqlens: Any, out: Any, return_lse: bool, return_selection: bool, *, p: Any, score_tables: Dict[str, Any], **options: Any,
 ) -> Any:  # fmt: skip
     """The function `attention` by its operator, for those who trace it."""
     options.update(_apart(score_tables))
+    _sides(options)
     ends = dict(zip(("cu_seqlens_q", "cu_seqlens_k"), ends_of(cu_seqlens)))
     shares = None if p is None else list(p) if isinstance(p, (list, tuple)) else [p]
     wanted = dict(return_lse=return_lse, return_selection=return_selection)
@@ -248,6 +256,7 @@ def _given_by_operator(
     q: Any, k: Any, v: Any, counts: Any, indices: Any, cu_seqlens: Any, out: Any, return_lse: bool, *, score_tables: Dict[str, Any], **options: Any,
 ) -> Any:  # fmt: skip
     options.update(_apart(score_tables))
+    _sides(options)
     ends = dict(zip(("cu_seqlens_q", "cu_seqlens_k"), ends_of(cu_seqlens)))
     options.update(ends, return_lse=return_lse)
     if out is None:

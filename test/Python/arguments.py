@@ -7,6 +7,8 @@
 import os
 import sys
 import unittest
+from decimal import Decimal
+from fractions import Fraction
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python"))
@@ -26,9 +28,18 @@ OPTIONS = [
     (dict(p=1.2), "p: expected [L3] shares in [0, 1], got 1.2"),
     (dict(p=float("nan")), "p: expected a finite number, got nan"),
     (dict(p="0.9"), "p: expected a finite number, got '0.9'"),
+    (dict(p={0.5: 1}), "p: expected a finite number, got {0.5: 1}"),
+    (dict(p={0.5}), "p: expected a finite number, got {0.5}"),
+    (dict(p=b"0.5"), "p: expected a finite number, got b'0.5'"),
+    (dict(p=np.array("0.5")), "p: expected a finite number, got array('0.5'"),
+    (dict(p=np.array(True)), "p: expected a finite number, got array(True)"),
+    (dict(p=np.complex64(0.5 + 1j)), "p: expected a finite number, got"),
+    (dict(scale=bytearray(b"0.5")), "scale: expected a finite number, got bytearray(b'0.5')"),
+    (dict(softcap=memoryview(b"0.5")), "softcap: expected a finite number, got <memory"),
     (dict(p=[0.1, 0.2]), "p: expected [L5] one number or one for each of the 4 query heads, got 2 of them"),
     (dict(p=[0.1] * 4, share="group"), "p: expected [L5] one number or one for each of the 2 KV heads, got 4 of them"),
     (dict(top_k=0), "top_k: expected an integer of at least 1, got 0"),
+    (dict(top_k=2**70), "top_k: expected an integer below 2 ** 63, got 1180591620717411303424"),
     (dict(top_k=2.0), "top_k: expected an integer of at least 1, got 2.0"),
     (dict(threshold=1.5), "threshold: expected [L9] a share in [0, 1], got 1.5"),
     (dict(random=float("nan")), "random: expected a finite number, got nan"),
@@ -45,6 +56,9 @@ OPTIONS = [
     (dict(last=-1), "last: expected an integer of at least 0, got -1"),
     (dict(block=128), "block: expected (queries, keys), got 128"),
     (dict(block=(64, 0)), "block: expected an integer of at least 1, got 0"),
+    (dict(block="88"), "block: expected (queries, keys), got '88'"),
+    (dict(block={64: 1, 32: 1}), "block: expected (queries, keys), got {64: 1, 32: 1}"),
+    (dict(pooling=b"\x08\x08"), "pooling: expected (queries, keys) or (queries, keys, heads), got b'\\x08\\x08'"),
     (dict(pooling=(8,)), "pooling: expected (queries, keys) or (queries, keys, heads), got (8,)"),
     (dict(pooling=(3, 8)), "pooling: expected [I5] a query factor that divides the query block 128, got 3"),
     (dict(pooling=(8, 3)), "pooling: expected [I5] a key factor that divides the key block 128, got 3"),
@@ -65,8 +79,15 @@ OPTIONS = [
     (dict(softcap=-3.0), "softcap: expected [M1] a number above 0 that float32 has, with its inverse, got -3.0"),
     (dict(softcap=float("inf")), "softcap: expected a finite number, got inf"),
     (dict(softcap="30"), "softcap: expected a finite number, got '30'"),
-    (dict(window=5), "window: expected [M2] (left, right) in tokens, -1 for no limit, got 5"),
-    (dict(window=(5,)), "window: expected [M2] (left, right) in tokens, -1 for no limit, got (5,)"),
+    (dict(window=5), "window: expected [M2] (left, right) in tokens, -1 or None for no limit, got 5"),
+    (dict(window=(5,)), "window: expected [M2] (left, right) in tokens, -1 or None for no limit, got (5,)"),
+    (dict(window="12"), "window: expected [M2] (left, right) in tokens, -1 or None for no limit, got '12'"),
+    (dict(window=b"12"), "window: expected [M2] (left, right) in tokens, -1 or None for no limit, got b'12'"),
+    (dict(window={1: 2, 3: 4}), "window: expected [M2] (left, right) in tokens, -1 or None for no limit, got {1: 2, 3: 4}"),
+    (dict(window={7, 9}), "window: expected [M2] (left, right) in tokens, -1 or None for no limit, got {"),
+    (dict(window=iter((1, 2))), "window: expected [M2] (left, right) in tokens, -1 or None for no limit, got <tuple_iterator"),
+    (dict(window=np.zeros((3, 2), int)), "window: expected [M2] (left, right) in tokens, -1 or None for no limit, got array([[0, 0], [0, 0], [0, 0]])"),
+    (dict(window=(True, None)), "window: expected an integer of at least -1, got True"),
     (dict(window=(5, -2)), "window: expected an integer of at least -1, got -2"),
     (dict(window=(2**31, 0)), "window: expected [M2] sides of at most 1073741824 tokens, got (2147483648, 0)"),
     (dict(sinks=[1.0] * 4), "sinks: expected a torch tensor or a NumPy array, got list"),
@@ -99,6 +120,12 @@ class Arguments(unittest.TestCase):
             with self.subTest(**options):
                 self.refused(message, unisparse.attention, *tensors(), **options)
 
+    def test_a_message_is_one_short_line(self):
+        with self.assertRaises(unisparse.Error) as caught:
+            unisparse.attention(*tensors(), block=[[1, 2]] * 1000)
+        self.assertEqual(len(str(caught.exception).splitlines()), 1)
+        self.assertLess(len(str(caught.exception)), 160)
+
     def test_good_options_get_further(self):
         for options in (
             dict(p=0),
@@ -108,6 +135,10 @@ class Arguments(unittest.TestCase):
             dict(block=[64, 64]),
             dict(top_k=np.int64(3)),
             dict(pooling=(8, 8, 4)),
+            dict(p=Fraction(1, 3), scale=Decimal("0.5"), softcap=np.longdouble(30)),
+            dict(window=(3, None)),
+            dict(window=[None, 0]),
+            dict(window=np.array([3, 0]), block=range(64, 66), pooling=(8, 5)),
             dict(causal=np.bool_(False), return_lse=np.True_, agg=np.str_("sum"), share=np.str_("group")),
             dict(block=np.array([64, 64]), sink=np.uint8(1), scale=np.float16(0.5), alpha=np.int32(1), top_k=np.array(3)),
         ):

@@ -322,7 +322,7 @@ class WithTorch(unittest.TestCase):
 
         def whole(q, k, v):
             o, lse, counts, indices = unisparse.attention(q, k, v, p=0.5, block=(32, 32), return_lse=True, return_selection=True)
-            again = unisparse.block_sparse_attention(q, k, v, counts, indices, block=(32, 32))
+            again = unisparse.block_sparse_attention(q, k, v, counts, indices, block=(32, 32), window=(40, None))
             packed = unisparse.attention(q, k, v, p=(0.2, 0.4, 0.6, 0.8), cu_seqlens=cu)
             return o * 2, lse, counts, again, packed, unisparse.sdpa(q, k, v, is_causal=True, enable_gqa=True, top_k=1)
 
