@@ -78,10 +78,23 @@ def command(program: str, config: Config, path: str, target: Target) -> List[str
     return [program, *config.options(), *target.options, "-o", path]
 
 
+def _of_argument(error: Error, config: Config, name: str) -> Error:
+    """The compiler's error about an option as one about the argument of a call that became it."""
+    subject, colon, what = str(error).removeprefix(f"{name}: unisparse-compile: ").partition(":")
+    options = {option.partition("=")[0] for option in config.options()}
+    if subject.partition(" ")[0] not in options:
+        return error
+    argument = "pooling" if subject in ("--pool", "--head-pool") else subject.replace("--", "").replace("-", "_")
+    return Error(argument + colon + what, error.status)
+
+
 def compile(config: Config, path: pathlib.Path, target: Target) -> pathlib.Path:
     """Compiles into `path`, whose folder is there."""
     with _cache.replacing(path) as (written, held):
-        run(command(compiler() or "unisparse-compile", config, written, target), path.name, keep=(held,))
+        try:
+            run(command(compiler() or "unisparse-compile", config, written, target), path.name, keep=(held,))
+        except Error as error:
+            raise _of_argument(error, config, path.name) from None
     return path
 
 

@@ -367,6 +367,10 @@ class OfHeads:
     all: int
 
 
+# Of a word of a command line Linux takes 128 KiB.
+MOST_TEXT = 100_000
+
+
 def modification(value: Any) -> Optional[str]:
     """M5: "alibi", or the text of a region's body, whose names and ops the compiler checks."""
     if value is None:
@@ -374,6 +378,12 @@ def modification(value: Any) -> Optional[str]:
     text = textwrap.dedent(value).strip() if isinstance(value, str) else ""
     if text != ALIBI and "unisparse.yield" not in text:
         raise unexpected("score_mod", "[M5] 'alibi', or an MLIR region's body that ends with unisparse.yield", shown(value))
+    # What no command line has.
+    if foreign := re.search("[\0\ud800-\udfff]", text):
+        before = text[: foreign.start()].split("\n")
+        raise unexpected(f"score_mod:{len(before)}:{len(before[-1]) + 1}", "[M5] characters of a text", repr(foreign.group()))
+    if (size := len(text.encode())) > MOST_TEXT:
+        raise unexpected("score_mod", f"[M5] a text of at most {MOST_TEXT} bytes", size)
     return text
 
 

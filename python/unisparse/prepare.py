@@ -93,7 +93,7 @@ def prepare(
             _artifacts.compile(config, place / name, target)
             return name, None
         except Error as error:
-            return name, str(error)
+            return name, str(error) if str(error).startswith(name) else f"{name}: {error}"
 
     if not _artifacts.compiler():
         raise unexpected("compiler", "unisparse-compile in PATH or UNISPARSE_COMPILE", "neither")

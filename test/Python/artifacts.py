@@ -355,7 +355,11 @@ class Artifacts(unittest.TestCase):
     def test_refused(self):
         with self.assertRaises(unisparse.Error) as caught:
             _artifacts.find(config(head_dim=7))
-        self.assertIn("unisparse-compile: --head-dim: expected a multiple of 8, got 7", str(caught.exception))
+        self.assertEqual("head_dim: expected a multiple of 8, got 7", str(caught.exception))
+        # Of many programs the one is named.
+        failures = prepare.prepare([config(head_dim=7), config()], TMP / "ahead", ["sm_80"], report=lambda line: None)
+        name = config(head_dim=7).file_name()
+        self.assertEqual(failures, {name: f"{name}: head_dim: expected a multiple of 8, got 7"})
         self.assertEqual(list((TMP / "cache").rglob("*.usp")), [])
 
     def test_threads_compile_once(self):

@@ -163,13 +163,26 @@ class ScoreMod(unittest.TestCase):
             (text, {"b-2": x}, f"score_tables: expected [M5] {names}, got 'b-2'"),
             (None, {"bias": x}, "score_tables: expected [M5] the text of a region as score_mod beside it, got none"),
             ("alibi", {"bias": x}, "score_tables: expected [M5] the text of a region as score_mod beside it, got alibi"),
-            (text, {"bias": x.reshape(1, 2)}, "--score-mod: line 2, column 21: use of value '%bias' expects different type"),
-            (text, {}, "--score-mod: line 2, column 21: use of undeclared SSA value name"),
+            (text, {"bias": x.reshape(1, 2)}, "score_mod:2:21: [M5] expected a value of type tensor<?xf32>, got %bias of type tensor<?x?xf32>"),
+            (text, {"bias": x, "biases": x}, "score_tables: [M5] expected tables that the text reads, got 'biases', which it does not"),
+            (text, {}, "score_mod:2:21: [M5] expected the name of a value or of a table, got '%bias'"),
         ):
             with self.assertRaises(unisparse.Error) as caught:
                 unisparse.attention(q, q, q, score_mod=score_mod, score_tables=tables)
             self.assertIn(said, str(caught.exception))
             self.assertNotIn("\n", str(caught.exception))
+
+    def test_options_of_the_compiler(self):
+        """What the compiler alone knows is said of the argument, not of its option and a file."""
+        q = np.zeros((1, 2, 32, 32), np.float32)
+        for options, said in (
+            (dict(scale=1e39), "scale: [S1] expected a number that is finite in f32, got 1e+39"),
+            (dict(scale=1e20, alpha=1e20), "alpha times scale: [S1] expected a number that is finite in f32, got 1e+40"),
+            (dict(block=(8192, 128)), "block: expected sizes of at most 4096, got 8192x128"),
+        ):
+            with self.assertRaises(unisparse.Error) as caught:
+                unisparse.attention(q, q, q, **options)
+            self.assertEqual(said, str(caught.exception))
 
     def test_one_text_is_one_program(self):
         """However it is indented."""
@@ -193,13 +206,17 @@ class ScoreMod(unittest.TestCase):
         for value, said in (
             ("alibbi", "score_mod: expected [M5] 'alibi', or an MLIR region's body that ends with unisparse.yield, got 'alibbi'"),
             (3, "score_mod: expected [M5] 'alibi', or an MLIR region's body that ends with unisparse.yield, got 3"),
-            ("unisparse.yield %x : f32", "--score-mod: line 1, column 17: use of undeclared SSA value name"),
-            ("%y = math.sin %logit : f32\nunisparse.yield %y : f32", "--score-mod: line 1, column 6: 'math.sin' op [M5] expected scalars of arith"),
-            ("unisparse.yield %q : f32", "--score-mod: line 1, column 17: use of value '%q' expects different type than prior uses: 'f32' vs 'i32'"),
+            ("unisparse.yield %x : f32", "score_mod:1:17: [M5] expected the name of a value or of a table, got '%x'"),
+            ("%y = math.sin %logit : f32\nunisparse.yield %y : f32", "score_mod:1:6: [M5] expected scalars of arith"),
+            ("unisparse.yield %q : f32", "score_mod:1:17: [M5] expected a value of type f32, got %q of type i32"),
+            (" \n  // 1\n  ^a:\n  unisparse.yield %logit : f32", "score_mod:2:1: [M5] expected a body of one block, got '^a'"),
+            ("// 1\n2 \0\nunisparse.yield %logit : f32", "score_mod:2:3: expected [M5] characters of a text, got '\\x00'"),
+            ("// \ud800\nunisparse.yield %logit : f32", "score_mod:1:4: expected [M5] characters of a text, got '\\ud800'"),
+            ("//" + " " * 100_000 + "\nunisparse.yield %logit : f32", "score_mod: expected [M5] a text of at most 100000 bytes, got 100031"),
         ):
             with self.assertRaises(unisparse.Error) as caught:
                 unisparse.attention(q, q, q, score_mod=value)
-            self.assertIn(said, str(caught.exception))
+            self.assertTrue(str(caught.exception).startswith(said), str(caught.exception))
             self.assertNotIn("\n", str(caught.exception))
 
 

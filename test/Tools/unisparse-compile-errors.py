@@ -47,6 +47,48 @@ P = f"{tmp}/p.mlir"
 LEVELS = "x86-64, x86-64-v2, x86-64-v3, x86-64-v4, x86-64-v4-bf16" if platform.machine() == "x86_64" else "generic"
 LEVEL = LEVELS.split(", ")[0]
 
+# Bodies of regions, and what is said of them, with line and column: nothing of what is around them, or of MLIR's own options.
+OPS = "[M5] expected an op of arith or math, or tensor.extract of a table, got"
+ADD = "%y = arith.addf %logit, %logit : f32\n"
+YIELD = "\nunisparse.yield %y : f32"
+BODIES = [
+    ("slopes", f"1:1: {OPS} 'slopes'"),
+    ("lambda s: s + 1", f"1:1: {OPS} 'lambda'"),
+    ("%y = foo.bar %logit : f32" + YIELD, f"1:6: {OPS} 'foo.bar'"),
+    ('%y = "foo.bar"(%logit) : (f32) -> f32' + YIELD, f"1:15: {OPS} 'foo.bar'"),
+    ("%y = arith.bar %logit : f32" + YIELD, f"1:6: {OPS} 'arith.bar'"),
+    ('%y = "arith.bar"(%logit) : (f32) -> f32' + YIELD, f"1:6: {OPS} 'arith.bar'"),
+    (ADD + "func.return", f"2:1: {OPS} 'func.return'"),
+    ("#map = affine_map<(d0) -> (d0)>" + YIELD, f"1:1: {OPS} '#map'"),
+    (ADD + "  !t = f32" + YIELD, f"2:3: {OPS} '!t'"),
+    ("{" + YIELD, f"1:1: {OPS} '{{'"),
+    ("%y = math.sin %logit : f32" + YIELD, "1:6: [M5] expected scalars of arith, the ops of math that every target has, on f32, and tensor.extract of a table, got 'math.sin'"),
+    ('%y = math.sin %logit : f32 loc("a.py":7:3)' + YIELD, "1:6: [M5] expected scalars of arith"),
+    ("%d = arith.divsi %q, %k : i32\nunisparse.yield %logit : f32", "1:6: [M5] expected a constant divisor other than 0 and -1, got 'arith.divsi'"),
+    (ADD, "1:37: [M5] expected unisparse.yield as the last op, got the text's end"),
+    ("// unisparse.yield", "1:19: [M5] expected unisparse.yield as the last op, got the text's end"),
+    ("unisparse.yield %logit : f32\n" * 2, "1:1: [M5] expected unisparse.yield as the last op, got ops behind it"),
+    ("unisparse.yield", "1:16: [M5] expected a value, as %logit, got the text's end"),
+    ("unisparse.yield %q : i32", "1:22: [M5] expected f32, got 'i32'"),
+    ("%y = arith.extf %logit : f32 to f64\nunisparse.yield %y : f64", "2:1: [M5] expected unisparse.yield's operand #0 to be 32-bit float, got 'f64'"),
+    ("\nunisparse.yield %x : f32", "1:17: [M5] expected the name of a value or of a table, got '%x'"),
+    ("unisparse.yield %q : f32", "1:17: [M5] expected a value of type f32, got %q of type i32"),
+    ("%logit = arith.constant 1.0 : f32", "1:1: [M5] expected a name that no other value has, got '%logit'"),
+    ("%y = arith.addf %x, %x : f32\n%x = arith.constant 1.0 : f32" + YIELD, "1:6: [M5] expected values from above the op, got operand #0 from below"),
+    (ADD + "cf.br ^a\n^a:" + YIELD, "2:7: [M5] expected a body of one block, got '^a'"),
+    ("^bb0(%a: f32):\nunisparse.yield %a : f32", "1:1: [M5] expected a body of one block, got '^bb0'"),
+    (ADD + "// }\n} : () }" + YIELD, "3:1: [M5] expected ops up to the text's end, got '}'"),
+    ("%y = arith.addf %logit, %logit" + YIELD, "2:1: [M5] expected ':', got 'unisparse.yield'"),
+    ("%y = arith.addf %logit, %logit : foo" + YIELD, "1:34: [M5] expected a type, got 'foo'"),
+    ("%y = arith.constant 1 : f32" + YIELD, "1:21: [M5] expected a number with a point, as 1.0, got '1'"),
+    ("%y = arith.addf %logit, %logit \u20ac" + YIELD, "1:32: [M5] expected MLIR's characters, got '\u20ac'"),
+    ('%y = "arith.addf' + YIELD, "1:17: [M5] expected a string that ends with \", got the line's end"),
+    ("%y = arith.addf %logit, %logit {a = #foo.bar} : f32" + YIELD, "1:42: [M5] expected an attribute of MLIR's own, got"),
+    ("%y = arith.addf %logit, %logit fastmath<odd> : f32" + YIELD, "1:41: [M5] expected one of: none, reassoc, nnan, ninf, nsz, arcp, contract, afn, fast, got 'odd'"),
+    ("%y = arith.cmpf odd, %logit, %logit : f32" + YIELD, "1:17: [M5] expected one of [false, oeq,"),
+    ("%y:2 = arith.addf %logit, %logit : f32" + YIELD, "1:1: [M5] expected valid MLIR, got '%y' (operation defines 1 results but was provided 2 to bind)"),
+]
+
 # (options, exit status, what the line has)
 CASES = [
     ([], 2, "-o: expected a path, got ''"),
@@ -55,10 +97,7 @@ CASES = [
     ([OUT, "--heads=4"], 2, "--head-dim: expected a number where no PROGRAM.mlir is given"),
     ([OUT, "--heads=four", "--head-dim=64"], 2, "--heads: expected a whole number, got 'four'"),
     ([*OPTIONS, "--score-mod="], 2, "--score-mod: expected [M5] alibi or the body of a region, got ''"),
-    ([*OPTIONS, CHIP, "--score-mod=slopes"], 1, "--score-mod: line 1, column 1: Dialect `' not found for custom op 'slopes'"),
-    ([*OPTIONS, CHIP, "--score-mod=%y = arith.addf %logit, %logit : f32"], 1, "--score-mod: line 1, column 6: block with no terminator"),
-    ([*OPTIONS, CHIP, "--score-mod=%y = math.sin %logit : f32\nunisparse.yield %y : f32"], 1, "--score-mod: line 1, column 6: 'math.sin' op [M5]"),
-    ([*OPTIONS, CHIP, "--score-mod=\nunisparse.yield %x : f32"], 1, "--score-mod: line 1, column 17: use of undeclared SSA value name"),
+    *(([*OPTIONS, CHIP, f"--score-mod={text}"], 1, f"--score-mod:{said}") for text, said in BODIES),
     ([*OPTIONS, CHIP, "--estimate-with-region"], 1, "--estimate-with-region: [M6] expected --score-mod beside it, got none"),
     ([*OPTIONS, CHIP, "--estimate-with-region", "--score-mod=alibi", "--head-pool=2"], 1, "--head-pool: [M6] expected 1 beside --estimate-with-region, got 2"),
     ([P, OUT, CHIP, "--estimate-with-region"], 2, "--estimate-with-region: expected no option about the computation beside"),
@@ -77,7 +116,8 @@ CASES = [
         ("b:f32", "expected [M5] 1 to 4 sizes and f32, f16, bf16 or i32, as in 4x?xf32, for b, got 'f32'"), ("b", "expected [M5] 1 to 4 sizes and f32, f16, bf16 or i32, as in 4x?xf32, for b, got ''"),
         ("b:?x?x?x?x?xf32", "expected [M5] 1 to 4 sizes"), ("b:?xf64", "expected [M5] 1 to 4 sizes"), ("b:0xf32", "expected [M5] sizes above 0, or ?, for b, got '0'"),
     )),
-    ([*OPTIONS, CHIP, "--score-mod=unisparse.yield %b : f32", "--score-tables=b:?xf32"], 1, "--score-mod: line 1, column 17: use of value '%b' expects different type"),
+    ([*OPTIONS, CHIP, "--score-mod=unisparse.yield %b : f32", "--score-tables=b:?xf32"], 1, "--score-mod:1:17: [M5] expected a value of type f32, got %b of type tensor<?xf32>"),
+    ([*OPTIONS, CHIP, "--score-mod=unisparse.yield %logit : f32", "--score-tables=b:?xf32"], 1, "--score-tables: [M5] expected tables that the text reads, got 'b', which it does not"),
     ([P, OUT, CHIP, "--score-mod=alibi"], 2, "--score-mod: expected no option about the computation beside"),
     ([*OPTIONS, "--kv-heads="], 2, "--kv-heads: expected a whole number, got ''"),
     ([*OPTIONS, "--value-dim=x"], 2, "--value-dim: expected a whole number, got 'x'"),

@@ -335,7 +335,8 @@ def score_tables(t):
         ("an empty table", of("F32", 4, 0), r"tensor 'bias': \[M5\] expected \[4, \?\] with entries, got \[4, 0\]"),
     ):
         t.fails(name, INPUT, [says], words, tensors=good(bias=table))
-    t.fails("a table of another type in the text", INPUT, [r"--score-mod: line 2, column 21: .*%bias.* expects different type"], [words[0], "--score-tables=bias:?x?xf32"], tensors=good(bias=of("F32", 4, 7)))
+    t.fails("a table of another type in the text", INPUT, [r"--score-mod:2:21: \[M5\] expected a value of type tensor<4x\?xf32>, got %bias of type tensor<\?x\?xf32>"], [words[0], "--score-tables=bias:?x?xf32"], tensors=good(bias=of("F32", 4, 7)))
+    t.fails("a table that the text does not read", INPUT, [r"--score-tables: \[M5\] expected tables that the text reads, got 'bias'"], ["--score-mod=unisparse.yield %logit : f32", words[1]], tensors=good(bias=of("F32", 4, 7)))
 
 
 def packed_batches(t):

@@ -4,6 +4,7 @@
 
 #include "ScoreMod.h"
 #include "CommandLine.h"
+#include "ScoreModErrors.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -46,9 +47,30 @@ struct Around {
 };
 } // namespace
 
+static constexpr llvm::StringLiteral kOption = "--score-mod";
+
+/// Where in the text a location of what is parsed is, if it is one of a place.
+static std::optional<tools::TextOffset> offsetOf(Location loc, StringRef text,
+                                                 const Around &around) {
+  auto at = dyn_cast<FileLineColLoc>(loc);
+  if (!at || at.getFilename() != kOption)
+    return std::nullopt;
+  size_t column = at.getColumn() - 1, start = 0;
+  if (at.getLine() == 1) // MLIR says the last token's end where a line begins.
+    column -= std::min(column, around.before.size());
+  for (unsigned line = 1; line < at.getLine(); ++line) {
+    size_t newline = text.find('\n', start);
+    if (newline == StringRef::npos) // Behind the text.
+      return text.size();
+    start = newline + 1;
+  }
+  return std::min(start + column, text.size());
+}
+
 std::string tools::alibi(int64_t heads, bool ahead) {
-  // The slopes of n heads, a power of two, are 2^(-8/n), 2^(-16/n), ...; of other
-  // numbers those of the power below, then every second one of twice the power.
+  // The slopes of n heads, a power of two, are 2^(-8/n), 2^(-16/n), ...; of
+  // other numbers those of the power below, then every second one of twice the
+  // power.
   int64_t power = llvm::bit_floor(static_cast<uint64_t>(heads));
   std::string text = llvm::formatv(R"(
 %one = arith.constant 1 : i32
@@ -100,6 +122,18 @@ static void renumberHeads(Region &region, int64_t first) {
   head.replaceAllUsesExcept(number, number);
 }
 
+/// A table that is not read is a name that was mistaken.
+static llvm::Error expectRead(Region &region,
+                              ArrayRef<tools::ScoreTable> tables) {
+  for (auto [table, argument] :
+       llvm::zip_equal(tables, region.getArguments().take_back(tables.size())))
+    if (argument.use_empty())
+      return tools::failure("--score-tables",
+                            "[M5] expected tables that the text reads, got '" +
+                                table.name + "', which it does not");
+  return llvm::Error::success();
+}
+
 llvm::Expected<std::unique_ptr<Region>>
 tools::parseScoreMod(MLIRContext &context, const Computation &computation,
                      int64_t heads) {
@@ -109,37 +143,32 @@ tools::parseScoreMod(MLIRContext &context, const Computation &computation,
     return failure("--score-mod-heads", "[M5] expected " + Twine(heads) +
                                             " heads from the first on, got " +
                                             Twine(first) + " of " + Twine(all));
-  Around around(context, computation.scoreTables);
-  std::string said;
-  // Lines and columns of the text.
-  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &d) {
-    if (d.getSeverity() != DiagnosticSeverity::Error || !said.empty())
-      return success();
-    llvm::raw_string_ostream os(said);
-    if (auto at = dyn_cast<FileLineColLoc>(d.getLocation())) {
-      int64_t line = at.getLine(), column = at.getColumn();
-      if (line == 1)
-        column -= around.before.size();
-      if (column > 0)
-        os << "line " << line << ", column " << column << ": ";
-    }
-    os << d;
-    std::replace(said.begin(), said.end(), '\n', ' ');
-    return success();
-  });
   // No key is ahead of a causal query; the middle of a composite is ahead of
   // some of the queries that see it (M6).
   bool ahead = !computation.causal || computation.estimateWithRegion;
   std::string body = text == kAlibi ? alibi(all, ahead) : text.str();
+  if (std::optional<std::string> foreign = findForeign(body))
+    return llvm::createStringError(kOption + ":" + *foreign);
+  Around around(context, computation.scoreTables);
+  std::string said;
+  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &d) {
+    if (d.getSeverity() == DiagnosticSeverity::Error && said.empty())
+      said = translate(body, offsetOf(d.getLocation(), body, around), d.str());
+    return success();
+  });
   OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(
-      around.before + body + around.behind, &context, "--score-mod");
+      around.before + body + around.behind, &context, kOption);
   BlockSparseAttentionOp op;
   if (module)
     module->walk([&](BlockSparseAttentionOp found) { op = found; });
   if (!op || op.getModification().size() != 1)
-    return failure("--score-mod",
-                   said.empty() ? "[M5] expected alibi, or the body of a region"
-                                : said);
+    return llvm::createStringError(
+        kOption + (said.empty()
+                       ? ": [M5] expected alibi, or the body of a region"
+                       : ":" + said));
+  if (llvm::Error e =
+          expectRead(op.getModification().front(), computation.scoreTables))
+    return std::move(e);
   auto region = std::make_unique<Region>();
   region->takeBody(op.getModification().front());
   if (first)
