@@ -17,6 +17,7 @@ import numpy as np
 
 import unisparse
 from unisparse import Status
+from unisparse.integrations._common import check_options
 
 
 def tensors(hq=4, hkv=2, lq=8, lk=8, d=16, dv=16, dtype=np.float32, batch=1):
@@ -119,6 +120,13 @@ class Arguments(unittest.TestCase):
         for options, message in OPTIONS:
             with self.subTest(**options):
                 self.refused(message, unisparse.attention, *tensors(), **options)
+
+    def test_options_of_integrations(self):
+        """Before there are heads, arrays are what lists are."""
+        for options in (dict(p=np.array([0.1] * 4)), dict(p=[0.1] * 4), dict(p=np.float32(0.1), pooling=np.array([8, 8, 2]))):
+            with self.subTest(**options):
+                self.assertEqual(set(check_options(options)), set(options))
+        self.refused("p: expected a finite number, got {0.1: 1}", check_options, dict(p={0.1: 1}))
 
     def test_a_message_is_one_short_line(self):
         with self.assertRaises(unisparse.Error) as caught:

@@ -323,6 +323,20 @@ def options(t):
     t.fails("--program that is none", INPUT, ["broken"], [program[0], f"--program={broken}", *out], raw=True)
 
 
+def sinks(t):
+    words = ["--sink-logits"]
+    t.works("sinks", good(sink_logits=of("F32", HQ)), words)
+    t.fails("no sinks", INPUT, [r"\bsink_logits\b", *SAYS], words)
+    for name, sinks, says in (
+        ("sinks of F16", of("F16", HQ), r"tensor 'sink_logits': \[M3\] expected F32, got F16"),
+        ("a sink too few", of("F32", HQ - 1), rf"\[M3\] expected one number for each of q's {HQ} heads, got \[{HQ - 1}\]"),
+        ("sinks of two dims", of("F32", 1, HQ), rf"\[M3\] expected one number for each of q's {HQ} heads, got \[1, {HQ}\]"),
+        ("a sink that is infinite", Tensor("F32", np.full(HQ, np.inf)), r"\[M3\] expected finite numbers or -inf, got inf$"),
+        ("a sink that is no number", Tensor("F32", np.full(HQ, np.nan)), r"\[M3\] expected finite numbers or -inf, got nan$"),
+    ):
+        t.fails(name, INPUT, [says], words, tensors=good(sink_logits=sinks))
+
+
 def score_tables(t):
     text = "%h = arith.index_cast %head : i32 to index\n%b = tensor.extract %bias[%h, %h] : tensor<4x?xf32>\nunisparse.yield %b : f32"
     words = [f"--score-mod={text}", "--score-tables=bias:4x?xf32"]
@@ -435,7 +449,7 @@ def main():
     t = Tester(os.path.abspath(args.tool), os.path.abspath(args.tmp))
     t.works("four dimensions", good())
     t.works("three dimensions", {name: Tensor(x.dtype, x.data[0]) for name, x in good().items()})
-    for part in (shapes_and_types, damaged_files, options, score_tables, packed_batches, selections, outputs_and_edges):
+    for part in (shapes_and_types, damaged_files, options, sinks, score_tables, packed_batches, selections, outputs_and_edges):
         part(t)
     print(f"{t.tried} cases, {len(t.failed)} failed")
     if not t.failed:

@@ -8,7 +8,6 @@
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/MathExtras.h"
-#include "llvm/Support/FormatVariadic.h"
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -238,8 +237,8 @@ Error Reader::describeSinks(Inputs &in) {
   for (float sink : ArrayRef(in.sinks.as<float>(), in.sinks.shape[0]))
     if (!(sink < INFINITY))
       return subject("sink_logits",
-                     "[M3] expected finite numbers or -inf, got " +
-                         formatv("{0}", sink).str());
+                     Twine("[M3] expected finite numbers or -inf, got ") +
+                         (std::isnan(sink) ? "nan" : "inf"));
   return Error::success();
 }
 

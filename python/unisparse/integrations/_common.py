@@ -50,9 +50,9 @@ def check_options(options: Mapping[str, Any]) -> Dict[str, Any]:
             raise unexpected(name, f"an option among {', '.join(Selecting.__annotations__)}", "none of them")
     every = {name: x.default for name, x in inspect.signature(attention).parameters.items() if name in Selecting.__annotations__}
     every.update(options)
-    p, pooling = every["p"], every["pooling"]
-    heads = len(p) if isinstance(p, (list, tuple)) and p else 1
-    if isinstance(pooling, (list, tuple)) and len(pooling) == 3 and heads == 1:
+    p, pooling = (_config.several(every[name]) or () for name in ("p", "pooling"))
+    heads = len(p) or 1
+    if len(pooling) == 3 and heads == 1:
         heads = _config.integer("pooling", pooling[2], 1)
     head_dim = max(_config.integer("spread", every["spread"] or 0, 0), 1)
     _config.make(heads, heads, head_dim, head_dim, "f32", False, causal=True, scale=None, return_lse=False, **every)
