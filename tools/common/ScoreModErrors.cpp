@@ -196,8 +196,8 @@ std::string tools::translate(StringRef text, std::optional<TextOffset> place,
   if (m.has("block with no terminator") || m.has("empty block"))
     return complaint(text, end, kYield + " as the last op", quoted(""));
   if (StringRef ours = m.rest; ours.consume_front("[M5] expected ")) {
-    ours = ours.split(" in a modification of logits").first;
     auto [expected, got] = ours.rsplit(", got ");
+    expected.consume_back(" in a modification of logits");
     return complaint(text, at, expected, got.empty() ? quoted(m.op) : got);
   }
   if (!m.op.empty() &&

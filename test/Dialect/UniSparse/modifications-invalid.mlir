@@ -114,7 +114,7 @@ func.func @attend_m5_types(%q: !q) {
 func.func @attend_m5_store(%q: !q, %m: memref<4xf32>) {
   %0 = unisparse.block_sparse_attention %q, %q, %q block <128x128> modify {
   ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32):
-    %a = memref.alloca() : memref<f32> // expected-error {{'memref.alloca' op [M5] expected scalars of arith, the ops of math that every target has, on f32, and tensor.extract of a table in a modification of logits}}
+    %a = memref.alloca() : memref<f32> // expected-error {{'memref.alloca' op [M5] expected scalars of arith, but no remf or rounding mode, the ops of math that every target has, on f32, and tensor.extract of a table in a modification of logits}}
     memref.store %x, %a[] : memref<f32>
     unisparse.yield %x : f32
   } : (!q, !q, !q) -> !q
@@ -149,6 +149,58 @@ func.func @attend_m5_loop(%q: !q) {
       scf.yield %z : f32
     }
     unisparse.yield %y : f32
+  } : (!q, !q, !q) -> !q
+  return
+}
+
+// -----
+
+!q = tensor<1x2x512x64xf32>
+
+func.func @attend_m5_narrow(%q: !q) {
+  %0 = unisparse.block_sparse_attention %q, %q, %q block <128x128> modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32):
+    %y = arith.truncf %x : f32 to f8E4M3FN // expected-error {{'arith.truncf' op [M5] expected integers of at most 64 bits, f16, bf16, f32 or f64 in a modification of logits, got 'f8E4M3FN'}}
+    unisparse.yield %x : f32
+  } : (!q, !q, !q) -> !q
+  return
+}
+
+// -----
+
+!q = tensor<1x2x512x64xf32>
+
+func.func @attend_m5_wide(%q: !q) {
+  %0 = unisparse.block_sparse_attention %q, %q, %q block <128x128> modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32):
+    %y = arith.extsi %i : i32 to i128 // expected-error {{'arith.extsi' op [M5] expected integers of at most 64 bits, f16, bf16, f32 or f64 in a modification of logits, got 'i128'}}
+    unisparse.yield %x : f32
+  } : (!q, !q, !q) -> !q
+  return
+}
+
+// -----
+
+!q = tensor<1x2x512x64xf32>
+
+func.func @attend_m5_remainder(%q: !q) {
+  %0 = unisparse.block_sparse_attention %q, %q, %q block <128x128> modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32):
+    %y = arith.remf %x, %x : f32 // expected-error {{'arith.remf' op [M5] expected scalars of arith, but no remf}}
+    unisparse.yield %x : f32
+  } : (!q, !q, !q) -> !q
+  return
+}
+
+// -----
+
+!q = tensor<1x2x512x64xf32>
+
+func.func @attend_m5_rounding(%q: !q) {
+  %0 = unisparse.block_sparse_attention %q, %q, %q block <128x128> modify {
+  ^bb0(%x: f32, %b: i32, %h: i32, %i: i32, %t: i32):
+    %y = arith.truncf %x to_nearest_even : f32 to f16 // expected-error {{'arith.truncf' op [M5] expected scalars of arith, but no remf or rounding mode}}
+    unisparse.yield %x : f32
   } : (!q, !q, !q) -> !q
   return
 }

@@ -18,8 +18,20 @@ static constexpr unsigned kArguments = 5;
 
 static bool isScalar(Type type) { return type.isIntOrIndexOrFloat(); }
 
+/// Whether every target has numbers of the type: LLVM would call a library for
+/// wider ones, and nothing lowers conversions to narrower floats.
+static bool isOfTargets(Type type) {
+  if (auto integer = dyn_cast<IntegerType>(type))
+    return integer.getWidth() <= 64;
+  return type.isIndex() || type.isF16() || type.isBF16() || type.isF32() ||
+         type.isF64();
+}
+
 /// Whether every target has it, on scalars and on vectors.
 static bool isElementwise(Operation *op) {
+  // GPUs have no remainder, and LLVM rounds by a mode one number at a time.
+  if (isa<arith::RemFOp>(op) || op->hasAttr("roundingmode"))
+    return false;
   bool known =
       isa<math::AbsFOp, math::AbsIOp, math::CeilOp, math::CopySignOp,
           math::ExpOp, math::Exp2Op, math::FloorOp, math::FmaOp, math::LogOp,
@@ -47,6 +59,11 @@ static LogicalResult verifyOp(Operation &op, Block &body) {
   if (!hasQuotient(op))
     return op.emitOpError("[M5] expected a constant divisor other than 0 and "
                           "-1 in a modification of logits");
+  for (Type type : op.getResultTypes())
+    if (isScalar(type) && !isOfTargets(type))
+      return op.emitOpError("[M5] expected integers of at most 64 bits, f16, "
+                            "bf16, f32 or f64 in a modification of logits, got ")
+             << type;
   if (auto read = dyn_cast<tensor::ExtractOp>(op)) {
     auto table = dyn_cast<BlockArgument>(read.getTensor());
     if (table && table.getOwner() == &body)
@@ -58,9 +75,10 @@ static LogicalResult verifyOp(Operation &op, Block &body) {
     if (isF32 || !isa<math::MathDialect>(op.getDialect()))
       return success();
   }
-  return op.emitOpError("[M5] expected scalars of arith, the ops of math that "
-                        "every target has, on f32, and tensor.extract of a "
-                        "table in a modification of logits");
+  return op.emitOpError("[M5] expected scalars of arith, but no remf or rounding "
+                        "mode, the ops of math that every target has, on f32, "
+                        "and tensor.extract of a table in a modification of "
+                        "logits");
 }
 
 LogicalResult unisparse::verifyModification(Operation *op, RegionRange regions,

@@ -301,7 +301,8 @@ def UniSparse_BlockSparseAttentionOp : UniSparse_Op<"block_sparse_attention", [
     `window` hides keys by their distance [M2], and the exponential of a head's
     `sink_logits` joins the sum of its softmax, with no value [M3]. `modify` takes
     a region from (logit, batch, head, query position, key position) to a logit,
-    of f32 and i32 [M5]: ops of arith, those of math that every target has
+    of f32 and i32 [M5]: ops of arith but remf and rounding modes, on integers of
+    at most 64 bits, f16, bf16, f32 and f64, those of math that every target has
     (absf, absi, ceil, copysign, exp, exp2, floor, fma, log, log2, rsqrt,
     roundeven, sqrt, tanh, trunc), and `tensor.extract` from the `tables`, which
     are its further arguments; an index outside of a table reads the nearest
