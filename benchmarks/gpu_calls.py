@@ -31,10 +31,10 @@ for folder in ("python", "benchmarks/gpu"):
 sys.dont_write_bytecode = True
 
 import parcel
-import programs
 
 
 def prepare(arguments):
+    import programs
     from unisparse import prepare as ahead
 
     failed = 0
@@ -74,8 +74,10 @@ def sound(torch, native, in_python, call):
 
 def run(arguments):
     with parcel.opened(arguments.folder) as folder:
+        # In front of what imports the package, which looks for its part in C then.
         os.environ.update(parcel.environment(folder, parcel.chips(folder, arguments.chips)[0]))
         import masks
+        import programs
         import timing
         import torch
         import unisparse

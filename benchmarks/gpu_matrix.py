@@ -32,9 +32,7 @@ for folder in ("test/Execution/lib", "test/Oracle", "python", "benchmarks/gpu"):
     sys.path.insert(0, str(ROOT / folder))
 sys.dont_write_bytecode = True
 
-import cases
 import parcel
-import programs
 
 CHIPS = "sm_90a,sm_90,sm_80"
 
@@ -50,6 +48,8 @@ def entries(some):
 
 
 def prepare(arguments):
+    import cases
+    import programs
     from unisparse import prepare as ahead
 
     folder, failed = arguments.folder, 0
@@ -76,9 +76,12 @@ def run(arguments):
         chips = parcel.chips(folder, arguments.chips)
         if arguments.sanitize:
             os.environ.update(parcel.environment(folder, chips[0]), PYTORCH_NO_CUDA_MEMORY_CACHING="1")
+            import cases
             import sanitize
 
             sys.exit(sanitize.run([c for c in cases.sanitize() if arguments.only in c.name], copy_engine=chips[0] == "sm_90a"))
+        import cases
+
         names = [c.name for c in cases.matrix() if arguments.only in c.name]
         command = [sys.executable, str(pathlib.Path(__file__).resolve()), "child", str(folder)]
         report = {}
@@ -94,6 +97,7 @@ def long(arguments):
         if len(chips) < 2:
             sys.exit(f"{folder}: expected folders of two chips of {arguments.chips}, got {chips[0]}")
         os.environ.update(parcel.environment(folder, chips[0]))
+        import cases
         import long as both
 
         some = [c for c in cases.long() if arguments.only in c.name]
@@ -129,6 +133,7 @@ def finish(report, path):
 
 def child(arguments):
     """Reads names of cases from stdin, writes one JSON line for each event."""
+    import cases
     import matrix
 
     wanted = json.loads(sys.stdin.read())

@@ -37,7 +37,6 @@ for folder in ("python", "benchmarks/gpu"):
 sys.dont_write_bytecode = True
 
 import parcel
-import programs
 
 
 def numbers(text, kind):
@@ -45,6 +44,7 @@ def numbers(text, kind):
 
 
 def prepare(arguments):
+    import programs
     from unisparse import _artifacts
     from unisparse import prepare as ahead
 
@@ -75,6 +75,8 @@ def prepare(arguments):
 
 def parts(timing, lengths, rho, folder, peers):
     """[(name, function, arguments behind the report)]"""
+    import programs
+
     found = []
     for n in lengths:
         found.append((f"attend {n}", timing.attend, programs.ATTEND, n, rho, peers))

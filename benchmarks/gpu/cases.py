@@ -370,6 +370,17 @@ def modifications(m):
         m.add(name, "8:2", 64, block=(64, 64), window=(300, 100), causal=False, shapes=few, **rule)
     for gain in (8.0, 100.0):
         m.add(f"softcap gain {gain:g}", "4:2", softcap=50.0, gain=gain, shapes=few)
+        # References that are settled far from all that a row may have, up to the largest cap that has one, and beyond.
+        for cap, dim, options in (
+            (50.0, 64, dict(causal=False, sinks=True)),
+            (50.0, 256, dict(selection_heads=4)),
+            (50.0, 128, dict(packed=True, window=(300, -1))),
+            (53.0, 128, dict(selection_heads=2, causal=False)),
+            (53.0, 96, dict(packed=True, causal=False, sinks=True)),
+            (60.0, 128, dict(sinks=True)),
+            (50.0, 128, dict(dtype="f16")),
+        ):
+            m.add(f"softcap {cap:g} gain {gain:g} d{dim} {' '.join(options)}", "4:2", dim, softcap=cap, gain=gain, shapes=None if options.get("packed") else few, **options)
 
 
 def regions(m):

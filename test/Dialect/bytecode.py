@@ -4,8 +4,8 @@
 # RUN: %python %s --opt=%unisparse_opt --mlir-opt=mlir-opt-22 --plugin=%plugin --tmp=%t
 """Bytecode: what was stored is read, by version; what a later version wrote, or a program without the dialect reads, is
 refused in words. Inputs/version-N.mlirbc is Inputs/stored.mlir as version N of unisparse wrote it, Inputs/tile-version-N.mlirbc
-Inputs/tile.mlir and Inputs/products-version-N.mlirbc Inputs/products.mlir as version N of unitile did: kept as they are when N
-grows."""
+Inputs/tile.mlir, Inputs/products-version-N.mlirbc Inputs/products.mlir and Inputs/steps-version-N.mlirbc Inputs/steps.mlir as
+version N of unitile did: kept as they are when N grows."""
 import argparse
 import glob
 import os
@@ -14,7 +14,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 INPUTS = os.path.join(HERE, "Inputs")
-CURRENT = {"unisparse": 4, "unitile": 4}
+CURRENT = {"unisparse": 4, "unitile": 5}
 parser = argparse.ArgumentParser(description=__doc__)
 for option in ("opt", "mlir-opt", "plugin", "tmp"):
     parser.add_argument(f"--{option}", required=True)
@@ -47,9 +47,10 @@ def section(version):
 
 
 # Every version of the dialect whose ops they hold that ever was, and files of unisparse from before versions. Products have a
-# place for an atom from version 3 on: with by_rows and without, and with numbers of operands behind it.
+# place for an atom from version 3 on: with by_rows and without, and with numbers of operands behind it. Steps of a softmax have
+# one for a settled reference from version 5 on.
 for names, source, count in (("[uv]*.mlirbc", "stored.mlir", CURRENT["unisparse"] + 1), ("tile-*.mlirbc", "tile.mlir", CURRENT["unitile"]),
-                             ("products-*.mlirbc", "products.mlir", CURRENT["unitile"] - 1)):
+                             ("products-*.mlirbc", "products.mlir", CURRENT["unitile"] - 1), ("steps-*.mlirbc", "steps.mlir", CURRENT["unitile"] - 3)):
     stored = sorted(glob.glob(os.path.join(INPUTS, names)))
     expect(len(stored) == count, f"expected {count} stored files, got {stored}")
     for path in stored:
@@ -64,7 +65,7 @@ for version in CURRENT.values():
     expect(data.count(section(version)) == list(CURRENT.values()).count(version), f"expected version {version} of {CURRENT}")
 
 # MLIR's own earlier form too, which has numbers of operands as an attribute.
-for source in ("tile.mlir", "products.mlir"):
+for source in ("tile.mlir", "products.mlir", "steps.mlir"):
     earlier = os.path.join(args.tmp, "earlier.mlirbc")
     run(args.opt, os.path.join(INPUTS, source), "--emit-bytecode", "--emit-bytecode-version=5", "-o", earlier)
     read(earlier, source, f"{source} in MLIR's version 5")

@@ -4,6 +4,7 @@
 # RUN: %python %s --tool=%unisparse_run --tmp=%t
 """The pages of tile code that GPUs get for modified attention, run on the CPU: soft cap, window and sinks (M1 to M3)."""
 
+import itertools
 import os
 import sys
 
@@ -20,10 +21,10 @@ def specialised(suite):
     """Pages for a warp-specialised kernel, in both orders."""
     extra = (*PAGE, "--chip=sm_90a")
     options, sinks = modifications.named("softcap", "window", "sinks")
-    for seed, causal in enumerate((True, False)):
-        case = modifications.modified(f"sm_90a, causal={causal}", qkv(seed, 4, 2, 200, 230, 64),
-                                      dict(block=(64, 48), causal=causal, **options), sinks, dtype="BF16", extra=extra)
-        both(suite, modifications.given(case, seed, density=0.8))
+    for seed, (causal, dtype) in enumerate(itertools.product((True, False), ("F16", "BF16"))):
+        case = modifications.modified(f"sm_90a, causal={causal}, {dtype}", qkv(seed, 4, 2, 200, 230, 64),
+                                      dict(block=(64, 48), causal=causal, **options), sinks, dtype=dtype, extra=extra)
+        both(suite, modifications.given(case, seed, density=0.8), settled=dtype == "BF16")
 
 
 def cases(suite):

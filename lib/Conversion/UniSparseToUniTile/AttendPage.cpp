@@ -37,7 +37,8 @@ struct AttendPage {
                      scaleInBase2(op.getScale(), 1.0,
                                   op.getQ().getType().getDimSize(3)) /
                          M_LOG2E,
-                     op.getSoftcap()) {}
+                     op.getSoftcap()),
+        settled(modification.settledReference()) {}
 
   // The kernel's arguments.
   Value q, k, v, o, lse, counts, indices, sinks, slots;
@@ -55,6 +56,7 @@ private:
   void writeUpdate(Block &block);
   void writeFinish(Block &block);
   Value modified(Value scores, Value key);
+  Value settleSum(Value &reference, Value &sum);
   void joinSink(Value &reference, Value &sum, Value &inverse);
 
   BlockSparseAttentionOp op;
@@ -68,6 +70,7 @@ private:
   int64_t depth, width;
   Reach reach;
   ModifiedLogits modification; ///< M1, M5
+  std::optional<double> settled; ///< The references, where they are known.
 
   // Of the query tile at hand.
   Span span;
@@ -149,7 +152,8 @@ void AttendPage::writeUpdate(Block &body) {
       b, TypeRange{p.fragment(tq, tk, element), reference.getType(),
                    sum.getType(), output.getType()},
       scores, b.getF64FloatAttr(modification.unit()), reference, sum,
-      output, /*speculative=*/UnitAttr());
+      output, /*speculative=*/UnitAttr(),
+      settled ? b.getF64FloatAttr(*settled) : FloatAttr());
   auto tile = TileType::get(b.getContext(), tk, width, element);
   Value values =
       FetchOp::create(b, tile, v, batch, p.div(head, group), key, limit);
@@ -187,13 +191,56 @@ void AttendPage::joinSink(Value &reference, Value &sum, Value &inverse) {
   reference = top, sum = all;
 }
 
+/// A settled reference may be far from all that a row has seen: the sum's exponent
+/// joins it, so that an LSE has the digits of its own size (A3), and O's factor
+/// takes the other way. Not that of a sum that is 0 or no number.
+Value AttendPage::settleSum(Value &reference, Value &sum) {
+  Type f32 = b.getF32Type(), i32 = b.getI32Type();
+  auto split = [&](Value sum) {
+    Value bits = arith::BitcastOp::create(b, i32, sum);
+    Value biased = arith::ShRUIOp::create(b, bits, p.i32(23));
+    Value is = p.both(p.compare(arith::CmpIPredicate::ne, biased, p.i32(0)),
+                      p.less(biased, p.i32(255)));
+    return std::tuple(bits, biased, is);
+  };
+  auto map = [&](ValueRange of, function_ref<Value(ValueRange)> body) {
+    return p.map(p.rows(tq), of, body);
+  };
+  Value old = sum;
+  reference = map({reference, old}, [&](ValueRange e) -> Value {
+    auto [bits, biased, is] = split(e[1]);
+    Value moved = arith::AddFOp::create(
+        b, e[0], p.toFloat(p.sub(biased, p.i32(127))));
+    return p.select(is, moved, e[0]);
+  });
+  sum = map(old, [&](ValueRange e) -> Value {
+    auto [bits, biased, is] = split(e[0]);
+    Value one = arith::OrIOp::create(
+        b, arith::AndIOp::create(b, bits, p.i32(0x7fffff)), p.i32(127 << 23));
+    return p.select(is, arith::BitcastOp::create(b, f32, one), e[0]);
+  });
+  return map(old, [&](ValueRange e) -> Value {
+    auto [bits, biased, is] = split(e[0]);
+    Value power =
+        arith::ShLIOp::create(b, p.sub(p.i32(254), biased), p.i32(23));
+    return p.select(is, arith::BitcastOp::create(b, f32, power), p.f32(1.0));
+  });
+}
+
 /// o = O / sum, and LSE; 0 and -inf where nothing was seen (A2, A5).
 void AttendPage::writeFinish(Block &body) {
-  Value reference = body.getArgument(1), sum = body.getArgument(2), inverse;
+  Value reference = body.getArgument(1), sum = body.getArgument(2), inverse,
+        factor;
+  if (settled)
+    factor = settleSum(reference, sum);
   if (sinks)
     joinSink(reference, sum, inverse);
   else
     inverse = InverseOp::create(b, sum.getType(), sum, element.isF32());
+  if (factor)
+    inverse = p.map(p.rows(tq), {inverse, factor}, [&](ValueRange e) -> Value {
+      return arith::MulFOp::create(b, e[0], e[1]);
+    });
   Value out = p.map(
       p.fragment(tq, width, element), {body.getArgument(0), inverse},
       [&](ValueRange e) -> Value {

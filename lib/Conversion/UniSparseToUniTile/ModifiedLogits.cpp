@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "unisparse/Dialect/UniSparse/IR/Modification.h"
+#include <cmath>
 
 using namespace unisparse;
 
@@ -33,6 +34,22 @@ double ModifiedLogits::unit() const {
   if (cap)
     return *cap;
   return scalesFirst() ? 1.0 : scale;
+}
+
+/// The largest exponential of capped scores: sums of a row of 2^20 keys are below
+/// 2^64, as with a speculative reference.
+static constexpr double kLargest = 44;
+/// The smallest: in range of bf16, with 2^16 to spare.
+static constexpr double kSmallest = -110;
+
+std::optional<double> ModifiedLogits::settledReference() const {
+  // f16 has no such range, and kernels of f32 no product that could run beside.
+  if (!cap || region || !element.isBF16())
+    return {};
+  double bound = *cap * M_LOG2E, reference = std::max(0.0, bound - kLargest);
+  if (-bound - reference - 1 < kSmallest)
+    return {};
+  return reference;
 }
 
 Value ModifiedLogits::scaled(KernelPage &p, Value products) const {

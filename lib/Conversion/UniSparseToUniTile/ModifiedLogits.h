@@ -23,6 +23,9 @@ public:
   /// What the softmax has to multiply a score with: nothing for a modification
   /// that wants logits, the cap for a tanh (M1), the scale for a product.
   double unit() const;
+  /// The least reference of a softmax, in powers of two, that a soft cap's bound
+  /// makes good for all scores, as is any to 1 above it.
+  std::optional<double> settledReference() const;
   /// Products as scores, capped: cap * tanh(scale * S / cap) costs one product
   /// and one tanh where the cap is left to the unit.
   Value scaled(KernelPage &p, Value products) const;

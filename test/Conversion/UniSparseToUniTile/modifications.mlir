@@ -26,7 +26,7 @@
 // CHECK:         } mask {
 // CHECK:           unitile.mask %{{.*}} keys %{{.*}} to %{{.*}} from %{{.*}} diagonal %{{.*}} :
 // CHECK:         } update {
-// CHECK:           unitile.softmax %{{.*}} scale 3.000000e+01 from
+// CHECK:           unitile.softmax settled 0.000000e+00 %{{.*}} scale 3.000000e+01 from
 // CHECK:         } finish {
 // CHECK:           memref.load %sinks[%{{.*}}] : memref<8xf32>
 // CHECK:           %[[TOP:.*]] = unitile.map {{.*}} -> !unitile.rows

@@ -48,3 +48,48 @@ func.func @capped(%q: !q) -> !q {
   %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> softcap 30.0 : (!q, !q, !q) -> !q
   return %o : !q
 }
+
+// -----
+
+!q = tensor<1x2x512x128xbf16>
+
+// A cap bounds logits, to 2^72 of them here: their exponentials are of a reference that lets the largest be 2^44 and the
+// smallest 2^-102. The exponent of a row's sum joins it in the end.
+// CHECK-LABEL: func.func @capped(
+// CHECK-LABEL: gpu.func @attend(
+// CHECK:         unitile.walk
+// CHECK:           unitile.softmax settled 28.134{{.*}} %{{.*}} scale 5.000000e+01 from
+// CHECK:         } finish {
+// CHECK:           arith.bitcast
+// CHECK:           %[[SUM:.*]] = unitile.map
+// CHECK:           unitile.inverse
+// CHECK-LABEL: func.func @cap_of_50
+func.func @cap_of_50(%q: !q) -> !q {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> softcap 50.0 : (!q, !q, !q) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x2x512x128xbf16>
+
+// A larger one leaves too little for the smallest; f16 has no such range.
+// CHECK-LABEL: gpu.func @attend(
+// CHECK:           unitile.softmax %{{.*}} scale 6.000000e+01 from
+// CHECK-LABEL: func.func @cap_of_60
+func.func @cap_of_60(%q: !q) -> !q {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> softcap 60.0 : (!q, !q, !q) -> !q
+  return %o : !q
+}
+
+// -----
+
+!q = tensor<1x2x512x128xf16>
+
+// CHECK-LABEL: gpu.func @attend(
+// CHECK:           unitile.softmax %{{.*}} scale 3.000000e+01 from
+// CHECK-LABEL: func.func @halves
+func.func @halves(%q: !q) -> !q {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> softcap 30.0 : (!q, !q, !q) -> !q
+  return %o : !q
+}

@@ -545,6 +545,15 @@ func.func @softmax_u23(%s: !unitile.fragment<64x64xf32>, %m: !unitile.rows<64xf3
   %p, %m1, %l1, %o1 = unitile.softmax speculative %s scale 0.125 from %m, %m, %o : !unitile.fragment<64x64xf32>, !unitile.rows<64xf32>, !unitile.rows<64xf32>, !unitile.fragment<64x64xf32> -> !unitile.fragment<64x64xbf16>
   return
 }
+
+// -----
+
+func.func @softmax_u23_settled(%s: !unitile.fragment<64x64xf32>, %m: !unitile.rows<64xf32>, %l: !unitile.fragment<64x8xf32>, %o: !unitile.fragment<64x64xf32>) {
+  // expected-error@+1 {{[U23] expected a reference that is speculative or settled, got both}}
+  %p, %m1, %l1, %o1 = unitile.softmax speculative settled 0.0 %s scale 30.0 from %m, %l, %o : !unitile.fragment<64x64xf32>, !unitile.rows<64xf32>, !unitile.fragment<64x8xf32>, !unitile.fragment<64x64xf32> -> !unitile.fragment<64x64xbf16>
+  return
+}
+
 // -----
 
 func.func @mask_u26(%s: !unitile.fragment<64x64xf32>, %i: i32, %b: !unitile.rows<64xf32>) {

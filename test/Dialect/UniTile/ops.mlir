@@ -63,6 +63,7 @@ func.func @copies(%p: !llvm.ptr<1>, %row: i32, %stride: i64, %x: !unitile.fragme
 // CHECK:         unitile.mask %{{.*}} keys %{{.*}} to %{{.*}} diagonal %{{.*}} by %{{.*}} last %{{.*}} : !unitile.fragment<64x128xf32>
 // CHECK:         unitile.softmax_sums %{{.*}} columns 16 scale 1.250000e-01 from %{{.*}}, %{{.*}} : !unitile.fragment<64x128xf32>, !unitile.rows<64xf32>, !unitile.rows<64xf32> -> !unitile.fragment<64x8xf32>
 // CHECK:         unitile.softmax_sums speculative
+// CHECK:         unitile.softmax settled 2.800000e+01 %{{.*}} scale 5.000000e+01 from
 // CHECK:         unitile.sum_groups %{{.*}} columns 64 : !unitile.fragment<64x128xf32> -> !unitile.fragment<64x8xf32>
 // CHECK:         unitile.put %{{.*}} : !unitile.fragment<64x8xf32>, memref<?x?x64x8xf32>
 // CHECK:         unitile.barrier consumers
@@ -75,6 +76,8 @@ func.func @composites(%x: !unitile.fragment<64x128xf32>, %m: !unitile.rows<64xf3
     : !unitile.fragment<64x128xf32>, !unitile.rows<64xf32>, !unitile.rows<64xf32> -> !unitile.fragment<64x8xf32>
   %1:3 = unitile.softmax_sums speculative %y columns 16 scale 0.125 from %m, %l
     : !unitile.fragment<64x128xf32>, !unitile.rows<64xf32>, !unitile.fragment<64x8xf32> -> !unitile.fragment<64x8xf32>
+  %p:4 = unitile.softmax settled 28.0 %y scale 50.0 from %m, %l, %x
+    : !unitile.fragment<64x128xf32>, !unitile.rows<64xf32>, !unitile.fragment<64x8xf32>, !unitile.fragment<64x128xf32> -> !unitile.fragment<64x128xbf16>
   %2 = unitile.sum_groups %y columns 64 : !unitile.fragment<64x128xf32> -> !unitile.fragment<64x8xf32>
   unitile.put %0#0 to %sums[%w, %i] rows %i to %i : !unitile.fragment<64x8xf32>, memref<?x?x64x8xf32>
   unitile.barrier consumers

@@ -309,3 +309,31 @@ func.func @portable(%q: !q) -> !q {
   %o = unisparse.block_sparse_attention %q, %q, %q block <32x64> : (!q, !q, !q) -> !q
   return %o : !q
 }
+
+// -----
+
+!q = tensor<1x8x1000x128xbf16>
+
+// Exponentials of a settled reference stand beside the output that is still running, and are rounded when it has arrived:
+// no register that a product will read is written beside another one.
+// CHECK-LABEL: gpu.func @attend(
+// CHECK:         } consumers {
+// CHECK-NOT:       unitile.all_below
+// CHECK:           scf.for
+// CHECK:             scf.for
+// CHECK:               %[[S:.*]] = unitile.mma_start %{{.*}} : !unitile.fragment<128x128xbf16>, !unitile.shared<128x128xbf16, 3> -> !unitile.pending<128x128xf32>
+// CHECK-NEXT:          %[[O:.*]] = unitile.mma_start %[[P:[a-z0-9#]+]], %{{.*}} when
+// CHECK:               unitile.mma_wait 1, %[[S]]
+// CHECK:               math.tanh
+// CHECK:               %[[E:.*]] = unitile.map
+// CHECK:                 math.exp2
+// CHECK:               unitile.fold add %[[E]]
+// CHECK-NOT:           arith.truncf
+// CHECK:               unitile.mma_wait 0, %[[O]] reading %[[P]]
+// CHECK:               unitile.map ins(%[[E]] : !unitile.fragment<128x128xf32>) -> !unitile.fragment<128x128xbf16>
+// CHECK-NOT:       unitile.all_below
+// CHECK:         gpu.return
+func.func @capped(%q: !q) -> !q {
+  %o = unisparse.block_sparse_attention %q, %q, %q block <128x128> causal softcap 50.0 : (!q, !q, !q) -> !q
+  return %o : !q
+}

@@ -44,6 +44,12 @@ def given(case, seed, **how):
     return case
 
 
+def saturated(seed, sign):
+    """Queries and keys whose products are all of a sign, and so large that a cap is all that is left of them."""
+    q, k, v = qkv(seed, 4, 2, 70, 130, 32)
+    return 20 + 4 * np.abs(q), sign * (20 + 4 * np.abs(k)), v
+
+
 def cases(suite, extra=(), dtypes=("F32", "BF16")):
     small = dict(block=(32, 32), p=0.6)
     for seed, ((what, (options, sinks)), causal) in enumerate(itertools.product(combinations(), (True, False))):
@@ -59,6 +65,12 @@ def cases(suite, extra=(), dtypes=("F32", "BF16")):
         case = modified(f"a given selection, causal={causal}", qkv(30 + seed, 4, 2, 130, 170, 32), {**both, "causal": causal}, sinks, extra=extra)
         suite.check(given(case, 30 + seed, density=0.7))
         suite.check(modified(f"dense, causal={causal}", qkv(32 + seed, 4, 2, 130, 170, 32), {**both, "causal": causal, "dense": True, "p": 0.9}, sinks, extra=extra))
+    # A cap bounds logits, and with them exponentials: all of a row at either end of what a reference is settled for, with a
+    # sink far from them, and a cap that is too large for one.
+    for seed, (cap, sign, sinks) in enumerate(itertools.product((0.5, 50.0, 53.0, 100.0), (1, -1), (False, True))):
+        options = {**small, "softcap": cap, "causal": sign > 0, "dense": True}
+        dtype = "BF16" if sinks else dtypes[seed // 2 % len(dtypes)]
+        suite.check(modified(f"logits at {sign * cap}, sinks={sinks}", saturated(80 + seed, sign), options, sinks, extra=extra, dtype=dtype))
     # Where a window begins and ends.
     for seed, (left, right) in enumerate([(1, 0), (2, -1), (-1, 0), (31, 32), (64, 63), (1000, 5), (-1, 200)]):
         options = {**small, "window": (left, right), "causal": seed % 3 == 2}

@@ -11,21 +11,25 @@
 using namespace mlir;
 using namespace unisparse::unitile;
 
-/// Products have a place for an atom from this version on.
+/// Products have a place for an atom from this version on,
 static constexpr uint64_t kAtoms = 3;
+/// and softmaxes one for a settled reference from this one.
+static constexpr uint64_t kSettled = 5;
 /// Of MLIR: numbers of operands are no attribute any more.
 static constexpr uint64_t kNativeSegments = 6;
+
+static bool isFrom(DialectBytecodeReader &reader, uint64_t least) {
+  FailureOr<const DialectVersion *> version =
+      reader.getDialectVersion<UniTileDialect>();
+  return succeeded(version) &&
+         static_cast<const unisparse::NumberedVersion *>(*version)->number >=
+             least;
+}
 
 template <typename Properties>
 static LogicalResult readProduct(DialectBytecodeReader &reader,
                                  Properties &properties) {
-  FailureOr<const DialectVersion *> version =
-      reader.getDialectVersion<UniTileDialect>();
-  bool atoms =
-      succeeded(version) &&
-      static_cast<const unisparse::NumberedVersion *>(*version)->number >=
-          kAtoms;
-  if (atoms && failed(reader.readOptionalAttribute(properties.atom)))
+  if (isFrom(reader, kAtoms) && failed(reader.readOptionalAttribute(properties.atom)))
     return failure();
   return reader.readOptionalAttribute(properties.by_rows);
 }
@@ -35,6 +39,45 @@ static void writeProduct(DialectBytecodeWriter &writer,
                          const Properties &properties) {
   writer.writeOptionalAttribute(properties.atom);
   writer.writeOptionalAttribute(properties.by_rows);
+}
+
+template <typename Properties>
+static LogicalResult readReference(DialectBytecodeReader &reader,
+                                   Properties &properties) {
+  if (failed(reader.readAttribute(properties.scale)))
+    return failure();
+  return isFrom(reader, kSettled)
+             ? reader.readOptionalAttribute(properties.settled)
+             : success();
+}
+
+template <typename Properties>
+static void writeReference(DialectBytecodeWriter &writer,
+                           const Properties &properties) {
+  writer.writeAttribute(properties.scale);
+  writer.writeOptionalAttribute(properties.settled);
+}
+
+LogicalResult ReferenceOp::readProperties(DialectBytecodeReader &reader,
+                                          OperationState &state) {
+  return readReference(reader, state.getOrAddProperties<Properties>());
+}
+
+void ReferenceOp::writeProperties(DialectBytecodeWriter &writer) {
+  writeReference(writer, getProperties());
+}
+
+LogicalResult SoftmaxOp::readProperties(DialectBytecodeReader &reader,
+                                        OperationState &state) {
+  auto &properties = state.getOrAddProperties<Properties>();
+  if (failed(readReference(reader, properties)))
+    return failure();
+  return reader.readOptionalAttribute(properties.speculative);
+}
+
+void SoftmaxOp::writeProperties(DialectBytecodeWriter &writer) {
+  writeReference(writer, getProperties());
+  writer.writeOptionalAttribute(getProperties().speculative);
 }
 
 LogicalResult MmaOp::readProperties(DialectBytecodeReader &reader,

@@ -20,7 +20,9 @@ using namespace unisparse::unitile;
 ///   too; unitile.partitions, tensor_store and tensor_store_wait, which were
 ///   roles, send and send_wait: only kernels behind unitile-specialise-warps
 ///   have them, and no file of those is read.
-static constexpr uint64_t kUniTileVersion = 4;
+/// - 5: unitile.softmax and unitile.reference may have a settled reference
+///   (UniTileBytecode.cpp).
+static constexpr uint64_t kUniTileVersion = 5;
 
 namespace {
 struct UniTileBytecode : unisparse::NumberedBytecode {

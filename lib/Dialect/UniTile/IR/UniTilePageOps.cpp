@@ -144,6 +144,9 @@ LogicalResult SoftmaxOp::verify() { // [U23]
                p = getProbabilities().getType();
   if (failed(verifyStep(*this, "[U23]")))
     return failure();
+  if (getSpeculative() && getSettled())
+    return emitOpError("[U23] expected a reference that is speculative or "
+                       "settled, got both");
   if (p.getRows() != scores.getRows() || p.getColumns() != scores.getColumns())
     return emitOpError("[U23] expected probabilities of the shape of ")
            << scores << ", got " << p;

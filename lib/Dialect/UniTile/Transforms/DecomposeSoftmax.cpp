@@ -37,6 +37,8 @@ struct Softmax {
 
   Value mask(MaskOp op);
   Value reference(Value scores, double scale);
+  Value settle(Value top, double least);
+  Value keep(Value old, Value first);
   std::pair<Value, Value> exponentials(Value scores, double scale,
                                        Value reference, Type type);
   /// What a step carries and gives.
@@ -136,6 +138,26 @@ Value Softmax::reference(Value scores, double scale) {
   });
 }
 
+/// From `least` to 1 above it, a whole number from `top`; where a row has seen
+/// nothing `least`, as all numbers of that size are whole.
+Value Softmax::settle(Value top, double least) {
+  return p.map(top.getType(), top, [&](ValueRange e) -> Value {
+    Value above = arith::SubFOp::create(b, e[0], p.f32(least));
+    Value part =
+        arith::SubFOp::create(b, above, math::FloorOp::create(b, above));
+    return arith::AddFOp::create(b, part, p.f32(least));
+  });
+}
+
+/// The reference that a row has, or its first.
+Value Softmax::keep(Value old, Value first) {
+  return p.map(old.getType(), {old, first}, [&](ValueRange e) -> Value {
+    Value none = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, e[0],
+                                       p.f32(kLowest));
+    return p.select(none, e[1], e[0]);
+  });
+}
+
 Value Softmax::powers(Value scores, double scale, Value reference) {
   return p.map(
       scores.getType(), {scores, reference}, [&](ValueRange e) -> Value {
@@ -219,7 +241,11 @@ Softmax::State Softmax::step(SoftmaxOp op, bool isModified) {
     return speculate(op, x, isModified);
   double scale = op.getScale().convertToDouble();
   Type type = op.getProbabilities().getType();
-  follow(x, op.getScores(), scale, Value(), type);
+  if (std::optional<APFloat> settled = op.getSettled())
+    x.reference = keep(x.reference, settle(reference(op.getScores(), scale),
+                                           settled->convertToDouble()));
+  else
+    follow(x, op.getScores(), scale, Value(), type);
   auto [probabilities, sum] =
       exponentials(op.getScores(), scale, x.reference, type);
   x.probabilities = probabilities;
@@ -326,8 +352,11 @@ struct DecomposeSoftmax
                 return {x.probabilities, x.reference, x.sum};
               })
               .Case([&](ReferenceOp op) -> SmallVector<Value> {
-                return {softmax.reference(op.getScores(),
-                                          op.getScale().convertToDouble())};
+                Value top = softmax.reference(op.getScores(),
+                                              op.getScale().convertToDouble());
+                if (std::optional<APFloat> settled = op.getSettled())
+                  top = softmax.settle(top, settled->convertToDouble());
+                return {top};
               })
               .Case([&](ExponentialsOp op) -> SmallVector<Value> {
                 auto [p, sum] = softmax.exponentials(

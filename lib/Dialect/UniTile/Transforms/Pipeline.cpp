@@ -182,7 +182,7 @@ SmallVector<Value> PipelinedWalk::update(Value scores, KeyTile now,
                     x.softmax.getOutput().getType()},
           of(x.softmax.getScores()), x.softmax.getScaleAttr(),
           of(x.softmax.getOldReference()), sum, of(x.softmax.getOldOutput()),
-          /*speculative=*/UnitAttr());
+          /*speculative=*/UnitAttr(), x.softmax.getSettledAttr());
       cloner.mapping.map(x.softmax->getResults(), step.getResults());
       return true;
     }

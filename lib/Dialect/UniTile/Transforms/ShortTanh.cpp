@@ -9,7 +9,7 @@
 // the special-function unit would be as busy as the tensor cores. The
 // polynomial takes issue slots instead, five of a logit with what asks for its
 // size. Neither alone is fastest: of either for all logits, or by halves,
-// halves are (benchmarks/NOTES.md).
+// halves are (benchmarks/NOTES.md). Unless exponentials need no branch.
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "unisparse/Dialect/UniTile/Transforms/Passes.h"
 #include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
@@ -162,11 +162,26 @@ void ShortTanh::rewrite() {
   map.erase();
 }
 
+/// Whether all exponentials are of a settled reference, in one piece with what
+/// stands around them.
+static bool isSettled(PartitionsOp partitions) {
+  bool takes = false, steps = false;
+  partitions.walk([&](Operation *op) {
+    takes |= isa<ExponentialsOp>(op);
+    steps |= isa<SoftmaxOp>(op);
+  });
+  return takes && !steps;
+}
+
 namespace {
 struct ShortTanhPass : unisparse::impl::UniTileShortTanhBase<ShortTanhPass> {
   void runOnOperation() override {
     SmallVector<ShortTanh> found;
     getOperation().walk([&](PartitionsOp partitions) {
+      // A branch costs such a loop more than it saves of special functions
+      // (benchmarks/NOTES.md).
+      if (isSettled(partitions))
+        return;
       partitions.walk([&](MapOp map) {
         if (std::optional<ShortTanh> tanh = ShortTanh::of(map))
           found.push_back(*tanh);

@@ -26,7 +26,7 @@ PORTABLE_INSTRUCTIONS = ("mma.sync", "cp.async.cg", "__nv_", "st.local")
 # the loop over plain blocks. The most bytes of frame, stores and loads.
 KNOWN_SPILLS = {"sm_100a.d256.attend": 32, "sm_120.d256.attend": 40, "sm_120.d256_fine.attend": 16,
                 "sm_90a.running_alone.attend": 8,
-                "sm_100a.softcap_d256.attend": 28, "sm_100a.alibi_d256.attend": 32, "sm_120.softcap_d256.attend": 16, "sm_120.alibi_d256.attend": 20,
+                "sm_100a.alibi_d256.attend": 32, "sm_120.softcap_d256.attend": 16, "sm_120.alibi_d256.attend": 20,
                 "sm_100a.top_k_group.score": 8}
 
 

@@ -232,8 +232,16 @@ def UniTile_SoftmaxOp : UniTile_Op<"softmax",
     for f16 probabilities), and the step is taken again where they do not. The
     results divided by their sum are the same up to rounding.
 
+    `settled R`: scores are bounded, and any reference from R to R + 1 does for all
+    of them: neither exponentials nor their sums leave the range of f32, nor
+    probabilities that of their type. A row takes the one of these that is a
+    whole number away from the largest x of its first step, so that the largest
+    probability is rounded as little as one of 1 would be, and keeps it; output is
+    what it was.
+
     Constraint U23: rows agree; probabilities have the scores' shape; a scale
-    above 0; under `speculative` a sum of 8 columns.
+    above 0; under `speculative` a sum of 8 columns; not `speculative` and
+    `settled` both.
 
     ```mlir
     func.func @step(%s: !unitile.fragment<128x64xf32>, %m: !unitile.rows<128xf32>, %l: !unitile.rows<128xf32>, %o: !unitile.fragment<128x128xf32>)
@@ -247,14 +255,18 @@ def UniTile_SoftmaxOp : UniTile_Op<"softmax",
   let arguments = (ins UniTile_FragmentType:$scores, F64Attr:$scale,
                        UniTile_RowsType:$old_reference,
                        UniTile_FragmentOrRows:$old_sum,
-                       UniTile_FragmentType:$old_output, UnitAttr:$speculative);
+                       UniTile_FragmentType:$old_output, UnitAttr:$speculative,
+                       OptionalAttr<F64Attr>:$settled);
   let results = (outs UniTile_FragmentType:$probabilities, UniTile_RowsType:$reference,
                       UniTile_FragmentOrRows:$sum, UniTile_FragmentType:$output);
   let assemblyFormat = [{
-    (`speculative` $speculative^)? $scores `scale` $scale `from` $old_reference `,` $old_sum `,` $old_output attr-dict
+    (`speculative` $speculative^)? (`settled` $settled^)? $scores `scale` $scale
+    `from` $old_reference `,` $old_sum `,` $old_output attr-dict
     `:` qualified(type($scores)) `,` qualified(type($old_reference)) `,` qualified(type($old_sum)) `,`
     qualified(type($old_output)) `->` qualified(type($probabilities))
   }];
+  // Files of before version 5 have no settled reference.
+  let useCustomPropertiesEncoding = 1;
   let hasVerifier = 1;
 }
 
@@ -320,7 +332,7 @@ def UniTile_ReferenceOp : UniTile_Op<"reference", [Pure]> {
   let summary = "What the exponentials of a row's first scores are taken relative to";
   let description = [{
     The row's largest score, times scale and log2(e), but no less than -1e30: the
-    first half of a `unitile.softmax` that has no state yet.
+    first half of a `unitile.softmax` that has no state yet. `settled`: as there.
 
     ```mlir
     func.func @reference(%s: !unitile.fragment<128x64xf32>) -> !unitile.rows<128xf32> {
@@ -329,9 +341,14 @@ def UniTile_ReferenceOp : UniTile_Op<"reference", [Pure]> {
     }
     ```
   }];
-  let arguments = (ins UniTile_FragmentType:$scores, F64Attr:$scale);
+  let arguments = (ins UniTile_FragmentType:$scores, F64Attr:$scale,
+                       OptionalAttr<F64Attr>:$settled);
   let results = (outs UniTile_RowsType:$reference);
-  let assemblyFormat = "$scores `scale` $scale attr-dict `:` qualified(type($scores)) `->` qualified(type($reference))";
+  let assemblyFormat = [{
+    (`settled` $settled^)? $scores `scale` $scale attr-dict
+    `:` qualified(type($scores)) `->` qualified(type($reference))
+  }];
+  let useCustomPropertiesEncoding = 1;
 }
 
 def UniTile_ExponentialsOp : UniTile_Op<"exponentials", [Pure]> {

@@ -211,7 +211,7 @@ def UniTile_ScheduleAttr : AttrDef<UniTile_Dialect, "Schedule"> {
     | `ctas` | that share a multiprocessor |
     | `cluster` | CTAs that share every copy of K and V: 2 walk the same key blocks for two neighbouring heads |
     | `producer_registers`, `consumer_registers` | of a thread; all warps of a multiprocessor share 64 Ki |
-    | `reference` | `running`: the largest score so far, O rescaled in every block. `speculative`: that of the row's first block; later blocks only check that their sums stay in range, and are taken again where not |
+    | `reference` | `running`: the largest score so far, O rescaled in every block. `speculative`: that of the row's first block; later blocks only check that their sums stay in range, and are taken again where not. Says nothing where the page's softmax is `settled` |
     | `overlap` | a block's exponentials begin when its scores are done; off, when the output of the block before, which is started with them, is done too |
     | `ping_pong` | the warpgroups take turns at the tensor cores |
 

@@ -108,6 +108,8 @@ def UniTileShortTanh : Pass<"unitile-short-tanh", "::mlir::gpu::GPUModuleOp"> {
     other columns keep the instruction: exponentials come from the same unit, and
     either way alone is slower. Only beside products of tensor cores, in kernels with
     `unitile.partitions`, and with a scale from 2^-15 to 2^15, whose powers f32 has.
+    Not where the kernel's exponentials are all of a settled reference (`unitile.softmax
+    settled`): its loop has no branch yet, and one costs more than the unit's time.
 
     Before:
     ```mlir

@@ -224,14 +224,18 @@ private:
   /// The rest of the score region, and the mask region; `key` where needed.
   Value finishScores(Value product, const Item &item, Value key);
   Value mask(Step kind, Value scores, const Item &item, Value key);
+  Value takeSettled(Step kind, Stream &x, Value scores);
+  Value rounded(Value exact);
   void takeExponentials(Step kind, Stream &x, Value scores);
   void finishItem(const Item &item, Value output, Value reference, Value sum);
   void put(PutOp op, RegionCloner &page);
   void putRows(PutOp op, RegionCloner &page);
   void sendRows(PutOp op, RegionCloner &page);
   Value firstReference(Value scores) {
-    return named("reference", ReferenceOp::create(b, rowsType(), scores,
-                                                  parts.softmax.getScaleAttr()));
+    return named("reference",
+                 ReferenceOp::create(b, rowsType(), scores,
+                                     parts.softmax.getScaleAttr(),
+                                     parts.softmax.getSettledAttr()));
   }
 
   // Rings

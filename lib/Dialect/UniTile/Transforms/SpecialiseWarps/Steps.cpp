@@ -77,9 +77,33 @@ void SpecialisedKernel::takeExponentials(Step kind, Stream &x, Value scores) {
       b, TypeRange{p, x.reference.getType(), x.sum.getType(),
                    x.output.getType()},
       scores, softmax.getScaleAttr(), x.reference, x.sum, x.output,
-      speculative);
+      speculative, /*settled=*/FloatAttr());
   x.probabilities = step.getProbabilities(), x.reference = step.getReference();
   x.sum = step.getSum(), x.output = step.getOutput();
+}
+
+/// The same of a reference that is settled, which waits for no output: beside
+/// the product of the latest probabilities. Not rounded yet, as a product's
+/// registers are not to be written while another one is running (ptxas would
+/// put one behind the other, C7513).
+Value SpecialisedKernel::takeSettled(Step kind, Stream &x, Value scores) {
+  auto own = ExponentialsOp::create(
+      b, TypeRange{scores.getType(), fragment(blockQ, 8, b.getF32Type())},
+      scores, parts.softmax.getScaleAttr(), x.reference);
+  Value sum = own.getSum();
+  if (kind != Step::NewItem)
+    sum = map(sum.getType(), {x.sum, sum}, [&](ValueRange e) -> Value {
+      return arith::AddFOp::create(b, e[0], e[1]);
+    });
+  x.sum = named("sum", sum);
+  return own.getProbabilities();
+}
+
+Value SpecialisedKernel::rounded(Value exact) {
+  FragmentType p = parts.softmax.getProbabilities().getType();
+  return map(p, exact, [&](ValueRange e) -> Value {
+    return arith::TruncFOp::create(b, p.getElementType(), e[0]);
+  });
 }
 
 SpecialisedKernel::Stream SpecialisedKernel::step(Step kind, Stream x,
@@ -110,12 +134,19 @@ SpecialisedKernel::Stream SpecialisedKernel::step(Step kind, Stream x,
   x.ready = both(TestOp::create(b, fullK, x.now.slot, x.now.parity),
                  TestOp::create(b, fullV, x.behind.slot, x.behind.parity));
 
+  bool settled = parts.softmax.getSettled().has_value();
+  Value exact;
+  if (settled)
+    exact = takeSettled(kind, x, scores);
   x.output = named("output", MmaWaitOp::create(b, 0, output, x.probabilities));
   leave(emptyV, behind.slot);
   if (kind == Step::NewItem)
     finishItem(currentItem(x), x.output, reference, sum);
   x.adds = flag(kind != Step::NewItem);
-  takeExponentials(kind, x, scores);
+  if (settled)
+    x.probabilities = named("p", rounded(exact));
+  else
+    takeExponentials(kind, x, scores);
   if (kind == Step::NewItem) {
     // The buffer's next Q may come once O has left it.
     TensorStoreWaitOp::create(b, false);

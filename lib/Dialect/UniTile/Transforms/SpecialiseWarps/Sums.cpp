@@ -52,7 +52,8 @@ SpecialisedKernel::countTile(Step kind, Counted x, const Item &item, Value key,
   if (kind == Step::NewItem) {
     x.reference = named("reference",
                         ReferenceOp::create(b, rowsType(), scores,
-                                            step.getScaleAttr()));
+                                            step.getScaleAttr(),
+                                            /*settled=*/FloatAttr()));
     auto eight = fragment(blockQ, 8, b.getF32Type());
     auto first = ExponentialsOp::create(b, TypeRange{scores.getType(), eight},
                                         scores, step.getScaleAttr(),
