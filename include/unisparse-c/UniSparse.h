@@ -116,15 +116,15 @@ typedef struct UnisparseAttention {
   MlirValue topP;                     /* shares of the heads */
   MlirValue cuSeqlensQ, cuSeqlensK;   /* of a packed batch */
   MlirAttribute block, pooling, rule; /* 128x128; the measured policy:
-                                      * 8x8 with 16 representatives and
-                                      * spread, top-p 0.8 and, where
-                                      * causal, the last block dense */
+                                       * 8x8 with 16 representatives and
+                                       * spread, top-p 0.8 and, where
+                                       * causal, the last block dense */
   bool aggregateBySum;
   bool shareInGroup;
   bool causal;
   bool returnLse;
-  double scale; /* 0: D ** -0.5 */
-  double alpha; /* 0: 1 */
+  double scale;         /* 0: D ** -0.5 */
+  double alpha;         /* 0: 1 */
   double softcap;       /* 0: none [M1] */
   MlirAttribute window; /* #unisparse.window<...> [M2] */
   MlirValue sinkLogits; /* one a query head [M3] */
@@ -133,8 +133,7 @@ typedef struct UnisparseAttention {
 MLIR_CAPI_EXPORTED bool unisparseOperationIsAttention(MlirOperation op);
 MLIR_CAPI_EXPORTED MlirOperation unisparseAttentionCreate(
     MlirLocation location, const UnisparseAttention *attention);
-MLIR_CAPI_EXPORTED UnisparseAttention
-unisparseAttentionRead(MlirOperation op);
+MLIR_CAPI_EXPORTED UnisparseAttention unisparseAttentionRead(MlirOperation op);
 
 /* unisparse.block_sparse_attention, over a given selection or, without one,
  * dense; members as above. */

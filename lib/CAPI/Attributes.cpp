@@ -112,10 +112,10 @@ MlirAttribute unisparseRuleAttrGet(MlirContext context,
         << "expected a kind of rule from 0 to 4, got " << int(rule->kind);
     return {nullptr};
   }
-  return checked<RuleAttr>(
-      context, *kind, p, *kind == RuleKind::TopK ? rule->k : 0, rule->sink,
-      rule->local, rule->minBlocks, maxBlocks, rule->denseBelow, rule->last,
-      rule->seed, relax);
+  return checked<RuleAttr>(context, *kind, p,
+                           *kind == RuleKind::TopK ? rule->k : 0, rule->sink,
+                           rule->local, rule->minBlocks, maxBlocks,
+                           rule->denseBelow, rule->last, rule->seed, relax);
 }
 UnisparseRule unisparseRuleAttrRead(MlirAttribute attr) {
   auto rule = cast<RuleAttr>(unwrap(attr));

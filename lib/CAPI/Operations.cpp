@@ -105,9 +105,8 @@ MlirOperation unisparseAttentionCreate(MlirLocation location,
   // What q is otherwise is said below.
   auto q = a->q.ptr ? dyn_cast<RankedTensorType>(unwrap(a->q).getType())
                     : RankedTensorType();
-  int64_t headDim = q && q.getRank() == 4 && q.getDimSize(3) > 0
-                        ? q.getDimSize(3)
-                        : 1;
+  int64_t headDim =
+      q && q.getRank() == 4 && q.getDimSize(3) > 0 ? q.getDimSize(3) : 1;
   if (!creator.take(a->block, BlockAttr::get(context, 128, 128), p.block) ||
       !creator.take(a->pooling, measured::pooling(context, agg, headDim),
                     p.pooling) ||
@@ -123,8 +122,8 @@ MlirOperation unisparseAttentionCreate(MlirLocation location,
   p.softcap = creator.numberUnlessZero(a->softcap);
   if (a->window.ptr && !creator.take(a->window, WindowAttr(), p.window))
     return {nullptr};
-  return creator.create({a->q, a->k, a->v, a->topP, a->cuSeqlensQ,
-                         a->cuSeqlensK, a->sinkLogits});
+  return creator.create(
+      {a->q, a->k, a->v, a->topP, a->cuSeqlensQ, a->cuSeqlensK, a->sinkLogits});
 }
 
 UnisparseAttention unisparseAttentionRead(MlirOperation op) {
@@ -169,8 +168,8 @@ unisparseBlockSparseAttentionCreate(MlirLocation location,
   p.softcap = creator.numberUnlessZero(a->softcap);
   if (a->window.ptr && !creator.take(a->window, WindowAttr(), p.window))
     return {nullptr};
-  return creator.create({a->q, a->k, a->v, a->counts, a->indices,
-                         a->cuSeqlensQ, a->cuSeqlensK, a->sinkLogits});
+  return creator.create({a->q, a->k, a->v, a->counts, a->indices, a->cuSeqlensQ,
+                         a->cuSeqlensK, a->sinkLogits});
 }
 
 UnisparseBlockSparseAttention

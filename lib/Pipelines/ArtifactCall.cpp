@@ -27,8 +27,7 @@ public:
     // unisparse_tensor of unisparse-rt/unisparse.h.
     auto four = LLVM::LLVMArrayType::get(b.getI64Type(), UNISPARSE_MAX_RANK);
     tensor = LLVM::LLVMStructType::getLiteral(
-        b.getContext(),
-        {pointer, b.getI32Type(), b.getI32Type(), four, four});
+        b.getContext(), {pointer, b.getI32Type(), b.getI32Type(), four, four});
   }
 
   void build();
@@ -182,11 +181,11 @@ void CallBuilder::build() {
         b, type, buffer, /*restrict=*/true, /*writable=*/true));
   }
   b.setInsertionPointToEnd(&function.getBody().front());
-  LLVM::CallOp::create(
-      b, call,
-      ValueRange{LLVM::AddressOfOp::create(b, data), i64(bytes.size()), inputs,
-                 i32(artifact.inputs.size()), outputs,
-                 i32(artifact.outputs.size())});
+  LLVM::CallOp::create(b, call,
+                       ValueRange{LLVM::AddressOfOp::create(b, data),
+                                  i64(bytes.size()), inputs,
+                                  i32(artifact.inputs.size()), outputs,
+                                  i32(artifact.outputs.size())});
   func::ReturnOp::create(b, results);
 }
 

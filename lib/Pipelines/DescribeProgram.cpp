@@ -34,9 +34,9 @@ struct DescribeProgram
          llvm::zip_equal(description->outputs, results->getOperands()))
       if (canHaveStrides(result))
         output.layout = artifact::Layout::Rows;
-    module->setAttr(kDescriptionAttr,
-                    StringAttr::get(&getContext(),
-                                    artifact::write(*description)));
+    module->setAttr(
+        kDescriptionAttr,
+        StringAttr::get(&getContext(), artifact::write(*description)));
   }
 };
 

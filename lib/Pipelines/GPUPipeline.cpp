@@ -75,8 +75,8 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
   pm.addPass(createUniTilePersist());
   pm.addPass(createUniTilePipeline());
   pm.addPass(createUniTileSpecialiseWarps());
-  // Pages of data-parallel loops get their threads. Where rows are read that are
-  // hardly ever fewer, their loads are in flight together.
+  // Pages of data-parallel loops get their threads. Where rows are read that
+  // are hardly ever fewer, their loads are in flight together.
   pm.nest<gpu::GPUModuleOp>().addPass(createUniTileUnrollBoundedLoops());
   pm.addPass(createUniTileDistributeThreads());
   OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
@@ -94,8 +94,8 @@ unisparse::buildGPUPipeline(OpPassManager &pm,
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(createCanonicalizerPass());
-  // A call is a row of launches: first what they count in, then one close behind
-  // the other.
+  // A call is a row of launches: first what they count in, then one close
+  // behind the other.
   const NvidiaChip *chip = findNvidiaChip(options.chip);
   if (options.overlap && chip && chip->hasDependentLaunch()) {
     pm.addPass(createUniTileGatherCounters());

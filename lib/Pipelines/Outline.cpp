@@ -3,9 +3,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // Each attention of a larger program, compiled for GPUs by itself, and a call
-// in its place. An attention is unisparse.attention or block_sparse_attention and,
-// of what its selection is computed by, everything from the estimate on: the
-// stages, and a program's own linalg between them.
+// in its place. An attention is unisparse.attention or block_sparse_attention
+// and, of what its selection is computed by, everything from the estimate on:
+// the stages, and a program's own linalg between them.
 #include "ArtifactCall.h"
 #include "mlir/Analysis/TopologicalSortUtils.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -175,9 +175,8 @@ FailureOr<Group> Gathering::gather() {
       }
     }
   }
-  llvm::sort(group.ops, [](Operation *x, Operation *y) {
-    return x->isBeforeInBlock(y);
-  });
+  llvm::sort(group.ops,
+             [](Operation *x, Operation *y) { return x->isBeforeInBlock(y); });
   if (failed(takeInputs(group)))
     return failure();
   return group;
@@ -192,9 +191,9 @@ struct Outline : unisparse::impl::UniSparseOutlineBase<Outline> {
     OpPassManager pm(ModuleOp::getOperationName());
     (void)buildGPUPipeline(pm, {}, [] { return InFlightDiagnostic(); });
     pm.getDependentDialects(registry);
-    registry.insert<arith::ArithDialect, bufferization::BufferizationDialect,
-                    func::FuncDialect, LLVM::LLVMDialect,
-                    memref::MemRefDialect>();
+    registry
+        .insert<arith::ArithDialect, bufferization::BufferizationDialect,
+                func::FuncDialect, LLVM::LLVMDialect, memref::MemRefDialect>();
   }
 
   void runOnOperation() override {

@@ -103,9 +103,9 @@ void stride(const Result &result) {
     if (i)
       next = arith::MulIOp::create(b, sizes[i], next);
   }
-  auto made = gpu::AllocOp::create(b, strided, /*asyncToken=*/Type(),
-                                   ValueRange{}, alloc.getDynamicSizes(),
-                                   strides);
+  auto made =
+      gpu::AllocOp::create(b, strided, /*asyncToken=*/Type(), ValueRange{},
+                           alloc.getDynamicSizes(), strides);
   alloc.getMemref().replaceAllUsesWith(made.getMemref());
   alloc.erase();
   for (BlockArgument argument : result.arguments) {

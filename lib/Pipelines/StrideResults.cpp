@@ -62,9 +62,9 @@ struct StrideResults
         if (function.getArgAttr(argument.getArgNumber(), "bufferize.result") &&
             canHaveStrides(argument))
           setType(argument, withStrides(cast<MemRefType>(argument.getType())));
-      function.setType(FunctionType::get(
-          &getContext(), function.getBody().getArgumentTypes(),
-          function.getResultTypes()));
+      function.setType(FunctionType::get(&getContext(),
+                                         function.getBody().getArgumentTypes(),
+                                         function.getResultTypes()));
     }
   }
 };

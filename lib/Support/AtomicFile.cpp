@@ -18,8 +18,7 @@ using namespace unisparse::files;
 /// The place that a link names, seen from the link's folder.
 static std::error_code followLink(SmallString<128> &path) {
   std::error_code code;
-  std::filesystem::path to =
-      std::filesystem::read_symlink(path.c_str(), code);
+  std::filesystem::path to = std::filesystem::read_symlink(path.c_str(), code);
   if (code)
     return code;
   if (to.is_relative())
@@ -57,9 +56,9 @@ static std::error_code openLike(StringRef target, StringRef temp, int &fd) {
   sys::fs::file_status status;
   bool replaces = !sys::fs::status(target, status);
   // Not readable by others, not even while it is empty, unless that file was.
-  std::error_code code = sys::fs::openFileForWrite(
-      temp, fd, sys::fs::CD_CreateNew, sys::fs::OF_None,
-      replaces ? 0600 : 0666);
+  std::error_code code =
+      sys::fs::openFileForWrite(temp, fd, sys::fs::CD_CreateNew,
+                                sys::fs::OF_None, replaces ? 0600 : 0666);
   if (code || !replaces)
     return code;
   std::error_code ignored =

@@ -46,10 +46,14 @@ static uint64_t leftOf(StringRef folder, StringRef limitFile,
                        StringRef usedFile) {
   uint64_t limit, used;
   // "max" is no number: no limit.
-  if (readText(folder + "/" + limitFile)->getBuffer().trim().getAsInteger(
-          10, limit) ||
-      readText(folder + "/" + usedFile)->getBuffer().trim().getAsInteger(10,
-                                                                        used))
+  if (readText(folder + "/" + limitFile)
+          ->getBuffer()
+          .trim()
+          .getAsInteger(10, limit) ||
+      readText(folder + "/" + usedFile)
+          ->getBuffer()
+          .trim()
+          .getAsInteger(10, used))
     return UINT64_MAX;
   auto statistics = readText(folder + "/memory.stat");
   for (StringRef name : {"total_inactive_file ", "inactive_file "})
@@ -83,8 +87,8 @@ uint64_t unisparse::readControlGroups(StringRef groups, StringRef root) {
     StringRef kinds = line.split(':').second.split(':').first;
     StringRef path = line.split(':').second.split(':').second;
     if (kinds.empty())
-      left = std::min(left,
-                      leftOfAll(root, path, "memory.max", "memory.current"));
+      left =
+          std::min(left, leftOfAll(root, path, "memory.max", "memory.current"));
     SmallVector<StringRef> names;
     kinds.split(names, ',');
     if (is_contained(names, "memory"))

@@ -247,7 +247,8 @@ public:
     cairo_paint(cr);
     drawHeader();
     for (int64_t row = 0; row < map.rows; ++row) {
-      int64_t first = map.firstCandidates.empty() ? 0 : map.firstCandidates[row];
+      int64_t first =
+          map.firstCandidates.empty() ? 0 : map.firstCandidates[row];
       candidate.addBlocks(first, first + map.candidates[row]);
       candidate.finishRow(row);
     }

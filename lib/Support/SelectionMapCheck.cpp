@@ -98,8 +98,8 @@ private:
                                  map.firstCandidates.size(), map.rows))
       return error;
     for (auto [first, count] : zip_equal(map.firstCandidates, map.candidates))
-      if (Error error = checkRange("firstCandidates", first, 0,
-                                   map.keyBlocks - count))
+      if (Error error =
+              checkRange("firstCandidates", first, 0, map.keyBlocks - count))
         return error;
     return Error::success();
   }

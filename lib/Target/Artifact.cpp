@@ -255,14 +255,14 @@ Error artifact::merge(Artifact &into, Artifact from) {
     return bytesOf(part(into)) != bytesOf(part(from));
   };
   StringRef what;
-  if (differ([](Artifact & a) -> auto & { return a.entry; }))
+  if (differ([](Artifact &a) -> auto & { return a.entry; }))
     what = "entry";
-  else if (differ([](Artifact & a) -> auto & { return a.symbols; }) ||
-           differ([](Artifact & a) -> auto & { return a.inputs; }))
+  else if (differ([](Artifact &a) -> auto & { return a.symbols; }) ||
+           differ([](Artifact &a) -> auto & { return a.inputs; }))
     what = "inputs";
-  else if (differ([](Artifact & a) -> auto & { return a.outputs; }))
+  else if (differ([](Artifact &a) -> auto & { return a.outputs; }))
     what = "outputs";
-  else if (differ([](Artifact & a) -> auto & { return a.checks; }))
+  else if (differ([](Artifact &a) -> auto & { return a.checks; }))
     what = "checks";
   if (!what.empty())
     return createStringError("expected one program for all chips, got other " +

@@ -37,9 +37,8 @@ struct Phrase {
 };
 
 Phrase strideOf(const Artifact &a, size_t tensor, int64_t dimension) {
-  StringRef name = tensor < kMaxTensors
-                       ? a.inputs[tensor].name
-                       : a.outputs[tensor - kMaxTensors].name;
+  StringRef name = tensor < kMaxTensors ? a.inputs[tensor].name
+                                        : a.outputs[tensor - kMaxTensors].name;
   return {formatv("{0}.stride({1})", name, dimension).str()};
 }
 

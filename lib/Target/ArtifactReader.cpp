@@ -253,8 +253,8 @@ private:
   /// The rules of cuTensorMapEncodeTiled that sizes do not decide.
   void checkBox(const TensorMap &m) {
     uint32_t row = m.box[0] * bytesOf(m.element);
-    expect(row % kMapAlignment == 0, "a box with rows of a multiple of 16 bytes",
-           Twine(row));
+    expect(row % kMapAlignment == 0,
+           "a box with rows of a multiple of 16 bytes", Twine(row));
     uint32_t span = 16u << static_cast<uint32_t>(m.swizzle);
     expect(m.swizzle == Swizzle::None || row <= span,
            "a box with rows of at most the swizzle's " + Twine(span) + " bytes",

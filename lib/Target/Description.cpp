@@ -2,8 +2,8 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// What a caller sees of a program for the CPU. Its code is machine code, so only
-// the sizes of its results have to be formulas.
+// What a caller sees of a program for the CPU. Its code is machine code, so
+// only the sizes of its results have to be formulas.
 #include "PlanBuilder.h"
 #include "mlir/Analysis/SliceAnalysis.h"
 #include "mlir/Analysis/TopologicalSortUtils.h"

@@ -174,7 +174,8 @@ FailureOr<SmallVector<Expr>>
 HostValues::reshapedSizes(Operation *op, ArrayRef<Expr> source) const {
   SmallVector<Expr> sizes;
   if (auto collapse = dyn_cast<memref::CollapseShapeOp>(op)) {
-    for (const ReassociationIndices &group : collapse.getReassociationIndices()) {
+    for (const ReassociationIndices &group :
+         collapse.getReassociationIndices()) {
       Expr size = artifact::constant(1);
       for (int64_t i : group)
         size = artifact::combine(TermOp::Mul, size, source[i]);
@@ -203,7 +204,8 @@ LogicalResult HostValues::visitReshape(Operation *op) {
   if (failed(buffer))
     return failure();
   Memref source = memrefs[from];
-  if (source.hasOwnStrides || !cast<MemRefType>(to.getType()).getLayout().isIdentity())
+  if (source.hasOwnStrides ||
+      !cast<MemRefType>(to.getType()).getLayout().isIdentity())
     return op->emitOpError("expected a contiguous buffer, got ")
            << from.getType();
   FailureOr<SmallVector<Expr>> sizes = reshapedSizes(op, source.sizes);

@@ -6,8 +6,8 @@
 #include "unisparse/Target/LaunchPlan.h"
 #include "PlanBuilder.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "llvm/ADT/TypeSwitch.h"
 #include "unisparse/Version.h"
+#include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Config/llvm-config.h"
 
 using namespace mlir;
@@ -24,8 +24,8 @@ LogicalResult PlanBuilder::visit(Operation *op) {
       // The runtime frees nothing: outputs and workspace are the caller's.
       // Comparisons and remainders are read by the assertion they belong to,
       // tensor maps by their launches.
-      .Case<unitile::TensorMapOp, gpu::DeallocOp, arith::CmpIOp,
-            arith::RemUIOp, arith::RemSIOp>([](auto) { return success(); })
+      .Case<unitile::TensorMapOp, gpu::DeallocOp, arith::CmpIOp, arith::RemUIOp,
+            arith::RemSIOp>([](auto) { return success(); })
       .Default([&](Operation *op) { return values.visit(op); });
 }
 

@@ -12,8 +12,8 @@
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
-#include "llvm/ADT/MapVector.h"
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
+#include "llvm/ADT/MapVector.h"
 
 namespace unisparse {
 
@@ -26,8 +26,8 @@ public:
       : function(function), binary(binary) {}
 
   mlir::FailureOr<artifact::Artifact> build();
-  /// What a caller sees of a function on buffers, whatever computes it; there is
-  /// no binary.
+  /// What a caller sees of a function on buffers, whatever computes it; there
+  /// is no binary.
   mlir::FailureOr<artifact::Artifact> describe();
 
 private:

@@ -40,11 +40,12 @@ LogicalResult PlanBuilder::visitAlloc(gpu::AllocOp op) {
   auto type = op.getType();
   auto output = outputs.find(op.getMemref());
   bool isOutput = output != outputs.end();
-  bool isStrided = isOutput && !type.getLayout().isIdentity() &&
-                   hasDynamicStrides(type);
+  bool isStrided =
+      isOutput && !type.getLayout().isIdentity() && hasDynamicStrides(type);
   if (op.getAsyncToken() || op.getHostShared() ||
       !(isStrided || type.getLayout().isIdentity()) ||
-      !type.getElementType().isIntOrFloat() || type.getElementTypeBitWidth() % 8)
+      !type.getElementType().isIntOrFloat() ||
+      type.getElementTypeBitWidth() % 8)
     return op.emitOpError("expected a synchronous allocation of contiguous "
                           "device memory");
   SmallVector<Expr> sizes;

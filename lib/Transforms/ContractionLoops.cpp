@@ -22,11 +22,11 @@ static void emitSums(ImplicitLocOpBuilder &b, const ContractionLoops &x,
   auto vector = VectorType::get({x.lanes}, b.getF32Type());
   Value none = arith::ConstantOp::create(b, b.getZeroAttr(vector));
   SmallVector<Value> accumulators(x.rows * x.parts, none);
-  auto loop = scf::ForOp::create(
-      b, begin, end, index(b, 1), accumulators,
-      [&](OpBuilder &, Location, Value k, ValueRange sums) {
-        scf::YieldOp::create(b, step(at, k, sums));
-      });
+  auto loop =
+      scf::ForOp::create(b, begin, end, index(b, 1), accumulators,
+                         [&](OpBuilder &, Location, Value k, ValueRange sums) {
+                           scf::YieldOp::create(b, step(at, k, sums));
+                         });
   for (int64_t i = 0; i < x.rows; ++i)
     for (int64_t j = 0; j < x.parts; ++j) {
       SmallVector<Value> place{at[i], index(b, x.lanes * j)};

@@ -59,7 +59,8 @@ Value ReportViolations::text(OpBuilder &b, Location loc, StringRef value) {
 void ReportViolations::defineHook(LLVM::LLVMFuncOp function) {
   Location loc = function.getLoc();
   OpBuilder b(&getContext());
-  Type i32 = b.getI32Type(), pointer = LLVM::LLVMPointerType::get(&getContext());
+  Type i32 = b.getI32Type(),
+       pointer = LLVM::LLVMPointerType::get(&getContext());
   auto declare = [&](StringRef name, LLVM::LLVMFunctionType type) {
     if (auto known = getOperation().lookupSymbol<LLVM::LLVMFuncOp>(name))
       return known;
@@ -69,9 +70,9 @@ void ReportViolations::defineHook(LLVM::LLVMFuncOp function) {
   };
   auto print = declare("dprintf", LLVM::LLVMFunctionType::get(
                                       i32, {i32, pointer}, /*isVarArg=*/true));
-  auto abort = declare("abort",
-                       LLVM::LLVMFunctionType::get(
-                           LLVM::LLVMVoidType::get(&getContext()), {}));
+  auto abort = declare(
+      "abort",
+      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(&getContext()), {}));
   Block *body = function.addEntryBlock(b);
   b.setInsertionPointToStart(body);
   Value stderrNumber = LLVM::ConstantOp::create(b, loc, i32, 2);
@@ -87,16 +88,17 @@ LLVM::LLVMFuncOp ReportViolations::hook() {
   if (Operation *symbol = getOperation().lookupSymbol(kHook)) {
     auto function = dyn_cast<LLVM::LLVMFuncOp>(symbol);
     if (!function)
-      symbol->emitOpError() << "expected @" << kHook
-                            << " to be left to what reports violations";
+      symbol->emitOpError()
+          << "expected @" << kHook << " to be left to what reports violations";
     return function;
   }
   OpBuilder b = OpBuilder::atBlockBegin(getOperation().getBody());
-  Type i64 = b.getI64Type(), pointer = LLVM::LLVMPointerType::get(&getContext());
+  Type i64 = b.getI64Type(),
+       pointer = LLVM::LLVMPointerType::get(&getContext());
   auto type = LLVM::LLVMFunctionType::get(
       LLVM::LLVMVoidType::get(&getContext()), {pointer, i64, i64});
-  auto function = LLVM::LLVMFuncOp::create(
-      b, getOperation().getLoc(), kHook, type, LLVM::Linkage::Weak);
+  auto function = LLVM::LLVMFuncOp::create(b, getOperation().getLoc(), kHook,
+                                           type, LLVM::Linkage::Weak);
   defineHook(function);
   return function;
 }

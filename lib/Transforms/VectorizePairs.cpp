@@ -77,8 +77,13 @@ FailureOr<Contraction> matchPairs(linalg::GenericOp op,
     return AffineMap::get(4, 0, results, context);
   };
   SmallVector<AffineMap> maps = op.getIndexingMapsArray();
-  Contraction x{op.getDpsInputs()[0], op.getDpsInputs()[1], op.getDpsInits()[0],
-                0, 0, 0, maps[0] == map({k, m, p})};
+  Contraction x{op.getDpsInputs()[0],
+                op.getDpsInputs()[1],
+                op.getDpsInits()[0],
+                0,
+                0,
+                0,
+                maps[0] == map({k, m, p})};
   if ((!x.transposedA && maps[0] != map({m, k, p})) ||
       maps[1] != map({k, n, p}) || maps[2] != map({m, n}))
     return rewriter.notifyMatchFailure(op, "expected A[m, k, p] or A[k, m, p], "
@@ -86,8 +91,8 @@ FailureOr<Contraction> matchPairs(linalg::GenericOp op,
   for (Value v : {x.a, x.b, x.c}) {
     auto type = cast<MemRefType>(v.getType());
     if (!type.hasStaticShape() || !type.isLastDimUnitStride() ||
-        (v != x.c && !memref::CollapseShapeOp::isGuaranteedCollapsible(
-                         type, flattened())))
+        (v != x.c &&
+         !memref::CollapseShapeOp::isGuaranteedCollapsible(type, flattened())))
       return rewriter.notifyMatchFailure(op, "expected static contiguous rows");
   }
   auto b = cast<MemRefType>(x.b.getType()), c = cast<MemRefType>(x.c.getType());
@@ -116,8 +121,7 @@ struct VectorizePairs : OpRewritePattern<linalg::GenericOp> {
     x->a = memref::CollapseShapeOp::create(b, x->a, flattened());
     x->b = memref::CollapseShapeOp::create(b, x->b, flattened());
     emitContraction(
-        b,
-        {x->c, x->m, x->k, rows, kLanes, /*parts=*/x->n / kLanes, kSumPairs},
+        b, {x->c, x->m, x->k, rows, kLanes, /*parts=*/x->n / kLanes, kSumPairs},
         [&](ArrayRef<Value> at, Value k, ValueRange sums) {
           return multiplyAdd(b, *x, at, k, sums);
         });
@@ -133,8 +137,7 @@ struct VectorizePairs : OpRewritePattern<linalg::GenericOp> {
     if (x.transposedA)
       at = {k, arith::MulIOp::create(b, row, two)};
     Type bf16 = b.getBF16Type(), i32 = b.getI32Type();
-    Value pair =
-        vector::LoadOp::create(b, VectorType::get({2}, bf16), x.a, at);
+    Value pair = vector::LoadOp::create(b, VectorType::get({2}, bf16), x.a, at);
     Value bits = vector::BitCastOp::create(b, VectorType::get({1}, i32), pair);
     Value word = vector::ExtractOp::create(b, bits, 0);
     Value words =
@@ -158,8 +161,8 @@ struct VectorizePairs : OpRewritePattern<linalg::GenericOp> {
       Value pair = splatPair(b, x, m, k);
       for (Value part : row) {
         Value sum = sums[next.size()];
-        next.push_back(x86vector::DotBF16Op::create(b, sum.getType(), sum,
-                                                    pair, part));
+        next.push_back(
+            x86vector::DotBF16Op::create(b, sum.getType(), sum, pair, part));
       }
     }
     return next;

@@ -34,9 +34,11 @@ static LogicalResult checkLoops(Operation *op) {
   // Upstream's expand-strided-metadata dies of it.
   if (auto expand = dyn_cast<memref::ExpandShapeOp>(op))
     for (const ReassociationIndices &group : expand.getReassociationIndices())
-      if (auto dynamic = llvm::count_if(
-              group,
-              [&](int64_t i) { return expand.getResultType().isDynamicDim(i); });
+      if (auto dynamic =
+              llvm::count_if(group,
+                             [&](int64_t i) {
+                               return expand.getResultType().isDynamicDim(i);
+                             });
           dynamic > 1)
         return op->emitOpError("expected at most one dynamic size of the parts "
                                "of a dim on the CPU, got ")

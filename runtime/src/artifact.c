@@ -239,7 +239,8 @@ unisparse_status unisparse_artifact_output(const unisparse_artifact *artifact,
   out->rank = output->rank;
   for (int32_t i = 0; i < output->rank; ++i) {
     const usrt_expression *size = &output->sizes[i];
-    bool constant = size->count == 1 && size->ops[0].code == UNISPARSE_TERM_CONSTANT &&
+    bool constant = size->count == 1 &&
+                    size->ops[0].code == UNISPARSE_TERM_CONSTANT &&
                     size->ops[0].value >= 0;
     out->sizes[i] = constant ? size->ops[0].value : -1;
   }

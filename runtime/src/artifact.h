@@ -75,7 +75,7 @@ typedef struct usrt_argument {
 
 typedef struct usrt_launch {
   const char *symbol, *kernel; /* in the image; for people */
-  const char *schedule; /* empty where it has none */
+  const char *schedule;        /* empty where it has none */
   usrt_expression grid[3];
   uint32_t block[3];
   uint32_t shared_bytes;

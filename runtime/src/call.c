@@ -44,8 +44,8 @@ static unisparse_status find(const usrt_driver *driver, const char *name,
                              void *function) {
   void *symbol = dlsym(driver->library, name);
   if (!symbol)
-    return usrt_fail(UNISPARSE_NO_DRIVER,
-                     "expected %s in the driver, got none", name);
+    return usrt_fail(UNISPARSE_NO_DRIVER, "expected %s in the driver, got none",
+                     name);
   memcpy(function, &symbol, sizeof symbol);
   return UNISPARSE_OK;
 }
@@ -69,10 +69,10 @@ static unisparse_status load(const void *artifact, int64_t bytes,
   const char *device = getenv("UNISPARSE_DEVICE");
   unisparse_artifact *read = NULL;
   unisparse_status status =
-      bytes < 0 ? usrt_fail(UNISPARSE_BAD_ARGUMENT,
-                            "expected bytes of an artifact, got %" PRId64,
-                            bytes)
-                : unisparse_artifact_read(artifact, (size_t)bytes, &read);
+      bytes < 0
+          ? usrt_fail(UNISPARSE_BAD_ARGUMENT,
+                      "expected bytes of an artifact, got %" PRId64, bytes)
+          : unisparse_artifact_read(artifact, (size_t)bytes, &read);
   if (status == UNISPARSE_OK) {
     status = unisparse_program_load(read, device ? atoi(device) : 0, program);
     unisparse_artifact_free(read);
@@ -105,8 +105,8 @@ static unisparse_status hold(usrt_run *run, size_t bytes, void **address) {
   if (!bytes)
     return UNISPARSE_OK;
   USRT_TRY(usrt_driver_check(run->program->driver, "cuMemAlloc",
-                             run->memory.allocate(&pointer, bytes),
-                             "%zu bytes", bytes));
+                             run->memory.allocate(&pointer, bytes), "%zu bytes",
+                             bytes));
   run->held[run->count++] = pointer;
   *address = (void *)(uintptr_t)pointer;
   return UNISPARSE_OK;

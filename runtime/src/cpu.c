@@ -25,9 +25,11 @@ static int level_number(void) {
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
       !__builtin_cpu_supports("bmi") || !__builtin_cpu_supports("bmi2"))
     return 2;
-  if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+  if (!__builtin_cpu_supports("avx512f") ||
+      !__builtin_cpu_supports("avx512bw") ||
       !__builtin_cpu_supports("avx512cd") ||
-      !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
+      !__builtin_cpu_supports("avx512dq") ||
+      !__builtin_cpu_supports("avx512vl"))
     return 3;
   return __builtin_cpu_supports("avx512bf16") ? 5 : 4;
 }
@@ -61,7 +63,8 @@ static unisparse_status damaged(const char *path, const char *expected) {
 /* What stands behind the library; nothing of it is believed before. A file that
  * is cut off would end the process when the loader reads it. */
 static unisparse_status read_description(const char *path,
-                                         const unsigned char *bytes, size_t size,
+                                         const unsigned char *bytes,
+                                         size_t size,
                                          unisparse_artifact **description) {
   if (size < UNISPARSE_CPU_FOOTER_BYTES ||
       memcmp(bytes + size - 8, UNISPARSE_CPU_MAGIC, 8) != 0)
@@ -75,10 +78,11 @@ static unisparse_status read_description(const char *path,
   USRT_TRY(usrt_take_u32(&footer, "version", &version));
   USRT_TRY(usrt_take_u32(&footer, "crc32", &crc));
   if (version != UNISPARSE_CPU_VERSION)
-    return usrt_fail(UNISPARSE_BAD_VERSION,
-                     "\"%s\": expected version %d of libraries for the CPU, got "
-                     "%" PRIu32,
-                     path, UNISPARSE_CPU_VERSION, version);
+    return usrt_fail(
+        UNISPARSE_BAD_VERSION,
+        "\"%s\": expected version %d of libraries for the CPU, got "
+        "%" PRIu32,
+        path, UNISPARSE_CPU_VERSION, version);
   if (usrt_crc32(bytes, size - 12) != crc)
     return damaged(path, "the bytes of its checksum");
   size_t both = size - UNISPARSE_CPU_FOOTER_BYTES;
@@ -175,7 +179,8 @@ unisparse_status unisparse_cpu_prepare(const unisparse_cpu_program *program,
                                        unisparse_tensor *outputs,
                                        int32_t output_count) {
   USRT_TRY(check_program(program));
-  USRT_TRY(usrt_check_output_count(program->description, outputs, output_count));
+  USRT_TRY(
+      usrt_check_output_count(program->description, outputs, output_count));
   usrt_frame frame;
   USRT_TRY(prepare(program, inputs, input_count, &frame));
   usrt_describe_outputs(program->description, &frame, outputs);

@@ -36,7 +36,8 @@ static _Noreturn void end(const char *what, size_t bytes) {
 /* A block stands right before what the code gets, whose alignment is at least
  * malloc's. */
 enum { LEAST_ALIGNMENT = 16 };
-_Static_assert(sizeof(usrt_block) % LEAST_ALIGNMENT == 0, "blocks keep alignment");
+_Static_assert(sizeof(usrt_block) % LEAST_ALIGNMENT == 0,
+               "blocks keep alignment");
 
 static void *take(size_t alignment, size_t bytes, bool zero, usrt_call *call) {
   size_t around = sizeof(usrt_block) + alignment - LEAST_ALIGNMENT, size;
@@ -185,7 +186,8 @@ static void *open_openmp(void) {
   const char *named = getenv("UNISPARSE_LIBOMP");
   if (named && *named)
     return dlopen(named, RTLD_NOW | RTLD_LOCAL);
-  static const char *const names[] = {"libomp.so.5", "libomp.so", "libiomp5.so"};
+  static const char *const names[] = {"libomp.so.5", "libomp.so",
+                                      "libiomp5.so"};
   /* Two of them in one process would not go together. */
   static const int flags[] = {RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD,
                               RTLD_NOW | RTLD_LOCAL};
@@ -215,10 +217,11 @@ unisparse_status unisparse_cpu_check(void) {
   bool found = openmp.library;
   pthread_mutex_unlock(&lock);
   return found ? UNISPARSE_OK
-               : usrt_fail(UNISPARSE_BAD_FILE,
-                           "OpenMP: expected LLVM's runtime as libomp.so.5, beside "
-                           "this library or on the loader's path, or in "
-                           "UNISPARSE_LIBOMP, got none");
+               : usrt_fail(
+                     UNISPARSE_BAD_FILE,
+                     "OpenMP: expected LLVM's runtime as libomp.so.5, beside "
+                     "this library or on the loader's path, or in "
+                     "UNISPARSE_LIBOMP, got none");
 }
 
 unisparse_status usrt_bind_imports(const char *path,
@@ -236,8 +239,8 @@ unisparse_status usrt_bind_imports(const char *path,
       address = dlsym(openmp.library, import->name);
     if (!address)
       return usrt_fail(UNISPARSE_BAD_FILE,
-                       "\"%s\": expected %s in OpenMP's runtime, got none", path,
-                       import->name);
+                       "\"%s\": expected %s in OpenMP's runtime, got none",
+                       path, import->name);
     import->address = address;
   }
   return UNISPARSE_OK;

@@ -9,8 +9,8 @@
 #include <inttypes.h>
 
 /* Integers of a rank, whose memory may be read. */
-static unisparse_status check_integers(const char *name, const unisparse_tensor *x,
-                                       int32_t rank) {
+static unisparse_status
+check_integers(const char *name, const unisparse_tensor *x, int32_t rank) {
   if (x->element != UNISPARSE_I32)
     return usrt_fail(UNISPARSE_BAD_SHAPE, "%s: expected i32, got %s", name,
                      usrt_element_name(x->element));
@@ -30,9 +30,10 @@ static unisparse_status check_integers(const char *name, const unisparse_tensor 
     return usrt_fail(UNISPARSE_BAD_ARGUMENT,
                      "%s: expected an address, got a null pointer", name);
   if (!empty && (uintptr_t)x->data % sizeof(int32_t) != 0)
-    return usrt_fail(UNISPARSE_BAD_ALIGNMENT,
-                     "%s: expected an address that is a multiple of %zu, got %p",
-                     name, sizeof(int32_t), x->data);
+    return usrt_fail(
+        UNISPARSE_BAD_ALIGNMENT,
+        "%s: expected an address that is a multiple of %zu, got %p", name,
+        sizeof(int32_t), x->data);
   return UNISPARSE_OK;
 }
 
@@ -48,13 +49,14 @@ static int64_t blocks_of(int64_t tokens, int64_t block) {
  * I8: the ends of packed sequences
 \*--------------------------------------------------------------------------*/
 
-static unisparse_status check_ends(const char *name, const unisparse_tensor *ends,
-                                   int64_t length) {
+static unisparse_status
+check_ends(const char *name, const unisparse_tensor *ends, int64_t length) {
   USRT_TRY(check_integers(name, ends, 1));
   int64_t count = ends->sizes[0], before = 0;
   if (count < 1)
     return usrt_fail(UNISPARSE_BAD_SHAPE,
-                     "%s: expected [I8] S + 1 ends of S sequences, got none", name);
+                     "%s: expected [I8] S + 1 ends of S sequences, got none",
+                     name);
   for (int64_t i = 0; i < count; ++i) {
     int64_t end = integer(ends, i);
     if (i == 0 && end != 0)
@@ -96,8 +98,8 @@ typedef struct usrt_rows {
   int64_t first, last, blocks;
 } usrt_rows;
 
-static unisparse_status check_row(const unisparse_cpu_values *x, int64_t b, int64_t h,
-                                  int64_t r, int64_t blocks) {
+static unisparse_status check_row(const unisparse_cpu_values *x, int64_t b,
+                                  int64_t h, int64_t r, int64_t blocks) {
   const int64_t *s = x->indices->strides, *c = x->counts->strides;
   int64_t count = integer(x->counts, b * c[0] + h * c[1] + r * c[2]);
   int64_t columns = x->indices->sizes[3];
@@ -137,7 +139,8 @@ static unisparse_status check_rows(const unisparse_cpu_values *x,
   return UNISPARSE_OK;
 }
 
-static unisparse_status check_sizes(const unisparse_cpu_values *x, int64_t rows) {
+static unisparse_status check_sizes(const unisparse_cpu_values *x,
+                                    int64_t rows) {
   USRT_TRY(check_integers("counts", x->counts, 3));
   USRT_TRY(check_integers("indices", x->indices, 4));
   if (x->counts->sizes[2] != rows)
@@ -148,7 +151,8 @@ static unisparse_status check_sizes(const unisparse_cpu_values *x, int64_t rows)
   for (int32_t d = 0; d < 3; ++d)
     if (x->indices->sizes[d] != x->counts->sizes[d])
       return usrt_fail(UNISPARSE_BAD_SHAPE,
-                       "indices.size(%" PRId32 "): expected [A4] that of counts, "
+                       "indices.size(%" PRId32
+                       "): expected [A4] that of counts, "
                        "%" PRId64 ", got %" PRId64,
                        d, x->counts->sizes[d], x->indices->sizes[d]);
   return UNISPARSE_OK;
@@ -166,13 +170,15 @@ static unisparse_status check_selection(const unisparse_cpu_values *x) {
   for (int64_t s = 0; s < sequences; ++s) {
     int64_t begin = integer(q, s), end = integer(q, s + 1);
     int64_t first = begin / bq + s, length = integer(k, s + 1) - integer(k, s);
-    USRT_TRY(check_rows(x, (usrt_rows){first, first + blocks_of(end - begin, bq),
-                                       blocks_of(length, bk)}));
+    USRT_TRY(
+        check_rows(x, (usrt_rows){first, first + blocks_of(end - begin, bq),
+                                  blocks_of(length, bk)}));
   }
   return UNISPARSE_OK;
 }
 
-unisparse_status unisparse_cpu_check_values(const unisparse_cpu_values *values) {
+unisparse_status
+unisparse_cpu_check_values(const unisparse_cpu_values *values) {
   if (!values)
     return usrt_fail(UNISPARSE_BAD_ARGUMENT,
                      "values: expected an address, got a null pointer");

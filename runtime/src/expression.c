@@ -15,7 +15,8 @@ static bool overflows(unisparse_term code, int64_t a, int64_t b,
     return __builtin_sub_overflow(a, b, result);
   case UNISPARSE_TERM_MUL:
     return __builtin_mul_overflow(a, b, result);
-  case UNISPARSE_TERM_FLOORDIV: /* of a divisor above 0, as C rounds towards 0 */
+  case UNISPARSE_TERM_FLOORDIV: /* of a divisor above 0, as C rounds towards 0
+                                 */
     *result = a / b - (a % b < 0);
     return false;
   case UNISPARSE_TERM_CEILDIV:
@@ -62,7 +63,8 @@ const char *usrt_evaluate(const usrt_expression *expression,
       continue;
     }
     int64_t right = stack[--depth], left = stack[depth - 1];
-    bool divides = op->code == UNISPARSE_TERM_FLOORDIV || op->code == UNISPARSE_TERM_CEILDIV;
+    bool divides = op->code == UNISPARSE_TERM_FLOORDIV ||
+                   op->code == UNISPARSE_TERM_CEILDIV;
     if (divides && right <= 0)
       return right == 0 ? "divides by 0" : "divides by a negative number";
     if (overflows(op->code, left, right, &stack[depth - 1]))

@@ -7,8 +7,8 @@
 #include <inttypes.h>
 
 unisparse_status usrt_check_output_count(const unisparse_artifact *artifact,
-                                           const unisparse_tensor *outputs,
-                                           int32_t output_count) {
+                                         const unisparse_tensor *outputs,
+                                         int32_t output_count) {
   if (output_count < 0 || (uint32_t)output_count != artifact->output_count)
     return usrt_fail(UNISPARSE_BAD_ARGUMENT,
                      "outputs: expected %" PRIu32 " tensors, got %" PRId32,
@@ -135,13 +135,11 @@ static unisparse_status run(const unisparse_program *program,
   return run_steps(program, frame, addresses, stream);
 }
 
-static unisparse_status launch(const unisparse_program *program,
-                               const unisparse_tensor *inputs,
-                               int32_t input_count,
-                               const unisparse_tensor *outputs,
-                               int32_t output_count, void *workspace,
-                               size_t workspace_bytes, void *stream,
-                               bool is_known) {
+static unisparse_status
+launch(const unisparse_program *program, const unisparse_tensor *inputs,
+       int32_t input_count, const unisparse_tensor *outputs,
+       int32_t output_count, void *workspace, size_t workspace_bytes,
+       void *stream, bool is_known) {
   if (!program)
     return usrt_fail(UNISPARSE_BAD_ARGUMENT,
                      "program: expected one, got a null pointer");

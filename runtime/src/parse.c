@@ -42,10 +42,9 @@ static unisparse_status check_op(const usrt_parser *parser, const char *what,
     return UNISPARSE_OK;
   case UNISPARSE_TERM_STRIDE:
     if (!is_stride(artifact, value, leaves == USRT_LEAVES_OF_CALLS))
-      return usrt_bad(reader,
-                      "%s: expected a stride of an input%s, got number %" PRId64,
-                      what, leaves == USRT_LEAVES_OF_CALLS ? " or an output" : "",
-                      value);
+      return usrt_bad(
+          reader, "%s: expected a stride of an input%s, got number %" PRId64,
+          what, leaves == USRT_LEAVES_OF_CALLS ? " or an output" : "", value);
     return UNISPARSE_OK;
   case UNISPARSE_TERM_FACT:
     if (!facts || value != 0)
@@ -55,9 +54,8 @@ static unisparse_status check_op(const usrt_parser *parser, const char *what,
     return UNISPARSE_OK;
   default:
     if (value != 0)
-      return usrt_bad(reader,
-                      "%s: expected 0 beside an operator, got %" PRId64, what,
-                      value);
+      return usrt_bad(reader, "%s: expected 0 beside an operator, got %" PRId64,
+                      what, value);
     return UNISPARSE_OK;
   }
 }
@@ -72,8 +70,8 @@ static unisparse_status check_operands(const usrt_parser *parser,
     return UNISPARSE_OK;
   }
   if (*depth < 2)
-    return usrt_bad(&parser->reader,
-                    "%s: expected 2 operands, got %" PRIu32, what, *depth);
+    return usrt_bad(&parser->reader, "%s: expected 2 operands, got %" PRIu32,
+                    what, *depth);
   --*depth;
   const usrt_op *right = &ops[i - 1];
   bool divides =
@@ -214,14 +212,12 @@ static unisparse_status parse_checks(usrt_parser *parser) {
     USRT_TRY(
         usrt_take_string(reader, "label of a check", arena, &check->label));
     USRT_TRY(usrt_parse_expression(parser, "left side of a check",
-                                   USRT_LEAVES_OF_INPUTS,
-                                   &check->left));
-    USRT_TRY(
-        usrt_take_range(reader, "relation", 0, UNISPARSE_MULTIPLE_OF, &relation));
+                                   USRT_LEAVES_OF_INPUTS, &check->left));
+    USRT_TRY(usrt_take_range(reader, "relation", 0, UNISPARSE_MULTIPLE_OF,
+                             &relation));
     check->relation = (unisparse_relation)relation;
     USRT_TRY(usrt_parse_expression(parser, "right side of a check",
-                                   USRT_LEAVES_OF_INPUTS,
-                                   &check->right));
+                                   USRT_LEAVES_OF_INPUTS, &check->right));
     USRT_TRY(usrt_take_string(reader, "left name of a check", arena,
                               &check->left_name));
     USRT_TRY(usrt_take_string(reader, "right name of a check", arena,
@@ -233,7 +229,8 @@ static unisparse_status parse_checks(usrt_parser *parser) {
 static unisparse_status parse_symbols(usrt_parser *parser) {
   unisparse_artifact *artifact = parser->artifact;
   USRT_TRY(usrt_take_count(&parser->reader, "number of size names",
-                           UNISPARSE_MAX_SYMBOLS, STRING, &artifact->symbol_count));
+                           UNISPARSE_MAX_SYMBOLS, STRING,
+                           &artifact->symbol_count));
   artifact->symbols = usrt_allocate(&artifact->arena, artifact->symbol_count,
                                     sizeof *artifact->symbols);
   if (!artifact->symbols)

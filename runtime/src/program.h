@@ -15,7 +15,7 @@ struct unisparse_program {
   unisparse_artifact *artifact;
   const usrt_variant *variant;
   const usrt_driver *driver;
-  usrt_encode_tiled *encode; /* null where no launch has a tensor map */
+  usrt_encode_tiled *encode;        /* null where no launch has a tensor map */
   usrt_launch_kernel_ex *launch_ex; /* null where no launch overlaps */
   int32_t ordinal;
   CUdevice device;
@@ -24,7 +24,7 @@ struct unisparse_program {
   CUfunction *functions; /* one for each step; null for fills */
   int64_t multiprocessors;
   usrt_graph_driver graphs;
-  bool has_graphs;      /* else plans launch step by step */
+  bool has_graphs;        /* else plans launch step by step */
   atomic_int graph_count; /* that live */
 };
 
@@ -75,8 +75,8 @@ unisparse_status usrt_check_output_count(const unisparse_artifact *artifact,
 void usrt_describe_outputs(const unisparse_artifact *artifact,
                            const usrt_frame *frame, unisparse_tensor *outputs);
 
-/* Sizes and strides of `outputs` against what is expected of them. What may have
- * strides of its own has them in the frame afterwards. */
+/* Sizes and strides of `outputs` against what is expected of them. What may
+ * have strides of its own has them in the frame afterwards. */
 unisparse_status usrt_check_outputs(const unisparse_artifact *artifact,
                                     const unisparse_tensor *outputs,
                                     usrt_frame *frame);

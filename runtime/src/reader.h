@@ -42,7 +42,8 @@ unisparse_status usrt_take_count(usrt_reader *reader, const char *what,
                                  uint32_t most, size_t bytes, uint32_t *value);
 
 /* Copies, with a NUL behind the last byte. A string is UTF-8 without NUL, and
- * for people: control characters are replaced. A symbol is a string as it is. */
+ * for people: control characters are replaced. A symbol is a string as it is.
+ */
 unisparse_status usrt_take_string(usrt_reader *reader, const char *what,
                                   usrt_arena *arena, const char **string);
 unisparse_status usrt_take_symbol(usrt_reader *reader, const char *what,

@@ -41,7 +41,8 @@ unisparse_status usrt_integer(const usrt_launch *launch, uint32_t index,
                      "kernel \"%s\": argument %" PRIu32
                      ": expected a number, got a formula that %s",
                      launch->kernel, index, problem);
-  if (argument->kind == UNISPARSE_ARGUMENT_I32 && (*value < INT32_MIN || *value > INT32_MAX))
+  if (argument->kind == UNISPARSE_ARGUMENT_I32 &&
+      (*value < INT32_MIN || *value > INT32_MAX))
     return usrt_fail(UNISPARSE_BAD_SHAPE,
                      "kernel \"%s\": argument %" PRIu32
                      ": expected a number of 32 bits, got %" PRId64,
@@ -127,13 +128,12 @@ unisparse_status usrt_map_shape(const usrt_launch *launch, const usrt_map *map,
     sizes[i] = 1;
   int64_t reach = map_reach(map, sizes, strides);
   if (most != 0 && reach > most)
-    return usrt_fail(UNISPARSE_BAD_SHAPE,
-                     "kernel \"%s\": tensor map of %s %" PRIu32
-                     ": expected to end within its %" PRId64
-                     " bytes, got %" PRId64 "%s",
-                     launch->kernel, buffer_word(map->buffer),
-                     map->buffer.index, most, reach,
-                     reach == INT64_MAX ? " or more" : "");
+    return usrt_fail(
+        UNISPARSE_BAD_SHAPE,
+        "kernel \"%s\": tensor map of %s %" PRIu32
+        ": expected to end within its %" PRId64 " bytes, got %" PRId64 "%s",
+        launch->kernel, buffer_word(map->buffer), map->buffer.index, most,
+        reach, reach == INT64_MAX ? " or more" : "");
   return UNISPARSE_OK;
 }
 

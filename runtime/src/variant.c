@@ -58,22 +58,18 @@ static unisparse_status parse_map(usrt_parser *parser,
   USRT_TRY(usrt_take_range(reader, "element of a tensor map", 0, UNISPARSE_I32,
                            &element));
   map->element = (unisparse_element)element;
-  USRT_TRY(usrt_take_range(reader, "rank of a tensor map", 1, UNISPARSE_MAX_MAP_RANK,
-                           &map->rank));
+  USRT_TRY(usrt_take_range(reader, "rank of a tensor map", 1,
+                           UNISPARSE_MAX_MAP_RANK, &map->rank));
   for (uint32_t i = 0; i < map->rank; ++i)
     USRT_TRY(usrt_parse_expression(parser, "size of a tensor map",
-                                   USRT_LEAVES_OF_CALLS,
-                                   &map->sizes[i]));
+                                   USRT_LEAVES_OF_CALLS, &map->sizes[i]));
   for (uint32_t i = 0; i + 1 < map->rank; ++i)
     USRT_TRY(usrt_parse_expression(parser, "stride of a tensor map",
-                                   USRT_LEAVES_OF_CALLS,
-                                   &map->strides[i]));
+                                   USRT_LEAVES_OF_CALLS, &map->strides[i]));
   for (uint32_t i = 0; i < map->rank; ++i)
-    USRT_TRY(
-        usrt_take_range(reader, "box of a tensor map", 1, UNISPARSE_MAX_BOX,
-                        &map->box[i]));
-  USRT_TRY(
-      usrt_take_range(reader, "swizzle of a tensor map", 0,
+    USRT_TRY(usrt_take_range(reader, "box of a tensor map", 1,
+                             UNISPARSE_MAX_BOX, &map->box[i]));
+  USRT_TRY(usrt_take_range(reader, "swizzle of a tensor map", 0,
                            UNISPARSE_SWIZZLE_128B, &map->swizzle));
   *parsed = map;
   return check_box(parser, map);
@@ -105,7 +101,8 @@ static unisparse_status parse_arguments(usrt_parser *parser,
                                         usrt_variant *variant,
                                         usrt_launch *launch) {
   USRT_TRY(usrt_take_count(&parser->reader, "number of arguments",
-                           UNISPARSE_MAX_ARGUMENTS, 8, &launch->argument_count));
+                           UNISPARSE_MAX_ARGUMENTS, 8,
+                           &launch->argument_count));
   usrt_argument *arguments = usrt_allocate(
       &parser->artifact->arena, launch->argument_count, sizeof *arguments);
   if (!arguments)
@@ -142,7 +139,8 @@ static unisparse_status parse_launch(usrt_parser *parser, usrt_variant *variant,
   uint32_t threads = 1;
   for (int i = 0; i < 3; ++i) {
     USRT_TRY(usrt_take_range(reader, "block", 1,
-                             i == 2 ? UNISPARSE_MAX_THREADS_Z : UNISPARSE_MAX_THREADS,
+                             i == 2 ? UNISPARSE_MAX_THREADS_Z
+                                    : UNISPARSE_MAX_THREADS,
                              &launch->block[i]));
     threads *= launch->block[i]; /* below 2^27 */
   }
@@ -152,8 +150,7 @@ static unisparse_status parse_launch(usrt_parser *parser, usrt_variant *variant,
                     "got %" PRIu32,
                     launch->kernel, UNISPARSE_MAX_THREADS, threads);
   USRT_TRY(usrt_take_range(reader, "dynamic shared memory", 0,
-                           UNISPARSE_MAX_SHARED_BYTES,
-                           &launch->shared_bytes));
+                           UNISPARSE_MAX_SHARED_BYTES, &launch->shared_bytes));
   uint32_t overlaps;
   USRT_TRY(usrt_take_range(reader, "overlap", 0, 1, &overlaps));
   launch->overlaps = overlaps != 0;
@@ -182,8 +179,8 @@ parse_fill(usrt_parser *parser, const usrt_variant *variant, usrt_fill *fill) {
 
 static unisparse_status parse_steps(usrt_parser *parser,
                                     usrt_variant *variant) {
-  USRT_TRY(usrt_take_count(&parser->reader, "number of steps", UNISPARSE_MAX_STEPS,
-                           STEP, &variant->step_count));
+  USRT_TRY(usrt_take_count(&parser->reader, "number of steps",
+                           UNISPARSE_MAX_STEPS, STEP, &variant->step_count));
   usrt_step *steps = usrt_allocate(&parser->artifact->arena,
                                    variant->step_count, sizeof *steps);
   if (!steps)
@@ -208,8 +205,7 @@ unisparse_status usrt_parse_variant(usrt_parser *parser,
   usrt_arena *arena = &parser->artifact->arena;
   uint32_t exact, machine_code;
   USRT_TRY(usrt_take_string(reader, "chip", arena, &variant->chip));
-  USRT_TRY(
-      usrt_take_range(reader, "capability", UNISPARSE_LEAST_CAPABILITY,
+  USRT_TRY(usrt_take_range(reader, "capability", UNISPARSE_LEAST_CAPABILITY,
                            UNISPARSE_MAX_CAPABILITY, &variant->capability));
   USRT_TRY(usrt_take_range(reader, "exact", 0, 1, &exact));
   USRT_TRY(usrt_take_range(reader, "kind of code", 0,
@@ -229,8 +225,7 @@ unisparse_status usrt_parse_variant(usrt_parser *parser,
     return UNISPARSE_NO_MEMORY;
   for (uint32_t i = 0; i < variant->buffer_count; ++i)
     USRT_TRY(usrt_parse_expression(parser, "bytes of a workspace buffer",
-                                   USRT_LEAVES_OF_DEVICES,
-                                   &buffers[i]));
+                                   USRT_LEAVES_OF_DEVICES, &buffers[i]));
   variant->buffers = buffers;
   return parse_steps(parser, variant);
 }

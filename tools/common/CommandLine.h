@@ -25,8 +25,8 @@ void dropForeignOptions();
 std::optional<int> parseCommandLine(int argc, char **argv, llvm::StringRef tool,
                                     llvm::StringRef overview);
 
-/// Writes `text` and the line's end; control characters, which a name or a value
-/// in it may have, become '?'.
+/// Writes `text` and the line's end; control characters, which a name or a
+/// value in it may have, become '?'.
 void printOneLine(llvm::raw_ostream &os, llvm::StringRef text);
 
 /// Says the error on stderr, in one line whatever names and values are in it.

@@ -35,7 +35,8 @@ static Error parseHeadsOf(StringRef text,
   if (a.trim().getAsInteger(10, first) || b.trim().getAsInteger(10, all) ||
       first < 0 || all < 1)
     return usage("--score-mod-heads",
-                 "[M5] a head from 0 on and a number of heads, like 8,32", text);
+                 "[M5] a head from 0 on and a number of heads, like 8,32",
+                 text);
   heads = {first, all};
   return Error::success();
 }
@@ -56,12 +57,33 @@ static Error parseShares(StringRef text, std::vector<double> &shares) {
 Error ComputationOptions::expectNone(StringRef beside,
                                      ArrayRef<cl::Option *> others,
                                      bool blocksToo) {
-  SmallVector<cl::Option *> options{
-      &pool,   &headPool,  &representatives, &spread, &agg,
-      &share,  &p,         &relax,           &topK,      &threshold, &random,
-      &seed,   &sink,      &local,           &last,   &minBlocks,
-      &maxBlocks, &denseBelow, &scale,       &alpha,  &softcap,
-      &window, &scoreMod, &scoreTables, &headsOf, &estimateWithRegion, &dense};
+  SmallVector<cl::Option *> options{&pool,
+                                    &headPool,
+                                    &representatives,
+                                    &spread,
+                                    &agg,
+                                    &share,
+                                    &p,
+                                    &relax,
+                                    &topK,
+                                    &threshold,
+                                    &random,
+                                    &seed,
+                                    &sink,
+                                    &local,
+                                    &last,
+                                    &minBlocks,
+                                    &maxBlocks,
+                                    &denseBelow,
+                                    &scale,
+                                    &alpha,
+                                    &softcap,
+                                    &window,
+                                    &scoreMod,
+                                    &scoreTables,
+                                    &headsOf,
+                                    &estimateWithRegion,
+                                    &dense};
   if (blocksToo)
     options.append({&block, &noCausal});
   append_range(options, others);
@@ -95,9 +117,9 @@ Error ComputationOptions::convert(Computation &c) {
   if (window.getNumOccurrences())
     if (Error e = parseWindow(window, c.windowLeft, c.windowRight))
       return e;
-  for (auto [option, value] :
-       {std::pair{&threshold, &c.threshold}, {&random, &c.random},
-        {&softcap, &c.softcap}})
+  for (auto [option, value] : {std::pair{&threshold, &c.threshold},
+                               {&random, &c.random},
+                               {&softcap, &c.softcap}})
     if (option->getNumOccurrences())
       if (Error e = parseNumber("--" + option->ArgStr.str(), *option,
                                 value->emplace()))
@@ -110,12 +132,11 @@ Error ComputationOptions::convert(Computation &c) {
                                {&denseBelow, &c.denseBelow}})
     if (Error e = parseInteger(*option, *value))
       return e;
-  for (auto [option, value] :
-       {std::pair{&topK, &c.topK},
-        {&maxBlocks, &c.maxBlocks},
-        {&representatives, &c.representatives},
-        {&spread, &c.spread},
-        {&last, &c.last}})
+  for (auto [option, value] : {std::pair{&topK, &c.topK},
+                               {&maxBlocks, &c.maxBlocks},
+                               {&representatives, &c.representatives},
+                               {&spread, &c.spread},
+                               {&last, &c.last}})
     if (Error e = parseInteger(*option, *value))
       return e;
   if (Error e = parseKeyword(
@@ -148,11 +169,13 @@ static Error checkOtherRules(const Computation &o) {
        {std::tuple{"--threshold", "[L9]", o.threshold.value_or(0.0)},
         {"--random", "[L10]", o.random.value_or(0.0)}})
     if (!(share >= 0.0 && share <= 1.0))
-      return failure(option, Twine(label) + " expected a share in [0, 1], got " +
+      return failure(option, Twine(label) +
+                                 " expected a share in [0, 1], got " +
                                  number(share));
   if (o.seed < 0 || o.seed > UINT32_MAX)
-    return failure("--seed", "[L10] expected a number in [0, 4294967295], got " +
-                                 Twine(o.seed));
+    return failure("--seed",
+                   "[L10] expected a number in [0, 4294967295], got " +
+                       Twine(o.seed));
   bool threshold = o.rule() == RuleKind::Threshold,
        random = o.rule() == RuleKind::Random;
   if (o.minBlocks && (threshold || random))
@@ -189,7 +212,8 @@ static Error checkModification(const Computation &o) {
     for (double x : {cap, 1 / cap, cap * M_LOG2E})
       if (!(x > 0) || !std::isnormal(static_cast<float>(x)))
         return failure("--softcap", "[M1] expected a finite number above 0, "
-                                    "got " + number(cap));
+                                    "got " +
+                                        number(cap));
   }
   for (int64_t side : {o.windowLeft, o.windowRight})
     if (side < -1 || side > int64_t(1) << 30)
@@ -221,9 +245,10 @@ Error tools::checkComputation(const Computation &o, bool pools) {
                                   Twine(o.blockQ) + "x" + Twine(o.blockK));
   for (auto [option, least, got] :
        {std::tuple{"--head-pool", int64_t(1), o.headPool},
-        {"--representatives", int64_t(0), o.representatives.value_or(0)}, // [P5]
+        {"--representatives", int64_t(0),
+         o.representatives.value_or(0)},                // [P5]
         {"--spread", int64_t(0), o.spread.value_or(0)}, // [P6]
-        {"--last", int64_t(0), o.last.value_or(0)}, // [L8]
+        {"--last", int64_t(0), o.last.value_or(0)},     // [L8]
         {"--sink", int64_t(0), o.sink},
         {"--local", int64_t(0), o.local},
         {"--min-blocks", int64_t(0), o.minBlocks},

@@ -22,7 +22,7 @@ struct Computation {
   std::optional<int64_t> topK, maxBlocks;
   std::optional<double> threshold, random;
   int64_t sink = 1, local = 1, minBlocks = 0, denseBelow = 0, seed = 0;
-  std::optional<int64_t> last; ///< Or the measured one.
+  std::optional<int64_t> last;     ///< Or the measured one.
   double relax = measured::kRelax; ///< 0: none
   bool causal = true, dense = false;
   std::optional<double> scale;
@@ -30,8 +30,8 @@ struct Computation {
   std::optional<double> softcap; ///< M1
   /// M2: tokens to either side, -1 for no limit.
   int64_t windowLeft = -1, windowRight = -1;
-  bool sinkLogits = false; ///< M3: they are one more input.
-  std::string scoreMod;    ///< M5: a region's body, or alibi.
+  bool sinkLogits = false;             ///< M3: they are one more input.
+  std::string scoreMod;                ///< M5: a region's body, or alibi.
   std::vector<ScoreTable> scoreTables; ///< More inputs, which the text reads.
   bool estimateWithRegion = false;     ///< M6
   /// Which of how many heads the first one is to the text; unless given, 0 of

@@ -46,9 +46,9 @@ struct FunctionBuilder {
     return c.softcap ? b.getF64FloatAttr(*c.softcap) : FloatAttr();
   }
   WindowAttr window() {
-    return c.hasWindow() ? WindowAttr::get(b.getContext(), c.windowLeft,
-                                           c.windowRight)
-                         : WindowAttr();
+    return c.hasWindow()
+               ? WindowAttr::get(b.getContext(), c.windowLeft, c.windowRight)
+               : WindowAttr();
   }
   UnitAttr unitIf(bool holds) { return holds ? b.getUnitAttr() : UnitAttr(); }
 
@@ -86,15 +86,13 @@ struct FunctionBuilder {
     auto pooling =
         c.dense ? PoolingAttr::get(b.getContext(), 1, 1, 1)
                 : PoolingAttr::get(b.getContext(), c.poolQ, c.poolK, c.headPool,
-                                   c.representativeRows(),
-                                   c.spreadOf(headDim));
+                                   c.representativeRows(), c.spreadOf(headDim));
     return AttentionOp::create(
         b, q, k, v, shares, cuQ, cuK, block(), pooling, rule(),
         AggAttr::get(b.getContext(), c.agg),
         ShareAttr::get(b.getContext(), c.share), unitIf(c.causal),
         unitIf(returnLse), scale(), b.getF64FloatAttr(c.alpha), softcap(),
-        window(), sinks, tables,
-        unitIf(c.estimateWithRegion), modifications());
+        window(), sinks, tables, unitIf(c.estimateWithRegion), modifications());
   }
 
   BlockSparseAttentionOp attend(bool dense, bool returnLse) {
@@ -106,7 +104,8 @@ struct FunctionBuilder {
 
   /// How many regions an op has, which `modify` fills.
   unsigned modifications() const { return scoreMod ? 1 : 0; }
-  template <typename OpTy> OpTy modify(OpTy op) {
+  template <typename OpTy>
+  OpTy modify(OpTy op) {
     if (scoreMod)
       op.getModification().front().takeBody(*scoreMod);
     return op;
@@ -142,14 +141,16 @@ llvm::Expected<SmallVector<Named>> stageOf(FunctionBuilder &f,
     if (auto op = dyn_cast<PoolOp>(user))
       pool = op;
   if (failed(stages) || (stage == Stage::Pool && !pool))
-    return failure("--stage", "expected a rule that reads masses beside pool, got "
-                              "one that takes blocks without");
+    return failure("--stage",
+                   "expected a rule that reads masses beside pool, got "
+                   "one that takes blocks without");
   whole.erase();
   if (stage == Stage::Pool)
     return SmallVector<Named>{{"composites", pool.getComposites()}};
   if (pool)
     pool.getComposites().replaceAllUsesWith(f.composites);
-  return SmallVector<Named>{{"counts", (*stages)[1]}, {"indices", (*stages)[2]}};
+  return SmallVector<Named>{{"counts", (*stages)[1]},
+                            {"indices", (*stages)[2]}};
 }
 
 /// Erases what nothing uses, users first.
@@ -320,7 +321,8 @@ llvm::Error FirstError::orElse(llvm::Error error) const {
 }
 
 /// Runs what `build` makes of a pipeline, with the IR after its passes in
-/// `folder`, where one is named. An error without words is that `pipeline` failed.
+/// `folder`, where one is named. An error without words is that `pipeline`
+/// failed.
 static llvm::Error
 runPipeline(ModuleOp module, StringRef folder, const FirstError &said,
             const Twine &pipeline,
@@ -344,8 +346,8 @@ llvm::Error tools::runGPUPipeline(ModuleOp module,
                                   const GPUPipelineOptions &options,
                                   StringRef folder, const FirstError &said) {
   auto emitError = [&] { return module.emitError(); };
-  return runPipeline(module, folder, said,
-                     options.chip + ": the GPU pipeline", [&](PassManager &pm) {
+  return runPipeline(module, folder, said, options.chip + ": the GPU pipeline",
+                     [&](PassManager &pm) {
                        return buildGPUPipeline(pm, options, emitError);
                      });
 }
@@ -383,8 +385,9 @@ llvm::Error tools::prepareEntry(ModuleOp module, func::FuncOp entry) {
     if (function.isExternal())
       return failure("program", "expected no function without a body, got @" +
                                     function.getName());
-    function.setVisibility(function == entry ? SymbolTable::Visibility::Public
-                                             : SymbolTable::Visibility::Private);
+    function.setVisibility(function == entry
+                               ? SymbolTable::Visibility::Public
+                               : SymbolTable::Visibility::Private);
   }
   OpBuilder b(module.getContext());
   entry->setAttr(kNameAttr, b.getStringAttr(entry.getName()));
@@ -405,8 +408,7 @@ tools::parseProgram(MLIRContext &context, StringRef path,
   std::unique_ptr<llvm::MemoryBuffer> file;
   if (llvm::Error e = openRegularFile(path, kMaxProgramBytes).moveInto(file))
     return std::move(e);
-  auto module =
-      parseSourceString<ModuleOp>(file->getBuffer(), &context, path);
+  auto module = parseSourceString<ModuleOp>(file->getBuffer(), &context, path);
   if (!module)
     return said.orElse(failure(path, "expected a module of MLIR"));
   return std::move(module);

@@ -31,7 +31,7 @@ enum class Stage {
   Selected,  ///< Attends to the given selection.
   Dense,     ///< Attends to everything, whatever selection it takes.
   Pool,      ///< Makes the composite keys of k.
-  Select,    ///< Selects by composite keys that are given; k says how many keys.
+  Select, ///< Selects by composite keys that are given; k says how many keys.
 };
 
 /// Whether it has o.

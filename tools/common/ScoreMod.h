@@ -21,8 +21,8 @@ std::string alibi(int64_t heads, bool ahead);
 constexpr llvm::StringLiteral kAlibi = "alibi";
 
 /// The region whose body the text of the computation is, of %logit, %batch,
-/// %head, %q, %k and the tables by their names, or that `alibi` stands for; of an
-/// attention of so many query heads.
+/// %head, %q, %k and the tables by their names, or that `alibi` stands for; of
+/// an attention of so many query heads.
 llvm::Expected<std::unique_ptr<mlir::Region>>
 parseScoreMod(mlir::MLIRContext &context, const Computation &computation,
               int64_t heads);

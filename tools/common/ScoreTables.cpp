@@ -15,9 +15,18 @@ using namespace unisparse::tools;
 static constexpr StringLiteral kOption = "--score-tables";
 static constexpr size_t kMostDims = 4;
 /// What a program's other inputs, and a text's other values, are called.
-static constexpr StringLiteral kTaken[] = {
-    "q",      "k",       "v",           "composites", "cu_seqlens_q", "cu_seqlens_k",
-    "counts", "indices", "sink_logits", "logit",      "batch",        "head"};
+static constexpr StringLiteral kTaken[] = {"q",
+                                           "k",
+                                           "v",
+                                           "composites",
+                                           "cu_seqlens_q",
+                                           "cu_seqlens_k",
+                                           "counts",
+                                           "indices",
+                                           "sink_logits",
+                                           "logit",
+                                           "batch",
+                                           "head"};
 
 mlir::RankedTensorType ScoreTable::type(mlir::MLIRContext *context) const {
   mlir::Builder b(context);

@@ -49,9 +49,9 @@ namespace {
 
 /// What the runtime gives an address: cpu.h. Other functions are libm's.
 bool isImport(const Function &f) {
-  static const StringSet<> names{"malloc", "calloc", "aligned_alloc",
-                                 "free",   "puts",   "abort",
-                                 "unisparse_violation"};
+  static const StringSet<> names{
+      "malloc", "calloc", "aligned_alloc",      "free",
+      "puts",   "abort",  "unisparse_violation"};
   return f.isDeclaration() &&
          (names.contains(f.getName()) || f.getName().starts_with("__kmpc_") ||
           f.getName().starts_with("omp_"));
@@ -60,8 +60,8 @@ bool isImport(const Function &f) {
 class LibraryBuilder {
 public:
   LibraryBuilder(Module &module, StringRef level)
-      : module(module), context(module.getContext()), b(context),
-        level(level) {}
+      : module(module), context(module.getContext()), b(context), level(level) {
+  }
 
   void addRun(StringRef entry);
   void addTable();
@@ -148,19 +148,17 @@ void LibraryBuilder::importCalls() {
   SmallVector<Constant *> entries;
   for (auto [key, number] : slots)
     entries.push_back(ConstantStruct::get(
-        importType,
-        {text(key.first->getName()), b.getInt64(key.second),
-         ConstantPointerNull::get(cast<PointerType>(pointer))}));
+        importType, {text(key.first->getName()), b.getInt64(key.second),
+                     ConstantPointerNull::get(cast<PointerType>(pointer))}));
   auto *type = ArrayType::get(importType, entries.size());
-  imports = new GlobalVariable(module, type, /*isConstant=*/false,
-                               GlobalValue::InternalLinkage,
-                               ConstantArray::get(type, entries),
-                               "unisparse_cpu_imports");
+  imports = new GlobalVariable(
+      module, type, /*isConstant=*/false, GlobalValue::InternalLinkage,
+      ConstantArray::get(type, entries), "unisparse_cpu_imports");
   for (auto [call, number] : calls) {
     b.SetInsertPoint(call);
     Value *slot = b.CreateInBoundsGEP(
-        type, imports, {b.getInt64(0), b.getInt64(number),
-                        b.getInt32(kAddressField)});
+        type, imports,
+        {b.getInt64(0), b.getInt64(number), b.getInt32(kAddressField)});
     call->setCalledOperand(b.CreateLoad(pointer, slot));
   }
 }
@@ -173,9 +171,9 @@ void LibraryBuilder::addTable() {
   run->setLinkage(GlobalValue::InternalLinkage);
   Constant *fields[] = {b.getInt64(slots.size()), text(level), imports, run};
   auto *value = ConstantStruct::getAnon(context, fields);
-  auto *table = new GlobalVariable(module, value->getType(), /*isConstant=*/true,
-                                   GlobalValue::ExternalLinkage, value,
-                                   UNISPARSE_CPU_SYMBOL);
+  auto *table = new GlobalVariable(
+      module, value->getType(), /*isConstant=*/true,
+      GlobalValue::ExternalLinkage, value, UNISPARSE_CPU_SYMBOL);
   table->setDSOLocal(false);
 }
 
@@ -192,8 +190,8 @@ Expected<std::string> emitObject(Module &module, TargetMachine &machine) {
   return object.str().str();
 }
 
-/// libm, and for f16 where a CPU has no instructions for it, what compilers have
-/// their runtimes for.
+/// libm, and for f16 where a CPU has no instructions for it, what compilers
+/// have their runtimes for.
 SmallVector<StringRef> librariesOf(StringRef object) {
   SmallVector<StringRef> libraries{"libm.so.6"};
   if (object.contains("__extendhfsf2") || object.contains("__truncsfhf2"))
@@ -209,8 +207,8 @@ Expected<std::unique_ptr<TargetMachine>> machineFor(StringRef level,
   std::string problem;
   const Target *target = TargetRegistry::lookupTarget(triple, problem);
   if (!target)
-    return failure("--target", "expected one that this LLVM has, got: " +
-                                   Twine(problem));
+    return failure("--target",
+                   "expected one that this LLVM has, got: " + Twine(problem));
   // LLVM knows the psABI's levels as CPUs, and what is beyond them as features.
   bool bf16 = level.consume_back("-bf16");
   return std::unique_ptr<TargetMachine>(target->createTargetMachine(
@@ -220,11 +218,9 @@ Expected<std::unique_ptr<TargetMachine>> machineFor(StringRef level,
 
 } // namespace
 
-Expected<std::string> compile::buildHostLibrary(mlir::ModuleOp module,
-                                                StringRef entry,
-                                                StringRef level,
-                                                int64_t optLevel,
-                                                StringRef linker) {
+Expected<std::string>
+compile::buildHostLibrary(mlir::ModuleOp module, StringRef entry,
+                          StringRef level, int64_t optLevel, StringRef linker) {
   LLVMContext context;
   std::unique_ptr<Module> code =
       mlir::translateModuleToLLVMIR(module, context, "unisparse");
@@ -241,8 +237,8 @@ Expected<std::string> compile::buildHostLibrary(mlir::ModuleOp module,
   code->setPICLevel(PICLevel::BigPIC);
   LibraryBuilder builder(*code, level);
   builder.addRun(entry);
-  if (Error e = mlir::makeOptimizingTransformer(optLevel, 0, machine->get())(
-          code.get()))
+  if (Error e = mlir::makeOptimizingTransformer(optLevel, 0,
+                                                machine->get())(code.get()))
     return std::move(e);
   builder.addTable();
   Expected<std::string> object = emitObject(*code, **machine);

@@ -24,10 +24,11 @@ bool multipliesBF16(llvm::StringRef level);
 /// The bytes of the library of `module`, in LLVM's dialect, whose function
 /// `entry` has a C interface, optimized by LLVM as `optLevel` says, 0 to 3.
 /// `linker` is a program that links as ld does; empty, it is searched for.
-llvm::Expected<std::string>
-buildHostLibrary(mlir::ModuleOp module, llvm::StringRef entry,
-                 llvm::StringRef level, int64_t optLevel,
-                 llvm::StringRef linker);
+llvm::Expected<std::string> buildHostLibrary(mlir::ModuleOp module,
+                                             llvm::StringRef entry,
+                                             llvm::StringRef level,
+                                             int64_t optLevel,
+                                             llvm::StringRef linker);
 
 } // namespace unisparse::compile
 

@@ -49,8 +49,8 @@ public:
 
 private:
   static Error refused(std::error_code error) {
-    return failure("temporary files", "expected room for a library, got " +
-                                          error.message());
+    return failure("temporary files",
+                   "expected room for a library, got " + error.message());
   }
 
   SmallString<128> folder;
@@ -65,19 +65,19 @@ Expected<std::string> findLinker(StringRef named) {
   }
   static const std::string ofLLVM =
       "ld.lld-" + std::to_string(LLVM_VERSION_MAJOR);
-  for (StringRef name : {StringRef(ofLLVM), StringRef("ld.lld"),
-                         StringRef("ld")})
+  for (StringRef name :
+       {StringRef(ofLLVM), StringRef("ld.lld"), StringRef("ld")})
     if (ErrorOr<std::string> found = sys::findProgramByName(name))
       return *found;
-  return failure("--linker", "expected " + ofLLVM +
-                                 ", ld.lld or ld in PATH, got none");
+  return failure("--linker",
+                 "expected " + ofLLVM + ", ld.lld or ld in PATH, got none");
 }
 
 /// Runs the linker; its first line is the error's.
 Error run(StringRef linker, ArrayRef<std::string> options,
           const Scratch &scratch) {
-  SmallVector<StringRef> words{linker, "-shared", "--hash-style=gnu", "-z",
-                               "noexecstack", "-z", "now"};
+  SmallVector<StringRef> words{
+      linker, "-shared", "--hash-style=gnu", "-z", "noexecstack", "-z", "now"};
   for (const std::string &option : options)
     words.push_back(option);
   std::string said = scratch.path("said"), problem;

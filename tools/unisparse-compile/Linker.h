@@ -11,13 +11,12 @@
 
 namespace unisparse::compile {
 
-/// Links one object to a shared library that asks for `libraries` by their names;
-/// `empty` is an object without anything. A linker takes ld's options; where none
-/// is named, LLVM's is searched for, then any.
-llvm::Expected<std::string> linkShared(llvm::StringRef object,
-                                       llvm::StringRef empty,
-                                       llvm::ArrayRef<llvm::StringRef> libraries,
-                                       llvm::StringRef linker);
+/// Links one object to a shared library that asks for `libraries` by their
+/// names; `empty` is an object without anything. A linker takes ld's options;
+/// where none is named, LLVM's is searched for, then any.
+llvm::Expected<std::string>
+linkShared(llvm::StringRef object, llvm::StringRef empty,
+           llvm::ArrayRef<llvm::StringRef> libraries, llvm::StringRef linker);
 
 } // namespace unisparse::compile
 

@@ -54,12 +54,13 @@ struct CommandLine {
               cl::desc("Write the IR after every pass, a folder a chip"),
               cl::cat(category)};
 
-  Text stage{"stage", cl::init("attention"),
-             cl::value_desc("attention|block_sparse_attention|pool|select"),
-             cl::desc("Select and attend, attend to counts and indices that are "
-                      "inputs, pool k to composites, or select by composites "
-                      "that are an input"),
-             cl::cat(category)};
+  Text stage{
+      "stage", cl::init("attention"),
+      cl::value_desc("attention|block_sparse_attention|pool|select"),
+      cl::desc("Select and attend, attend to counts and indices that are "
+               "inputs, pool k to composites, or select by composites "
+               "that are an input"),
+      cl::cat(category)};
   Text optLevel{"opt-level", cl::init("3"), cl::value_desc("0..3"),
                 cl::desc("With --target=cpu: how much LLVM optimizes"),
                 cl::cat(category)};
@@ -118,11 +119,10 @@ Error expectOneTask(CommandLine &c) {
 Error convertProgram(CommandLine &c, Options &o) {
   if (!c.programs.empty()) {
     o.program = c.programs.front();
-    return c.computation.expectNone("PROGRAM.mlir",
-                                    {&c.stage, &c.heads, &c.kvHeads, &c.headDim,
-                                     &c.valueDim, &c.dtype, &c.packed,
-                                     &c.returnLse, &c.returnSelection,
-                                     c.computation.sinks()});
+    return c.computation.expectNone(
+        "PROGRAM.mlir",
+        {&c.stage, &c.heads, &c.kvHeads, &c.headDim, &c.valueDim, &c.dtype,
+         &c.packed, &c.returnLse, &c.returnSelection, c.computation.sinks()});
   }
   for (Text *option : {&c.heads, &c.headDim})
     if (!option->getNumOccurrences())
@@ -159,16 +159,15 @@ Error convertTarget(CommandLine &c, Options &o) {
     cl::Option &option;
     bool ofCpu;
   } own[] = {{c.chips, false}, {c.format, false}, {c.noOverlap, false},
-             {c.cpu, true},    {c.linker, true}, {c.optLevel, true}};
+             {c.cpu, true},    {c.linker, true},  {c.optLevel, true}};
   for (auto &[option, ofCpu] : own)
     if (option.getNumOccurrences() && ofCpu != isCpu)
       return failure("--" + option.ArgStr.str(),
                      Twine("expected none beside --target=") + c.target +
                          ", got one");
   auto levels = [](StringRef text) {
-    return is_contained(compile::cpuLevels(), text)
-               ? std::optional(text.str())
-               : std::nullopt;
+    return is_contained(compile::cpuLevels(), text) ? std::optional(text.str())
+                                                    : std::nullopt;
   };
   o.cpu = unisparse_cpu_level();
   if (c.cpu.getNumOccurrences())
@@ -258,14 +257,15 @@ std::optional<int> compile::parseOptions(int argc, char **argv,
 
 /// What only attention takes or gives.
 static Error checkStage(const Options &o) {
-  for (auto [option, given] : {std::pair{"--return-lse", o.returnLse},
-                               {"--return-selection", o.returnSelection},
-                               {"--sink-logits", o.sinkLogits},
-                               {"--score-mod", !o.scoreMod.empty() &&
-                                                   (!o.estimateWithRegion ||
-                                                    o.stage == Stage::Pool)}})
+  for (auto [option, given] :
+       {std::pair{"--return-lse", o.returnLse},
+        {"--return-selection", o.returnSelection},
+        {"--sink-logits", o.sinkLogits},
+        {"--score-mod", !o.scoreMod.empty() &&
+                            (!o.estimateWithRegion || o.stage == Stage::Pool)}})
     if (given)
-      return failure(option, "expected a stage that attends, got pool or select");
+      return failure(option,
+                     "expected a stage that attends, got pool or select");
   return Error::success();
 }
 
@@ -277,8 +277,7 @@ Error compile::checkOptions(const Options &o) {
   if (Error e = checkComputation(o, selects && !o.dense))
     return e;
   if (o.optLevel < 0 || o.optLevel > 3)
-    return failure("--opt-level",
-                   "expected 0 to 3, got " + Twine(o.optLevel));
+    return failure("--opt-level", "expected 0 to 3, got " + Twine(o.optLevel));
   StringSet<> seen;
   for (StringRef chip : o.chips) {
     if (!findNvidiaChip(chip))
@@ -301,8 +300,9 @@ Error compile::checkOptions(const Options &o) {
                    "[I3] expected a number that divides --heads " +
                        Twine(o.heads) + ", got " + Twine(o.kvHeads));
   if (int64_t spread = o.spreadOf(o.headDim); spread && o.headDim % spread)
-    return failure("--spread", "[P6] expected a number that divides --head-dim " +
-                                   Twine(o.headDim) + ", got " + Twine(spread));
+    return failure("--spread",
+                   "[P6] expected a number that divides --head-dim " +
+                       Twine(o.headDim) + ", got " + Twine(spread));
   if (o.stage == Stage::Selected && o.returnSelection)
     return failure("--return-selection",
                    "expected --stage=attention, which has a selection to "

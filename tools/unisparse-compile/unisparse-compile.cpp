@@ -8,8 +8,8 @@
 #include "../common/Process.h"
 #include "HostLibrary.h"
 #include "Options.h"
-#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/IR/Verifier.h"
 #include "unisparse/InitAll.h"
 #include "unisparse/Support/AtomicFile.h"
@@ -23,8 +23,8 @@ using namespace unisparse::tools;
 
 namespace {
 
-/// Of k: heads that are pooled over are groups of KV heads [P4], and a spread has
-/// columns of its own [P6].
+/// Of k: heads that are pooled over are groups of KV heads [P4], and a spread
+/// has columns of its own [P6].
 RankedTensorType compositesOf(const Options &o, int64_t batch, Type element) {
   int64_t pooled = std::max<int64_t>(1, o.headPool / (o.heads / o.kvHeads));
   int64_t spread = o.spreadOf(o.headDim);
@@ -127,12 +127,13 @@ llvm::Expected<artifact::Artifact> compileAll(MLIRContext &context,
 /// keys: their rows alone follow one another.
 void allowStrides(func::FuncOp function) {
   constexpr int64_t any = ShapedType::kDynamic;
-  for (auto [i, type] : llvm::enumerate(function.getArgumentTypes().take_front(3)))
+  for (auto [i, type] :
+       llvm::enumerate(function.getArgumentTypes().take_front(3)))
     if (cast<RankedTensorType>(type).getRank() == 4)
-    function.setArgAttr(
-        i, bufferization::BufferizationDialect::kBufferLayoutAttrName,
-        StridedLayoutAttr::get(function.getContext(), /*offset=*/0,
-                               {any, any, any, 1}));
+      function.setArgAttr(
+          i, bufferization::BufferizationDialect::kBufferLayoutAttrName,
+          StridedLayoutAttr::get(function.getContext(), /*offset=*/0,
+                                 {any, any, any, 1}));
 }
 
 llvm::Expected<std::string> compileLibrary(MLIRContext &context,
@@ -171,13 +172,12 @@ llvm::Error show(const Options &o) {
   if (llvm::Error e = checkOutputStream())
     return e;
   std::unique_ptr<llvm::MemoryBuffer> file;
-  if (llvm::Error e =
-          openRegularFile(o.show, kMaxProgramBytes).moveInto(file))
+  if (llvm::Error e = openRegularFile(o.show, kMaxProgramBytes).moveInto(file))
     return e;
   llvm::StringRef bytes = file->getBuffer();
-  llvm::Expected<artifact::Artifact> all = artifact::hasDescription(bytes)
-                                               ? artifact::readDescription(bytes)
-                                               : artifact::read(bytes);
+  llvm::Expected<artifact::Artifact> all =
+      artifact::hasDescription(bytes) ? artifact::readDescription(bytes)
+                                      : artifact::read(bytes);
   if (!all)
     return failure(o.show, llvm::toString(all.takeError()));
   artifact::print(*all, llvm::outs());

@@ -22,8 +22,7 @@ static std::string placeOf(ArrayRef<int64_t> shape, int64_t i) {
 }
 
 Error run::checkFinite(const Options &options, const Inputs &in) {
-  for (auto [name, t] :
-       {std::pair{"q", &in.q}, {"k", &in.k}, {"v", &in.v}})
+  for (auto [name, t] : {std::pair{"q", &in.q}, {"k", &in.k}, {"v", &in.v}})
     for (int64_t i = 0, n = t->numElements(); i < n; ++i) {
       float x = floatAt(t->dtype, t->bytes(), i);
       if (!std::isfinite(x))

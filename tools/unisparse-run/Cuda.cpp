@@ -65,8 +65,8 @@ Error DeviceProgram::check(unisparse_status status) const {
   return failure(source, unisparse_last_message());
 }
 
-Expected<std::unique_ptr<DeviceProgram>>
-DeviceProgram::read(StringRef bytes, StringRef source) {
+Expected<std::unique_ptr<DeviceProgram>> DeviceProgram::read(StringRef bytes,
+                                                             StringRef source) {
   std::unique_ptr<DeviceProgram> program(new DeviceProgram(source));
   if (Error e = program->check(unisparse_artifact_read(
           bytes.data(), bytes.size(), &program->artifact)))
@@ -121,8 +121,8 @@ std::vector<KernelSchedule> DeviceProgram::schedules() const {
 
 Error DeviceProgram::copyInputs(const Inputs &in, Call &call) {
   for (const Tensor *t : in.arguments()) {
-    auto memory =
-        DeviceMemory::allocate(*device, t->numBytes(), in.poisoned ? kGuard : 0);
+    auto memory = DeviceMemory::allocate(*device, t->numBytes(),
+                                         in.poisoned ? kGuard : 0);
     if (!memory)
       return memory.takeError();
     if (Error e = memory->copyFrom(t->bytes(), t->numBytes()))

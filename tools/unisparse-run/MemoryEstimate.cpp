@@ -42,10 +42,10 @@ llvm::Error MemoryEstimate::check(const AvailableMemory &available) const {
   };
   return failure(most.cause,
                  "expected a run that fits the " +
-                     mebibytes(static_cast<double>(available.bytes)) + " that " +
-                     available.bound + " leaves, got one that takes " +
-                     mebibytes(total()) + ", " + mebibytes(most.bytes) +
-                     " of it " + most.what);
+                     mebibytes(static_cast<double>(available.bytes)) +
+                     " that " + available.bound +
+                     " leaves, got one that takes " + mebibytes(total()) +
+                     ", " + mebibytes(most.bytes) + " of it " + most.what);
 }
 
 //===----------------------------------------------------------------------===//
@@ -105,9 +105,8 @@ public:
 
 private:
   int64_t units(int64_t length, int64_t granularity) const {
-    return in.packed()
-               ? packedSlots(length, in.cuQ.shape[0] - 1, granularity)
-               : ceilUnits(length, granularity);
+    return in.packed() ? packedSlots(length, in.cuQ.shape[0] - 1, granularity)
+                       : ceilUnits(length, granularity);
   }
   int64_t rows(BlockAttr block) const {
     return units(in.lq(), block.getQuery());
@@ -132,12 +131,11 @@ private:
 };
 
 void Stages::addResults(Type output, Type lse) {
-  estimate.add("results", results,
-               elements(output, {in.batch(), in.heads(), in.lq(),
-                                 in.valueDim()}) *
-                       bytesOf(output) +
-                   (lse ? 4 * elements(lse, {in.batch(), in.heads(), in.lq()})
-                        : 0));
+  estimate.add(
+      "results", results,
+      elements(output, {in.batch(), in.heads(), in.lq(), in.valueDim()}) *
+              bytesOf(output) +
+          (lse ? 4 * elements(lse, {in.batch(), in.heads(), in.lq()}) : 0));
 }
 
 void Stages::addSelection(Type counts, Type indices, BlockAttr block,
@@ -154,9 +152,9 @@ void Stages::addSelection(Type counts, Type indices, BlockAttr block,
 void Stages::addMasses(double rows, double columns, BlockAttr block,
                        PoolingAttr pooling, int64_t depth) {
   estimate.add("masses", blocks, 4 * rows * columns);
-  int64_t queries = llvm::divideCeil(pooling.rowsOfBlock(block.getQuery()),
-                                     strip) *
-                    strip,
+  int64_t queries =
+              llvm::divideCeil(pooling.rowsOfBlock(block.getQuery()), strip) *
+              strip,
           keys = roundUp8(block.getKey() / pooling.getKey());
   depth = roundUp8(depth);
   // A maximum and a sum for each lane and key block, a mass for each key block.
@@ -233,9 +231,9 @@ void Stages::add(PoolOp op) {
   if (op.getRepresentatives()) {
     int64_t r = units(longest, op.getBlock());
     length = r * op.rowsOfBlock();
-    estimate.add("representatives", results,
-                 4 * elements(op.getRows().getType(),
-                              {in.batch(), in.heads(), r, 0}));
+    estimate.add(
+        "representatives", results,
+        4 * elements(op.getRows().getType(), {in.batch(), in.heads(), r, 0}));
     addPoolTiles(op.getBlock(), op.getX().getType().getDimSize(3));
   }
   estimate.add("composites", results,
@@ -249,8 +247,8 @@ void Stages::add(BlockScoreOp op) {
   double all = elements(type, {in.batch(), in.heads(), r, j});
   double across = type.isDynamicDim(3) ? j : type.getDimSize(3);
   if (!o.cuda)
-    addMasses(across ? all / across : 0, across, op.getBlock(),
-              op.getPooling(), op.getQ().getType().getDimSize(3));
+    addMasses(across ? all / across : 0, across, op.getBlock(), op.getPooling(),
+              op.getQ().getType().getDimSize(3));
 }
 
 void Stages::add(BlockSelectOp op) {

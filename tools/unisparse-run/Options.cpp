@@ -178,8 +178,7 @@ Error run::checkOptions(const Options &o) {
     if (Error e = expectAtLeast(option, 1, got))
       return e;
   if (o.optLevel < 0 || o.optLevel > 3)
-    return failure("--opt-level",
-                   "expected 0 to 3, got " + Twine(o.optLevel));
+    return failure("--opt-level", "expected 0 to 3, got " + Twine(o.optLevel));
   if (!o.chip.empty() && !findNvidiaChip(o.chip))
     return failure("--chip",
                    "expected one of " + nvidiaChipNames() + ", got " + o.chip);

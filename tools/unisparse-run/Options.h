@@ -20,8 +20,7 @@ struct Options : tools::Computation {
   /// LLVM's, of code for CPUs.
   int64_t optLevel = 3;
   std::optional<int64_t> threads;
-  bool json = false, compareDense = false, poison = false,
-       checkFinite = false;
+  bool json = false, compareDense = false, poison = false, checkFinite = false;
   int64_t repeat = 1;
 
   /// Whether the options' own attention pools: nothing does that is given its

@@ -315,9 +315,9 @@ void run::printTable(const Options &o, const Inputs &in, const Report &r) {
   os << sys::path::filename(o.input) << ": q " << dims(in.q.shape) << ", k "
      << dims(in.k.shape) << ", v " << dims(in.v.shape) << ", "
      << getDTypeName(in.q.dtype) << '\n';
-  line("selection") << o.describeRule() << estimateOf(o, in) << ", block " << o.blockQ << 'x'
-                    << o.blockK << (o.causal ? ", causal" : ", not causal")
-                    << '\n';
+  line("selection") << o.describeRule() << estimateOf(o, in) << ", block "
+                    << o.blockQ << 'x' << o.blockK
+                    << (o.causal ? ", causal" : ", not causal") << '\n';
   line("density") << format("%.3f", r.density) << "  (" << r.selected << " of "
                   << r.candidates << " blocks)\n";
   for (int i = 0; i < UNISPARSE_STAGE_COUNT; ++i)

@@ -43,28 +43,28 @@ SmallVector<Kind> kindsOf(const Options &o, const Inputs &in) {
                       ? packedSlots(in.lq(), in.cuQ.shape[0] - 1, o.blockQ)
                       : ceilUnits(in.lq(), o.blockQ);
   int64_t blocks = ceilUnits(in.lk(), o.blockK), batch = in.batch();
-  return {{"o",
-           "(a float)",
-           {in.q.dtype, DType::F32, DType::F16, DType::BF16},
-           {batch, in.heads(), in.lq(), in.valueDim()},
-           &ReturnedKinds::o},
-          {"lse",
-           "f32",
-           {DType::F32},
-           {batch, in.heads(), in.lq()},
-           &ReturnedKinds::lse},
-          {"counts",
-           "i32",
-           {DType::I32},
-           {batch, kAny, slots},
-           &ReturnedKinds::counts},
-          {"indices",
-           "i32",
-           {DType::I32},
-           {batch, kAny, slots, blocks},
-           &ReturnedKinds::indices},
-          {"density", "f32", {DType::F32}, {batch, kAny},
-           &ReturnedKinds::density}};
+  return {
+      {"o",
+       "(a float)",
+       {in.q.dtype, DType::F32, DType::F16, DType::BF16},
+       {batch, in.heads(), in.lq(), in.valueDim()},
+       &ReturnedKinds::o},
+      {"lse",
+       "f32",
+       {DType::F32},
+       {batch, in.heads(), in.lq()},
+       &ReturnedKinds::lse},
+      {"counts",
+       "i32",
+       {DType::I32},
+       {batch, kAny, slots},
+       &ReturnedKinds::counts},
+      {"indices",
+       "i32",
+       {DType::I32},
+       {batch, kAny, slots, blocks},
+       &ReturnedKinds::indices},
+      {"density", "f32", {DType::F32}, {batch, kAny}, &ReturnedKinds::density}};
 }
 
 /// The heads of a selection are known and divide q's.

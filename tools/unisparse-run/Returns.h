@@ -19,17 +19,16 @@ struct ReturnedType {
 
 /// Which results there are; of several of one kind the first counts.
 struct ReturnedKinds {
-  bool o = false, lse = false, counts = false, indices = false,
-       density = false;
+  bool o = false, lse = false, counts = false, indices = false, density = false;
   bool selection() const { return counts && indices; }
 };
 
 /// Tells results apart by rank and elements. Error where one is none of those
 /// that the tool knows or of a size that the inputs do not make it, where half
 /// a selection is returned, and where --map or --output ask for what is not.
-llvm::Expected<ReturnedKinds>
-checkReturns(llvm::StringRef subject, llvm::ArrayRef<ReturnedType> types,
-             const Options &o, const Inputs &in);
+llvm::Expected<ReturnedKinds> checkReturns(llvm::StringRef subject,
+                                           llvm::ArrayRef<ReturnedType> types,
+                                           const Options &o, const Inputs &in);
 
 } // namespace unisparse::run
 

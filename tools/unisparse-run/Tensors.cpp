@@ -229,9 +229,9 @@ Error Reader::describeSinks(Inputs &in) {
     return subject("sink_logits",
                    "[M3] expected F32, got " + getDTypeName(t.dtype));
   if (t.shape.size() != 1 || t.shape[0] != in.heads())
-    return subject("sink_logits",
-                   "[M3] expected one number for each of q's " +
-                       Twine(in.heads()) + " heads, got " + shapeText(t.shape));
+    return subject("sink_logits", "[M3] expected one number for each of q's " +
+                                      Twine(in.heads()) + " heads, got " +
+                                      shapeText(t.shape));
   in.sinks = Tensor::describe(t.dtype, t.shape);
   load(t, in.sinks);
   for (float sink : ArrayRef(in.sinks.as<float>(), in.sinks.shape[0]))
@@ -501,16 +501,15 @@ CandidateBlocks run::candidateBlocks(const SequenceRows &s, int64_t r,
     end = std::min(ceilUnits(keys, o.blockK), end);
   }
   if (o.windowLeft >= 0)
-    first = std::max<int64_t>(0, delta + r * o.blockQ - o.windowLeft) /
-            o.blockK;
+    first =
+        std::max<int64_t>(0, delta + r * o.blockQ - o.windowLeft) / o.blockK;
   return {first, end};
 }
 
 Error run::describeInputs(const Options &options, InputFiles &files,
                           Inputs &in) {
   in.poisoned = options.poison;
-  if (Error e =
-          SafeTensorsFile::open(options.input).moveInto(files.tensors))
+  if (Error e = SafeTensorsFile::open(options.input).moveInto(files.tensors))
     return e;
   if (Error e = Reader(options, *files.tensors).describe(in))
     return e;

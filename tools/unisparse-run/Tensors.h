@@ -60,14 +60,15 @@ private:
 /// q, k, v and what goes with them, as 4-D tensors.
 struct Inputs {
   Tensor q, k, v;
-  Tensor cuQ, cuK;        ///< Of a packed batch, else empty.
+  Tensor cuQ, cuK; ///< Of a packed batch, else empty.
   /// Of a given selection, in slots; else empty. On the CPU indices have the
-  /// columns of the file, up to the number of key blocks; kernels want them all.
+  /// columns of the file, up to the number of key blocks; kernels want them
+  /// all.
   Tensor counts, indices;
-  Tensor sinks;           ///< [Hq] f32 (M3), else empty.
+  Tensor sinks;               ///< [Hq] f32 (M3), else empty.
   std::vector<Tensor> tables; ///< What a modification's text reads (M5).
-  bool batched = true;    ///< The file's tensors have a batch dim.
-  bool poisoned = false;  ///< There is NaN around every tensor.
+  bool batched = true;        ///< The file's tensors have a batch dim.
+  bool poisoned = false;      ///< There is NaN around every tensor.
 
   /// What functions take, in the order of their arguments.
   llvm::SmallVector<const Tensor *> arguments() const {

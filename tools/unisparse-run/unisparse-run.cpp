@@ -80,8 +80,8 @@ Expected<Comparison> compareWithDense(const Options &o, const Run &run,
   return c;
 }
 
-/// A map is of one sequence and has its limits. What blocks decide is known once
-/// a program has been read.
+/// A map is of one sequence and has its limits. What blocks decide is known
+/// once a program has been read.
 Error checkMap(const Options &o, const Inputs &in, bool blocksToo) {
   if (o.map.empty())
     return Error::success();
@@ -182,12 +182,12 @@ Error Session::checkMemory() {
   if (program.module)
     addStages(estimate, o, in, *program.module, report.threads, hostStrip());
   else // All that is known of an artifact's sizes.
-    estimate.add("results", o.input,
-                 (returns.o ? static_cast<double>(in.q.numBytes()) /
-                                  in.headDim() * in.valueDim()
-                            : 0.0) +
-                     (returns.lse ? 4.0 * in.q.numElements() / in.headDim()
-                                  : 0.0));
+    estimate.add(
+        "results", o.input,
+        (returns.o ? static_cast<double>(in.q.numBytes()) / in.headDim() *
+                         in.valueDim()
+                   : 0.0) +
+            (returns.lse ? 4.0 * in.q.numElements() / in.headDim() : 0.0));
   addReport(estimate, o, in, returns.selection() || in.counts);
   return estimate.check(readAvailableMemory());
 }

@@ -45,8 +45,11 @@ inputsOf(const unisparse_artifact *artifact, ArrayRef<uint8_t> body) {
     unisparse_signature signature;
     unisparse_artifact_input(artifact, i, &signature);
     unisparse_tensor &t = inputs[i];
-    t = {reinterpret_cast<void *>(address), signature.element, signature.rank,
-         {}, {}};
+    t = {reinterpret_cast<void *>(address),
+         signature.element,
+         signature.rank,
+         {},
+         {}};
     int64_t stride = 1;
     for (int32_t d = signature.rank - 1; d >= 0; --d) {
       int64_t size = signature.sizes[d];
@@ -73,10 +76,9 @@ static void run(const unisparse_artifact *artifact, ArrayRef<uint8_t> body) {
     uint64_t address = 0x140000000;
     for (unisparse_tensor &output : outputs)
       output.data = reinterpret_cast<void *>(address += 0x1000000);
-    unisparse_program_launch(program, inputs.data(), inputs.size(),
-                             outputs.data(), outputs.size(),
-                             reinterpret_cast<void *>(0x180000000), workspace,
-                             nullptr);
+    unisparse_program_launch(
+        program, inputs.data(), inputs.size(), outputs.data(), outputs.size(),
+        reinterpret_cast<void *>(0x180000000), workspace, nullptr);
   }
   unisparse_program_free(program);
 }

@@ -80,7 +80,8 @@ TEST_F(MemoryEstimateTest, StagesOfAttention) {
 
 TEST_F(MemoryEstimateTest, RepresentativesAndSpread) {
   // 32 rows of 256 columns for each of 64 query blocks, where they stand; keys
-  // of 256 columns. What a pool keeps of a block is less than an attend's tiles.
+  // of 256 columns. What a pool keeps of a block is less than an attend's
+  // tiles.
   double all = 8.0 * 8192 * 128 * 4 + 4 * 8 * 64 * 32.0 * 256 +
                4 * 8 * 64 * 16.0 + 4 * 2 * 1024.0 * 256 + 4 * 8 * 64 * 64.0 +
                4 * 8 * (64 * 64 + 64.0) + kTile;
@@ -91,9 +92,9 @@ TEST_F(MemoryEstimateTest, RepresentativesAndSpread) {
         "pooling <8x8, representatives = 16, spread = 1> rule <top_k = 8> "
         "causal : (!q, !k, !k) -> (!q, tensor<1x8x" +
         n + "xi32>, tensor<1x8x" + n + "x" + n + "xi32>, tensor<1x8xf32>)";
-    EXPECT_EQ(stagesOf("1x8x" + length + "x128", "1x2x" + length + "x128",
-                       body, 1),
-              all);
+    EXPECT_EQ(
+        stagesOf("1x8x" + length + "x128", "1x2x" + length + "x128", body, 1),
+        all);
   }
 }
 

@@ -40,9 +40,12 @@ TEST(Tensor, IsAligned) {
 TEST(Tensor, FloatAt) {
   const uint16_t half[] = {0x3c00, 0xc000}, brain[] = {0x3f80, 0xc000};
   EXPECT_EQ(floatAt(DType::F16, reinterpret_cast<const char *>(half), 0), 1.0f);
-  EXPECT_EQ(floatAt(DType::F16, reinterpret_cast<const char *>(half), 1), -2.0f);
-  EXPECT_EQ(floatAt(DType::BF16, reinterpret_cast<const char *>(brain), 0), 1.0f);
-  EXPECT_EQ(floatAt(DType::BF16, reinterpret_cast<const char *>(brain), 1), -2.0f);
+  EXPECT_EQ(floatAt(DType::F16, reinterpret_cast<const char *>(half), 1),
+            -2.0f);
+  EXPECT_EQ(floatAt(DType::BF16, reinterpret_cast<const char *>(brain), 0),
+            1.0f);
+  EXPECT_EQ(floatAt(DType::BF16, reinterpret_cast<const char *>(brain), 1),
+            -2.0f);
 }
 
 // The two lengths of a packed batch share out to slots (the dialect's formula)

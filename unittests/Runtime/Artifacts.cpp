@@ -56,11 +56,12 @@ std::string unisparse::runtime::mapArgument(const Map &map) {
   return bytes.u32(map.swizzle).data;
 }
 
-std::string unisparse::runtime::launch(
-    const std::string &kernel, const std::vector<Expr> &grid,
-    const std::vector<uint32_t> &block, uint32_t shared,
-    const std::vector<std::string> &arguments, const std::string &schedule,
-    uint32_t overlaps) {
+std::string
+unisparse::runtime::launch(const std::string &kernel,
+                           const std::vector<Expr> &grid,
+                           const std::vector<uint32_t> &block, uint32_t shared,
+                           const std::vector<std::string> &arguments,
+                           const std::string &schedule, uint32_t overlaps) {
   Bytes bytes;
   bytes.u32(0).string(kernel).string(schedule);
   for (const Expr &size : grid)

@@ -123,9 +123,9 @@ TEST_F(LaunchTest, MapBeyondItsBuffer) {
                 {"tensor map of workspace buffer 0", "its 1024 bytes"});
   Expr most = constant(int64_t(1) << 32),
        stride = constant((int64_t(1) << 40) - 16);
-  expectRefused(with(buffer(Output, 0), {constant(8), most, most},
-                     {stride, stride}),
-                {"9223372036854775807 or more"});
+  expectRefused(
+      with(buffer(Output, 0), {constant(8), most, most}, {stride, stride}),
+      {"9223372036854775807 or more"});
 }
 
 TEST_F(LaunchTest, TypesOfTensorMaps) {
@@ -151,15 +151,15 @@ TEST_F(LaunchTest, TypesOfTensorMaps) {
 TEST_F(LaunchTest, OverlapsWhatWasLaunched) {
   Expr none = apply(Sub, constant(1), constant(1));
   auto step = [](const std::string &name, const Expr &size) {
-    return launch(name + ":", {size, constant(1), constant(1)}, {1, 1, 1}, 0, {},
-                  "", /*overlaps=*/1);
+    return launch(name + ":", {size, constant(1), constant(1)}, {1, 1, 1}, 0,
+                  {}, "", /*overlaps=*/1);
   };
   Spec spec = sample();
-  spec.variants[1].steps = {step("first", constant(1)), step("second", constant(1)),
-                            step("left_out", none), step("third", constant(1)),
-                            step("fourth", constant(1)),
-                            fill(buffer(Workspace, 1), 5, constant(1)),
-                            step("fifth", constant(1))};
+  spec.variants[1].steps = {
+      step("first", constant(1)),  step("second", constant(1)),
+      step("left_out", none),      step("third", constant(1)),
+      step("fourth", constant(1)), fill(buffer(Workspace, 1), 5, constant(1)),
+      step("fifth", constant(1))};
   Call call(spec);
   ready(call);
   ASSERT_EQ(call.launch(), UNISPARSE_OK) << unisparse_last_message();
@@ -445,8 +445,7 @@ TEST_F(LaunchTest, Limits) {
   expectGrid({one, constant(65536), one}, {"grid y", "65535", "got 65536"});
   expectGrid({one, one, constant(65536)}, {"grid z", "65535", "got 65536"});
   expectGrid({constant(-1), one, one}, {"grid x", "got -1"});
-  expectGrid({apply(CeilDiv, one, none), one, one},
-             {"grid x", "divides by 0"});
+  expectGrid({apply(CeilDiv, one, none), one, one}, {"grid x", "divides by 0"});
   auto expectArgument = [&](const std::string &argument,
                             const std::vector<std::string> &facts) {
     expectStep(launch("k", {one, one, one}, {1, 1, 1}, 0, {argument}), facts);

@@ -161,16 +161,15 @@ TEST_F(PrepareTest, Formulas) {
   struct {
     Expr formula;
     const char *problem;
-  } cases[] = {
-      {apply(Add, constant(huge), symbol(0)), "overflows 64 bits"},
-      {apply(Sub, constant(-huge), symbol(0)), "overflows 64 bits"},
-      {apply(Mul, constant(huge), symbol(0)), "overflows 64 bits"},
-      {apply(FloorDiv, symbol(0), apply(Sub, constant(2), symbol(0))),
-       "divides by 0"},
-      {apply(CeilDiv, symbol(0), apply(Sub, symbol(0), constant(2))),
-       "divides by 0"},
-      {apply(FloorDiv, symbol(0), apply(Sub, symbol(0), constant(3))),
-       "divides by a negative"}};
+  } cases[] = {{apply(Add, constant(huge), symbol(0)), "overflows 64 bits"},
+               {apply(Sub, constant(-huge), symbol(0)), "overflows 64 bits"},
+               {apply(Mul, constant(huge), symbol(0)), "overflows 64 bits"},
+               {apply(FloorDiv, symbol(0), apply(Sub, constant(2), symbol(0))),
+                "divides by 0"},
+               {apply(CeilDiv, symbol(0), apply(Sub, symbol(0), constant(2))),
+                "divides by 0"},
+               {apply(FloorDiv, symbol(0), apply(Sub, symbol(0), constant(3))),
+                "divides by a negative"}};
   for (auto &[formula, problem] : cases) {
     Spec spec = sample();
     spec.checks = {{"rule", formula, 0, constant(1), "formula", "1"}};

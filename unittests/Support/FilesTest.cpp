@@ -67,8 +67,8 @@ TEST_F(FilesTest, RefusesALinkToItself) {
 
 TEST_F(FilesTest, KeepsTheMode) {
   put("private", "old");
-  ASSERT_FALSE(sys::fs::setPermissions(at("private"),
-                                       sys::fs::owner_read | sys::fs::owner_write));
+  ASSERT_FALSE(sys::fs::setPermissions(
+      at("private"), sys::fs::owner_read | sys::fs::owner_write));
   EXPECT_EQ(write("private"), "");
   sys::fs::file_status status;
   ASSERT_FALSE(sys::fs::status(at("private"), status));
@@ -82,9 +82,10 @@ TEST_F(FilesTest, OpensRegularFilesUpToASize) {
   EXPECT_EQ(toString(openRegularFile(at("four"), 3).takeError()),
             at("four") + ": cannot open, expected at most 3 bytes, got 4");
   for (StringRef path : {StringRef("/dev/zero"), StringRef(folder)})
-    EXPECT_EQ(toString(openRegularFile(path).takeError()),
-              (path + ": cannot open, expected a regular file, got another kind")
-                  .str());
+    EXPECT_EQ(
+        toString(openRegularFile(path).takeError()),
+        (path + ": cannot open, expected a regular file, got another kind")
+            .str());
 }
 
 // What a group leaves is its limit less its use, of which pages of files do not

@@ -167,9 +167,8 @@ TEST(Artifact, Records) {
          [](Artifact &a) { a.variants[0].steps[1].block[2] = 0; });
   expect("expected threads of 1 to 1024, got 1025",
          [](Artifact &a) { a.variants[0].steps[1].block[0] = 1025; });
-  expect("expected at most 1024 threads in a block, got 2048", [](Artifact &a) {
-    a.variants[0].steps[1].block = {512, 4, 1};
-  });
+  expect("expected at most 1024 threads in a block, got 2048",
+         [](Artifact &a) { a.variants[0].steps[1].block = {512, 4, 1}; });
   expect("expected to fill an output or workspace, got an input",
          [](Artifact &a) { a.variants[0].steps[0].buffer.kind = {}; });
   expect("expected at most 16 tensor maps, got 17", [](Artifact &a) {
@@ -256,9 +255,9 @@ TEST(Artifact, Print) {
                         "[q.stride(2)] bytes, box [64, 128], swizzle 128B"));
   EXPECT_TRUE(has(text, "launch attend on [ceildiv(q.size(2), 128), 32, "
                         "multiprocessors] CTAs of [256, 1, 1] threads"));
-  EXPECT_TRUE(has(text,
-                  "shared, overlapping the step before\n    schedule #unitile.tiles<rows = 128, keys = "
-                  "64>\n    address  workspace 0\n"));
+  EXPECT_TRUE(has(text, "shared, overlapping the step before\n    schedule "
+                        "#unitile.tiles<rows = 128, keys = "
+                        "64>\n    address  workspace 0\n"));
   EXPECT_TRUE(has(text, "sm_80: 14 bytes of machine code, compute capability "
                         "9.0 or later of 9.x"));
 }

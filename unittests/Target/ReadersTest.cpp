@@ -43,8 +43,8 @@ protected:
 
   /// Numbers on both sides of a rule.
   static constexpr uint32_t numbers[] = {
-      0,  1,   2,   3,    4,    5,    7,         8,         9,    10,  11,
-      15, 16,  17,  31,   32,   33,   63,        64,        65,   127, 128,
+      0,   1,   2,   3,   4,    5,    7,    8,         9,        10,        11,
+      15,  16,  17,  31,  32,   33,   63,   64,        65,       127,       128,
       129, 255, 256, 257, 1023, 1024, 1025, INT32_MAX, 1u << 31, UINT32_MAX};
 
   std::string body;
@@ -119,7 +119,8 @@ TEST_F(ReadersTest, Formulas) {
       e.push_back({TermOp(below(e.size() < 2 ? 4 : 11)),
                    below(4) ? 0 : int64_t(below(9)) - 4});
     (below(2) ? a.checks[0].left : a.variants[0].steps[0].words) = e;
-    compare(StringRef(write(a)).drop_front(kHeaderBytes), "formula " + Twine(i));
+    compare(StringRef(write(a)).drop_front(kHeaderBytes),
+            "formula " + Twine(i));
   }
   EXPECT_GT(taken, 1000u);
   EXPECT_GT(refused, 1000u);

@@ -41,11 +41,9 @@ Artifact test::everything() {
       {"q", Element::BF16, {-1, 32, -2, 128}, Layout::Rows},
       {"counts", Element::I32, {-1, 32}, Layout::Contiguous},
   };
-  a.outputs = {{"o",
-                Element::F16,
-                {{{TermOp::Symbol, 0}}, constant(32)},
-                Layout::Rows},
-               {"scalar", Element::F32, {}}};
+  a.outputs = {
+      {"o", Element::F16, {{{TermOp::Symbol, 0}}, constant(32)}, Layout::Rows},
+      {"scalar", Element::F32, {}}};
   a.checks = {{"I7", lengthOfQ(), Relation::LessEqual, constant(1 << 20),
                "the length of q", "a million"}};
   Step fill;
@@ -56,8 +54,8 @@ Artifact test::everything() {
   Step launch;
   launch.kernel = "attend";
   launch.schedule = "#unitile.tiles<rows = 128, keys = 64>";
-  launch.grid = {combine(TermOp::CeilDiv, lengthOfQ(), constant(128)), constant(32),
-                 Expr{{TermOp::Device, 0}}};
+  launch.grid = {combine(TermOp::CeilDiv, lengthOfQ(), constant(128)),
+                 constant(32), Expr{{TermOp::Device, 0}}};
   launch.block = {256, 1, 1};
   launch.sharedBytes = 49152;
   launch.overlaps = true;
@@ -65,8 +63,10 @@ Artifact test::everything() {
   address.buffer = {BufferKind::Workspace, 0};
   scale.kind = Argument::Kind::F32;
   scale.bits = 0x3e000000;
-  launch.arguments = {address, number(Argument::Kind::I32, lengthOfQ()),
-                      number(Argument::Kind::I64, {{TermOp::Stride, 1}}), scale,
+  launch.arguments = {address,
+                      number(Argument::Kind::I32, lengthOfQ()),
+                      number(Argument::Kind::I64, {{TermOp::Stride, 1}}),
+                      scale,
                       mapOfQ(),
                       number(Argument::Kind::I64,
                              {{TermOp::Stride, kStrideBase * kMaxTensors}})};

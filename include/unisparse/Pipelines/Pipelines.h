@@ -25,10 +25,9 @@ struct TileCPUPipelineOptions
       llvm::cl::values(clEnumValN(VectorBits::V128, "128", "SSE, NEON"),
                        clEnumValN(VectorBits::V256, "256", "AVX2"),
                        clEnumValN(VectorBits::V512, "512", "AVX-512"))};
-  Option<bool> descending{
-      *this, "descending",
-      llvm::cl::desc("walk from the last key tile down"),
-      llvm::cl::init(false)};
+  Option<bool> descending{*this, "descending",
+                          llvm::cl::desc("walk from the last key tile down"),
+                          llvm::cl::init(false)};
 };
 
 /// Pages of tile code and the host code that launches them to the LLVM dialect,
@@ -61,8 +60,9 @@ struct CPUPipelineOptions : mlir::PassPipelineOptions<CPUPipelineOptions> {
       llvm::cl::init(false)};
   Option<bool> pages{
       *this, "pages",
-      llvm::cl::desc("attend as the page of tile code that GPUs get, not by the "
-                     "CPU's own loops"),
+      llvm::cl::desc(
+          "attend as the page of tile code that GPUs get, not by the "
+          "CPU's own loops"),
       llvm::cl::init(false)};
   Option<std::string> chip{
       *this, "chip",
@@ -132,7 +132,8 @@ struct GPUPipelineOptions {
   bool overlap = true;
   /// Results have the strides that a launch plan's caller gives.
   bool callerStrides = false;
-  /// Of the device, where host code is lowered by others; 0: the launch plan asks.
+  /// Of the device, where host code is lowered by others; 0: the launch plan
+  /// asks.
   int64_t multiprocessors = 0;
 };
 

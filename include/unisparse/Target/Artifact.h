@@ -7,11 +7,11 @@
 #ifndef UNISPARSE_TARGET_ARTIFACT_H
 #define UNISPARSE_TARGET_ARTIFACT_H
 
+#include "unisparse-rt/format.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
-#include "unisparse-rt/format.h"
 #include <array>
 #include <cstdint>
 #include <string>
@@ -177,7 +177,8 @@ struct Step {
   std::array<Expr, 3> grid;
   std::array<uint32_t, 3> block = {1, 1, 1};
   uint32_t sharedBytes = 0;
-  bool overlaps = false; ///< May begin before the step in front of it has ended.
+  bool overlaps =
+      false; ///< May begin before the step in front of it has ended.
   std::vector<Argument> arguments;
   // Of a fill.
   Buffer buffer;
@@ -222,7 +223,8 @@ bool hasDescription(llvm::StringRef file);
 llvm::Expected<Artifact> readDescription(llvm::StringRef file);
 
 /// Adds the variants of `from`, which has to be the same program for another
-/// chip; to nothing, all of it. An input that either takes only contiguous is contiguous.
+/// chip; to nothing, all of it. An input that either takes only contiguous is
+/// contiguous.
 llvm::Error merge(Artifact &into, Artifact from);
 
 /// "q.size(2)", "ceildiv(q.size(2), 128)", ... for people.

@@ -27,7 +27,8 @@ mlir::FailureOr<mlir::func::FuncOp> entryOf(mlir::ModuleOp module,
 /// The signature of a function on buffers that a CPU runs: an artifact without
 /// variants. Results are allocated in it, with sizes that are formulas of the
 /// arguments' sizes; anything else is a diagnostic at the op.
-mlir::FailureOr<artifact::Artifact> describeProgram(mlir::func::FuncOp function);
+mlir::FailureOr<artifact::Artifact>
+describeProgram(mlir::func::FuncOp function);
 
 } // namespace unisparse
 

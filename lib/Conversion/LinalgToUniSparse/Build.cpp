@@ -340,9 +340,9 @@ static LogicalResult checkAlignment(OpBuilder *b, Location loc, Tracer &t,
       FailureOr<bool> isEqual =
           ValueBoundsConstraintSet::areEqual({q, qDim}, {k, kDim});
       if (b && !(succeeded(isEqual) && *isEqual))
-        expectLength(*b, loc, digits, q, qDim, roles.key[0], "I7",
-                     {"queries of a causal mask that begins at the first",
-                      "its keys"});
+        expectLength(
+            *b, loc, digits, q, qDim, roles.key[0], "I7",
+            {"queries of a causal mask that begins at the first", "its keys"});
       return success();
     }
   }

@@ -12,8 +12,9 @@
 
 namespace unisparse::raise {
 
-/// Replaces the attention's last product. Fails where its operands are not those
-/// of the op; says why. What it wrote in front of the product is then of no use.
+/// Replaces the attention's last product. Fails where its operands are not
+/// those of the op; says why. What it wrote in front of the product is then of
+/// no use.
 mlir::LogicalResult buildAttention(mlir::RewriterBase &rewriter, Tracer &tracer,
                                    Attention &attention, std::string &why);
 

@@ -22,15 +22,14 @@ using namespace unisparse;
 using namespace unisparse::raise;
 
 namespace {
-/// The ops that are still to be looked at and those that the present attempt has
-/// made. An op that is erased leaves both at once: its memory may be another
-/// op's in the next moment, so a list of what is gone would soon name living
-/// ones.
+/// The ops that are still to be looked at and those that the present attempt
+/// has made. An op that is erased leaves both at once: its memory may be
+/// another op's in the next moment, so a list of what is gone would soon name
+/// living ones.
 struct Changes : RewriterBase::Listener {
   SmallPtrSet<Operation *, 16> pending;
   SetVector<Operation *> made;
-  void notifyOperationInserted(Operation *op,
-                               OpBuilder::InsertPoint) override {
+  void notifyOperationInserted(Operation *op, OpBuilder::InsertPoint) override {
     made.insert(op);
   }
   void notifyOperationErased(Operation *op) override {

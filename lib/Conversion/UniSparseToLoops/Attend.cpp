@@ -41,8 +41,7 @@ struct Attend {
   void attendStrip(const Sequence &s, Value strip, Value firstKey,
                    Value needsMask);
   void attendBlock(const Sequence &s, Value k, Value v, Value j);
-  void writeRows(const Sequence &s, Value rows, Value o, Value lse,
-                 Value sink);
+  void writeRows(const Sequence &s, Value rows, Value o, Value lse, Value sink);
 };
 
 void Attend::allocate(int64_t strip) {
@@ -160,8 +159,8 @@ void Attend::attendBlock(const Sequence &s, Value k, Value v, Value j) {
     packInterleaved(e, values, v, start, rows);
   else
     packRows(e, values, v, start, rows);
-  // Only the blocks at the end and at an edge of what is seen have keys to hide;
-  // padding rows of an odd block size always have.
+  // Only the blocks at the end and at an edge of what is seen have keys to
+  // hide; padding rows of an odd block size always have.
   Value needsMask = arith::ConstantIntOp::create(e.b, roundUp8(bk) != bk, 1);
   needsMask = arith::OrIOp::create(e.b, needsMask, e.less(rows, e.index(bk)));
   if (reach.right) {
@@ -273,8 +272,8 @@ SmallVector<Value> loops::lowerBlockSparseAttention(OpBuilder &builder,
     return results;
   }
   int64_t strip = tiling.strip;
-  bool paired = tiling.bf16Pairs &&
-                op.getQ().getType().getElementType().isBF16();
+  bool paired =
+      tiling.bf16Pairs && op.getQ().getType().getElementType().isBF16();
   Value slots = slotCount(e, packing, lq, bq);
   double scale = logitScale(op.getScale(), headDim);
   if (op.getSoftcap()) // M1
@@ -285,8 +284,8 @@ SmallVector<Value> loops::lowerBlockSparseAttention(OpBuilder &builder,
     Value slot =
         op.getCausal() ? e.sub(e.sub(slots, e.index(1)), at[2]) : Value(at[2]);
     withSequence(e, packing, lq, lk, slot, bq, [&](Sequence s) {
-      Attend attend{e, op, bq, bk, headDim, type.getDimSize(3), reach,
-                    at[0], at[1], tables, scale, paired};
+      Attend attend{e,     op,    bq,    bk,     headDim, type.getDimSize(3),
+                    reach, at[0], at[1], tables, scale,   paired};
       attend.allocate(strip);
       Value first = e.mul(s.unit, bq);
       Value rows = e.min(e.index(bq), e.sub(s.qLength, first));

@@ -24,8 +24,7 @@ namespace {
 /// The mass of a rule that does not go by masses is never read.
 bool isShapeOnly(Operation *op, Value tensor) {
   auto select = dyn_cast<BlockSelectOp>(op);
-  return select && !select.getRule().readsMass() &&
-         tensor == select.getMass();
+  return select && !select.getRule().readsMass() && tensor == select.getMass();
 }
 
 /// `buffer`, or a copy of it where its layout may put gaps between the elements
@@ -97,10 +96,9 @@ void unisparse::registerBufferizableOpInterfaceModels(
   registry.addExtension(+[](MLIRContext *context, UniSparseDialect *) {
     context->loadDialect<affine::AffineDialect, arith::ArithDialect,
                          bufferization::BufferizationDialect,
-                         cf::ControlFlowDialect,
-                         linalg::LinalgDialect, math::MathDialect,
-                         memref::MemRefDialect, scf::SCFDialect,
-                         vector::VectorDialect>();
+                         cf::ControlFlowDialect, linalg::LinalgDialect,
+                         math::MathDialect, memref::MemRefDialect,
+                         scf::SCFDialect, vector::VectorDialect>();
     PoolOp::attachInterface<StageModel<PoolOp>>(*context);
     BlockScoreOp::attachInterface<StageModel<BlockScoreOp>>(*context);
     BlockSelectOp::attachInterface<StageModel<BlockSelectOp>>(*context);

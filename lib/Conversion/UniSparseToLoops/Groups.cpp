@@ -12,7 +12,7 @@ Groups::Groups(Emit &e, PoolOp op, Value out)
       dims(op.groupDims()),
       // The mean over a group's dims of variances; the sum of squares of norms,
       // times what the op names.
-      factor(op.getSpread() ? 1.0 / static_cast<double>(dims)
+      factor(op.getSpread()   ? 1.0 / static_cast<double>(dims)
              : op.getFactor() ? op.getFactor()->convertToDouble()
                               : 1.0) {}
 
@@ -28,10 +28,9 @@ void Groups::take(Value ofDims, int64_t at, ValueRange row) {
     return;
   }
   Type element = cast<MemRefType>(out.getType()).getElementType();
-  Value columns = e.narrowSaturating(
-      e.mulF(ofDims, e.splat(factor, lanes)), element);
-  e.storeVector(columns, out,
-                {row[0], row[1], row[2], e.index(headDim + at)});
+  Value columns =
+      e.narrowSaturating(e.mulF(ofDims, e.splat(factor, lanes)), element);
+  e.storeVector(columns, out, {row[0], row[1], row[2], e.index(headDim + at)});
 }
 
 void Groups::finish(ValueRange row) {
@@ -40,11 +39,10 @@ void Groups::finish(ValueRange row) {
   Type element = cast<MemRefType>(out.getType()).getElementType();
   e.forEach(e.index(0), e.index(headDim / dims), [&](Value group) {
     Value first = e.mul(group, dims);
-    Value sum =
-        e.fold(first, e.add(first, dims), e.f32(0.0),
-               [&](Value d, ValueRange acc) -> SmallVector<Value> {
-                 return {e.addF(acc[0], e.load(perDim, {d}))};
-               })[0];
+    Value sum = e.fold(first, e.add(first, dims), e.f32(0.0),
+                       [&](Value d, ValueRange acc) -> SmallVector<Value> {
+                         return {e.addF(acc[0], e.load(perDim, {d}))};
+                       })[0];
     Value column = e.narrowSaturating(e.mulF(sum, e.f32(factor)), element);
     e.store(column, out, {row[0], row[1], row[2], e.add(group, headDim)});
   });

@@ -26,8 +26,8 @@ void assertRequirements(mlir::OpBuilder &b, mlir::Operation *op,
 llvm::SmallVector<mlir::Value> lowerPool(mlir::OpBuilder &b, PoolOp op,
                                          mlir::ValueRange buffers);
 /// The same of a pool with representatives.
-llvm::SmallVector<mlir::Value>
-lowerPoolOfBlocks(mlir::OpBuilder &b, PoolOp op, mlir::ValueRange buffers);
+llvm::SmallVector<mlir::Value> lowerPoolOfBlocks(mlir::OpBuilder &b, PoolOp op,
+                                                 mlir::ValueRange buffers);
 llvm::SmallVector<mlir::Value> lowerBlockScore(mlir::OpBuilder &b,
                                                BlockScoreOp op,
                                                mlir::ValueRange buffers,

@@ -21,16 +21,16 @@ static constexpr int64_t kChunk = 32;
 static Value sumRows(Emit &e, Value x, Value batch, Value firstHead,
                      int64_t heads, Value first, Value end, int64_t at,
                      int64_t lanes) {
-  return e.fold(
-      firstHead, e.add(firstHead, heads), e.splat(0.0, lanes),
-      [&](Value head, ValueRange sum) -> SmallVector<Value> {
-        return e.fold(
-            first, end, sum,
-            [&](Value row, ValueRange acc) -> SmallVector<Value> {
-              Value v = e.loadVector(x, {batch, head, row, e.index(at)}, lanes);
-              return {e.addF(acc[0], e.widen(v))};
-            });
-      })[0];
+  return e.fold(firstHead, e.add(firstHead, heads), e.splat(0.0, lanes),
+                [&](Value head, ValueRange sum) -> SmallVector<Value> {
+                  return e.fold(
+                      first, end, sum,
+                      [&](Value row, ValueRange acc) -> SmallVector<Value> {
+                        Value v = e.loadVector(
+                            x, {batch, head, row, e.index(at)}, lanes);
+                        return {e.addF(acc[0], e.widen(v))};
+                      });
+                })[0];
 }
 
 /// P6: the sum over rows of squared distances from the heads' mean row `mean`,
@@ -38,15 +38,15 @@ static Value sumRows(Emit &e, Value x, Value batch, Value firstHead,
 static Value sumSquares(Emit &e, Value x, Value batch, Value firstHead,
                         int64_t heads, Value first, Value end, int64_t at,
                         int64_t lanes, Value mean) {
-  return e.fold(
-      first, end, e.splat(0.0, lanes),
-      [&](Value row, ValueRange acc) -> SmallVector<Value> {
-        Value sum = sumRows(e, x, batch, firstHead, heads, row, e.add(row, 1),
-                            at, lanes);
-        double part = 1.0 / static_cast<double>(heads);
-        Value difference = e.subF(e.mulF(sum, e.splat(part, lanes)), mean);
-        return {e.addF(acc[0], e.mulF(difference, difference))};
-      })[0];
+  return e.fold(first, end, e.splat(0.0, lanes),
+                [&](Value row, ValueRange acc) -> SmallVector<Value> {
+                  Value sum = sumRows(e, x, batch, firstHead, heads, row,
+                                      e.add(row, 1), at, lanes);
+                  double part = 1.0 / static_cast<double>(heads);
+                  Value difference =
+                      e.subF(e.mulF(sum, e.splat(part, lanes)), mean);
+                  return {e.addF(acc[0], e.mulF(difference, difference))};
+                })[0];
 }
 
 SmallVector<Value> loops::lowerPool(OpBuilder &builder, PoolOp op,
@@ -85,8 +85,7 @@ SmallVector<Value> loops::lowerPool(OpBuilder &builder, PoolOp op,
     first = e.add(s.qStart, first), end = e.add(s.qStart, end);
     for (int64_t at = 0; at < headDim; at += kPiece) {
       int64_t lanes = std::min<int64_t>(kPiece, headDim - at);
-      Value sum =
-          sumRows(e, x, batch, firstHead, heads, first, end, at, lanes);
+      Value sum = sumRows(e, x, batch, firstHead, heads, first, end, at, lanes);
       Value mean = e.divF(sum, e.splat(n, lanes));
       Value stored = e.narrow(mean, type.getElementType());
       e.storeVector(stored, out, {batch, head, slot, e.index(at)});

@@ -48,8 +48,8 @@ struct PoolBlocks {
 
 void PoolBlocks::allocate() {
   tile = e.buffer({block, headDim}, e.b.getF32Type());
-  distances = e.buffer({(block + kLanes - 1) / kLanes * kLanes},
-                       e.b.getF32Type());
+  distances =
+      e.buffer({(block + kLanes - 1) / kLanes * kLanes}, e.b.getF32Type());
   centre = e.buffer({headDim}, e.b.getF32Type());
   groups.allocate();
 }
@@ -140,10 +140,10 @@ void PoolBlocks::measure(Value rows) {
 void PoolBlocks::takeFarthest(Value count) {
   Value zero = e.index(0);
   e.forEach(zero, count, [&](Value) {
-    Value farthest = largestOf(e, distances, zero,
-                               e.ceilDiv(e.index(block), kLanes), kLanes,
-                               e.f32(kTaken))
-                         .first;
+    Value farthest =
+        largestOf(e, distances, zero, e.ceilDiv(e.index(block), kLanes), kLanes,
+                  e.f32(kTaken))
+            .first;
     e.store(e.f32(kTaken), distances, {farthest});
   });
 }
@@ -159,9 +159,9 @@ void PoolBlocks::writeRepresentatives(ArrayRef<Value> block, Value first,
            // A skipped row's entry is overwritten by the next; none is
            // written behind the last.
            Value at = e.min(c[0], last);
-           Value taken = arith::CmpFOp::create(
-               e.b, arith::CmpFPredicate::OEQ, e.load(distances, {i}),
-               e.f32(kTaken));
+           Value taken =
+               arith::CmpFOp::create(e.b, arith::CmpFPredicate::OEQ,
+                                     e.load(distances, {i}), e.f32(kTaken));
            e.ifThen(taken, [&] { e.store(e.toI32(i), rows, {at}); });
            return {e.add(c[0], e.select(taken, e.index(1), zero))};
          });
@@ -199,8 +199,8 @@ SmallVector<Value> loops::lowerPoolOfBlocks(OpBuilder &builder, PoolOp op,
       sizes.push_back(rows);
     return e.buffer(type.getShape(), type.getElementType(), sizes);
   };
-  Value out = bufferOf(op.getComposites().getType(),
-                       e.mul(slots, op.rowsOfBlock()));
+  Value out =
+      bufferOf(op.getComposites().getType(), e.mul(slots, op.rowsOfBlock()));
   Value rows = bufferOf(cast<RankedTensorType>(op.getRows().getType()), slots);
   if (isEmpty(op))
     return {out, rows};

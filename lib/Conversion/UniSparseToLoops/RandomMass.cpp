@@ -31,8 +31,8 @@ static Value stepped(Emit &e, Value value) {
 
 Value unisparse::loops::randomRow(Emit &e, int64_t seed, Value unit,
                                   Value row) {
-  Value first = arith::AddIOp::create(
-      e.b, bits(e, static_cast<uint32_t>(seed)), stepped(e, e.add(unit, 1)));
+  Value first = arith::AddIOp::create(e.b, bits(e, static_cast<uint32_t>(seed)),
+                                      stepped(e, e.add(unit, 1)));
   Value x = mix(e, first);
   return mix(e, arith::XOrIOp::create(e.b, x, e.toI32(row)));
 }
@@ -41,7 +41,6 @@ Value unisparse::loops::randomMass(Emit &e, Value row, Value j) {
   Value x = mix(e, arith::XOrIOp::create(e.b, row, stepped(e, j)));
   Type f64 = e.b.getF64Type();
   Value mass = arith::UIToFPOp::create(e.b, f64, x);
-  Value scale =
-      arith::ConstantOp::create(e.b, e.b.getFloatAttr(f64, 0x1p-32));
+  Value scale = arith::ConstantOp::create(e.b, e.b.getFloatAttr(f64, 0x1p-32));
   return e.mulF(mass, scale);
 }

@@ -3,8 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // What types could not say of a stage's operands, asserted before it starts:
-// sizes, as every lowering does, and what cu_seqlens hold, as they lie in memory
-// of the host (I8, I7 of every sequence).
+// sizes, as every lowering does, and what cu_seqlens hold, as they lie in
+// memory of the host (I8, I7 of every sequence).
 #include "Lowering.h"
 #include "Tiles.h"
 #include "unisparse/Conversion/UniSparseToLoops.h"
@@ -27,8 +27,7 @@ struct Requirements {
 
   /// The buffer of a tensor operand, null where that is absent.
   Value bufferOf(Value tensor) {
-    for (auto [slot, buffer] :
-         llvm::zip_equal(tensorOperandSlots(op), buffers))
+    for (auto [slot, buffer] : llvm::zip_equal(tensorOperandSlots(op), buffers))
       if (tensor && slot == tensor)
         return buffer;
     return {};
@@ -44,9 +43,11 @@ struct Requirements {
     if (Value cu = pool.getCuSeqlens())
       ends(cu, "cu_seqlens", e.dim(bufferOf(pool.getX()), 2));
   }
-  template <typename OpTy> void of(OpTy op) {
+  template <typename OpTy>
+  void of(OpTy op) {
     auto [lq, lk] = lengthsOf(e, op);
-    sequences(op.hasPositions(), op.getCuSeqlensQ(), op.getCuSeqlensK(), lq, lk);
+    sequences(op.hasPositions(), op.getCuSeqlensQ(), op.getCuSeqlensK(), lq,
+              lk);
   }
   void of(BlockSparseAttentionOp op) {
     sequences(op.hasPositions(), op.getCuSeqlensQ(), op.getCuSeqlensK(),

@@ -27,10 +27,11 @@ struct Score {
   // Tiles and scratch, filled in before the first head.
   Strips queries = {};
   RowTile keys = {};
-  ValueRange tables = {};       ///< M6
-  Value batch = {}, head = {};  ///< At hand.
-  Value logits = {};            ///< [roundUp8(keysPerBlock), strip]
-  Value ends = {}, starts = {}; ///< [strips, strip] i32, with representatives (P5)
+  ValueRange tables = {};      ///< M6
+  Value batch = {}, head = {}; ///< At hand.
+  Value logits = {};           ///< [roundUp8(keysPerBlock), strip]
+  Value ends = {},
+        starts = {}; ///< [strips, strip] i32, with representatives (P5)
   Value tops = {}, sums = {}; ///< [strips, J, strip]
 
   bool isMax() { return op.getAgg() == Agg::Max; }
@@ -105,8 +106,7 @@ Value Score::endsOf(const Sequence &s, Value strip) {
     return e.loadVector(ends, {strip, e.index(0)}, w);
   auto splat = [&](Value index) { return e.splat(e.toI32(index), w); };
   Value end = arith::MulIOp::create(
-      e.b,
-      arith::AddIOp::create(e.b, rowNumbers(s, strip), splat(e.index(1))),
+      e.b, arith::AddIOp::create(e.b, rowNumbers(s, strip), splat(e.index(1))),
       splat(e.index(cq)));
   return arith::MinSIOp::create(e.b, end, splat(s.qLength));
 }
@@ -271,9 +271,8 @@ Value Score::coefficients(const Sequence &s, Value strip, Candidates blocks,
 }
 
 /// Adds the masses of one query head to `massRow`; `headMass` [J] is scratch.
-void Score::addHead(const Sequence &s, Value slot, Value batch,
-                    Value queryHead, Value massRow, Value headMass,
-                    Candidates blocks) {
+void Score::addHead(const Sequence &s, Value slot, Value batch, Value queryHead,
+                    Value massRow, Value headMass, Candidates blocks) {
   this->batch = batch, head = queryHead;
   Value zero = e.index(0), composites = e.ceilDiv(s.qLength, cq);
   Value first = e.mul(s.unit, rowsPerBlock);
@@ -362,8 +361,8 @@ SmallVector<Value> loops::lowerBlockScore(OpBuilder &builder, BlockScoreOp op,
     e.forEach(e.index(0), keyBlocks,
               [&](Value j) { e.store(e.f32(0.0), massRow, {j}); });
     withSequence(e, packing, lq, lk, at[2], bq, [&](Sequence s) {
-      Score score{e,  op, q,     k,            rows,    bq,
-                  cq, ck, group, rowsPerBlock, bk / ck, reachOf(op)};
+      Score score{e,     op,           q,       k,          rows, bq, cq, ck,
+                  group, rowsPerBlock, bk / ck, reachOf(op)};
       score.tables = tables;
       score.queries = stripsFor(e, rowsPerBlock, columns, strip);
       score.keys = rowTileFor(e, bk / ck, columns, e.b.getF32Type());

@@ -35,7 +35,7 @@ struct Select {
   Value share = {}; ///< f32 p, null unless the rule is top_p
   Candidates blocks = {};
   Value candidates = {}; ///< How many there are.
-  Value randomRow = {}; ///< i32, what makes the masses of rule random
+  Value randomRow = {};  ///< i32, what makes the masses of rule random
 
   RuleKind kind() { return op.getRule().getKind(); }
   /// Of masses: those of rule random have 32 bits.
@@ -78,8 +78,8 @@ Value Select::isForced(const Sequence &s, Value j) {
   return arith::OrIOp::create(e.b, sink, local);
 }
 
-/// Every candidate is taken: p >= 1 without a cap (L3), a short sequence, or one
-/// of the last query blocks (L8).
+/// Every candidate is taken: p >= 1 without a cap (L3), a short sequence, or
+/// one of the last query blocks (L8).
 Value Select::isDense(const Sequence &s) {
   RuleAttr rule = op.getRule();
   if (rule.takesAll())
@@ -131,15 +131,14 @@ std::array<Value, 3> Select::takeForced(const Sequence &s, Value dense) {
 Value Select::randomBlocks() {
   Type i64 = e.b.getI64Type(), f64 = e.b.getF64Type();
   Value n = arith::IndexCastOp::create(e.b, i64, candidates);
-  Value wanted =
-      e.mulF(number(op.getRule().getValue()),
-             arith::SIToFPOp::create(e.b, f64, n).getResult());
+  Value wanted = e.mulF(number(op.getRule().getValue()),
+                        arith::SIToFPOp::create(e.b, f64, n).getResult());
   Value whole = arith::FPToSIOp::create(e.b, i64, wanted);
   Value isBelow =
       arith::CmpFOp::create(e.b, arith::CmpFPredicate::OLT,
                             arith::SIToFPOp::create(e.b, f64, whole), wanted);
-  whole = arith::AddIOp::create(
-      e.b, whole, arith::ExtUIOp::create(e.b, i64, isBelow));
+  whole = arith::AddIOp::create(e.b, whole,
+                                arith::ExtUIOp::create(e.b, i64, isBelow));
   return arith::IndexCastOp::create(e.b, e.b.getIndexType(), whole);
 }
 
@@ -260,17 +259,15 @@ SmallVector<Value> loops::lowerBlockSelect(OpBuilder &builder, BlockSelectOp op,
       select.share = e.f32(op.getRule().getP().getValueAsDouble());
     }
     if (select.share) {
-      Value number = arith::IndexCastOp::create(e.b, e.b.getI32Type(),
-                                                select.candidates);
-      Value candidates =
-          arith::SIToFPOp::create(e.b, e.b.getF32Type(), number);
+      Value number =
+          arith::IndexCastOp::create(e.b, e.b.getI32Type(), select.candidates);
+      Value candidates = arith::SIToFPOp::create(e.b, e.b.getF32Type(), number);
       select.share =
           relaxedShare(e.b, op.getRule(), bk, select.share, candidates);
     }
     if (select.kind() == RuleKind::Random)
-      select.randomRow =
-          randomRow(e, op.getRule().getSeed(), e.add(e.mul(b, heads), h),
-                    s.unit);
+      select.randomRow = randomRow(e, op.getRule().getSeed(),
+                                   e.add(e.mul(b, heads), h), s.unit);
     Value dense = select.isDense(s);
     std::array<Value, 3> forced = select.takeForced(s, dense);
     if (select.kind() == RuleKind::Threshold)

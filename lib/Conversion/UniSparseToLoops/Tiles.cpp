@@ -54,8 +54,8 @@ static Value findSequence(Emit &e, Value cu, Value slot, int64_t granularity) {
       },
       [&](OpBuilder &, Location, ValueRange range) {
         Value middle = e.ceilDiv(e.add(range[0], range[1]), 2);
-        Value start = e.add(
-            e.floorDiv(loadEnd(e, cu, middle), granularity), middle);
+        Value start =
+            e.add(e.floorDiv(loadEnd(e, cu, middle), granularity), middle);
         Value behind = e.less(slot, start);
         Value low = e.select(behind, range[0], middle);
         Value high = e.select(behind, e.sub(middle, e.index(1)), range[1]);
@@ -246,9 +246,10 @@ Value unisparse::loops::exponentiate(Emit &e, Value logits, Value top) {
                 })[0];
 }
 
-std::pair<Value, Value>
-unisparse::loops::largestOf(Emit &e, Value row, Value first, Value vectors,
-                            int64_t lanes, Value least) {
+std::pair<Value, Value> unisparse::loops::largestOf(Emit &e, Value row,
+                                                    Value first, Value vectors,
+                                                    int64_t lanes,
+                                                    Value least) {
   auto load = [&](Value v) {
     return e.loadVector(row, {e.mul(v, lanes)}, lanes);
   };

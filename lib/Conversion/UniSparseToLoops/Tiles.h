@@ -93,7 +93,8 @@ void multiplyKeys(Emit &e, const RowTile &keys, Value strip, Value logits);
 void capLogits(Emit &e, Value logits, double cap);
 
 /// M5, M6: what a modification makes of a strip's logits. `queries` are the
-/// positions of its lanes, a vector of i32; `keyOf` that of a row, of index type.
+/// positions of its lanes, a vector of i32; `keyOf` that of a row, of index
+/// type.
 void modifyLogits(Emit &e, Value logits, Region &modification,
                   ValueRange tables, Value batch, Value head, Value queries,
                   function_ref<Value(Value)> keyOf);

@@ -94,9 +94,10 @@ MemRefType bufferTypeOf(Value tensor) {
   auto type = cast<RankedTensorType>(tensor.getType());
   auto plain = MemRefType::get(type.getShape(), type.getElementType());
   auto argument = dyn_cast<BlockArgument>(tensor);
-  auto function = argument ? dyn_cast<FunctionOpInterface>(
-                                 argument.getOwner()->getParentOp())
-                           : FunctionOpInterface();
+  auto function =
+      argument
+          ? dyn_cast<FunctionOpInterface>(argument.getOwner()->getParentOp())
+          : FunctionOpInterface();
   if (!function || !argument.getOwner()->isEntryBlock())
     return plain;
   auto layout = function.getArgAttrOfType<MemRefLayoutAttrInterface>(

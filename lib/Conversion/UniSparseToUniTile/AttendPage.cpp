@@ -25,7 +25,8 @@ constexpr double kLowest = -1e30;
 struct AttendPage {
   AttendPage(BlockSparseAttentionOp op, int64_t rows, int64_t keys,
              KernelPage &page)
-      : op(op), p(page), b(page.b), element(op.getQ().getType().getElementType()),
+      : op(op), p(page), b(page.b),
+        element(op.getQ().getType().getElementType()),
         bq(op.getBlock().getQuery()), bk(op.getBlock().getKey()), tq(rows),
         tk(keys), tilesOfBlock(llvm::divideCeil(bk, tk)),
         heads(op.getQ().getType().getDimSize(1)),
@@ -69,7 +70,7 @@ private:
   int64_t heads, group;
   int64_t depth, width;
   Reach reach;
-  ModifiedLogits modification; ///< M1, M5
+  ModifiedLogits modification;   ///< M1, M5
   std::optional<double> settled; ///< The references, where they are known.
 
   // Of the query tile at hand.
@@ -137,10 +138,11 @@ void AttendPage::writeMask(Block &body) {
   Value scores = body.getArgument(0);
   if (modification)
     scores = modified(scores, body.getArgument(1));
-  unitile::YieldOp::create(b, ValueRange{MaskOp::create(
-                         b, scores.getType(), scores, body.getArgument(1),
-                         body.getArgument(2), position, /*bounds=*/Value(),
-                         /*last=*/Value(), /*when=*/Value(), from)});
+  unitile::YieldOp::create(
+      b, ValueRange{MaskOp::create(b, scores.getType(), scores,
+                                   body.getArgument(1), body.getArgument(2),
+                                   position, /*bounds=*/Value(),
+                                   /*last=*/Value(), /*when=*/Value(), from)});
 }
 
 void AttendPage::writeUpdate(Block &body) {
@@ -149,10 +151,11 @@ void AttendPage::writeUpdate(Block &body) {
   Value key = p.add(span.kStart, body.getArgument(1)),
         limit = p.add(span.kStart, body.getArgument(2));
   auto step = SoftmaxOp::create(
-      b, TypeRange{p.fragment(tq, tk, element), reference.getType(),
-                   sum.getType(), output.getType()},
-      scores, b.getF64FloatAttr(modification.unit()), reference, sum,
-      output, /*speculative=*/UnitAttr(),
+      b,
+      TypeRange{p.fragment(tq, tk, element), reference.getType(), sum.getType(),
+                output.getType()},
+      scores, b.getF64FloatAttr(modification.unit()), reference, sum, output,
+      /*speculative=*/UnitAttr(),
       settled ? b.getF64FloatAttr(*settled) : FloatAttr());
   auto tile = TileType::get(b.getContext(), tk, width, element);
   Value values =
@@ -164,22 +167,21 @@ void AttendPage::writeUpdate(Block &body) {
       b, ValueRange{sumOfProducts, step.getReference(), step.getSum()});
 }
 
-/// M3: the sink's exponential joins the sum. What it is relative to may move, and
-/// O's factor with it; that stays 0 where no key was seen (A2, A5).
+/// M3: the sink's exponential joins the sum. What it is relative to may move,
+/// and O's factor with it; that stays 0 where no key was seen (A2, A5).
 void AttendPage::joinSink(Value &reference, Value &sum, Value &inverse) {
   Value sink = arith::MulFOp::create(b, p.read(sinks, head), p.f32(M_LOG2E));
   Value top = p.map(p.rows(tq), reference, [&](ValueRange e) -> Value {
     return arith::MaxNumFOp::create(b, e[0], sink);
   });
-  Value shrink = p.map(p.rows(tq), {reference, top}, [&](ValueRange e) -> Value {
-    return math::Exp2Op::create(b, arith::SubFOp::create(b, e[0], e[1]));
-  });
-  Value all =
-      p.map(p.rows(tq), {sum, shrink, top}, [&](ValueRange e) -> Value {
-        Value own = math::Exp2Op::create(
-            b, arith::SubFOp::create(b, sink, e[2]));
-        return math::FmaOp::create(b, e[0], e[1], own);
+  Value shrink =
+      p.map(p.rows(tq), {reference, top}, [&](ValueRange e) -> Value {
+        return math::Exp2Op::create(b, arith::SubFOp::create(b, e[0], e[1]));
       });
+  Value all = p.map(p.rows(tq), {sum, shrink, top}, [&](ValueRange e) -> Value {
+    Value own = math::Exp2Op::create(b, arith::SubFOp::create(b, sink, e[2]));
+    return math::FmaOp::create(b, e[0], e[1], own);
+  });
   inverse = InverseOp::create(b, all.getType(), all, element.isF32());
   inverse =
       p.map(p.rows(tq), {inverse, shrink, sum}, [&](ValueRange e) -> Value {
@@ -191,9 +193,9 @@ void AttendPage::joinSink(Value &reference, Value &sum, Value &inverse) {
   reference = top, sum = all;
 }
 
-/// A settled reference may be far from all that a row has seen: the sum's exponent
-/// joins it, so that an LSE has the digits of its own size (A3), and O's factor
-/// takes the other way. Not that of a sum that is 0 or no number.
+/// A settled reference may be far from all that a row has seen: the sum's
+/// exponent joins it, so that an LSE has the digits of its own size (A3), and
+/// O's factor takes the other way. Not that of a sum that is 0 or no number.
 Value AttendPage::settleSum(Value &reference, Value &sum) {
   Type f32 = b.getF32Type(), i32 = b.getI32Type();
   auto split = [&](Value sum) {
@@ -209,8 +211,8 @@ Value AttendPage::settleSum(Value &reference, Value &sum) {
   Value old = sum;
   reference = map({reference, old}, [&](ValueRange e) -> Value {
     auto [bits, biased, is] = split(e[1]);
-    Value moved = arith::AddFOp::create(
-        b, e[0], p.toFloat(p.sub(biased, p.i32(127))));
+    Value moved =
+        arith::AddFOp::create(b, e[0], p.toFloat(p.sub(biased, p.i32(127))));
     return p.select(is, moved, e[0]);
   });
   sum = map(old, [&](ValueRange e) -> Value {
@@ -241,17 +243,16 @@ void AttendPage::writeFinish(Block &body) {
     inverse = p.map(p.rows(tq), {inverse, factor}, [&](ValueRange e) -> Value {
       return arith::MulFOp::create(b, e[0], e[1]);
     });
-  Value out = p.map(
-      p.fragment(tq, width, element), {body.getArgument(0), inverse},
-      [&](ValueRange e) -> Value {
-        Value x = arith::MulFOp::create(b, e[0], e[1]);
-        Value blind = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, e[1],
-                                            p.f32(0.0));
-        x = p.select(blind, p.f32(0.0), x);
-        if (element.isF32())
-          return x;
-        return arith::TruncFOp::create(b, element, x);
-      });
+  Value out = p.map(p.fragment(tq, width, element),
+                    {body.getArgument(0), inverse}, [&](ValueRange e) -> Value {
+                      Value x = arith::MulFOp::create(b, e[0], e[1]);
+                      Value blind = arith::CmpFOp::create(
+                          b, arith::CmpFPredicate::OEQ, e[1], p.f32(0.0));
+                      x = p.select(blind, p.f32(0.0), x);
+                      if (element.isF32())
+                        return x;
+                      return arith::TruncFOp::create(b, element, x);
+                    });
   Value row = p.add(span.qStart, first), limit = p.add(span.qStart, this->end);
   PutOp::create(b, out, o, batch, head, row, limit);
   if (lse) {
@@ -274,7 +275,8 @@ void AttendPage::attend(Value count) {
   p.walk(count, state, p.fragment(tq, tk, b.getF32Type()),
          {write(&AttendPage::writeBlock), write(&AttendPage::writeScore),
           write(&AttendPage::writeMask), write(&AttendPage::writeUpdate),
-          write(&AttendPage::writeFinish)}, group);
+          write(&AttendPage::writeFinish)},
+         group);
 }
 
 /// How many key tiles the query tile walks: those of the blocks that were
@@ -368,8 +370,7 @@ SmallVector<Value> unisparse::lowerToPage(HostSide &host,
   for (Value table : op.getTables())
     attend.tables.push_back(page.take("table", host.contiguousBuffer(table)));
   page.takeSequences(host, lq, lk, op.getCuSeqlensQ(), op.getCuSeqlensK());
-  Value slots =
-      host.slots(lq, op.getCuSeqlensQ(), op.getBlock().getQuery());
+  Value slots = host.slots(lq, op.getCuSeqlensQ(), op.getBlock().getQuery());
   attend.slots = page.take("slots", host.i32(slots));
   attend.build();
   page.finish();

@@ -2,8 +2,9 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// The schedule of the warp-specialised attend kernel: what was asked for, or the best
-// that is known, within a multiprocessor's shared memory and registers.
+// The schedule of the warp-specialised attend kernel: what was asked for, or
+// the best that is known, within a multiprocessor's shared memory and
+// registers.
 #include "SpecialisedSchedules.h"
 #include "unisparse/Dialect/UniSparse/IR/Shapes.h"
 #include "unisparse/Dialect/UniTile/Utils/SpecialisedMemory.h"
@@ -25,8 +26,8 @@ static int64_t sharedBytesOf(const AttendSpec &s, int64_t keys, int64_t cluster,
                              int64_t stages) {
   // An item's words: of a packed batch with its sequence's, in two places.
   int64_t words = s.packed ? 2 * 9 : 5;
-  return SpecialisedMemory{s.element,  s.blockQ, keys,    s.headDim, s.valueDim,
-                           stages,     cluster,  s.packed, words}
+  return SpecialisedMemory{s.element, s.blockQ, keys,     s.headDim, s.valueDim,
+                           stages,    cluster,  s.packed, words}
       .bytes();
 }
 
@@ -112,14 +113,14 @@ static LogicalResult verifySpec(const AttendSpec &s, Reason &why) {
 /// a multiple of 8 for each thread: a warpgroup that asks for more than is left
 /// of that waits for ever.
 static FailureOr<std::pair<int64_t, int64_t>>
-registersOf(const AttendSpec &s, ScheduleAttr asked, int64_t keys,
-            int64_t ctas, Reason &why) {
+registersOf(const AttendSpec &s, ScheduleAttr asked, int64_t keys, int64_t ctas,
+            Reason &why) {
   int64_t groups = s.blockQ / AttendSchedule::rowsPerGroup,
           producer = asked.getProducerRegisters(),
           consumer = asked.getConsumerRegisters();
   int64_t pool = registersOfWarpgroups(1 + groups, ctas);
   bool ample = ctas == 1 && (groups == 1 || fragmentRegisters(s, keys) <=
-                                                  kFragmentRegisters - 16);
+                                                kFragmentRegisters - 16);
   if (!producer)
     producer = ample ? kAmpleRegisters : kProducerRegisters;
   if (!consumer)
@@ -127,8 +128,8 @@ registersOf(const AttendSpec &s, ScheduleAttr asked, int64_t keys,
   int64_t all = producer + groups * consumer;
   if (all > pool)
     return why << "expected registers of a producer and " << groups
-                 << " consumers that fit the " << pool
-                 << " of a launch's threads, got " << all;
+               << " consumers that fit the " << pool
+               << " of a launch's threads, got " << all;
   return std::pair{producer, consumer};
 }
 
@@ -181,10 +182,10 @@ FailureOr<AttendSchedule> unisparse::attendScheduleOf(const AttendSpec &s,
   auto registers = registersOf(s, asked, keys, ctas, why);
   if (failed(registers))
     return failure();
-  return AttendSchedule{ScheduleAttr::get(
-      context, stages, keys, ctas, *cluster, registers->first,
-      registers->second, asked.getReference(), asked.getOverlap(),
-      asked.getPingPong())};
+  return AttendSchedule{
+      ScheduleAttr::get(context, stages, keys, ctas, *cluster, registers->first,
+                        registers->second, asked.getReference(),
+                        asked.getOverlap(), asked.getPingPong())};
 }
 
 AttendSpec unisparse::attendSpecOf(BlockSparseAttentionOp op) {

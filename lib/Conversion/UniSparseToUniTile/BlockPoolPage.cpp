@@ -90,7 +90,8 @@ void BlockPage::place() {
 /// The block's means; those that a short block has not repeat its last one.
 /// Gives the sums over parts of the block.
 Value BlockPage::writeMeans() {
-  int64_t parts = std::min(kParts, means), each = llvm::divideCeil(means, parts);
+  int64_t parts = std::min(kParts, means),
+          each = llvm::divideCeil(means, parts);
   Value result = p.scratch({parts, headDim}, p.b.getF32Type());
   Value last = p.div(p.sub(rows, 1), by);
   forPairs(parts, count, [&](Value part, Value u) {
@@ -124,8 +125,8 @@ Value BlockPage::centreOf(Value sums) {
   forEach(p.i32(headDim), [&](Value column) {
     Value sum = p.read(sums, {p.i32(0), column});
     for (int64_t part = 1; part < parts; ++part)
-      sum = arith::AddFOp::create(p.b, sum,
-                                  p.read(sums, {p.i32(part), column}));
+      sum =
+          arith::AddFOp::create(p.b, sum, p.read(sums, {p.i32(part), column}));
     p.write(arith::DivFOp::create(p.b, sum, number), centre, {column});
   });
   return centre;
@@ -149,8 +150,7 @@ Value BlockPage::distancesFrom(Value centre) {
     auto add = [&](Value u, ValueRange c) -> SmallVector<Value> {
       SmallVector<SmallVector<Value>> loaded;
       for (Value r : ownRows)
-        loaded.push_back(
-            row(batch, head, p.add(start, p.min(r, lastRow)), u));
+        loaded.push_back(row(batch, head, p.add(start, p.min(r, lastRow)), u));
       SmallVector<Value> sums(c);
       for (int64_t n = 0; n < pieces; ++n) {
         Value mean = vector::LoadOp::create(p.b, f32Piece, centre,
@@ -162,8 +162,8 @@ Value BlockPage::distancesFrom(Value centre) {
     };
     Value begin = p.mul(part, each);
     Value end = p.min(p.add(begin, each), p.i32(count));
-    SmallVector<Value> sums = p.forEach(
-        begin, end, 1, SmallVector<Value>(kRows, p.f32(0.0)), add);
+    SmallVector<Value> sums =
+        p.forEach(begin, end, 1, SmallVector<Value>(kRows, p.f32(0.0)), add);
     for (auto [r, sum] : llvm::zip_equal(ownRows, sums))
       p.write(sum, ofParts, {part, r});
   });
@@ -209,8 +209,8 @@ Value BlockPage::placeOf(Value r, Value own, Value distances) {
   Value near = p.mul(p.div(r, kRows), kRows);
   Value sum = countIn(p.i32(0), near, p.i32(0), arith::CmpFPredicate::OGE);
   sum = countWhere(near, sum, [&](int64_t n, Value other) {
-    Value tie = p.both(is(arith::CmpFPredicate::OEQ, other),
-                       p.less(p.add(near, n), r));
+    Value tie =
+        p.both(is(arith::CmpFPredicate::OEQ, other), p.less(p.add(near, n), r));
     return p.either(is(arith::CmpFPredicate::OGT, other), tie);
   });
   return countIn(p.add(near, kRows), p.i32(padded), sum,
@@ -276,8 +276,8 @@ unisparse::lowerPoolOfBlocks(HostSide &host, gpu::GPUModuleOp kernels,
   auto type = op.getComposites().getType();
   Value batch = host.dim(op.getX(), 0), length = host.dim(op.getX(), 2);
   Value slots = host.slots(length, op.getCuSeqlens(), op.getBlock());
-  Value composites = host.b.createOrFold<arith::MulIOp>(
-      slots, host.index(op.rowsOfBlock()));
+  Value composites =
+      host.b.createOrFold<arith::MulIOp>(slots, host.index(op.rowsOfBlock()));
   Value out = host.result(type, {batch, {}, composites, {}});
   Value rows = host.result(op.getRows().getType(), {batch, {}, slots, {}});
   KernelPage page(kernels, op.getLoc(), "pool_blocks");

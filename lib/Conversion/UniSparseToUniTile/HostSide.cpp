@@ -102,8 +102,8 @@ static FunctionOpInterface functionOf(Value tensor) {
   return dyn_cast<FunctionOpInterface>(argument.getOwner()->getParentOp());
 }
 
-/// Whether the program has the same elements with other dims, too: no strides of
-/// a caller's let every dim be a part of another.
+/// Whether the program has the same elements with other dims, too: no strides
+/// of a caller's let every dim be a part of another.
 static bool isReshaped(Value tensor) {
   return llvm::any_of(
       tensor.getUsers(),

@@ -61,8 +61,7 @@ void KernelPage::takeSequences(HostSide &host, Value hostLq, Value hostLk,
   if (!hostCuQ)
     return;
   cuQ = take("cu_q", host.contiguousBuffer(hostCuQ));
-  cuK = hostCuK == hostCuQ ? cuQ
-                           : take("cu_k", host.contiguousBuffer(hostCuK));
+  cuK = hostCuK == hostCuQ ? cuQ : take("cu_k", host.contiguousBuffer(hostCuK));
   sequences = take("sequences",
                    host.i32(host.sub(host.dim(hostCuQ, 0), host.index(1))));
 }
@@ -76,8 +75,9 @@ Span KernelPage::locate(Value slot, int64_t by) {
   if (!isPacked())
     return {zero, lq, zero, lk, zero, slot};
   auto found = LocateOp::create(b, slot, by, cuQ, cuK, sequences);
-  return {found.getQStart(),  found.getQLength(), found.getKStart(),
-          found.getKLength(), Value(),            found.getBlock(),
+  return {found.getQStart(), found.getQLength(),
+          found.getKStart(), found.getKLength(),
+          Value(),           found.getBlock(),
           /*isPacked=*/true};
 }
 
@@ -86,7 +86,7 @@ Value KernelPage::firstSlot(const Span &span, Value start, int64_t by) {
 }
 
 KeyBlocks KernelPage::candidates(const Span &span, int64_t bq, int64_t bk,
-                                  Reach reach) {
+                                 Reach reach) {
   Value first = i32(0), end = ceilDiv(span.kLength, bk);
   if (reach.right) {
     Value rows = min(mul(add(span.unit, 1), bq), span.qLength);
@@ -101,7 +101,7 @@ KeyBlocks KernelPage::candidates(const Span &span, int64_t bq, int64_t bk,
 }
 
 KeyBlocks unisparse::candidatesOf(KernelPage &p, BlockSelectOp op,
-                                   const Span &span) {
+                                  const Span &span) {
   int64_t bq = op.getBlock().getQuery();
   Reach reach = reachOf(op);
   KeyBlocks all = p.candidates(span, bq, op.getBlock().getKey(), reach);

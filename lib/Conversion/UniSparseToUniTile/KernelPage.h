@@ -49,8 +49,8 @@ public:
   Value take(Value host);
   /// The same, under a name for who prints them (--mlir-use-nameloc-as-prefix).
   Value take(StringRef name, Value host);
-  /// The tokens' sequences: lengths are index values, `cuQ` and `cuK` their ends
-  /// where packed, or null.
+  /// The tokens' sequences: lengths are index values, `cuQ` and `cuK` their
+  /// ends where packed, or null.
   void takeSequences(HostSide &host, Value lq, Value lk, Value cuQ, Value cuK);
 
   // Sequences

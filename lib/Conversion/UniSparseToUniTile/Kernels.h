@@ -30,16 +30,16 @@ void lowerDensity(HostSide &host, mlir::gpu::GPUModuleOp kernels,
 /// Attention as a page with query tiles of `rows` and key tiles of `keys`, for
 /// `schedule` to be put into effect by unitile-pipeline or
 /// unitile-specialise-warps.
-mlir::SmallVector<mlir::Value>
-lowerToPage(HostSide &host, mlir::gpu::GPUModuleOp kernels,
-            BlockSparseAttentionOp op, int64_t rows, int64_t keys,
-            mlir::Attribute schedule);
+mlir::SmallVector<mlir::Value> lowerToPage(HostSide &host,
+                                           mlir::gpu::GPUModuleOp kernels,
+                                           BlockSparseAttentionOp op,
+                                           int64_t rows, int64_t keys,
+                                           mlir::Attribute schedule);
 /// The masses of blocks, likewise; `ctas` of them are at work at once on a
 /// multiprocessor.
 mlir::FailureOr<mlir::SmallVector<mlir::Value>>
 lowerToPage(HostSide &host, mlir::gpu::GPUModuleOp kernels, BlockScoreOp op,
-            int64_t rows, int64_t keys, int64_t ctas,
-            mlir::Attribute schedule);
+            int64_t rows, int64_t keys, int64_t ctas, mlir::Attribute schedule);
 
 /// Rows of head_dim elements are copied in pieces of 16 bytes, and a row's
 /// fragments stay in registers.

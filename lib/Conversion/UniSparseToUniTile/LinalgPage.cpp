@@ -159,8 +159,8 @@ LogicalResult GenericPage::check() {
   WalkResult result = op.getRegion().walk([&](Operation *inner) {
     if (auto extract = dyn_cast<tensor::ExtractOp>(inner)) {
       auto type = extract.getTensor().getType();
-      if (!op->isProperAncestor(extract.getTensor().getParentBlock()
-                                    ->getParentOp()) &&
+      if (!op->isProperAncestor(
+              extract.getTensor().getParentBlock()->getParentOp()) &&
           type.getRank() &&
           succeeded(checkElement(inner, type.getElementType())))
         return WalkResult::advance();
@@ -235,8 +235,8 @@ void GenericPage::takeOperands() {
 
 SmallVector<Value> GenericPage::indicesOf(OpOperand &operand,
                                           ArrayRef<Value> at) {
-  SmallVector<Value> dims = llvm::map_to_vector(
-      at, [&](Value i) { return i ? page.index(i) : i; });
+  SmallVector<Value> dims =
+      llvm::map_to_vector(at, [&](Value i) { return i ? page.index(i) : i; });
   // Those of loops that do not run here are not looked at.
   for (Value &dim : dims)
     if (!dim)
@@ -316,14 +316,13 @@ void GenericPage::build() {
       // What the body does not read may be anything.
       if (!sum && !reduced.empty())
         sum = arith::ConstantOp::create(
-            page.b, page.b.getZeroAttr(
-                        getElementTypeOrSelf(init.get().getType())));
+            page.b,
+            page.b.getZeroAttr(getElementTypeOrSelf(init.get().getType())));
       sums.push_back(sum);
     }
     sums = reduce(reduced, at, sums);
-    for (auto [init, output, sum] :
-         llvm::zip_equal(llvm::make_pointer_range(op.getDpsInitsMutable()),
-                         outputs, sums))
+    for (auto [init, output, sum] : llvm::zip_equal(
+             llvm::make_pointer_range(op.getDpsInitsMutable()), outputs, sums))
       memref::StoreOp::create(page.b, sum, output, indicesOf(*init, at));
   });
 }
@@ -377,9 +376,9 @@ static LogicalResult expandMath(gpu::GPUFuncOp kernel, Operation *source) {
 // Ops
 //===----------------------------------------------------------------------===//
 
-FailureOr<SmallVector<Value>>
-unisparse::lowerToPage(HostSide &host, gpu::GPUModuleOp kernels,
-                       linalg::GenericOp op) {
+FailureOr<SmallVector<Value>> unisparse::lowerToPage(HostSide &host,
+                                                     gpu::GPUModuleOp kernels,
+                                                     linalg::GenericOp op) {
   GenericPage generic{host, op, ElementPage(host, kernels, "linalg")};
   if (failed(generic.check()))
     return failure();
@@ -398,9 +397,9 @@ bool unisparse::fitsCode(arith::ConstantOp op) {
          (elements.isSplat() || type.getNumElements() <= kTable);
 }
 
-FailureOr<SmallVector<Value>>
-unisparse::lowerToPage(HostSide &host, gpu::GPUModuleOp kernels,
-                       arith::ConstantOp op) {
+FailureOr<SmallVector<Value>> unisparse::lowerToPage(HostSide &host,
+                                                     gpu::GPUModuleOp kernels,
+                                                     arith::ConstantOp op) {
   auto elements = cast<DenseElementsAttr>(op.getValue());
   auto type = cast<RankedTensorType>(op.getType());
   if (failed(checkElement(op, type.getElementType())) ||

@@ -36,8 +36,8 @@ double ModifiedLogits::unit() const {
   return scalesFirst() ? 1.0 : scale;
 }
 
-/// The largest exponential of capped scores: sums of a row of 2^20 keys are below
-/// 2^64, as with a speculative reference.
+/// The largest exponential of capped scores: sums of a row of 2^20 keys are
+/// below 2^64, as with a speculative reference.
 static constexpr double kLargest = 44;
 /// The smallest: in range of bf16, with 2^16 to spare.
 static constexpr double kSmallest = -110;
@@ -91,7 +91,8 @@ static void relax(ArrayRef<Value> positions, Block &body, bool canRound) {
     if (auto difference = dyn_cast<arith::SubIOp>(op)) {
       if (isPosition(difference.getLhs()) && isPosition(difference.getRhs()))
         difference.setOverflowFlags(arith::IntegerOverflowFlags::nsw);
-    } else if (canRound && isa<arith::MulFOp, arith::AddFOp, arith::SubFOp>(op)) {
+    } else if (canRound &&
+               isa<arith::MulFOp, arith::AddFOp, arith::SubFOp>(op)) {
       auto flags = cast<arith::ArithFastMathInterface>(op);
       auto had = flags.getFastMathFlagsAttr().getValue();
       op.setAttr(flags.getFastMathAttrName(),

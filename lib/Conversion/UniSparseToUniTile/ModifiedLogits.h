@@ -2,7 +2,8 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// What a page makes of a product Q K^T: a logit, capped (M1) and modified (M5, M6).
+// What a page makes of a product Q K^T: a logit, capped (M1) and modified (M5,
+// M6).
 #ifndef UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_MODIFIEDLOGITS_H
 #define UNISPARSE_LIB_CONVERSION_UNISPARSETOUNITILE_MODIFIEDLOGITS_H
 
@@ -23,13 +24,14 @@ public:
   /// What the softmax has to multiply a score with: nothing for a modification
   /// that wants logits, the cap for a tanh (M1), the scale for a product.
   double unit() const;
-  /// The least reference of a softmax, in powers of two, that a soft cap's bound
-  /// makes good for all scores, as is any to 1 above it.
+  /// The least reference of a softmax, in powers of two, that a soft cap's
+  /// bound makes good for all scores, as is any to 1 above it.
   std::optional<double> settledReference() const;
   /// Products as scores, capped: cap * tanh(scale * S / cap) costs one product
   /// and one tanh where the cap is left to the unit.
   Value scaled(KernelPage &p, Value products) const;
-  /// What the modification makes of a score. Positions are sums that do not wrap.
+  /// What the modification makes of a score. Positions are sums that do not
+  /// wrap.
   Value write(KernelPage &p, ValueRange tables, Value score, Value batch,
               Value head, Value query, Value key) const;
 

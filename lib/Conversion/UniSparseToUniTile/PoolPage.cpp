@@ -31,8 +31,8 @@ void PoolPage::writeSpread(ValueRange mean, Value batch, Value head,
                            Value first, Value rows, ValueRange at, Value unit) {
   auto add = [&](Value r, ValueRange c) -> SmallVector<Value> {
     SmallVector<Value> next;
-    for (auto [x, m, sum] : llvm::zip_equal(
-             row(batch, head, p.add(first, r), unit), mean, c)) {
+    for (auto [x, m, sum] :
+         llvm::zip_equal(row(batch, head, p.add(first, r), unit), mean, c)) {
       Value difference = arith::SubFOp::create(p.b, x, m);
       next.push_back(arith::AddFOp::create(p.b, sum, square(difference)));
     }
@@ -80,9 +80,9 @@ unisparse::lowerToKernel(HostSide &host, gpu::GPUModuleOp kernels, PoolOp op) {
   auto type = op.getComposites().getType();
   KernelPage page(kernels, op.getLoc(), "pool");
   PoolPage pool{{op, page}};
-  page.kernel()->setAttr(
-      kScheduleAttr, ThreadsAttr::get(op.getContext(), pool.count,
-                                      kUnits / pool.count, kCtas));
+  page.kernel()->setAttr(kScheduleAttr,
+                         ThreadsAttr::get(op.getContext(), pool.count,
+                                          kUnits / pool.count, kCtas));
   Value batch = host.dim(op.getX(), 0), length = host.dim(op.getX(), 2);
   Value slots = host.slots(length, op.getCuSeqlens(), op.getBy());
   Value result = host.result(type, {batch, {}, slots, {}});

@@ -46,8 +46,8 @@ SmallVector<Value> PoolUnits::addRows(Value batch, Value head, Value first,
     Value of = p.add(p.mul(head, heads), h);
     auto add = [&](Value r, ValueRange c) -> SmallVector<Value> {
       SmallVector<Value> next;
-      for (auto [sum, v] : llvm::zip_equal(
-               c, rowOfHead(batch, of, p.add(first, r), unit)))
+      for (auto [sum, v] :
+           llvm::zip_equal(c, rowOfHead(batch, of, p.add(first, r), unit)))
         next.push_back(arith::AddFOp::create(p.b, sum, v));
       return next;
     };
@@ -78,13 +78,12 @@ SmallVector<Value> PoolUnits::write(ValueRange pieces, ValueRange at,
     Value stored = element.isF32()
                        ? x
                        : arith::TruncFOp::create(p.b, piece, x).getResult();
-    vector::StoreOp::create(
-        p.b, stored, out,
-        p.indices({at[0], at[1], at[2], column(unit, n)}));
-    written.push_back(element.isF32() ? x
-                                      : arith::ExtFOp::create(p.b, f32Piece,
-                                                              stored)
-                                            .getResult());
+    vector::StoreOp::create(p.b, stored, out,
+                            p.indices({at[0], at[1], at[2], column(unit, n)}));
+    written.push_back(
+        element.isF32()
+            ? x
+            : arith::ExtFOp::create(p.b, f32Piece, stored).getResult());
   }
   return written;
 }

@@ -18,8 +18,7 @@ static Value mix(PageBuilder &p, Value x) {
                                {13, 0xC2B2AE35},
                                {16, 1}}) {
     Value high = arith::ShRUIOp::create(p.b, x, bits(p, shift));
-    x = p.mul(arith::XOrIOp::create(p.b, x, high).getResult(),
-              bits(p, factor));
+    x = p.mul(arith::XOrIOp::create(p.b, x, high).getResult(), bits(p, factor));
   }
   return x;
 }

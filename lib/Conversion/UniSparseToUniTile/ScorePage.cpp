@@ -3,8 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // unisparse.block_score as one page of tile code, the same for every chip:
-// composite attention in one walk over the composite keys. A row's normaliser is
-// known at its end only, so the walk keeps, for every row, the sum of
+// composite attention in one walk over the composite keys. A row's normaliser
+// is known at its end only, so the walk keeps, for every row, the sum of
 // exponentials of each key block and what they are relative to, in memory that
 // is this CTA's own; what that comes to in the end are the masses.
 //
@@ -48,9 +48,9 @@ void ScorePage::writeBlock(Block &body) {
 }
 
 void ScorePage::writeScore(Block &body) {
-  Value keys = fetch(tk, k, p.div(head, kvGroup),
-                     p.add(firstK, body.getArgument(0)),
-                     p.add(firstK, body.getArgument(1)), kRows);
+  Value keys =
+      fetch(tk, k, p.div(head, kvGroup), p.add(firstK, body.getArgument(0)),
+            p.add(firstK, body.getArgument(1)), kRows);
   auto type = p.fragment(tq, tk, b.getF32Type());
   Value scores =
       DotOp::create(b, type, queries, keys, Value(), /*by_rows=*/false);
@@ -64,12 +64,13 @@ void ScorePage::writeUpdate(Block &body) {
   Value scores = body.getArgument(0), key = body.getArgument(1),
         reference = body.getArgument(3), sum = body.getArgument(4);
   auto columns = llvm::alignTo(kBlocks, 8);
-  auto step = SoftmaxSumsOp::create(
-      b,
-      TypeRange{p.fragment(tq, columns, b.getF32Type()), reference.getType(),
-                sum.getType()},
-      scores, b.getI64IntegerAttr(kRows.padded), b.getF64FloatAttr(modification.unit()),
-      reference, sum, /*speculative=*/UnitAttr());
+  auto step =
+      SoftmaxSumsOp::create(b,
+                            TypeRange{p.fragment(tq, columns, b.getF32Type()),
+                                      reference.getType(), sum.getType()},
+                            scores, b.getI64IntegerAttr(kRows.padded),
+                            b.getF64FloatAttr(modification.unit()), reference,
+                            sum, /*speculative=*/UnitAttr());
   Value tile = p.div(key, kBlocks * kRows.composites);
   PutOp::create(b, step.getSums(), sums, worker, tile, p.i32(0), p.i32(tq));
   PutOp::create(b, step.getReference(), tops, worker, tile, p.i32(0),
@@ -78,8 +79,8 @@ void ScorePage::writeUpdate(Block &body) {
 }
 
 /// What turns log2 of a sum of exponentials, relative to a reference, into that
-/// of the row's share of its block's mass: minus the normaliser, and the weights
-/// of S5 and S6. -inf for rows that are not there.
+/// of the row's share of its block's mass: minus the normaliser, and the
+/// weights of S5 and S6. -inf for rows that are not there.
 Value ScorePage::rowBias(Value reference, Value sum) {
   return p.map(
       p.rows(tq), {reference, sum},
@@ -93,13 +94,13 @@ Value ScorePage::rowBias(Value reference, Value sum) {
         if (qRows.composites != qRows.padded)
           there = p.both(there, p.less(within, p.i32(qRows.composites)));
         if (modification) // M6: it may leave a row nothing but -inf.
-          there = p.both(there,
-                         arith::CmpFOp::create(b, arith::CmpFPredicate::ONE,
-                                               e[2], p.f32(0.0)));
+          there =
+              p.both(there, arith::CmpFOp::create(b, arith::CmpFPredicate::ONE,
+                                                  e[2], p.f32(0.0)));
         Value normaliser =
             arith::AddFOp::create(b, e[1], math::Log2Op::create(b, e[2]));
-        Value bias = arith::SubFOp::create(b, p.f32(-std::log2(massGroup)),
-                                           normaliser);
+        Value bias =
+            arith::SubFOp::create(b, p.f32(-std::log2(massGroup)), normaliser);
         if (op.getAgg() == Agg::Sum) { // n_a of the block's rows.
           Value token = p.mul(p.add(span.unit, block), bq);
           Value all = p.min(p.sub(span.qLength, token), p.i32(bq));
@@ -127,21 +128,21 @@ Value ScorePage::massOf(Value block, Value j) {
   Value tile = p.div(j, kBlocks);
   Value isSeen = p.less(tile, endTile());
   if (windowStart)
-    isSeen = p.both(isSeen, p.compare(arith::CmpIPredicate::sge, tile,
-                                      windowStart));
+    isSeen =
+        p.both(isSeen, p.compare(arith::CmpIPredicate::sge, tile, windowStart));
   Value seen = p.select(isSeen, p.i32(qRows.composites), p.i32(0));
   return p.forEach(
       p.i32(0), seen, 1, {p.f32(0.0)},
       [&](Value r, ValueRange best) -> SmallVector<Value> {
         Value row = at(p.add(p.mul(block, qRows.padded), r)), w = at(worker);
-        Value top = memref::LoadOp::create(b, tops, ValueRange{w, at(tile), row}),
-              bias =
-                  memref::LoadOp::create(b, tops,
-                                         ValueRange{w, at(endTile()), row}),
+        Value top =
+                  memref::LoadOp::create(b, tops, ValueRange{w, at(tile), row}),
+              bias = memref::LoadOp::create(b, tops,
+                                            ValueRange{w, at(endTile()), row}),
               sum = memref::LoadOp::create(
                   b, sums, ValueRange{w, at(tile), row, at(p.rem(j, kBlocks))});
-        Value factor = math::Exp2Op::create(
-            b, arith::AddFOp::create(b, top, bias));
+        Value factor =
+            math::Exp2Op::create(b, arith::AddFOp::create(b, top, bias));
         Value share = arith::MulFOp::create(b, sum, factor);
         if (modification) { // Of rows that are not there it may be no number.
           Value there = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT,
@@ -164,8 +165,7 @@ void ScorePage::writeMasses() {
   auto i32 = [&](Value index) -> Value {
     return arith::IndexCastOp::create(b, b.getI32Type(), index);
   };
-  Value block = i32(all.getInductionVars()[0]),
-        j = all.getInductionVars()[1];
+  Value block = i32(all.getInductionVars()[0]), j = all.getInductionVars()[1];
   Value m = massOf(block, i32(j));
   SmallVector<Value> place{at(batch), at(massHead), at(p.add(slot, block)), j};
   if (accumulate) {
@@ -201,8 +201,8 @@ void ScorePage::scoreHead(Value h) {
 }
 
 /// A tile's query blocks are one sequence's: those of a packed batch are cut
-/// into tiles as tokens are into blocks. Spare slots between sequences belong to
-/// the one in front of them.
+/// into tiles as tokens are into blocks. Spare slots between sequences belong
+/// to the one in front of them.
 void ScorePage::locate(Value tile) {
   Value zero = p.i32(0);
   if (!p.isPacked()) {
@@ -215,13 +215,17 @@ void ScorePage::locate(Value tile) {
     auto found = LocateOp::create(b, tile, tokens, p.cuQ, p.cuK, p.sequences);
     Value start = found.getQStart();
     Value number = p.sub(p.sub(tile, found.getBlock()), p.div(start, tokens));
-    span = {start, found.getQLength(), found.getKStart(), found.getKLength(),
-            number, p.mul(found.getBlock(), qBlocks), /*isPacked=*/true};
+    span = {start,
+            found.getQLength(),
+            found.getKStart(),
+            found.getKLength(),
+            number,
+            p.mul(found.getBlock(), qBlocks),
+            /*isPacked=*/true};
     slot = p.add(p.firstSlot(span, start, bq), span.unit);
-    Value next = p.add(
-        p.add(p.div(p.add(start, span.qLength), bq), number), 1);
-    Value isLast = p.compare(arith::CmpIPredicate::eq, number,
-                             p.sub(p.sequences, 1));
+    Value next = p.add(p.add(p.div(p.add(start, span.qLength), bq), number), 1);
+    Value isLast =
+        p.compare(arith::CmpIPredicate::eq, number, p.sub(p.sequences, 1));
     next = p.select(isLast, slots, next);
     blockRows = p.min(p.sub(next, slot), p.i32(qBlocks));
     firstQ = p.firstSlot(span, start, cq);
@@ -289,7 +293,8 @@ unisparse::lowerToPage(HostSide &host, gpu::GPUModuleOp kernels,
   Value lq = host.length(op.getStaticLengths(), op.getLengths(), 0),
         lk = host.length(op.getStaticLengths(), op.getLengths(), 1);
   Value cuQ = op.getCuSeqlensQ(), cuK = op.getCuSeqlensK();
-  Value slots = host.slots(lq, cuQ, bq), tiles = host.slots(lq, cuQ, qBlocks * bq);
+  Value slots = host.slots(lq, cuQ, bq),
+        tiles = host.slots(lq, cuQ, qBlocks * bq);
   Value keyBlocks = host.ceilDiv(lk, bk);
   Value batch = host.dim(op.getQ(), 0);
   Value result =

@@ -18,11 +18,9 @@ struct ScorePage {
         element(op.getQ().getType().getElementType()),
         bq(op.getBlock().getQuery()), bk(op.getBlock().getKey()),
         cq(op.getPooling().getQuery()), ck(op.getPooling().getKey()),
-        means(bq / cq),
-        qRows(means + op.getPooling().getRepresentatives()), kRows(bk / ck),
-        tq(rows), tk(keys),
-        qBlocks(tq / qRows.padded), kBlocks(tk / kRows.padded),
-        heads(op.getQ().getType().getDimSize(1)),
+        means(bq / cq), qRows(means + op.getPooling().getRepresentatives()),
+        kRows(bk / ck), tq(rows), tk(keys), qBlocks(tq / qRows.padded),
+        kBlocks(tk / kRows.padded), heads(op.getQ().getType().getDimSize(1)),
         kvGroup(heads / op.getK().getType().getDimSize(1)),
         massGroup(heads / op.getMass().getType().getDimSize(1)),
         depth(tileColumns(op.getQ().getType().getDimSize(3))),
@@ -67,8 +65,8 @@ private:
   Value maskedFront(Value scores, Value key);
   Value rowBias(Value reference, Value sum);
   Value keyBlocks() {
-    return arith::IndexCastOp::create(
-        b, b.getI32Type(), memref::DimOp::create(b, mass, 3));
+    return arith::IndexCastOp::create(b, b.getI32Type(),
+                                      memref::DimOp::create(b, mass, 3));
   }
   /// One past the walk's last tile.
   Value endTile() { return windowStart ? p.add(windowStart, count) : count; }
@@ -99,7 +97,7 @@ private:
   Value allQ, allK;      ///< The sequence's composites.
   Value count, queries;
   Value windowStart; ///< The first tile with a visible key, under a window.
-  Value accumulate; ///< Not the first head of a mass.
+  Value accumulate;  ///< Not the first head of a mass.
 };
 
 } // namespace unisparse

@@ -3,8 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // The rows and columns of a tile of scores: the composites and tokens that they
-// stand for, what a row sees of the columns (S2, M2), and what that makes of its
-// scores (S1, M6).
+// stand for, what a row sees of the columns (S2, M2), and what that makes of
+// its scores (S1, M6).
 #include "ScorePage.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -66,7 +66,8 @@ Value ScorePage::tokenOf(Value i) {
   return p.select(p.less(within, p.i32(means)), p.sub(end, 1), row);
 }
 
-/// How many composite keys, from the sequence's first on, a token sees (S2, M2).
+/// How many composite keys, from the sequence's first on, a token sees (S2,
+/// M2).
 Value ScorePage::keysVisible(Value token) {
   Value position = p.add(p.add(p.delta(span), token), *reach.right);
   return p.min(p.add(p.div(position, ck), 1), allK);

@@ -4,9 +4,9 @@
 
 // The schedule of a warp-specialised score kernel: what was asked for, or the
 // best that is known.
-#include "SpecialisedSchedules.h"
 #include "Kernels.h"
 #include "Schedule.h"
+#include "SpecialisedSchedules.h"
 #include "unisparse/Dialect/UniTile/Utils/SpecialisedMemory.h"
 
 using namespace mlir;
@@ -78,7 +78,8 @@ FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
       --memory.stages;
     return memory.stages;
   };
-  // Composites with columns for groups of dims are long: fewer keys a step then.
+  // Composites with columns for groups of dims are long: fewer keys a step
+  // then.
   int64_t keys = asked.getKeys() ? asked.getKeys() : kMostKeys;
   while (!asked.getKeys() && stagesThatFit(keys) < 2 && keys > 16 &&
          keys / 2 % k.padded == 0)
@@ -88,8 +89,9 @@ FailureOr<ScheduleAttr> unisparse::scoreScheduleOf(BlockScoreOp op,
                << " composites, up to " << kMostKeys << ", got " << keys;
   int64_t fit = stagesThatFit(keys);
   if (fit < 2)
-    return why << "expected composites whose tiles fit shared memory twice, got "
-               << type.getDimSize(3) << " columns";
+    return why
+           << "expected composites whose tiles fit shared memory twice, got "
+           << type.getDimSize(3) << " columns";
   int64_t stages = asked.getStages() ? asked.getStages() : fit;
   if (stages < 2 || stages > fit)
     return why << "expected 2 to " << fit

@@ -37,7 +37,7 @@ struct SelectPage {
   Span span = {};
   Value batch = {}, head = {}, slot = {}, massHead = {};
   KeyBlocks blocks = {}; ///< The candidates (L1),
-  Value candidates = {};  ///< and how many they are.
+  Value candidates = {}; ///< and how many they are.
   Value share = {}, randomBits = {};
   Value low = {}, high = {}; ///< Bounds of how many besides the forced.
   Value target = {};         ///< Mass to reach, the forced included; f32.
@@ -102,8 +102,8 @@ Value SelectPage::isForced(Value j) {
   return p.either(sink, local);
 }
 
-/// Every candidate is taken: p >= 1 without a cap (L3), a short sequence, or one
-/// of the last query blocks (L8).
+/// Every candidate is taken: p >= 1 without a cap (L3), a short sequence, or
+/// one of the last query blocks (L8).
 Value SelectPage::isDense() {
   if (rule().takesAll())
     return p.isTrue(true);
@@ -157,12 +157,10 @@ Value SelectPage::threshold() {
   // The sign of an f32 is none of them.
   int64_t bits = isRandom() ? 32 : 31;
   auto nextBit = [&](Value i, ValueRange c) -> SmallVector<Value> {
-    Value bit =
-        arith::ShLIOp::create(p.b, p.i32(1), p.sub(p.i32(bits - 1), i));
+    Value bit = arith::ShLIOp::create(p.b, p.i32(1), p.sub(p.i32(bits - 1), i));
     Value candidate = p.either(c[0], bit);
     Taken taken = sumWhere([&](Value j, Value m) {
-      Value above =
-          p.compare(arith::CmpIPredicate::uge, bitsOf(m), candidate);
+      Value above = p.compare(arith::CmpIPredicate::uge, bitsOf(m), candidate);
       return p.both(above, isFree(j));
     });
     return {p.select(enough(taken), candidate, c[0])};
@@ -212,14 +210,14 @@ Value SelectPage::selectDense() {
 /// L10: ceil(d * |C|) in f64, as every target has it.
 Value SelectPage::randomBlocks() {
   Type f64 = p.b.getF64Type();
-  Value d = arith::ConstantOp::create(
-      p.b, p.b.getFloatAttr(f64, rule().getValue()));
+  Value d =
+      arith::ConstantOp::create(p.b, p.b.getFloatAttr(f64, rule().getValue()));
   Value wanted = arith::MulFOp::create(
       p.b, d, arith::SIToFPOp::create(p.b, f64, candidates));
   Value whole = arith::FPToSIOp::create(p.b, p.b.getI32Type(), wanted);
-  Value isBelow = arith::CmpFOp::create(
-      p.b, arith::CmpFPredicate::OLT,
-      arith::SIToFPOp::create(p.b, f64, whole), wanted);
+  Value isBelow =
+      arith::CmpFOp::create(p.b, arith::CmpFPredicate::OLT,
+                            arith::SIToFPOp::create(p.b, f64, whole), wanted);
   return p.add(whole, p.select(isBelow, p.i32(1), p.i32(0)));
 }
 
@@ -242,8 +240,8 @@ Value SelectPage::selectByThreshold() {
   Value largest = arith::BitcastOp::create(p.b, p.b.getF32Type(), top);
   Value least = arith::MulFOp::create(p.b, largest, p.f32(rule().getValue()));
   return writeTaken([&](Value j) {
-    Value reaches = arith::CmpFOp::create(p.b, arith::CmpFPredicate::OGE,
-                                          massOf(j), least);
+    Value reaches =
+        arith::CmpFOp::create(p.b, arith::CmpFPredicate::OGE, massOf(j), least);
     return p.either(isForced(j), reaches);
   });
 }

@@ -2,10 +2,10 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-#include "SpecialisedSchedules.h"
 #include "KernelPage.h"
 #include "Kernels.h"
 #include "Schedule.h"
+#include "SpecialisedSchedules.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
@@ -145,8 +145,7 @@ struct ConvertUniSparseToUniTile
     } else {
       int64_t rows = tiles ? tiles.getRows() : ScoreSchedule::rows,
               each = tiles ? kScoreCtas : attr.getCtas();
-      return lowerToPage(host, kernels, op, rows, keys,
-                         each, *schedule);
+      return lowerToPage(host, kernels, op, rows, keys, each, *schedule);
     }
   }
 

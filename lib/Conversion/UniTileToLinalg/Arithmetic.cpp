@@ -240,5 +240,6 @@ struct DotPattern : TensorPattern<DotOp> {
 void unisparse::unitile::populateArithmeticPatterns(
     const TypeConverter &converter, RewritePatternSet &patterns) {
   patterns.add<FillPattern, MapPattern, ReducePattern, FoldPattern,
-               SumGroupsPattern, AllBelowPattern, DotPattern>(converter, patterns.getContext());
+               SumGroupsPattern, AllBelowPattern, DotPattern>(
+      converter, patterns.getContext());
 }

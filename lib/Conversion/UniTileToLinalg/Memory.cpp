@@ -21,8 +21,8 @@ namespace {
 struct RowLoop {
   RowLoop(OpBuilder &builder, Location loc, int64_t rows, Value batch,
           Value head, Value row, Value limit)
-      : p(loc, builder), b(p.b),
-        first(index(row)), lead{index(batch), index(head)},
+      : p(loc, builder), b(p.b), first(index(row)),
+        lead{index(batch), index(head)},
         count(index(p.min(p.sub(limit, row), p.i32(rows)))) {}
 
   Value index(Value i) {
@@ -78,8 +78,8 @@ struct FetchPattern : OpConversionPattern<FetchOp> {
     // Some rows of the source, then some of zeros.
     int64_t take = op.getTake().value_or(1), of = op.getOf().value_or(1);
     if (take != of)
-      x.count = arith::MinSIOp::create(
-          x.b, x.count, x.constant(tile.getRows() / of * take));
+      x.count = arith::MinSIOp::create(x.b, x.count,
+                                       x.constant(tile.getRows() / of * take));
     rewriter.replaceOp(op, x.rows(zeros, [&](Value r, SmallVector<Value> place,
                                              ValueRange rows) {
       if (take != of) {

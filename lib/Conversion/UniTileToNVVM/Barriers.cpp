@@ -151,8 +151,8 @@ struct ArrivePattern : TilePattern<ArriveOp> {
   }
 };
 
-/// Hardware barriers 1 and up are warpgroups' own (`unitile.tensor_store`), those from
-/// here on say whose turn it is; two warpgroups meet at each.
+/// Hardware barriers 1 and up are warpgroups' own (`unitile.tensor_store`),
+/// those from here on say whose turn it is; two warpgroups meet at each.
 constexpr int64_t kFirstTurn = 8;
 
 struct TurnEmitter {

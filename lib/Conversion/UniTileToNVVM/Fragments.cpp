@@ -160,9 +160,9 @@ struct BallotPattern : TilePattern<BallotOp> {
                   ConversionPatternRewriter &rewriter) const override {
     Value everyone =
         arith::ConstantIntOp::create(rewriter, op.getLoc(), -1, 32);
-    rewriter.replaceOpWithNewOp<NVVM::VoteSyncOp>(
-        op, rewriter.getI32Type(), everyone, adaptor.getYes(),
-        NVVM::VoteSyncKind::ballot);
+    rewriter.replaceOpWithNewOp<NVVM::VoteSyncOp>(op, rewriter.getI32Type(),
+                                                  everyone, adaptor.getYes(),
+                                                  NVVM::VoteSyncKind::ballot);
     return success();
   }
 };
@@ -235,9 +235,8 @@ struct FastTanhPattern : OpConversionPattern<math::TanhOp> {
         !bitEnumContainsAny(op.getFastmath(), arith::FastMathFlags::afn))
       return rewriter.notifyMatchFailure(op, "only f32 has an instruction, and "
                                              "only an approximate one");
-    rewriter.replaceOpWithNewOp<LLVM::TanhOp>(op, op.getType(),
-                                              adaptor.getOperand(),
-                                              LLVM::FastmathFlags::afn);
+    rewriter.replaceOpWithNewOp<LLVM::TanhOp>(
+        op, op.getType(), adaptor.getOperand(), LLVM::FastmathFlags::afn);
     return success();
   }
 };
@@ -251,8 +250,8 @@ struct ExpPattern : OpConversionPattern<math::ExpOp> {
     Value factor = arith::ConstantOp::create(
         rewriter, op.getLoc(),
         rewriter.getFloatAttr(op.getType(), 1.4426950408889634));
-    Value x = arith::MulFOp::create(rewriter, op.getLoc(),
-                                    adaptor.getOperand(), factor);
+    Value x = arith::MulFOp::create(rewriter, op.getLoc(), adaptor.getOperand(),
+                                    factor);
     rewriter.replaceOpWithNewOp<math::Exp2Op>(op, x);
     return success();
   }
@@ -262,8 +261,7 @@ struct LogPattern : OpConversionPattern<math::LogOp> {
   LogicalResult
   matchAndRewrite(math::LogOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
-    Value x =
-        math::Log2Op::create(rewriter, op.getLoc(), adaptor.getOperand());
+    Value x = math::Log2Op::create(rewriter, op.getLoc(), adaptor.getOperand());
     Value factor = arith::ConstantOp::create(
         rewriter, op.getLoc(),
         rewriter.getFloatAttr(op.getType(), 0.6931471805599453));
@@ -330,8 +328,8 @@ struct SumGroupsPattern : TilePattern<SumGroupsOp> {
             given = arith::SelectOp::create(t.b, seconds[bit], x, y);
       return t.combine(Combine::Add, kept, t.shuffle(given, bits[bit]));
     };
-    // Of eight groups each lane of a row gets its own, as columns of the result:
-    // every bit halves what is left, so four lanes trade six times.
+    // Of eight groups each lane of a row gets its own, as columns of the
+    // result: every bit halves what is left, so four lanes trade six times.
     auto sumsOf = [&](int64_t row, int64_t first) {
       SmallVector<Value> sums, next;
       auto sum = [&](int64_t i) {

@@ -10,9 +10,9 @@ using namespace unisparse::unitile;
 Held::Held(Type type, int64_t warps) : layout(layoutOf(type)) {
   auto fragment = dyn_cast<FragmentType>(type);
   auto ofRows = dyn_cast<RowsType>(type);
-  for (Position place : layout.getOffsets(
-           ofRows ? ofRows.getRows() : fragment.getRows(),
-           ofRows ? 8 : fragment.getColumns(), warps)) {
+  for (Position place :
+       layout.getOffsets(ofRows ? ofRows.getRows() : fragment.getRows(),
+                         ofRows ? 8 : fragment.getColumns(), warps)) {
     auto known = llvm::find(rows, place.row);
     if (!ofRows || known == rows.end())
       elements.push_back(place), rowNumbers.push_back(known - rows.begin());
@@ -37,7 +37,8 @@ int64_t Held::at(Position place) const {
 }
 
 SmallVector<int64_t> Held::matrixRows() const {
-  return llvm::filter_to_vector(rows, [](int64_t row) { return row % 16 == 0; });
+  return llvm::filter_to_vector(rows,
+                                [](int64_t row) { return row % 16 == 0; });
 }
 
 std::array<Position, 4> unisparse::unitile::matricesAt(Position place) {

@@ -2,8 +2,8 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// Which elements a thread holds, as their layouts say, and where an element of a
-// tile lies, as IR.
+// Which elements a thread holds, as their layouts say, and where an element of
+// a tile lies, as IR.
 #ifndef UNISPARSE_LIB_CONVERSION_UNITILETONVVM_LAYOUT_H
 #define UNISPARSE_LIB_CONVERSION_UNITILETONVVM_LAYOUT_H
 

@@ -11,8 +11,8 @@ using namespace unisparse::unitile;
 
 namespace {
 
-/// Four words that are the A operand for 16 rows and 16 columns from `place` on:
-/// pairs of neighbours, first those below each other.
+/// Four words that are the A operand for 16 rows and 16 columns from `place`
+/// on: pairs of neighbours, first those below each other.
 SmallVector<Value> operandA(OpBuilder &b, Location loc, const Held &held,
                             ArrayRef<Value> elements, Position place,
                             Type element) {
@@ -88,8 +88,7 @@ struct MmaPattern : TilePattern<MmaOp> {
     for (int64_t k = 0; k < a.getColumns(); k += atom.getK()) {
       SmallVector<SmallVector<Value>> operands;
       for (int64_t row = 0; row < a.getRows(); row += step)
-        operands.push_back(
-            operandA(rewriter, loc, ofA, as, {row, k}, element));
+        operands.push_back(operandA(rewriter, loc, ofA, as, {row, k}, element));
       for (int64_t n = 0; n < acc.getColumns(); n += 16) {
         // (k, n), (k + 8, n), (k, n + 8), (k + 8, n + 8)
         SmallVector<Value> words =

@@ -2,9 +2,10 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// sitofp(place + c) = sitofp(place) + c: exact where both and their sum are below
-// 2^24 in magnitude, as f32 has all of these integers; beyond, one more rounding.
-// Left to LLVM, each element has a conversion and a register with its position.
+// sitofp(place + c) = sitofp(place) + c: exact where both and their sum are
+// below 2^24 in magnitude, as f32 has all of these integers; beyond, one more
+// rounding. Left to LLVM, each element has a conversion and a register with its
+// position.
 #include "Positions.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -91,10 +92,9 @@ Value ConvertedPositions::at(OpBuilder &b, Operation &op, Position away) const {
   const Conversion &conversion = found->second;
   Location loc = op.getLoc();
   Value place = conversion.first;
-  if (int64_t distance = conversion.sum.row * away.row +
-                         conversion.sum.column * away.column) {
-    Value by =
-        arith::ConstantOp::create(b, loc, b.getF32FloatAttr(distance));
+  if (int64_t distance =
+          conversion.sum.row * away.row + conversion.sum.column * away.column) {
+    Value by = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(distance));
     place = arith::AddFOp::create(b, loc, place, by);
   }
   return conversion.isMagnitude ? math::AbsFOp::create(b, loc, place) : place;

@@ -63,8 +63,8 @@ struct TensorCopyPattern : TilePattern<TensorCopyOp> {
               "{\n"
               ".reg .b16 blocks;\n"
               "mov.b16 blocks, " +
-                  std::to_string(ctas) + ";\n" + copy +
-                  ".multicast::cluster " + ends + ", blocks;\n}",
+                  std::to_string(ctas) + ";\n" + copy + ".multicast::cluster " +
+                  ends + ", blocks;\n}",
               constraintsOf("r,r,l,", rank), operands);
     }
     rewriter.eraseOp(op);

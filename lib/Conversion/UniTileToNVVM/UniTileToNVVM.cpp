@@ -163,12 +163,11 @@ struct ConvertUniTileToNVVM
         return WalkResult::interrupt();
       }
       // What ldmatrix and stmatrix hand out.
-      Type moved = llvm::TypeSwitch<Operation *, Type>(op)
-                       .Case([](LoadOp load) { return load.getType(); })
-                       .Case([](WriteOp write) {
-                         return write.getValue().getType();
-                       })
-                       .Default(Type());
+      Type moved =
+          llvm::TypeSwitch<Operation *, Type>(op)
+              .Case([](LoadOp load) { return load.getType(); })
+              .Case([](WriteOp write) { return write.getValue().getType(); })
+              .Default(Type());
       if (!moved || layoutOf(moved).isOfMatrices())
         return WalkResult::advance();
       op->emitOpError("expected a layout of matrices of 8 x 8, got ") << moved;
@@ -186,8 +185,9 @@ struct ConvertUniTileToNVVM
             !converter.convertType(type)) {
           int64_t each = layoutOf(type).getWarpRows();
           op->emitOpError("expected a number of rows that is a multiple of ")
-              << each * warps.count << ", " << each << " for each of the kernel's "
-              << warps.count << " warps, got " << type;
+              << each * warps.count << ", " << each
+              << " for each of the kernel's " << warps.count << " warps, got "
+              << type;
           return WalkResult::interrupt();
         }
       return WalkResult::advance();

@@ -15,17 +15,18 @@
 extern "C" {
 #endif
 
-/* Runs the artifact in the `bytes` bytes at `artifact`, which have to stay where
- * they are, on the GPU that UNISPARSE_DEVICE names (0 where it does not). Inputs
- * are copied to the device, outputs back to where `outputs` says, whose sizes
- * have to be those that the artifact gives; it returns when they are there.
- * The first call of an artifact loads it. Calls from several threads are served
- * one after another.
+/* Runs the artifact in the `bytes` bytes at `artifact`, which have to stay
+ * where they are, on the GPU that UNISPARSE_DEVICE names (0 where it does not).
+ * Inputs are copied to the device, outputs back to where `outputs` says, whose
+ * sizes have to be those that the artifact gives; it returns when they are
+ * there. The first call of an artifact loads it. Calls from several threads are
+ * served one after another.
  *
  * What fails is one line on stderr and abort(): compiled code has no way to go
- * on without a result. A host with tensors in device memory, a stream or another
- * way to fail defines this function itself, and is called instead; the rest of
- * the C interface (unisparse_artifact_read and so on) does all of the work. */
+ * on without a result. A host with tensors in device memory, a stream or
+ * another way to fail defines this function itself, and is called instead; the
+ * rest of the C interface (unisparse_artifact_read and so on) does all of the
+ * work. */
 UNISPARSE_API void unisparse_call(const void *artifact, int64_t bytes,
                                   const unisparse_tensor *inputs,
                                   int32_t input_count,

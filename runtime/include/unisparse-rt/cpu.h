@@ -11,10 +11,10 @@
  *
  * All functions may be called from several threads at once, on one program too,
  * except that a program is closed once and when nothing uses it any more. What
- * fails returns a status, with a line in unisparse_last_message(), as everywhere
- * in unisparse.h; a rule that tensors break while the program runs (I7 of a
- * packed batch) does, too: nothing ends the process, and what the call had
- * allocated is freed. */
+ * fails returns a status, with a line in unisparse_last_message(), as
+ * everywhere in unisparse.h; a rule that tensors break while the program runs
+ * (I7 of a packed batch) does, too: nothing ends the process, and what the call
+ * had allocated is freed. */
 #ifndef UNISPARSE_RT_CPU_H
 #define UNISPARSE_RT_CPU_H
 
@@ -48,17 +48,19 @@ unisparse_cpu_program_level(const unisparse_cpu_program *program);
 UNISPARSE_API const char *unisparse_cpu_level(void);
 
 /* Checks the inputs' types, sizes and strides (data may be null), and gives
- * outputs[i] element, rank, sizes and contiguous strides; data is left alone. */
+ * outputs[i] element, rank, sizes and contiguous strides; data is left alone.
+ */
 UNISPARSE_API unisparse_status unisparse_cpu_prepare(
     const unisparse_cpu_program *program, const unisparse_tensor *inputs,
     int32_t input_count, unisparse_tensor *outputs, int32_t output_count);
 
 /* Computes outputs of inputs, all of them in memory of the host, aligned as
  * their elements are. Inputs and outputs may have strides where the description
- * says so (layout 1 of docs/Artifact.md, of any multiple of an element): rows are
- * contiguous, and every element of an output has memory of its own. Outputs
- * overlap nothing: what counts is the range from first to last element. On `threads` threads, or with 0 on as many as
- * OpenMP gives this thread. Returns when it is done. */
+ * says so (layout 1 of docs/Artifact.md, of any multiple of an element): rows
+ * are contiguous, and every element of an output has memory of its own. Outputs
+ * overlap nothing: what counts is the range from first to last element. On
+ * `threads` threads, or with 0 on as many as OpenMP gives this thread. Returns
+ * when it is done. */
 UNISPARSE_API unisparse_status unisparse_cpu_run(
     const unisparse_cpu_program *program, const unisparse_tensor *inputs,
     int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
@@ -67,8 +69,9 @@ UNISPARSE_API unisparse_status unisparse_cpu_run(
 /* What leads compiled code through the other inputs. */
 typedef struct unisparse_cpu_values {
   const unisparse_tensor *cu_seqlens_q, *cu_seqlens_k; /* null unless packed */
-  const unisparse_tensor *counts, *indices; /* null unless a selection is given */
-  int64_t queries, keys;                    /* Lq and Lk, in tokens */
+  const unisparse_tensor *counts,
+      *indices;          /* null unless a selection is given */
+  int64_t queries, keys; /* Lq and Lk, in tokens */
   int64_t query_block, key_block;
 } unisparse_cpu_values;
 

@@ -15,8 +15,8 @@
 enum { UNISPARSE_FORMAT_VERSION = 4, UNISPARSE_FORMAT_HEADER_BYTES = 24 };
 
 /* Behind the shared library of a program for the CPU stand its description and
- * this: u64 bytes of the library, u64 bytes of the description, u32 version, u32
- * crc32 of all before it, the magic. */
+ * this: u64 bytes of the library, u64 bytes of the description, u32 version,
+ * u32 crc32 of all before it, the magic. */
 #define UNISPARSE_CPU_MAGIC "UNISPCPU"
 
 enum { UNISPARSE_CPU_VERSION = 2, UNISPARSE_CPU_FOOTER_BYTES = 32 };
@@ -52,9 +52,10 @@ enum { UNISPARSE_LEAST_CAPABILITY = 10, UNISPARSE_MAX_CAPABILITY = 9999 };
 typedef enum unisparse_term {
   UNISPARSE_TERM_CONSTANT = 0,
   UNISPARSE_TERM_SYMBOL = 1,
-  UNISPARSE_TERM_STRIDE = 2, /* UNISPARSE_STRIDE_BASE * input + dimension; output
-                              * i stands behind UNISPARSE_MAX_TENSORS inputs */
-  UNISPARSE_TERM_FACT = 3,   /* of the device; 0: number of multiprocessors */
+  UNISPARSE_TERM_STRIDE =
+      2,                   /* UNISPARSE_STRIDE_BASE * input + dimension; output
+                            * i stands behind UNISPARSE_MAX_TENSORS inputs */
+  UNISPARSE_TERM_FACT = 3, /* of the device; 0: number of multiprocessors */
   UNISPARSE_TERM_ADD = 4,
   UNISPARSE_TERM_SUB = 5,
   UNISPARSE_TERM_MUL = 6,

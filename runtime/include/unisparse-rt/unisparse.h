@@ -37,17 +37,17 @@ extern "C" {
 
 typedef enum unisparse_status {
   UNISPARSE_OK = 0,
-  UNISPARSE_BAD_ARGUMENT = 1,  /* a null pointer, a wrong number of tensors */
-  UNISPARSE_BAD_FILE = 2,      /* cannot be read */
-  UNISPARSE_BAD_ARTIFACT = 3,  /* truncated, damaged, or no artifact at all */
-  UNISPARSE_BAD_VERSION = 4,   /* written in another version of the format */
-  UNISPARSE_NO_DRIVER = 5,     /* libcuda cannot be opened or lacks a symbol */
-  UNISPARSE_NO_DEVICE = 6,     /* no GPU, or none of that number */
-  UNISPARSE_BAD_CHIP = 7,      /* nothing in the artifact runs on the device */
-  UNISPARSE_OLD_DRIVER = 8,    /* the driver does not know the artifact's PTX */
-  UNISPARSE_BAD_SHAPE = 9,     /* type, rank, size, stride or a length rule */
+  UNISPARSE_BAD_ARGUMENT = 1, /* a null pointer, a wrong number of tensors */
+  UNISPARSE_BAD_FILE = 2,     /* cannot be read */
+  UNISPARSE_BAD_ARTIFACT = 3, /* truncated, damaged, or no artifact at all */
+  UNISPARSE_BAD_VERSION = 4,  /* written in another version of the format */
+  UNISPARSE_NO_DRIVER = 5,    /* libcuda cannot be opened or lacks a symbol */
+  UNISPARSE_NO_DEVICE = 6,    /* no GPU, or none of that number */
+  UNISPARSE_BAD_CHIP = 7,     /* nothing in the artifact runs on the device */
+  UNISPARSE_OLD_DRIVER = 8,   /* the driver does not know the artifact's PTX */
+  UNISPARSE_BAD_SHAPE = 9,    /* type, rank, size, stride or a length rule */
   UNISPARSE_BAD_ALIGNMENT = 10,
-  UNISPARSE_OVERLAP = 11,      /* something written overlaps something else */
+  UNISPARSE_OVERLAP = 11, /* something written overlaps something else */
   UNISPARSE_SMALL_WORKSPACE = 12,
   UNISPARSE_WRONG_DEVICE = 13, /* memory of another device, or of the host */
   UNISPARSE_DRIVER_ERROR = 14, /* any other failure of a driver call */
@@ -91,8 +91,8 @@ UNISPARSE_API int32_t unisparse_format_version(void);
 /* Copies and validates `size` bytes. */
 UNISPARSE_API unisparse_status unisparse_artifact_read(
     const void *bytes, size_t size, unisparse_artifact **artifact);
-UNISPARSE_API unisparse_status unisparse_artifact_open(
-    const char *path, unisparse_artifact **artifact);
+UNISPARSE_API unisparse_status
+unisparse_artifact_open(const char *path, unisparse_artifact **artifact);
 UNISPARSE_API void unisparse_artifact_free(unisparse_artifact *artifact);
 
 UNISPARSE_API int32_t
@@ -109,10 +109,12 @@ typedef struct unisparse_signature {
   int32_t rank;
   int64_t sizes[UNISPARSE_MAX_RANK];
 } unisparse_signature;
-UNISPARSE_API unisparse_status unisparse_artifact_input(
-    const unisparse_artifact *artifact, int32_t index, unisparse_signature *out);
-UNISPARSE_API unisparse_status unisparse_artifact_output(
-    const unisparse_artifact *artifact, int32_t index, unisparse_signature *out);
+UNISPARSE_API unisparse_status
+unisparse_artifact_input(const unisparse_artifact *artifact, int32_t index,
+                         unisparse_signature *out);
+UNISPARSE_API unisparse_status
+unisparse_artifact_output(const unisparse_artifact *artifact, int32_t index,
+                          unisparse_signature *out);
 
 /*--------------------------------------------------------------------------*\
  * Programs
@@ -121,9 +123,9 @@ UNISPARSE_API unisparse_status unisparse_artifact_output(
 typedef struct unisparse_program unisparse_program;
 
 /* Loads what fits the device best into its primary context. */
-UNISPARSE_API unisparse_status unisparse_program_load(
-    const unisparse_artifact *artifact, int32_t device,
-    unisparse_program **program);
+UNISPARSE_API unisparse_status
+unisparse_program_load(const unisparse_artifact *artifact, int32_t device,
+                       unisparse_program **program);
 UNISPARSE_API void unisparse_program_free(unisparse_program *program);
 
 /* The chip the loaded kernels were compiled for, as in "sm_90a". */
@@ -163,9 +165,9 @@ UNISPARSE_API unisparse_status unisparse_program_launch(
     int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
     void *workspace, size_t workspace_bytes, void *stream);
 
-/* The same for a caller that knows all memory to be the device's, as the tensors
- * of a framework say it of theirs: the driver, which launch asks of each tensor,
- * is not asked, and UNISPARSE_WRONG_DEVICE is never the answer. */
+/* The same for a caller that knows all memory to be the device's, as the
+ * tensors of a framework say it of theirs: the driver, which launch asks of
+ * each tensor, is not asked, and UNISPARSE_WRONG_DEVICE is never the answer. */
 UNISPARSE_API unisparse_status unisparse_program_launch_known(
     const unisparse_program *program, const unisparse_tensor *inputs,
     int32_t input_count, const unisparse_tensor *outputs, int32_t output_count,
@@ -175,8 +177,8 @@ UNISPARSE_API unisparse_status unisparse_program_launch_known(
  * Plans
 \*--------------------------------------------------------------------------*/
 
-/* A program for tensors of given sizes and strides, which are checked and worked
- * out once: a launch takes addresses alone. */
+/* A program for tensors of given sizes and strides, which are checked and
+ * worked out once: a launch takes addresses alone. */
 typedef struct unisparse_plan unisparse_plan;
 
 /* Sizes and strides are what unisparse_program_launch takes; no data is looked
@@ -189,14 +191,16 @@ UNISPARSE_API unisparse_status unisparse_plan_make(
 /* The bytes of scratch memory that a launch needs. */
 UNISPARSE_API size_t unisparse_plan_workspace(const unisparse_plan *plan);
 
-/* What unisparse_program_launch_known does of tensors at these addresses, as many
- * as the artifact has of either kind, with as large a workspace as the plan says.
- * From the second launch on a stream on, the steps go to the driver as one CUDA
- * graph, which that launch makes; on a stream that is being captured, and
- * wherever the driver does not take graphs, one by one. */
-UNISPARSE_API unisparse_status unisparse_plan_launch(
-    unisparse_plan *plan, void *const *inputs, void *const *outputs,
-    void *workspace, void *stream);
+/* What unisparse_program_launch_known does of tensors at these addresses, as
+ * many as the artifact has of either kind, with as large a workspace as the
+ * plan says. From the second launch on a stream on, the steps go to the driver
+ * as one CUDA graph, which that launch makes; on a stream that is being
+ * captured, and wherever the driver does not take graphs, one by one. */
+UNISPARSE_API unisparse_status unisparse_plan_launch(unisparse_plan *plan,
+                                                     void *const *inputs,
+                                                     void *const *outputs,
+                                                     void *workspace,
+                                                     void *stream);
 
 /* Launches that have not run yet do so all the same, as long as the program is
  * there: when it and its plans are freed, its kernels are unloaded. */

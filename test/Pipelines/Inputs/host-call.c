@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
  */
 
-/* A host with an unisparse_call of its own, as unisparse-rt/call.h allows: dense
- * causal attention of f32 q and k, which are v too, in place of the artifact. It says what it
- * was called with. */
+/* A host with an unisparse_call of its own, as unisparse-rt/call.h allows:
+ * dense causal attention of f32 q and k, which are v too, in place of the
+ * artifact. It says what it was called with. */
 #include "unisparse-rt/call.h"
 #include "unisparse-rt/format.h"
 #include <math.h>

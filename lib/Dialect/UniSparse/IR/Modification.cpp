@@ -32,18 +32,17 @@ static bool isElementwise(Operation *op) {
   // GPUs have no remainder, and LLVM rounds by a mode one number at a time.
   if (isa<arith::RemFOp>(op) || op->hasAttr("roundingmode"))
     return false;
-  bool known =
-      isa<math::AbsFOp, math::AbsIOp, math::CeilOp, math::CopySignOp,
-          math::ExpOp, math::Exp2Op, math::FloorOp, math::FmaOp, math::LogOp,
-          math::Log2Op, math::RsqrtOp, math::RoundEvenOp, math::SqrtOp,
-          math::TanhOp, math::TruncOp>(op) ||
-      (isa_and_nonnull<arith::ArithDialect>(op->getDialect()) &&
-       OpTrait::hasElementwiseMappableTraits(op));
+  bool known = isa<math::AbsFOp, math::AbsIOp, math::CeilOp, math::CopySignOp,
+                   math::ExpOp, math::Exp2Op, math::FloorOp, math::FmaOp,
+                   math::LogOp, math::Log2Op, math::RsqrtOp, math::RoundEvenOp,
+                   math::SqrtOp, math::TanhOp, math::TruncOp>(op) ||
+               (isa_and_nonnull<arith::ArithDialect>(op->getDialect()) &&
+                OpTrait::hasElementwiseMappableTraits(op));
   return known || isa<arith::ConstantOp>(op);
 }
 
-/// Whether a division of integers has a quotient, whatever it divides: CPUs trap
-/// where it has none.
+/// Whether a division of integers has a quotient, whatever it divides: CPUs
+/// trap where it has none.
 static bool hasQuotient(Operation &op) {
   if (!isa<arith::DivSIOp, arith::DivUIOp, arith::CeilDivSIOp,
            arith::CeilDivUIOp, arith::FloorDivSIOp, arith::RemSIOp,
@@ -61,8 +60,9 @@ static LogicalResult verifyOp(Operation &op, Block &body) {
                           "-1 in a modification of logits");
   for (Type type : op.getResultTypes())
     if (isScalar(type) && !isOfTargets(type))
-      return op.emitOpError("[M5] expected integers of at most 64 bits, f16, "
-                            "bf16, f32 or f64 in a modification of logits, got ")
+      return op.emitOpError(
+                 "[M5] expected integers of at most 64 bits, f16, "
+                 "bf16, f32 or f64 in a modification of logits, got ")
              << type;
   if (auto read = dyn_cast<tensor::ExtractOp>(op)) {
     auto table = dyn_cast<BlockArgument>(read.getTensor());
@@ -75,10 +75,11 @@ static LogicalResult verifyOp(Operation &op, Block &body) {
     if (isF32 || !isa<math::MathDialect>(op.getDialect()))
       return success();
   }
-  return op.emitOpError("[M5] expected scalars of arith, but no remf or rounding "
-                        "mode, the ops of math that every target has, on f32, "
-                        "and tensor.extract of a table in a modification of "
-                        "logits");
+  return op.emitOpError(
+      "[M5] expected scalars of arith, but no remf or rounding "
+      "mode, the ops of math that every target has, on f32, "
+      "and tensor.extract of a table in a modification of "
+      "logits");
 }
 
 LogicalResult unisparse::verifyModification(Operation *op, RegionRange regions,
@@ -170,8 +171,8 @@ struct BodyValues {
       add(op);
   }
 
-  /// The operands of an op that have to be in the unit of its result: all that it
-  /// adds or chooses from, and one factor. None where there is no such op.
+  /// The operands of an op that have to be in the unit of its result: all that
+  /// it adds or chooses from, and one factor. None where there is no such op.
   SmallVector<unsigned> operandsInUnit(Operation &op) const {
     if (isa<arith::AddFOp, arith::SubFOp, arith::MaxNumFOp, arith::MaximumFOp,
             arith::MinNumFOp, arith::MinimumFOp>(op))
@@ -244,9 +245,9 @@ private:
     if (isa<BlockArgument>(value)) // The logit: no other is of f32.
       return mapping.lookup(value);
     Operation *op = value.getDefiningOp();
-    bool isScaled = values.inUnit.contains(value) ||
-                    (values.free.contains(value) &&
-                     values.positions.contains(value));
+    bool isScaled =
+        values.inUnit.contains(value) ||
+        (values.free.contains(value) && values.positions.contains(value));
     if (!isScaled)
       return times(mapping.lookup(value));
     SmallVector<unsigned> operands = values.operandsInUnit(*op);
@@ -260,8 +261,8 @@ private:
   }
 
   Value times(Value x) {
-    Value factor = arith::ConstantOp::create(b, x.getLoc(),
-                                             b.getF32FloatAttr(inverse));
+    Value factor =
+        arith::ConstantOp::create(b, x.getLoc(), b.getF32FloatAttr(inverse));
     return arith::MulFOp::create(b, x.getLoc(), x, factor);
   }
 };

@@ -221,11 +221,12 @@ static bool isShare(FloatAttr p) {
 /// What `threshold` and `random` take besides their numbers.
 static LogicalResult
 verifyThresholdOrRandom(function_ref<InFlightDiagnostic()> emitError,
-                      RuleKind kind, FloatAttr p, int64_t minBlocks,
-                      std::optional<int64_t> maxBlocks, int64_t seed) {
+                        RuleKind kind, FloatAttr p, int64_t minBlocks,
+                        std::optional<int64_t> maxBlocks, int64_t seed) {
   bool threshold = kind == RuleKind::Threshold,
        random = kind == RuleKind::Random;
-  StringRef label = threshold ? "[L9]" : "[L10]", name = stringifyRuleKind(kind);
+  StringRef label = threshold ? "[L9]" : "[L10]",
+            name = stringifyRuleKind(kind);
   if ((threshold || random) && !isShare(p)) {
     InFlightDiagnostic error = emitError();
     error << label << " expected " << name << " in [0, 1], got ";
@@ -238,7 +239,8 @@ verifyThresholdOrRandom(function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "[L9] expected no max_blocks beside threshold, got "
                        << *maxBlocks;
   if (!random && seed != kSeed)
-    return emitError() << "[L10] expected seed beside random only, got " << seed;
+    return emitError() << "[L10] expected seed beside random only, got "
+                       << seed;
   if (seed < 0 || seed > UINT32_MAX)
     return emitError() << "[L10] expected seed in [0, 4294967295], got "
                        << seed;
@@ -264,7 +266,7 @@ LogicalResult RuleAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   if (kind == RuleKind::TopK && k < 1)
     return emitError() << "[L4] expected top_k >= 1, got " << k;
   if (failed(verifyThresholdOrRandom(emitError, kind, p, minBlocks, maxBlocks,
-                                   seed)))
+                                     seed)))
     return failure();
   auto atLeastZero = [&](StringRef label, StringRef name,
                          int64_t value) -> LogicalResult {
@@ -307,13 +309,12 @@ Attribute RuleAttr::parse(AsmParser &parser, Type) {
   std::optional<int64_t> maxBlocks;
   int64_t sink = kSink, local = kLocal, last = kLast, minBlocks = kMinBlocks,
           denseBelow = kDenseBelow, seed = kSeed, cap = 0;
-  const Option options[] = {
-      {"sink", &sink},           {"local", &local},
-      {"last", &last},           {"min_blocks", &minBlocks},
-      {"max_blocks", &cap},      {"dense_below", &denseBelow},
-      {"seed", &seed}};
-  FailureOr<OptionSet> given = parseOptions(parser, options, /*first=*/false,
-                                             {"relax", &relax});
+  const Option options[] = {{"sink", &sink},      {"local", &local},
+                            {"last", &last},      {"min_blocks", &minBlocks},
+                            {"max_blocks", &cap}, {"dense_below", &denseBelow},
+                            {"seed", &seed}};
+  FailureOr<OptionSet> given =
+      parseOptions(parser, options, /*first=*/false, {"relax", &relax});
   if (failed(given))
     return {};
   if (given->contains("max_blocks"))

@@ -2,8 +2,8 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// Properties in bytecode: attributes in the order in which they came into being,
-// so that a file of an earlier version ends where its attributes do.
+// Properties in bytecode: attributes in the order in which they came into
+// being, so that a file of an earlier version ends where its attributes do.
 #include "unisparse/Dialect/UniSparse/IR/UniSparse.h"
 #include "unisparse/Dialect/Versioning.h"
 
@@ -27,15 +27,18 @@ struct Reader {
   uint64_t version;
   LogicalResult result = success();
 
-  template <typename Attr> void required(Attr &attr) {
+  template <typename Attr>
+  void required(Attr &attr) {
     if (succeeded(result))
       result = from.readAttribute(attr);
   }
-  template <typename Attr> void optional(Attr &attr) {
+  template <typename Attr>
+  void optional(Attr &attr) {
     if (succeeded(result))
       result = from.readOptionalAttribute(attr);
   }
-  template <size_t n> void segments(std::array<int32_t, n> &sizes) {
+  template <size_t n>
+  void segments(std::array<int32_t, n> &sizes) {
     if (succeeded(result))
       result = from.readSparseArray(MutableArrayRef<int32_t>(sizes));
   }
@@ -48,13 +51,15 @@ struct Writer {
 
   void required(Attribute attr) { to.writeAttribute(attr); }
   void optional(Attribute attr) { to.writeOptionalAttribute(attr); }
-  template <size_t n> void segments(std::array<int32_t, n> &sizes) {
+  template <size_t n>
+  void segments(std::array<int32_t, n> &sizes) {
     to.writeSparseArray(ArrayRef<int32_t>(sizes));
   }
   bool has(uint64_t) const { return true; }
 };
 
-template <typename IO> void describe(IO &io, PoolOp::Properties &p) {
+template <typename IO>
+void describe(IO &io, PoolOp::Properties &p) {
   io.required(p.by);
   io.optional(p.heads);
   if (!io.has(2))
@@ -73,7 +78,8 @@ void describeModified(IO &io, Properties &p) {
   io.optional(p.window);
 }
 
-template <typename IO> void describe(IO &io, BlockScoreOp::Properties &p) {
+template <typename IO>
+void describe(IO &io, BlockScoreOp::Properties &p) {
   io.optional(p.agg);
   io.optional(p.alpha);
   io.required(p.block);
@@ -86,7 +92,8 @@ template <typename IO> void describe(IO &io, BlockScoreOp::Properties &p) {
   describeModified(io, p);
 }
 
-template <typename IO> void describe(IO &io, BlockSelectOp::Properties &p) {
+template <typename IO>
+void describe(IO &io, BlockSelectOp::Properties &p) {
   io.required(p.block);
   io.optional(p.causal);
   io.required(p.rule);
@@ -106,7 +113,8 @@ void describe(IO &io, BlockSparseAttentionOp::Properties &p) {
   describeModified(io, p);
 }
 
-template <typename IO> void describe(IO &io, AttentionOp::Properties &p) {
+template <typename IO>
+void describe(IO &io, AttentionOp::Properties &p) {
   io.optional(p.agg);
   io.optional(p.alpha);
   io.required(p.block);
@@ -132,7 +140,8 @@ LogicalResult read(DialectBytecodeReader &reader, OperationState &state) {
   return io.result;
 }
 
-template <typename OpTy> void write(OpTy op, DialectBytecodeWriter &writer) {
+template <typename OpTy>
+void write(OpTy op, DialectBytecodeWriter &writer) {
   Writer io{writer};
   describe(io, op.getProperties());
 }
@@ -171,6 +180,4 @@ void BlockSelectOp::writeProperties(DialectBytecodeWriter &w) {
 void BlockSparseAttentionOp::writeProperties(DialectBytecodeWriter &w) {
   write(*this, w);
 }
-void AttentionOp::writeProperties(DialectBytecodeWriter &w) {
-  write(*this, w);
-}
+void AttentionOp::writeProperties(DialectBytecodeWriter &w) { write(*this, w); }

@@ -46,8 +46,7 @@ static FailureOr<PoolOp> poolQueries(AttentionOp op, OpBuilder &b,
                                logitScale(op.getScale(), headDim));
   }
   return PoolOp::create(b, op.getLoc(), op.getQ(), op.getCuSeqlensQ(),
-                        pooling.getQuery(), pooling.getHeads(),
-                        representatives,
+                        pooling.getQuery(), pooling.getHeads(), representatives,
                         representatives ? op.getBlock().getQuery() : 0,
                         /*spread=*/0, /*norms=*/spread, factor);
 }
@@ -116,9 +115,8 @@ FailureOr<SmallVector<Value>> AttentionOp::decomposeOperation(OpBuilder &b) {
   auto attend = BlockSparseAttentionOp::create(
       b, loc, getQ(), getK(), getV(), dense ? Value() : select.getCounts(),
       dense ? Value() : select.getIndices(), getCuSeqlensQ(), getCuSeqlensK(),
-      getBlock(), getCausal(), getReturnLse(), getScaleAttr(),
-      getSoftcapAttr(), getWindowAttr(), getSinkLogits(), getTables(),
-      getModification().size());
+      getBlock(), getCausal(), getReturnLse(), getScaleAttr(), getSoftcapAttr(),
+      getWindowAttr(), getSinkLogits(), getTables(), getModification().size());
   copyRegions(b, getModification(), attend.getModification());
   SmallVector<Value> results(attend->getResults());
   llvm::append_range(results, select->getResults());

@@ -16,7 +16,8 @@ using namespace unisparse;
 
 /// Composites of one token and one head are the tokens (P1). Slots of a packed
 /// batch are not its tokens.
-LogicalResult PoolOp::fold(FoldAdaptor, SmallVectorImpl<OpFoldResult> &results) {
+LogicalResult PoolOp::fold(FoldAdaptor,
+                           SmallVectorImpl<OpFoldResult> &results) {
   if (getBy() == 1 && getHeads() == 1 && !getCuSeqlens() &&
       !getRepresentatives() && !groupDims()) {
     results.push_back(getX());
@@ -44,11 +45,11 @@ struct DropUnusedLse : OpRewritePattern<OpTy> {
       return rewriter.notifyMatchFailure(op, "lse is absent or read");
     typename OpTy::Properties properties = op.getProperties();
     properties.return_lse = nullptr;
-    auto bare =
-        OpTy::create(rewriter, op.getLoc(), op->getOperands(), properties,
-                     op->getDiscardableAttrDictionary().getValue(),
-                     op->getNumRegions());
-    for (auto [from, to] : llvm::zip_equal(op->getRegions(), bare->getRegions()))
+    auto bare = OpTy::create(
+        rewriter, op.getLoc(), op->getOperands(), properties,
+        op->getDiscardableAttrDictionary().getValue(), op->getNumRegions());
+    for (auto [from, to] :
+         llvm::zip_equal(op->getRegions(), bare->getRegions()))
       rewriter.inlineRegionBefore(from, to, to.end());
     SmallVector<Value> results;
     auto next = bare->result_begin();
@@ -64,9 +65,8 @@ struct DenseAttention : OpRewritePattern<AttentionOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(AttentionOp op,
                                 PatternRewriter &rewriter) const override {
-    RuleAttr all =
-        denseRule(op.getRule(), op.getQ().getType().getDimSize(2),
-                  op.getK().getType().getDimSize(2), op.getBlock());
+    RuleAttr all = denseRule(op.getRule(), op.getQ().getType().getDimSize(2),
+                             op.getK().getType().getDimSize(2), op.getBlock());
     if (!all)
       return rewriter.notifyMatchFailure(op, "the rule may leave blocks out");
     // Shares of more heads than there are composites name the selection's
@@ -205,13 +205,16 @@ std::pair<int64_t, int64_t> lengthsOf(BlockScoreOp op) {
 std::pair<int64_t, int64_t> lengthsOf(BlockSelectOp op) {
   return {op.getStaticLengths()[0], op.getStaticLengths()[1]};
 }
-template <typename OpTy> std::pair<int64_t, int64_t> lengthsOf(OpTy op) {
+template <typename OpTy>
+std::pair<int64_t, int64_t> lengthsOf(OpTy op) {
   return {op.getQ().getType().getDimSize(2), op.getK().getType().getDimSize(2)};
 }
 
-/// window <left = 4095> of sequences of at most 4096 keys -> no window: it hides
-/// nothing (M2). I7, which it asks for, has to be known to hold without it.
-template <typename OpTy> struct DropWideWindow : OpRewritePattern<OpTy> {
+/// window <left = 4095> of sequences of at most 4096 keys -> no window: it
+/// hides nothing (M2). I7, which it asks for, has to be known to hold without
+/// it.
+template <typename OpTy>
+struct DropWideWindow : OpRewritePattern<OpTy> {
   using OpRewritePattern<OpTy>::OpRewritePattern;
   LogicalResult matchAndRewrite(OpTy op,
                                 PatternRewriter &rewriter) const override {
@@ -219,9 +222,11 @@ template <typename OpTy> struct DropWideWindow : OpRewritePattern<OpTy> {
     auto [lq, lk] = lengthsOf(op);
     if (!window || ShapedType::isDynamic(lk))
       return rewriter.notifyMatchFailure(op, "no window, or of any length");
-    bool known = op.getCausal() ||
-                 (!ShapedType::isDynamic(lq) && !op.getCuSeqlensQ());
-    auto isWide = [lk = lk](int64_t side) { return side < 0 || side >= lk - 1; };
+    bool known =
+        op.getCausal() || (!ShapedType::isDynamic(lq) && !op.getCuSeqlensQ());
+    auto isWide = [lk = lk](int64_t side) {
+      return side < 0 || side >= lk - 1;
+    };
     if (!known || !isWide(window.getLeft()) ||
         !(op.getCausal() || isWide(window.getRight())))
       return rewriter.notifyMatchFailure(op, "the window may hide keys");
@@ -246,10 +251,9 @@ bool lengthsFit(BlockScoreOp op, ArrayRef<int64_t> lengths) {
                        op.getQ().getType().getDimSize(2))) {
     return false;
   }
-  return
-         mayEqual(
-             unitsOrSlots(lengths[1], op.getCuSeqlensK(), pooling.getKey()),
-             op.getK().getType().getDimSize(2));
+  return mayEqual(
+      unitsOrSlots(lengths[1], op.getCuSeqlensK(), pooling.getKey()),
+      op.getK().getType().getDimSize(2));
 }
 
 bool lengthsFit(BlockSelectOp op, ArrayRef<int64_t> lengths) {

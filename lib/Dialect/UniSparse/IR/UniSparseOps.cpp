@@ -125,8 +125,8 @@ PoolOp::inferReturnTypes(MLIRContext *context, std::optional<Location> loc,
           representatives = op.getRepresentatives(), block = op.getBlock(),
           dims = op.getSpread() ? op.getSpread() : op.getNorms();
   Value x = op.getX();
-  int64_t composites = unitsOrSlots(dim(x, 2), op.getCuSeqlens(), by),
-          rows = 0, columns = dim(x, 3);
+  int64_t composites = unitsOrSlots(dim(x, 2), op.getCuSeqlens(), by), rows = 0,
+          columns = dim(x, 3);
   if (representatives) { // [P5]
     rows = unitsOrSlots(dim(x, 2), op.getCuSeqlens(), block);
     composites = multiplySizes(rows, addSizes(block / by, representatives));
@@ -138,7 +138,8 @@ PoolOp::inferReturnTypes(MLIRContext *context, std::optional<Location> loc,
       RankedTensorType::get({batch, outHeads, composites, columns},
                             cast<ShapedType>(x.getType()).getElementType()));
   if (representatives)
-    types.push_back(i32Tensor(context, {batch, outHeads, rows, representatives}));
+    types.push_back(
+        i32Tensor(context, {batch, outHeads, rows, representatives}));
   return success();
 }
 
@@ -288,8 +289,8 @@ BlockSelectOp::reifyResultShapes(OpBuilder &builder,
 }
 
 Speculation::Speculatability BlockSelectOp::getSpeculatability() {
-  return speculatability({getTopP(), getCuSeqlensQ(), getCuSeqlensK()}, getStaticLengths()[0],
-                         getStaticLengths()[1]);
+  return speculatability({getTopP(), getCuSeqlensQ(), getCuSeqlensK()},
+                         getStaticLengths()[0], getStaticLengths()[1]);
 }
 
 void BlockSelectOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
@@ -340,7 +341,8 @@ BlockSparseAttentionOp::reifyResultShapes(OpBuilder &b,
 }
 
 Speculation::Speculatability BlockSparseAttentionOp::getSpeculatability() {
-  return speculatability({getCounts(), getCuSeqlensQ(), getCuSeqlensK()}, dim(getQ(), 2), dim(getK(), 2));
+  return speculatability({getCounts(), getCuSeqlensQ(), getCuSeqlensK()},
+                         dim(getQ(), 2), dim(getK(), 2));
 }
 
 void BlockSparseAttentionOp::getAsmResultNames(OpAsmSetValueNameFn setName) {
@@ -420,7 +422,8 @@ AttentionOp::reifyResultShapes(OpBuilder &builder,
 }
 
 Speculation::Speculatability AttentionOp::getSpeculatability() {
-  return speculatability({getTopP(), getCuSeqlensQ(), getCuSeqlensK()}, dim(getQ(), 2), dim(getK(), 2));
+  return speculatability({getTopP(), getCuSeqlensQ(), getCuSeqlensK()},
+                         dim(getQ(), 2), dim(getK(), 2));
 }
 
 void AttentionOp::getAsmResultNames(OpAsmSetValueNameFn setName) {

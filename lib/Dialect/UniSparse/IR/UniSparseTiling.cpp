@@ -208,8 +208,8 @@ BlockSparseAttentionOp::getTiledImplementation(OpBuilder &b,
   }
   auto tile = BlockSparseAttentionOp::create(
       b, loc, q, k, v, counts, indices, getCuSeqlensQ(), getCuSeqlensK(),
-      getBlock(), getCausal(), getReturnLse(), getScaleAttr(),
-      getSoftcapAttr(), getWindowAttr(), sinks, /*tables=*/ValueRange(),
+      getBlock(), getCausal(), getReturnLse(), getScaleAttr(), getSoftcapAttr(),
+      getWindowAttr(), sinks, /*tables=*/ValueRange(),
       /*modificationCount=*/0);
   return TilingResult{{tile}, SmallVector<Value>(tile->getResults()), slices};
 }

@@ -79,7 +79,8 @@ LogicalResult verifyPositions(OpTy op, int64_t lq, int64_t lk) {
   StringRef what = op.getCausal() ? "causal" : "a window";
   return op->emitOpError() << "[I7] expected Lq <= Lk under " << what
                            << ", got Lq = " << lq << " and Lk = " << lk
-                           << "; drop " << (op.getCausal() ? what : "the window")
+                           << "; drop "
+                           << (op.getCausal() ? what : "the window")
                            << " or pass the earlier keys";
 }
 
@@ -115,7 +116,8 @@ LogicalResult verifyFinite(Operation *op, StringRef label, StringRef name,
 }
 
 /// [S1] the product is a factor too.
-template <typename OpTy> LogicalResult verifyEstimateFactor(OpTy op) {
+template <typename OpTy>
+LogicalResult verifyEstimateFactor(OpTy op) {
   double scale = op.getScale() ? op.getScale()->convertToDouble() : 1.0;
   double product = scale * op.getAlpha().convertToDouble();
   return verifyFinite(op, "[S1]", "alpha * scale", APFloat(product));
@@ -154,13 +156,12 @@ LogicalResult verifyLengths(OpTy op) {
 }
 
 /// [M1] a cap that a logit can be divided by and a score multiplied with.
-template <typename OpTy> LogicalResult verifySoftcap(OpTy op) {
+template <typename OpTy>
+LogicalResult verifySoftcap(OpTy op) {
   if (!op.getSoftcap())
     return success();
   double cap = op.getSoftcap()->convertToDouble();
-  auto isNormal = [](double x) {
-    return std::isnormal(static_cast<float>(x));
-  };
+  auto isNormal = [](double x) { return std::isnormal(static_cast<float>(x)); };
   if (cap > 0 && isNormal(cap) && isNormal(1 / cap) && isNormal(cap * M_LOG2E))
     return success();
   return op->emitOpError() << "[M1] expected a finite softcap above 0, got "
@@ -168,7 +169,8 @@ template <typename OpTy> LogicalResult verifySoftcap(OpTy op) {
 }
 
 /// [M3] one sink logit a query head.
-template <typename OpTy> LogicalResult verifySinks(OpTy op) {
+template <typename OpTy>
+LogicalResult verifySinks(OpTy op) {
   if (!op.getSinkLogits())
     return success();
   return expectEqualDims(op, "[M3]", "sink_logits of one value a query head,",
@@ -194,11 +196,12 @@ static LogicalResult verifyRepresentatives(PoolOp op) {
   int64_t representatives = op.getRepresentatives(), block = op.getBlock();
   if (!representatives && block)
     return op.emitOpError()
-           << "[P5] expected a block beside representatives only, got " << block;
+           << "[P5] expected a block beside representatives only, got "
+           << block;
   if (representatives > block)
-    return op.emitOpError() << "[P5] expected at most the " << block
-                            << " rows of a block as representatives, got "
-                            << representatives;
+    return op.emitOpError()
+           << "[P5] expected at most the " << block
+           << " rows of a block as representatives, got " << representatives;
   return success();
 }
 

@@ -92,9 +92,9 @@ void SizeRules::of(linalg::LinalgOp linalg) {
       auto [least, greatest] = boundsOf(expr, ranges);
       require(constant(index(0), 0), CheckRelation::AtMost,
               {ofRuns(least), ("the least index " + Twine(i)).str()});
-      require({ofRuns(add(greatest, index(1))),
-               ("the indices " + Twine(i)).str()},
-              CheckRelation::AtMost, size(operand.get(), i));
+      require(
+          {ofRuns(add(greatest, index(1))), ("the indices " + Twine(i)).str()},
+          CheckRelation::AtMost, size(operand.get(), i));
     }
   }
 }

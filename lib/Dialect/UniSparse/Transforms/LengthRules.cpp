@@ -41,7 +41,8 @@ struct Rules {
     require(label, x, CheckRelation::Equal, y);
   }
 
-  template <typename OpTy> Value length(OpTy op, unsigned i);
+  template <typename OpTy>
+  Value length(OpTy op, unsigned i);
   void ends(Value cu, StringRef name) {
     require("I8", {index(1), "1"}, CheckRelation::AtMost, size(cu, name, 0));
   }
@@ -49,7 +50,8 @@ struct Rules {
   static Named length(Value length, Value tensor, StringRef name) {
     return {length, "the length of " + tensorNameOf(tensor, name)};
   }
-  template <typename OpTy> void sequences(OpTy op, Named lq, Named lk);
+  template <typename OpTy>
+  void sequences(OpTy op, Named lq, Named lk);
   /// An index outside of a table has a nearest entry.
   void entries(ValueRange tables) {
     for (auto [n, table] : llvm::enumerate(tables))
@@ -77,14 +79,14 @@ Value unisparse::countUnitsOrSlots(OpBuilder &b, Location loc, Value length,
   };
   if (!ends)
     return b.createOrFold<arith::CeilDivUIOp>(loc, length, index(granularity));
-  Value whole =
-      b.createOrFold<arith::DivUIOp>(loc, length, index(granularity));
+  Value whole = b.createOrFold<arith::DivUIOp>(loc, length, index(granularity));
   Value sequences = b.createOrFold<arith::SubIOp>(loc, ends, index(1));
   return b.createOrFold<arith::AddIOp>(loc, whole, sequences);
 }
 
 /// Of the queries (0) or the keys (1) of an op that has both, mixed.
-template <typename OpTy> Value Rules::length(OpTy op, unsigned i) {
+template <typename OpTy>
+Value Rules::length(OpTy op, unsigned i) {
   return getValueOrCreateConstantIndexOp(
       b, b.getLoc(),
       getMixedValues(op.getStaticLengths(), op.getLengths(), b)[i]);
@@ -96,7 +98,8 @@ static Value tensorOf(Value length) {
   return dim ? dim.getSource() : Value();
 }
 
-template <typename OpTy> void Rules::sequences(OpTy op, Named lq, Named lk) {
+template <typename OpTy>
+void Rules::sequences(OpTy op, Named lq, Named lk) {
   Value cuQ = op.getCuSeqlensQ(), cuK = op.getCuSeqlensK();
   if (!cuQ) {
     if (op.hasPositions())
@@ -154,9 +157,8 @@ void Rules::of(BlockSparseAttentionOp attend) {
   // long as their counts ask for: loops go by the counts.
   if (Value counts = attend.getCounts()) {
     Value indices = attend.getIndices();
-    Named rows{
-        slots(lq, attend.getCuSeqlensQ(), attend.getBlock().getQuery()),
-        "query blocks"};
+    Named rows{slots(lq, attend.getCuSeqlensQ(), attend.getBlock().getQuery()),
+               "query blocks"};
     equal("A4", size(q, "q", 0), size(counts, "counts", 0));
     equal("A4", size(counts, "counts", 0), size(indices, "indices", 0));
     equal("A4", size(counts, "counts", 2), rows);

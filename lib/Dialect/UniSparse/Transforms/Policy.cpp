@@ -17,8 +17,8 @@ static constexpr StringLiteral kRule = "unisparse.rule",
                                kShare = "unisparse.share",
                                kMinLength = "unisparse.min_length",
                                kEstimate = "unisparse.estimate_with_region";
-static constexpr StringLiteral kNames[] = {
-    kRule, kBlock, kPooling, kAgg, kShare, kMinLength, kEstimate};
+static constexpr StringLiteral kNames[] = {kRule,  kBlock,     kPooling, kAgg,
+                                           kShare, kMinLength, kEstimate};
 
 int64_t measured::representatives(Agg agg, int64_t pooledQueries) {
   return agg == Agg::Max && pooledQueries > 1 ? 16 : 0;
@@ -182,8 +182,7 @@ LogicalResult unisparse::addPolicyFrom(NamedAttribute attribute,
   if (name == "p" && real)
     value = parseRule(context, "top_p = " + digitsOf(real), why);
   else if (name == "top_k" && whole)
-    value = parseRule(context,
-                      "top_k = " + digitsOf(whole), why);
+    value = parseRule(context, "top_k = " + digitsOf(whole), why);
   else if (name == "rule" && text)
     value = parseRule(context, text, why);
   else if (name == "block" && text)

@@ -92,8 +92,8 @@ static Axes axesOf(Operation *op) {
       })
       .Case([&](AttentionOp op) {
         // Its density is one of all rows.
-        for (Value value : {op.getQ(), op.getK(), op.getV(), op.getO(),
-                            op.getIndices()})
+        for (Value value :
+             {op.getQ(), op.getK(), op.getV(), op.getO(), op.getIndices()})
           axes.set(value, {Batch, Heads, Whole, Whole});
         for (Value value : {op.getLse(), op.getCounts()})
           axes.set(value, {Batch, Heads, Whole});
@@ -104,9 +104,9 @@ static Axes axesOf(Operation *op) {
   return axes;
 }
 
-/// Whether masses are numbers drawn for this head of this batch (L10), or logits
-/// depend on which it is (M5, M6), which a device that has a part of them would take
-/// for another.
+/// Whether masses are numbers drawn for this head of this batch (L10), or
+/// logits depend on which it is (M5, M6), which a device that has a part of
+/// them would take for another.
 static bool countsHeads(Operation *op) {
   auto isRandom = [](RuleAttr rule) {
     return rule.getKind() == RuleKind::Random;

@@ -96,10 +96,9 @@ private:
     RuleAttr rule =
         policy->rule ? policy->rule : measured::rule(context, op.getCausal());
     PoolingAttr pooling =
-        policy->pooling
-            ? policy->pooling
-            : measured::pooling(context, policy->agg.getValue(),
-                                op.getQ().getType().getDimSize(3));
+        policy->pooling ? policy->pooling
+                        : measured::pooling(context, policy->agg.getValue(),
+                                            op.getQ().getType().getDimSize(3));
     // Known lengths are decided here, others when the program runs.
     int64_t length = op.getK().getType().getDimSize(2),
             least = *policy->minLength;
@@ -115,11 +114,10 @@ private:
     rewriter.setInsertionPoint(op);
     auto sparse = AttentionOp::create(
         rewriter, op.getLoc(), op.getQ(), op.getK(), op.getV(), /*top_p=*/{},
-        op.getCuSeqlensQ(), op.getCuSeqlensK(), policy->block, pooling,
-        rule, policy->agg, policy->share, op.getCausalAttr(),
-        op.getReturnLseAttr(), op.getScaleAttr(),
-        rewriter.getF64FloatAttr(1.0), op.getSoftcapAttr(), op.getWindowAttr(),
-        op.getSinkLogits(), op.getTables(),
+        op.getCuSeqlensQ(), op.getCuSeqlensK(), policy->block, pooling, rule,
+        policy->agg, policy->share, op.getCausalAttr(), op.getReturnLseAttr(),
+        op.getScaleAttr(), rewriter.getF64FloatAttr(1.0), op.getSoftcapAttr(),
+        op.getWindowAttr(), op.getSinkLogits(), op.getTables(),
         estimatesModified ? rewriter.getUnitAttr() : UnitAttr(),
         op.getModification().size());
     for (auto [from, to] :

@@ -45,8 +45,8 @@ LogicalResult expectAddressable(Operation *op) {
   return success();
 }
 
-LogicalResult expectAtMost(Operation *op, int64_t most, StringRef what,
-                           Value v, int64_t i) {
+LogicalResult expectAtMost(Operation *op, int64_t most, StringRef what, Value v,
+                           int64_t i) {
   auto type = cast<ShapedType>(v.getType());
   if (type.getDimSize(i) <= most)
     return success();
@@ -96,8 +96,8 @@ LogicalResult verifyOwn(Operation *op) {
       .Case([](BlockSelectOp op) -> LogicalResult {
         if (failed(expectBlock(op, op.getBlock())) ||
             failed(expectBelow(op, "lengths", op.getStaticLengths())) ||
-            failed(expectAtMost(op, kMostHeads, "number of heads",
-                                op.getMass(), 1)))
+            failed(expectAtMost(op, kMostHeads, "number of heads", op.getMass(),
+                                1)))
           return failure();
         return op.getTopP() ? expectAtMost(op, kMostHeads, "number of shares",
                                            op.getTopP(), 0)

@@ -25,8 +25,8 @@ LogicalResult expectStatic(Operation *op, StringRef what, Value v, int64_t i) {
   if (type.getDimSize(i) > 0)
     return success();
   if (!type.isDynamicDim(i))
-    return op->emitOpError() << "expected a positive " << what
-                             << " to be lowered, got " << type;
+    return op->emitOpError()
+           << "expected a positive " << what << " to be lowered, got " << type;
   return op->emitOpError() << "expected a static " << what
                            << " to be lowered, got " << type
                            << "; cast the operand to a type that names it";

@@ -29,7 +29,8 @@ static bool isFrom(DialectBytecodeReader &reader, uint64_t least) {
 template <typename Properties>
 static LogicalResult readProduct(DialectBytecodeReader &reader,
                                  Properties &properties) {
-  if (isFrom(reader, kAtoms) && failed(reader.readOptionalAttribute(properties.atom)))
+  if (isFrom(reader, kAtoms) &&
+      failed(reader.readOptionalAttribute(properties.atom)))
     return failure();
   return reader.readOptionalAttribute(properties.by_rows);
 }

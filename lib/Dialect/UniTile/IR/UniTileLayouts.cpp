@@ -37,10 +37,11 @@ Type unisparse::unitile::withLayout(Type type, FragmentLayoutInterface layout) {
 // Layouts
 //===----------------------------------------------------------------------===//
 
-static AffineMap baseOf(MLIRContext *context,
-                        function_ref<std::pair<AffineExpr, AffineExpr>(
-                            AffineExpr lane, AffineExpr warp)>
-                            place) {
+static AffineMap
+baseOf(MLIRContext *context,
+       function_ref<std::pair<AffineExpr, AffineExpr>(AffineExpr lane,
+                                                      AffineExpr warp)>
+           place) {
   auto [row, column] =
       place(getAffineDimExpr(0, context), getAffineDimExpr(1, context));
   return AffineMap::get(/*dimCount=*/2, /*symbolCount=*/0, {row, column},
@@ -55,8 +56,8 @@ AffineMap MmaFragmentAttr::getBase() const {
   });
 }
 
-// Bit 0 of an element's number is the column of a pair, bit 1 the upper or lower
-// 8 rows; then come the eights of columns, then the pieces of rows.
+// Bit 0 of an element's number is the column of a pair, bit 1 the upper or
+// lower 8 rows; then come the eights of columns, then the pieces of rows.
 SmallVector<Position> MmaFragmentAttr::getOffsets(int64_t rows, int64_t columns,
                                                   int64_t warps) const {
   SmallVector<Position> offsets;

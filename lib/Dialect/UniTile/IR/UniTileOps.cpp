@@ -203,8 +203,10 @@ LogicalResult PartitionsOp::verify() {
              << *registers;
   auto kernel = dyn_cast_or_null<gpu::GPUFuncOp>((*this)->getParentOp());
   if (!kernel ||
-      llvm::range_size(kernel.getBody().front().getOps<PartitionsOp>()) > 1) // [U15]
-    return emitOpError("[U15] expected one unitile.partitions in a kernel's block");
+      llvm::range_size(kernel.getBody().front().getOps<PartitionsOp>()) >
+          1) // [U15]
+    return emitOpError(
+        "[U15] expected one unitile.partitions in a kernel's block");
   std::optional<ArrayRef<int32_t>> size = kernel.getKnownBlockSize();
   if (!size || size->empty() || (*size)[0] % 128 || (*size)[0] < 256)
     return emitOpError("[U15] expected a known_block_size of whole "
@@ -323,4 +325,3 @@ LogicalResult StoreOp::verify() { // [U10]
            << fragment.getColumns() << ", got " << *width;
   return success();
 }
-

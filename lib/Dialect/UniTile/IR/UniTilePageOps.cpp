@@ -90,14 +90,13 @@ static LogicalResult verifyGroups(Operation *op, FragmentType value,
     return op->emitOpError(label)
            << " expected groups of a multiple of 8 columns that divide "
            << value.getColumns() << ", got " << columns;
-  auto expected = FragmentType::get(
-      op->getContext(), value.getRows(),
-      llvm::alignTo(value.getColumns() / columns, 8),
-      Float32Type::get(op->getContext()), value.getLayout());
+  auto expected =
+      FragmentType::get(op->getContext(), value.getRows(),
+                        llvm::alignTo(value.getColumns() / columns, 8),
+                        Float32Type::get(op->getContext()), value.getLayout());
   if (!value.getElementType().isF32() || result != expected)
-    return op->emitOpError(label)
-           << " expected f32 and sums as " << expected << ", got " << value
-           << " and " << result;
+    return op->emitOpError(label) << " expected f32 and sums as " << expected
+                                  << ", got " << value << " and " << result;
   return success();
 }
 
@@ -140,8 +139,7 @@ static LogicalResult verifyStep(OpTy op, StringRef label) {
 }
 
 LogicalResult SoftmaxOp::verify() { // [U23]
-  FragmentType scores = getScores().getType(),
-               p = getProbabilities().getType();
+  FragmentType scores = getScores().getType(), p = getProbabilities().getType();
   if (failed(verifyStep(*this, "[U23]")))
     return failure();
   if (getSpeculative() && getSettled())

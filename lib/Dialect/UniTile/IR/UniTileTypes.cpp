@@ -121,13 +121,12 @@ void ScheduleAttr::print(AsmPrinter &printer) const {
     printer << (std::exchange(first, false) ? "" : ", ") << name << " = ";
     return printer;
   };
-  for (auto [name, number] :
-       {std::pair{"stages", getStages()},
-        {"keys", getKeys()},
-        {"ctas", getCtas()},
-        {"cluster", getCluster()},
-        {"producer_registers", getProducerRegisters()},
-        {"consumer_registers", getConsumerRegisters()}})
+  for (auto [name, number] : {std::pair{"stages", getStages()},
+                              {"keys", getKeys()},
+                              {"ctas", getCtas()},
+                              {"cluster", getCluster()},
+                              {"producer_registers", getProducerRegisters()},
+                              {"consumer_registers", getConsumerRegisters()}})
     if (number)
       field(name) << number;
   if (getReference() != Reference::Speculative)

@@ -32,8 +32,8 @@ MmaAtomInterface atomFor(MmaStartOp op) {
   return WgmmaAttr::get(op.getContext());
 }
 
-/// The layouts of a kernel's values, from those that are given to those that are
-/// computed with them.
+/// The layouts of a kernel's values, from those that are given to those that
+/// are computed with them.
 class Layouts {
 public:
   explicit Layouts(gpu::GPUFuncOp kernel) : kernel(kernel) {}
@@ -102,10 +102,10 @@ void Layouts::collect(Operation *op) {
   }
   if (auto branch = dyn_cast<BranchOpInterface>(op)) {
     for (auto [i, target] : llvm::enumerate(op->getSuccessors()))
-      for (auto [argument, operand] :
-           llvm::zip(target->getArguments().drop_front(
-                         branch.getSuccessorOperands(i).getProducedOperandCount()),
-                     branch.getSuccessorOperands(i).getForwardedOperands()))
+      for (auto [argument, operand] : llvm::zip(
+               target->getArguments().drop_front(
+                   branch.getSuccessorOperands(i).getProducedOperandCount()),
+               branch.getSuccessorOperands(i).getForwardedOperands()))
         connect(operand, argument);
     return;
   }

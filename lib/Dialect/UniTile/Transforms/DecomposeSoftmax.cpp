@@ -77,8 +77,8 @@ private:
 
 } // namespace
 
-/// -inf where a key is behind what the query sees (A1, S2) or the limit (P3), or
-/// before what it sees (M2); the last key's own weight (S1).
+/// -inf where a key is behind what the query sees (A1, S2) or the limit (P3),
+/// or before what it sees (M2); the last key's own weight (S1).
 Value Softmax::hidden(MaskOp op) {
   Value none = p.f32(-kInfinity);
   Value length = p.sub(op.getLimit(), op.getKey()), position;
@@ -87,10 +87,10 @@ Value Softmax::hidden(MaskOp op) {
   if (bounded) {
     // Both are below 2^24, exact in f32, as is their difference.
     Value key = p.toFloat(op.getKey());
-    inputs.push_back(p.map(
-        op.getBounds().getType(), op.getBounds(), [&](ValueRange e) -> Value {
-          return arith::SubFOp::create(b, e[0], key);
-        }));
+    inputs.push_back(p.map(op.getBounds().getType(), op.getBounds(),
+                           [&](ValueRange e) -> Value {
+                             return arith::SubFOp::create(b, e[0], key);
+                           }));
   } else if (op.getPosition()) {
     position = p.sub(p.add(op.getPosition(), p.i32(1)), op.getKey());
   }
@@ -107,9 +107,9 @@ Value Softmax::hidden(MaskOp op) {
           seen = p.both(seen, p.compare(arith::CmpIPredicate::sge, e[1],
                                         p.add(from, e[0])));
         if (bounded)
-          seen = p.both(seen, arith::CmpFOp::create(
-                                  b, arith::CmpFPredicate::OLT,
-                                  p.toFloat(e[1]), e[3]));
+          seen =
+              p.both(seen, arith::CmpFOp::create(b, arith::CmpFPredicate::OLT,
+                                                 p.toFloat(e[1]), e[3]));
         if (last)
           x = p.select(p.compare(arith::CmpIPredicate::eq, e[1], last),
                        arith::AddFOp::create(b, x, op.getLast()), x);
@@ -130,8 +130,8 @@ Value Softmax::reference(Value scores, double scale) {
   int64_t rows = cast<FragmentType>(scores.getType()).getRows();
   auto eight = p.fragment(rows, 8, b.getF32Type());
   Value own = FoldOp::create(b, eight, Combine::Max, scores);
-  Value top = ReduceOp::create(b, Combine::Max, own,
-                               p.fill(-kInfinity, p.rows(rows)));
+  Value top =
+      ReduceOp::create(b, Combine::Max, own, p.fill(-kInfinity, p.rows(rows)));
   return p.map(p.rows(rows), top, [&](ValueRange e) -> Value {
     Value scaled = arith::MulFOp::create(b, e[0], logScale(scale));
     return arith::MaxNumFOp::create(b, scaled, p.f32(kLowest));
@@ -159,12 +159,12 @@ Value Softmax::keep(Value old, Value first) {
 }
 
 Value Softmax::powers(Value scores, double scale, Value reference) {
-  return p.map(
-      scores.getType(), {scores, reference}, [&](ValueRange e) -> Value {
-        Value down = arith::NegFOp::create(b, e[1]);
-        return math::Exp2Op::create(
-            b, math::FmaOp::create(b, e[0], logScale(scale), down));
-      });
+  return p.map(scores.getType(), {scores, reference},
+               [&](ValueRange e) -> Value {
+                 Value down = arith::NegFOp::create(b, e[1]);
+                 return math::Exp2Op::create(
+                     b, math::FmaOp::create(b, e[0], logScale(scale), down));
+               });
 }
 
 /// P, rounded, and its sums over columns 8 apart.
@@ -172,8 +172,9 @@ std::pair<Value, Value> Softmax::exponentials(Value scores, double scale,
                                               Value reference, Type type) {
   auto rounded = cast<FragmentType>(type);
   Value powers = this->powers(scores, scale, reference);
-  Value sum = FoldOp::create(b, p.fragment(rounded.getRows(), 8, b.getF32Type()),
-                             Combine::Add, powers);
+  Value sum =
+      FoldOp::create(b, p.fragment(rounded.getRows(), 8, b.getF32Type()),
+                     Combine::Add, powers);
   if (rounded.getElementType().isF32())
     return {powers, sum};
   Value narrow = p.map(rounded, powers, [&](ValueRange e) -> Value {
@@ -256,7 +257,8 @@ Softmax::State Softmax::step(SoftmaxOp op, bool isModified) {
 }
 
 Value Softmax::groupSums(SoftmaxSumsOp op, Value reference) {
-  Value all = powers(op.getScores(), op.getScale().convertToDouble(), reference);
+  Value all =
+      powers(op.getScores(), op.getScale().convertToDouble(), reference);
   return SumGroupsOp::create(b, op.getSums().getType(), all, op.getColumns());
 }
 
@@ -276,10 +278,10 @@ Softmax::State Softmax::step(SoftmaxSumsOp op) {
   if (!op.getSpeculative()) {
     follow(x, op.getScores(), scale, Value(), type);
     x.probabilities = groupSums(op, x.reference);
-    x.sum = isa<RowsType>(x.sum.getType())
-                ? Value(ReduceOp::create(b, Combine::Add, x.probabilities,
-                                         x.sum))
-                : plus(x.sum, folded(x.probabilities));
+    x.sum =
+        isa<RowsType>(x.sum.getType())
+            ? Value(ReduceOp::create(b, Combine::Add, x.probabilities, x.sum))
+            : plus(x.sum, folded(x.probabilities));
     return x;
   }
   Value first = groupSums(op, x.reference);
@@ -302,8 +304,8 @@ Value Softmax::inverse(InverseOp op) {
                   ? arith::FastMathFlags::none
                   : arith::FastMathFlags::arcp | arith::FastMathFlags::afn;
   return p.map(op.getType(), op.getSum(), [&](ValueRange e) -> Value {
-    Value blind = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, e[0],
-                                        p.f32(0.0));
+    Value blind =
+        arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, e[0], p.f32(0.0));
     return p.select(blind, p.f32(0.0),
                     arith::DivFOp::create(b, p.f32(1.0), e[0], fast));
   });

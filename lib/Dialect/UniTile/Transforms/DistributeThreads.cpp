@@ -51,9 +51,9 @@ private:
 
 } // namespace
 
-/// Lanes of a warp exchange values; of other groups, nobody does. A CTA's threads
-/// wait for each other where they use memory of the kernel's own; nobody waits
-/// for what another writes elsewhere.
+/// Lanes of a warp exchange values; of other groups, nobody does. A CTA's
+/// threads wait for each other where they use memory of the kernel's own;
+/// nobody waits for what another writes elsewhere.
 LogicalResult Distribution::check() {
   FailureOr<SmallVector<ParallelLoop>> found =
       parallelLoopsOf(page.kernel, /*all=*/true);
@@ -83,8 +83,7 @@ LogicalResult Distribution::check() {
     }
   }
   SmallVector<memref::AllocaOp> scratch = scratchOf(page.kernel);
-  if (!scratch.empty() &&
-      (how.getItems() != 1 || how.getLanes() % kWarp))
+  if (!scratch.empty() && (how.getItems() != 1 || how.getLanes() % kWarp))
     return scratch.front()->emitOpError("expected a schedule of one item of "
                                         "whole warps for a kernel with memory "
                                         "of its own, got ")
@@ -126,8 +125,8 @@ void Distribution::placeItems() {
     works = p.both(works, p.less(id, p.i32(lanes * items)));
   auto inside = scf::IfOp::create(p.b, works, /*withElseRegion=*/false);
   inside.thenBlock()->getOperations().splice(
-      inside.thenBlock()->begin(), entry.getOperations(),
-      first->getIterator(), entry.getTerminator()->getIterator());
+      inside.thenBlock()->begin(), entry.getOperations(), first->getIterator(),
+      entry.getTerminator()->getIterator());
   p.b.setInsertionPointToStart(inside.thenBlock());
   Value place = p.index(item), end = p.index(count);
   inside.walk([&](gpu::BlockIdOp op) {
@@ -159,8 +158,7 @@ void Distribution::setLaunch() {
   page.kernel.setKnownBlockSize(
       ArrayRef<int32_t>{static_cast<int32_t>(threads()), 1, 1});
   if (how.getCtas())
-    page.kernel->setAttr("nvvm.minctasm",
-                         p.b.getI32IntegerAttr(how.getCtas()));
+    page.kernel->setAttr("nvvm.minctasm", p.b.getI32IntegerAttr(how.getCtas()));
   page.kernel->removeAttr(kScheduleAttr);
   int64_t shared = sharedBytesOf(page.kernel);
   for (gpu::LaunchFuncOp launch : page.launches) {
@@ -168,9 +166,8 @@ void Distribution::setLaunch() {
     auto index = [&](int64_t n) {
       return arith::ConstantIndexOp::create(host.b, n);
     };
-    launch.getGridSizeXMutable().assign(
-        host.b.createOrFold<arith::CeilDivUIOp>(launch.getGridSizeX(),
-                                                index(how.getItems())));
+    launch.getGridSizeXMutable().assign(host.b.createOrFold<arith::CeilDivUIOp>(
+        launch.getGridSizeX(), index(how.getItems())));
     launch.getBlockSizeXMutable().assign(index(threads()));
     if (shared)
       launch.getDynamicSharedMemorySizeMutable().assign(host.i32(shared));
@@ -202,10 +199,10 @@ namespace {
 struct DistributeThreads
     : unisparse::impl::UniTileDistributeThreadsBase<DistributeThreads> {
   void runOnOperation() override {
-    auto pages = pagesScheduledBy(
-        getOperation(), [](gpu::GPUFuncOp, Attribute schedule) {
-          return isa<ThreadsAttr>(schedule);
-        });
+    auto pages = pagesScheduledBy(getOperation(),
+                                  [](gpu::GPUFuncOp, Attribute schedule) {
+                                    return isa<ThreadsAttr>(schedule);
+                                  });
     for (KernelViews &page : pages) {
       auto how = cast<ThreadsAttr>(page.kernel->getAttr(kScheduleAttr));
       if (failed(Distribution(page, how).run()))

@@ -55,8 +55,9 @@ struct GatherCounters
                       .getMemref();
     Attribute word;
     matchPattern(counters.front().fill.getValue(), m_Constant(&word));
-    gpu::MemsetOp::create(p.b, /*asyncToken=*/Type(), ValueRange{}, words,
-                          arith::ConstantOp::create(p.b, cast<TypedAttr>(word)));
+    gpu::MemsetOp::create(
+        p.b, /*asyncToken=*/Type(), ValueRange{}, words,
+        arith::ConstantOp::create(p.b, cast<TypedAttr>(word)));
     Value address = KernelViews::hostAddress(p, words);
     for (auto [i, counter] : llvm::enumerate(counters))
       replace(counter, i, address);
@@ -84,11 +85,12 @@ struct GatherCounters
     };
     auto pointer =
         dyn_cast_or_null<memref::ExtractAlignedPointerAsIndexOp>(address);
-    auto cast = dyn_cast_or_null<arith::IndexCastOp>(
-        pointer ? single(pointer) : nullptr);
-    auto taken = dyn_cast_or_null<LLVM::IntToPtrOp>(cast ? single(cast) : nullptr);
-    auto launch = dyn_cast_or_null<gpu::LaunchFuncOp>(taken ? single(taken)
-                                                            : nullptr);
+    auto cast = dyn_cast_or_null<arith::IndexCastOp>(pointer ? single(pointer)
+                                                             : nullptr);
+    auto taken =
+        dyn_cast_or_null<LLVM::IntToPtrOp>(cast ? single(cast) : nullptr);
+    auto launch =
+        dyn_cast_or_null<gpu::LaunchFuncOp>(taken ? single(taken) : nullptr);
     if (!launch || launch->getBlock() != fill->getBlock())
       return std::nullopt;
     gpu::GPUFuncOp kernel = launches.kernelOf(launch);
@@ -113,8 +115,9 @@ struct GatherCounters
     counter.use->set(address);
     Operation *cast = counter.address.getArg().getDefiningOp();
     Operation *pointer = cast->getOperand(0).getDefiningOp();
-    for (Operation *op : {counter.address.getOperation(), cast, pointer,
-                          counter.fill.getOperation(), counter.alloc.getOperation()})
+    for (Operation *op :
+         {counter.address.getOperation(), cast, pointer,
+          counter.fill.getOperation(), counter.alloc.getOperation()})
       op->erase();
     if (i == 0)
       return;

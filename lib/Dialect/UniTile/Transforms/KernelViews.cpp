@@ -51,7 +51,8 @@ Value KernelViews::hostStride(PageBuilder &p, Value memref, int64_t i) {
 //===----------------------------------------------------------------------===//
 
 Value KernelViews::take(
-    Type type, function_ref<Value(PageBuilder &, gpu::LaunchFuncOp, Value)> host,
+    Type type,
+    function_ref<Value(PageBuilder &, gpu::LaunchFuncOp, Value)> host,
     Value argument) {
   Block &entry = kernel.getBody().front();
   Location loc = argument ? argument.getLoc() : kernel.getLoc();
@@ -200,9 +201,8 @@ static bool lowerAccess(KernelViews &views, Operation *op) {
   PageBuilder p(op->getLoc(), OpBuilder(op));
   auto load = [&](auto x, Type type) {
     Value address = addressOf(views, p, x.getOperand(0), x.getIndices());
-    x->getResult(0).replaceAllUsesWith(
-        LLVM::LoadOp::create(p.b, type, address,
-                             alignmentOf(type, x.getOperand(0))));
+    x->getResult(0).replaceAllUsesWith(LLVM::LoadOp::create(
+        p.b, type, address, alignmentOf(type, x.getOperand(0))));
     return true;
   };
   auto store = [&](auto x, Value value) {
@@ -271,9 +271,9 @@ void KernelViews::lowerSize(memref::DimOp op, int64_t i) {
         },
         op.getSource());
   OpBuilder b(op);
-  op.replaceAllUsesWith(arith::IndexCastOp::create(b, op.getLoc(),
-                                                   b.getIndexType(), size)
-                            .getResult());
+  op.replaceAllUsesWith(
+      arith::IndexCastOp::create(b, op.getLoc(), b.getIndexType(), size)
+          .getResult());
   op.erase();
 }
 
@@ -285,8 +285,9 @@ LogicalResult KernelViews::finish() {
       continue;
     if (!argument.use_empty())
       return (*argument.user_begin())
-          ->emitOpError("expected only reads and writes of a page's words of "
-                        "the kernel's argument #")
+                 ->emitOpError(
+                     "expected only reads and writes of a page's words of "
+                     "the kernel's argument #")
              << i;
     entry.eraseArgument(i);
     for (gpu::LaunchFuncOp launch : launches)

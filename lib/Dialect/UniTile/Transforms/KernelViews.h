@@ -6,8 +6,8 @@
 #ifndef UNISPARSE_LIB_DIALECT_UNITILE_TRANSFORMS_KERNELVIEWS_H
 #define UNISPARSE_LIB_DIALECT_UNITILE_TRANSFORMS_KERNELVIEWS_H
 
-#include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
 #include "llvm/ADT/MapVector.h"
 
 namespace unisparse {

@@ -60,8 +60,8 @@ SmallVector<Value> LaneLoop::lowerAlone(ValueRange starts) {
       p.b.clone(op, mapping);
     SmallVector<Value> next;
     for (auto [i, value] : llvm::enumerate(loop.reduce.getOperands()))
-      next.push_back(loop.combine(p.b, i, carried[i],
-                                  mapping.lookupOrDefault(value)));
+      next.push_back(
+          loop.combine(p.b, i, carried[i], mapping.lookupOrDefault(value)));
     return next;
   };
   Value lower = i32Of(loop.lower()), upper = i32Of(loop.upper());
@@ -121,11 +121,11 @@ SmallVector<Value> LaneLoop::lowerRanked(ValueRange starts) {
 /// additions, so that runs agree. Sums of integers have an instruction.
 Value LaneLoop::overWarp(unsigned i, Value x) {
   if (isa<arith::AddIOp>(loop.combiner(i)) && x.getType().isInteger(32))
-    return gpu::SubgroupReduceOp::create(
-        p.b, x, gpu::AllReduceOperation::ADD, /*uniform=*/true);
+    return gpu::SubgroupReduceOp::create(p.b, x, gpu::AllReduceOperation::ADD,
+                                         /*uniform=*/true);
   for (int64_t distance = kWarp / 2; distance; distance /= 2) {
-    auto other = gpu::ShuffleOp::create(p.b, x, distance, kWarp,
-                                        gpu::ShuffleMode::XOR);
+    auto other =
+        gpu::ShuffleOp::create(p.b, x, distance, kWarp, gpu::ShuffleMode::XOR);
     x = loop.combine(p.b, i, x, other.getShuffleResult());
   }
   return x;

@@ -36,14 +36,15 @@ buffersOf(gpu::LaunchFuncOp launch) {
     if (!isa<LLVM::LLVMPointerType>(operand.getType()))
       continue;
     auto pointer = operand.getDefiningOp<LLVM::IntToPtrOp>();
-    auto cast =
-        pointer ? pointer.getArg().getDefiningOp<arith::IndexCastOp>() : nullptr;
+    auto cast = pointer ? pointer.getArg().getDefiningOp<arith::IndexCastOp>()
+                        : nullptr;
     Value address = cast ? cast.getIn() : Value();
     if (auto sum = address ? address.getDefiningOp<arith::AddIOp>() : nullptr)
       address = sum.getLhs(); // See KernelViews::hostAddress.
-    auto of = address ? address.getDefiningOp<
-                            memref::ExtractAlignedPointerAsIndexOp>()
-                      : nullptr;
+    auto of =
+        address
+            ? address.getDefiningOp<memref::ExtractAlignedPointerAsIndexOp>()
+            : nullptr;
     if (!of)
       return std::nullopt;
     Value memref = of.getSource();

@@ -32,8 +32,8 @@ bool unisparse::isScratch(Value memref) {
              cast<MemRefType>(memref.getType()));
 }
 
-/// That an op's operand is an argument of the kernel, or memory of its own, with
-/// contiguous rows.
+/// That an op's operand is an argument of the kernel, or memory of its own,
+/// with contiguous rows.
 static LogicalResult verifyOperand(Operation *op, Value memory,
                                    gpu::GPUFuncOp kernel, bool scratch) {
   auto type = cast<MemRefType>(memory.getType());

@@ -6,8 +6,8 @@
 #ifndef UNISPARSE_LIB_DIALECT_UNITILE_TRANSFORMS_PAGERULES_H
 #define UNISPARSE_LIB_DIALECT_UNITILE_TRANSFORMS_PAGERULES_H
 
-#include "unisparse/Dialect/UniTile/IR/UniTile.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "unisparse/Dialect/UniTile/IR/UniTile.h"
 
 namespace unisparse {
 

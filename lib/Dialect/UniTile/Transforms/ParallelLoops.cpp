@@ -38,8 +38,8 @@ static LogicalResult verifyLoop(scf::ParallelOp loop) {
   return success();
 }
 
-FailureOr<SmallVector<ParallelLoop>>
-unisparse::parallelLoopsOf(Operation *root, bool all) {
+FailureOr<SmallVector<ParallelLoop>> unisparse::parallelLoopsOf(Operation *root,
+                                                                bool all) {
   SmallVector<ParallelLoop> loops;
   WalkResult result = root->walk([&](Operation *op) {
     auto loop = dyn_cast<scf::ParallelOp>(op);

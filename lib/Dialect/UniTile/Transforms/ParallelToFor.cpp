@@ -31,14 +31,13 @@ static void lower(ParallelLoop &loop) {
         continue;
       }
       size_t i = sums + loop.place(rank);
-      Value yes = arith::ExtUIOp::create(b, loc, b.getI32Type(),
-                                         mapping.lookupOrDefault(rank.getYes()));
+      Value yes = arith::ExtUIOp::create(
+          b, loc, b.getI32Type(), mapping.lookupOrDefault(rank.getYes()));
       mapping.map(rank.getRank(), carried[i]);
       next[i] = arith::AddIOp::create(b, loc, carried[i], yes);
     }
     for (auto [i, value] : llvm::enumerate(loop.reduce.getOperands()))
-      next[i] =
-          loop.combine(b, i, carried[i], mapping.lookupOrDefault(value));
+      next[i] = loop.combine(b, i, carried[i], mapping.lookupOrDefault(value));
     scf::YieldOp::create(b, loc, next);
   };
   auto sequential = scf::ForOp::create(p.b, loop.lower(), loop.upper(),

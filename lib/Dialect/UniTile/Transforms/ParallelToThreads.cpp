@@ -20,21 +20,21 @@ void unisparse::distributeOver(scf::ParallelOp loop, Value thread,
     sizes.push_back(i32(size));
     all = p.mul(all, sizes.back());
   }
-  p.forEach(thread, all, threads, {},
-            [&](Value n, ValueRange) -> SmallVector<Value> {
-              IRMapping mapping;
-              // Neighbouring threads have neighbours of the last dimension.
-              for (int64_t i = sizes.size() - 1; i >= 0; --i) {
-                Value own = i ? b.createOrFold<arith::RemUIOp>(n, sizes[i]) : n;
-                if (i)
-                  n = b.createOrFold<arith::DivUIOp>(n, sizes[i]);
-                mapping.map(loop.getInductionVars()[i],
-                            arith::IndexCastOp::create(b, b.getIndexType(), own)
-                                .getResult());
-              }
-              for (Operation &op : loop.getBody()->without_terminator())
-                b.clone(op, mapping);
-              return {};
-            });
+  p.forEach(
+      thread, all, threads, {}, [&](Value n, ValueRange) -> SmallVector<Value> {
+        IRMapping mapping;
+        // Neighbouring threads have neighbours of the last dimension.
+        for (int64_t i = sizes.size() - 1; i >= 0; --i) {
+          Value own = i ? b.createOrFold<arith::RemUIOp>(n, sizes[i]) : n;
+          if (i)
+            n = b.createOrFold<arith::DivUIOp>(n, sizes[i]);
+          mapping.map(
+              loop.getInductionVars()[i],
+              arith::IndexCastOp::create(b, b.getIndexType(), own).getResult());
+        }
+        for (Operation &op : loop.getBody()->without_terminator())
+          b.clone(op, mapping);
+        return {};
+      });
   loop.erase();
 }

@@ -6,8 +6,8 @@
 #ifndef UNISPARSE_LIB_DIALECT_UNITILE_TRANSFORMS_PARALLELTOTHREADS_H
 #define UNISPARSE_LIB_DIALECT_UNITILE_TRANSFORMS_PARALLELTOTHREADS_H
 
-#include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
 #include "mlir/IR/IRMapping.h"
+#include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
 
 namespace unisparse {
 

@@ -5,8 +5,8 @@
 // Persistent CTAs: as many as have memory of their own, one item of the page's
 // grid after the other.
 #include "Workers.h"
-#include "unisparse/Dialect/UniTile/Transforms/Passes.h"
 #include "mlir/IR/IRMapping.h"
+#include "unisparse/Dialect/UniTile/Transforms/Passes.h"
 
 namespace unisparse {
 #define GEN_PASS_DEF_UNITILEPERSIST

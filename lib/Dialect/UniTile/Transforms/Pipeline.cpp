@@ -115,15 +115,15 @@ Value PipelinedWalk::scores(KeyTile now, Value stage) {
       return false;
     auto type = x.scores.getResult().getType();
     TileType q = x.queries.getTile().getType();
-    Value a = queries
-                  ? queries
-                  : LoadOp::create(p.b,
-                                   p.fragment(q.getRows(), q.getColumns(),
-                                              q.getElementType()),
-                                   queryTile, p.i32(0));
+    Value a = queries ? queries
+                      : LoadOp::create(p.b,
+                                       p.fragment(q.getRows(), q.getColumns(),
+                                                  q.getElementType()),
+                                       queryTile, p.i32(0));
     cloner.mapping.map(x.scores.getResult(),
                        MmaOp::create(p.b, type, a, keys, stage,
-                                     p.fill(0.0, type), /*by_rows=*/false, /*atom=*/{})
+                                     p.fill(0.0, type), /*by_rows=*/false,
+                                     /*atom=*/{})
                            .getResult());
     return true;
   })[0];
@@ -145,9 +145,9 @@ Value PipelinedWalk::maskedScores(Value scores, KeyTile now) {
           last = of(mask.getLast()), from = of(mask.getFrom());
     Value end = p.add(key, x.keyRows());
     // The last key has its own weight.
-    Value needed = p.compare(last ? arith::CmpIPredicate::sle
-                                  : arith::CmpIPredicate::slt,
-                             limit, end);
+    Value needed =
+        p.compare(last ? arith::CmpIPredicate::sle : arith::CmpIPredicate::slt,
+                  limit, end);
     if (position)
       needed = p.either(needed, p.less(p.add(position, 1), end));
     if (from) // Of the last row.
@@ -190,8 +190,8 @@ SmallVector<Value> PipelinedWalk::update(Value scores, KeyTile now,
       Value sum = of(x.sums.getOldSum());
       auto step = SoftmaxSumsOp::create(
           p.b,
-          TypeRange{x.sums.getSums().getType(),
-                    x.sums.getReference().getType(), sum.getType()},
+          TypeRange{x.sums.getSums().getType(), x.sums.getReference().getType(),
+                    sum.getType()},
           of(x.sums.getScores()), x.sums.getColumnsAttr(),
           x.sums.getScaleAttr(), of(x.sums.getOldReference()), sum,
           p.b.getUnitAttr());
@@ -206,12 +206,12 @@ SmallVector<Value> PipelinedWalk::update(Value scores, KeyTile now,
       return false;
     WaitOp::create(p.b, 1);
     BarrierOp::create(p.b);
-    cloner.mapping.map(
-        x.products.getResult(),
-        MmaOp::create(p.b, x.products.getResult().getType(),
-                      of(x.products.getA()), values, p.i32(0),
-                      of(x.products.getAcc()), /*by_rows=*/true, /*atom=*/{})
-            .getResult());
+    cloner.mapping.map(x.products.getResult(),
+                       MmaOp::create(p.b, x.products.getResult().getType(),
+                                     of(x.products.getA()), values, p.i32(0),
+                                     of(x.products.getAcc()), /*by_rows=*/true,
+                                     /*atom=*/{})
+                           .getResult());
     BarrierOp::create(p.b);
     return true;
   });

@@ -17,7 +17,8 @@ mlir::Value writtenBy(mlir::Operation *op);
 mlir::Value readBy(mlir::Operation *op);
 
 /// The memory of a kernel's own.
-llvm::SmallVector<mlir::memref::AllocaOp> scratchOf(mlir::gpu::GPUFuncOp kernel);
+llvm::SmallVector<mlir::memref::AllocaOp>
+scratchOf(mlir::gpu::GPUFuncOp kernel);
 
 /// A barrier of the CTA in front of each op that reads what an earlier one has
 /// written to the kernel's own memory, or writes what an earlier one uses.

@@ -20,9 +20,12 @@ SmallVector<SharedPiece> unisparse::layOutShared(gpu::GPUFuncOp kernel,
                       alignment, static_cast<int64_t>(offset.value_or(0))});
   };
   // Tiles first: what is small fills the end.
-  kernel.walk([&](AllocOp op) { add(op, op.getTile().getType().getBytes(), kTileAlignment); });
-  kernel.walk(
-      [&](BarriersOp op) { add(op, op.getBarriers().getType().getBytes(), kBarrierAlignment); });
+  kernel.walk([&](AllocOp op) {
+    add(op, op.getTile().getType().getBytes(), kTileAlignment);
+  });
+  kernel.walk([&](BarriersOp op) {
+    add(op, op.getBarriers().getType().getBytes(), kBarrierAlignment);
+  });
   kernel.walk([&](WordsOp op) { add(op, 4 * op.getCount(), kWordsAlignment); });
   bytes = 0;
   for (const SharedPiece &piece : pieces)

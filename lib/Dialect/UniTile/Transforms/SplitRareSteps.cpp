@@ -72,7 +72,8 @@ std::optional<RareStep> RareStep::of(scf::ForOp loop) {
       branch = found; // What is known in front of the loop is no step's.
   if (!branch || loop.getUnsignedCmp())
     return std::nullopt;
-  // Whatever is done before it is known that a step is usual can be left undone.
+  // Whatever is done before it is known that a step is usual can be left
+  // undone.
   for (Operation &op : branch.thenBlock()->without_terminator())
     if (!isPure(&op))
       return std::nullopt;
@@ -88,7 +89,8 @@ std::optional<RareStep> RareStep::of(scf::ForOp loop) {
       step.follow.insert_range(op->getResults());
     }
   }
-  // A value of the step itself, not of what is around the loop or in the branch.
+  // A value of the step itself, not of what is around the loop or in the
+  // branch.
   auto take = [&](Value v) {
     if (v.getParentBlock() == step.body() && !step.follow.contains(v))
       step.taken.insert(v);
@@ -159,8 +161,8 @@ SmallVector<Value> RareStep::rareStep(OpBuilder &b, scf::WhileOp usual) {
     b.clone(*op, map);
   // What does not follow from the branch is what a usual step leaves.
   SmallVector<Value> state;
-  for (auto [v, left] : llvm::zip_equal(yield()->getOperands(),
-                                        given.slice(1, states)))
+  for (auto [v, left] :
+       llvm::zip_equal(yield()->getOperands(), given.slice(1, states)))
     state.push_back(follow.contains(v) ? map.lookup(v) : left);
   return state;
 }

@@ -35,8 +35,8 @@ std::optional<Bounded> boundedBy(scf::ForOp loop) {
        {std::pair(min.getLhs(), min.getRhs()), {min.getRhs(), min.getLhs()}}) {
     if (!matchPattern(constant, m_ConstantInt(&most)) || most.sle(lower))
       continue;
-    int64_t trips = llvm::divideCeil(
-        (most - lower).getZExtValue(), step.getZExtValue());
+    int64_t trips =
+        llvm::divideCeil((most - lower).getZExtValue(), step.getZExtValue());
     return Bounded{loop, other, constant, trips};
   }
   return std::nullopt;
@@ -67,8 +67,8 @@ struct UnrollBoundedLoops
   LogicalResult unroll(Bounded bounded) {
     scf::ForOp loop = bounded.loop;
     PageBuilder p(loop.getLoc(), OpBuilder(loop));
-    Value whole = p.compare(arith::CmpIPredicate::sge, bounded.other,
-                            bounded.most);
+    Value whole =
+        p.compare(arith::CmpIPredicate::sge, bounded.other, bounded.most);
     scf::ForOp full;
     auto copy = [&](Value end) -> SmallVector<Value> {
       full = cast<scf::ForOp>(p.b.clone(*loop));
@@ -86,8 +86,8 @@ struct UnrollBoundedLoops
         [&] { return copy(bounded.other); });
     loop.replaceAllUsesWith(results);
     loop.erase();
-    if (succeeded(loopUnrollByFactor(
-            unrolled, std::min<int64_t>(bounded.trips, factor))))
+    if (succeeded(loopUnrollByFactor(unrolled,
+                                     std::min<int64_t>(bounded.trips, factor))))
       return success();
     return unrolled.emitOpError("expected a loop that can be unrolled");
   }

@@ -34,8 +34,8 @@ LogicalResult checkShared(gpu::LaunchFuncOp launch, gpu::GPUFuncOp kernel) {
     return success();
   Value asked = launch.getDynamicSharedMemorySize();
   std::optional<int64_t> bytes = asked ? constantOf(asked) : 0;
-  int64_t least = needed.getValue().getLimitedValue(
-      std::numeric_limits<int64_t>::max());
+  int64_t least =
+      needed.getValue().getLimitedValue(std::numeric_limits<int64_t>::max());
   if (!bytes || *bytes >= least)
     return success();
   return launch.emitOpError("[U25] expected at least ")

@@ -8,7 +8,8 @@ using namespace unisparse;
 using namespace unisparse::unitile;
 
 /// The one op of its kind in a region; null where there is none or another.
-template <typename OpTy> static OpTy only(Region &region) {
+template <typename OpTy>
+static OpTy only(Region &region) {
   auto ops = region.getOps<OpTy>();
   return llvm::hasSingleElement(ops) ? *ops.begin() : OpTy();
 }
@@ -17,7 +18,8 @@ FailureOr<WalkParts> WalkParts::of(WalkOp walk) {
   WalkParts x;
   x.walk = walk;
   auto expected = [&](const char *what) {
-    return walk.emitOpError("expected ") << what << " in a walk to be scheduled";
+    return walk.emitOpError("expected ")
+           << what << " in a walk to be scheduled";
   };
   x.scores = only<DotOp>(walk.getScore());
   x.keys = only<FetchOp>(walk.getScore());
@@ -91,12 +93,12 @@ Value RegionCloner::slice(Value value, Region &region) {
 }
 
 SmallVector<Value> RegionCloner::slice(ValueRange values, Region &region) {
-  return llvm::map_to_vector(
-      values, [&](Value value) { return slice(value, region); });
+  return llvm::map_to_vector(values,
+                             [&](Value value) { return slice(value, region); });
 }
 
-SmallVector<Value>
-RegionCloner::body(Region &region, function_ref<bool(Operation *)> handle) {
+SmallVector<Value> RegionCloner::body(Region &region,
+                                      function_ref<bool(Operation *)> handle) {
   for (Operation &op : region.front().without_terminator())
     if (!llvm::all_of(op.getResults(),
                       [&](Value v) { return mapping.contains(v); }) ||

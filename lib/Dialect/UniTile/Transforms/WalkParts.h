@@ -6,15 +6,15 @@
 #ifndef UNISPARSE_LIB_DIALECT_UNITILE_TRANSFORMS_WALKPARTS_H
 #define UNISPARSE_LIB_DIALECT_UNITILE_TRANSFORMS_WALKPARTS_H
 
-#include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
 #include "mlir/IR/IRMapping.h"
+#include "unisparse/Dialect/UniTile/Utils/PageBuilder.h"
 
 namespace unisparse {
 
 /// Scores begin with a product of the queries and a fetched tile of keys; the
-/// update is a softmax and a product with a fetched tile of values, added to what
-/// the softmax made of the output (attention's walk), or a softmax that weighs
-/// nothing (scoring's).
+/// update is a softmax and a product with a fetched tile of values, added to
+/// what the softmax made of the output (attention's walk), or a softmax that
+/// weighs nothing (scoring's).
 struct WalkParts {
   /// A diagnostic that says what else the walk does.
   static FailureOr<WalkParts> of(unitile::WalkOp walk);
@@ -22,9 +22,9 @@ struct WalkParts {
   unitile::WalkOp walk;
   unitile::FetchOp queries, keys, values;
   unitile::DotOp scores, products;
-  unitile::SoftmaxOp softmax;   ///< null where there are no values,
+  unitile::SoftmaxOp softmax;  ///< null where there are no values,
   unitile::SoftmaxSumsOp sums; ///< and this where there are.
-  unitile::MaskOp mask; ///< null where nothing is ever hidden.
+  unitile::MaskOp mask;        ///< null where nothing is ever hidden.
   /// The state's places; output's is that of a walk with values.
   unsigned output, reference, sum;
 
@@ -34,8 +34,8 @@ struct WalkParts {
   int64_t keyRows() { return keys.getTile().getType().getRows(); }
 };
 
-/// Copies of a region's ops where the builder stands, block arguments and values
-/// from outside by `mapping`.
+/// Copies of a region's ops where the builder stands, block arguments and
+/// values from outside by `mapping`.
 class RegionCloner {
 public:
   explicit RegionCloner(PageBuilder &p) : p(p) {}

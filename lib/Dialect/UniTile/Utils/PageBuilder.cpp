@@ -30,8 +30,8 @@ void PageBuilder::ifThen(Value condition, function_ref<void()> body) {
 }
 
 SmallVector<Value> PageBuilder::ifElse(Value condition,
-                                      function_ref<SmallVector<Value>()> yes,
-                                      function_ref<SmallVector<Value>()> no) {
+                                       function_ref<SmallVector<Value>()> yes,
+                                       function_ref<SmallVector<Value>()> no) {
   auto emit = [&](function_ref<SmallVector<Value>()> body) {
     return [this, body](OpBuilder &inner, Location) {
       OpBuilder::InsertionGuard guard(b);
@@ -44,7 +44,7 @@ SmallVector<Value> PageBuilder::ifElse(Value condition,
 
 SmallVector<Value>
 PageBuilder::forEach(Value lo, Value hi, int64_t step, ValueRange inits,
-                    function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+                     function_ref<SmallVector<Value>(Value, ValueRange)> body) {
   return scf::ForOp::create(
              b, lo, hi, i32(step), inits,
              [&](OpBuilder &inner, Location, Value i, ValueRange carried) {
@@ -58,8 +58,8 @@ PageBuilder::forEach(Value lo, Value hi, int64_t step, ValueRange inits,
 
 SmallVector<Value>
 PageBuilder::whileLoop(ValueRange inits,
-                      function_ref<Value(ValueRange)> condition,
-                      function_ref<SmallVector<Value>(ValueRange)> body) {
+                       function_ref<Value(ValueRange)> condition,
+                       function_ref<SmallVector<Value>(ValueRange)> body) {
   auto at = [&](OpBuilder &inner) {
     b.setInsertionPoint(inner.getInsertionBlock(), inner.getInsertionPoint());
   };
@@ -87,8 +87,7 @@ parallelLoop(PageBuilder &p, Value lo, Value hi, ValueRange inits,
   OpBuilder::InsertionGuard guard(b);
   auto loop = scf::ParallelOp::create(
       b, ValueRange{p.index(lo)}, ValueRange{p.index(hi)}, ValueRange{one},
-      inits,
-      [&](OpBuilder &inner, Location, ValueRange ivs, ValueRange) {
+      inits, [&](OpBuilder &inner, Location, ValueRange ivs, ValueRange) {
         b.setInsertionPoint(inner.getInsertionBlock(),
                             inner.getInsertionPoint());
         auto reduce = scf::ReduceOp::create(
@@ -134,8 +133,8 @@ Value PageBuilder::read(Value memref, ValueRange i) {
 }
 
 Value PageBuilder::scratch(ArrayRef<int64_t> shape, Type element) {
-  auto space = gpu::AddressSpaceAttr::get(b.getContext(),
-                                          gpu::AddressSpace::Workgroup);
+  auto space =
+      gpu::AddressSpaceAttr::get(b.getContext(), gpu::AddressSpace::Workgroup);
   return memref::AllocaOp::create(
       b, MemRefType::get(shape, element, MemRefLayoutAttrInterface(), space));
 }
@@ -148,7 +147,8 @@ void PageBuilder::write(Value x, Value memref, ValueRange i) {
 // Tiles
 //===----------------------------------------------------------------------===//
 
-FragmentType PageBuilder::fragment(int64_t rows, int64_t columns, Type element) {
+FragmentType PageBuilder::fragment(int64_t rows, int64_t columns,
+                                   Type element) {
   return FragmentType::get(b.getContext(), rows, columns, element);
 }
 
@@ -157,7 +157,7 @@ RowsType PageBuilder::rows(int64_t rows) {
 }
 
 Value PageBuilder::map(Type type, ValueRange inputs,
-                      function_ref<Value(ValueRange)> body, bool indices) {
+                       function_ref<Value(ValueRange)> body, bool indices) {
   auto op = MapOp::create(b, type, inputs, indices);
   Block &block = op.getBody().emplaceBlock();
   if (indices)

@@ -12,7 +12,10 @@ int main(void) {
   unisparseRegisterDialects(registry);
   MlirContext context = mlirContextCreateWithRegistry(registry, false);
   MlirStringRef name = mlirStringRefCreateFromCString("unisparse");
-  printf("dialect %s\n", mlirDialectIsNull(mlirContextGetOrLoadDialect(context, name)) ? "unknown" : "known");
+  printf("dialect %s\n",
+         mlirDialectIsNull(mlirContextGetOrLoadDialect(context, name))
+             ? "unknown"
+             : "known");
   mlirContextDestroy(context);
   mlirDialectRegistryDestroy(registry);
   return 0;

@@ -8,7 +8,8 @@ SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
 
 int main(int argc, char **argv) {
   unisparse_artifact *artifact;
-  if (argc != 2 || unisparse_artifact_open(argv[1], &artifact) != UNISPARSE_OK) {
+  if (argc != 2 ||
+      unisparse_artifact_open(argv[1], &artifact) != UNISPARSE_OK) {
     fprintf(stderr, "host: %s\n", unisparse_last_message());
     return 1;
   }

@@ -18,8 +18,8 @@ mlir::LogicalResult verifyModification(mlir::Operation *op,
                                        mlir::RegionRange regions,
                                        mlir::ValueRange tables);
 
-/// How a lowering has the values of a modification: as scalars, or as vectors of
-/// several elements at once.
+/// How a lowering has the values of a modification: as scalars, or as vectors
+/// of several elements at once.
 struct ModificationForm {
   /// The type of a value of a scalar type.
   llvm::function_ref<mlir::Type(mlir::Type)> type;
@@ -40,8 +40,8 @@ mlir::Value copyModification(mlir::OpBuilder &b, mlir::Region &region,
 bool scalesWithLogit(mlir::Region &region);
 
 /// The same of a logit that is still to be times `unit`, as its result is: each
-/// bias is divided by it, in a factor that no position is in where there is one.
-/// Scalars, of a region that scalesWithLogit.
+/// bias is divided by it, in a factor that no position is in where there is
+/// one. Scalars, of a region that scalesWithLogit.
 mlir::Value copyModification(mlir::OpBuilder &b, mlir::Region &region,
                              mlir::ValueRange arguments,
                              const ModificationForm &form, double unit);

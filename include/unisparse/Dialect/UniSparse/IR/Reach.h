@@ -17,7 +17,8 @@ struct Reach {
   std::optional<int64_t> left, right;
 };
 
-template <typename OpTy> Reach reachOf(OpTy op) {
+template <typename OpTy>
+Reach reachOf(OpTy op) {
   Reach reach;
   WindowAttr window = op.getWindowAttr();
   if (window && window.getLeft() >= 0)

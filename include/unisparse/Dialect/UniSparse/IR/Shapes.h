@@ -12,8 +12,9 @@
 
 namespace unisparse {
 
-/// Sums and products of sizes of types; dynamic where one is, and no larger than
-/// a size can be: a type is inferred of sizes that no verifier has looked at.
+/// Sums and products of sizes of types; dynamic where one is, and no larger
+/// than a size can be: a type is inferred of sizes that no verifier has looked
+/// at.
 int64_t addSizes(int64_t a, int64_t b);
 int64_t multiplySizes(int64_t a, int64_t b);
 

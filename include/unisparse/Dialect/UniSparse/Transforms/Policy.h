@@ -28,21 +28,23 @@ struct Policy {
 
 /// What an attention gets that asks for nothing: of the policies that keep 99%
 /// of dense attention's answers on every measured model and length, the one
-/// that takes the least time (benchmarks/NOTES.md, "Accuracy"). The one owner of
-/// these numbers for tools, passes and the C API; python/unisparse/_config.py has
-/// them for Python, and a test compares both.
+/// that takes the least time (benchmarks/NOTES.md, "Accuracy"). The one owner
+/// of these numbers for tools, passes and the C API;
+/// python/unisparse/_config.py has them for Python, and a test compares both.
 namespace measured {
 constexpr llvm::StringLiteral kName = "measured"; ///< As a pass's option.
-constexpr double kShare = 0.8; ///< L3
+constexpr double kShare = 0.8;                    ///< L3
 /// L11: a long row may leave out .3, not .2; of the measured share alone.
 constexpr double kRelax = 0.5;
 /// P5: rows stand for themselves where the mass is a maximum, and where a
 /// composite query is no row already.
 int64_t representatives(Agg agg, int64_t pooledQueries);
-/// P6: groups of 4 dims, or of fewer where the columns behind head_dim would not
-/// be a multiple of 8, which tiles are made of. 0 where a composite key is a key.
+/// P6: groups of 4 dims, or of fewer where the columns behind head_dim would
+/// not be a multiple of 8, which tiles are made of. 0 where a composite key is
+/// a key.
 int64_t spread(int64_t headDim, int64_t pooledKeys);
-/// L8: the end of a prompt asks the question; without causality there is no end.
+/// L8: the end of a prompt asks the question; without causality there is no
+/// end.
 int64_t last(bool causal);
 
 PoolingAttr pooling(mlir::MLIRContext *context, Agg agg, int64_t headDim);

@@ -2,8 +2,8 @@
 // See LICENSE for license information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
-// Short words for writing tile code: i32 arithmetic, control flow, addresses and
-// elementwise lines over fragments.
+// Short words for writing tile code: i32 arithmetic, control flow, addresses
+// and elementwise lines over fragments.
 #ifndef UNISPARSE_DIALECT_UNITILE_UTILS_PAGEBUILDER_H
 #define UNISPARSE_DIALECT_UNITILE_UTILS_PAGEBUILDER_H
 
@@ -39,9 +39,7 @@ public:
   Value div(Value x, int64_t y) {
     return b.createOrFold<arith::DivUIOp>(x, i32(y));
   }
-  Value div(Value x, Value y) {
-    return b.createOrFold<arith::DivUIOp>(x, y);
-  }
+  Value div(Value x, Value y) { return b.createOrFold<arith::DivUIOp>(x, y); }
   Value rem(Value x, int64_t y) {
     return b.createOrFold<arith::RemUIOp>(x, i32(y));
   }

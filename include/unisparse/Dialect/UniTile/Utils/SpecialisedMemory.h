@@ -3,7 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 // What a warp-specialised kernel keeps in shared memory, in one list: whoever
-// chooses a schedule asks how much that is, unitile-specialise-warps reserves it.
+// chooses a schedule asks how much that is, unitile-specialise-warps reserves
+// it.
 #ifndef UNISPARSE_DIALECT_UNITILE_UTILS_SPECIALISEDMEMORY_H
 #define UNISPARSE_DIALECT_UNITILE_UTILS_SPECIALISEDMEMORY_H
 

@@ -96,9 +96,9 @@ SpecialisedKernel::Stream SpecialisedKernel::remainingTiles(Stream x) {
           Value key;
           // Tiles with keys to hide go down in either order.
           if (kind == Step::Masked || usesKeys)
-            key = keyOf(item,
-                        place(n, item,
-                              usesKeys ? descending(item) : behindOf(item)));
+            key = keyOf(
+                item,
+                place(n, item, usesKeys ? descending(item) : behindOf(item)));
           return carried(step(kind, restore(v), item, key));
         });
     x = restore(tiles);
@@ -134,8 +134,7 @@ void SpecialisedKernel::consumeItems() {
         scf::ConditionOp::create(b, isItem(item), values);
       },
       [&](OpBuilder &, Location, ValueRange v) {
-        Item item =
-            carriesItems() ? itemFrom(v.drop_front(3)) : readItem(v[2]);
+        Item item = carriesItems() ? itemFrom(v.drop_front(3)) : readItem(v[2]);
         Stream x = remainingTiles(firstTile(item, {v[0], v[1]}, v[2]));
         lastOutput(x);
         TensorStoreWaitOp::create(b, /*written=*/false);

@@ -21,8 +21,8 @@ SpecialisedKernel::SpecialisedKernel(KernelViews &views, WalkParts &parts,
   auto q = parts.queries.getSource().getType();
   headDim = q.getDimSize(3);
   heads = q.getDimSize(1);
-  valueDim = parts.hasValues() ? parts.values.getSource().getType().getDimSize(3)
-                               : 0;
+  valueDim =
+      parts.hasValues() ? parts.values.getSource().getType().getDimSize(3) : 0;
   element = q.getElementType();
   views.kernel.walk([&](LocateOp op) { locate = op; });
   parts.walk.getFinish().walk([&](PutOp op) {
@@ -106,8 +106,9 @@ LogicalResult SpecialisedKernel::verify() {
       return expected("tiles that end where the walk's keys do");
   }
   if (!parts.hasValues() && (locate || guard || schedule.getCluster() > 1))
-    return expected("a page of one sequence, without a guard and a cluster, for "
-                    "a walk without values,");
+    return expected(
+        "a page of one sequence, without a guard and a cluster, for "
+        "a walk without values,");
   if (isa<scf::ForOp>(parts.walk->getParentOp()))
     return expected("a walk that no loop repeats,");
   if (parts.keys.getTake() || parts.queries.getTake())
@@ -157,8 +158,8 @@ void SpecialisedKernel::collectLeaves() {
         self(self, operand);
     });
   };
-  for (Region *region : {&parts.walk.getBlock(), &parts.walk.getMask(),
-                         &parts.walk.getFinish()})
+  for (Region *region :
+       {&parts.walk.getBlock(), &parts.walk.getMask(), &parts.walk.getFinish()})
     region->walk([&](Operation *op) {
       for (Value operand : op->getOperands())
         visit(visit, operand);

@@ -18,9 +18,8 @@ struct SpecialisedKernel::Walk {
   Value pending; ///< unless this is 0.
   static constexpr size_t size = 11;
   explicit Walk(ValueRange x)
-      : number(x[0]), k{x[1], x[2]},
-        parityQ(x[3]), v{x[4], x[5], x[6], {x[7], x[8]}, x[9]}, pending(x[10]) {
-  }
+      : number(x[0]), k{x[1], x[2]}, parityQ(x[3]),
+        v{x[4], x[5], x[6], {x[7], x[8]}, x[9]}, pending(x[10]) {}
   SmallVector<Value> values() const {
     return {number,  k.slot,    k.parity,    parityQ,  v.row,  v.batchHead,
             v.valid, v.to.slot, v.to.parity, v.parity, pending};
@@ -120,8 +119,8 @@ Value SpecialisedKernel::hiddenTiles(const Item &item) {
       })[0];
 }
 
-/// How many tiles, from the item's first, have keys before what the query tile's
-/// last row sees (M2).
+/// How many tiles, from the item's first, have keys before what the query
+/// tile's last row sees (M2).
 Value SpecialisedKernel::hiddenInFront(const Item &item) {
   IRMapping page = inRegion(item, parts.walk.getMask(), Value());
   Value begin = add(from(page, parts.mask.getFrom()), i32(blockQ - 1));
@@ -165,10 +164,7 @@ void SpecialisedKernel::produceTiles(Item item, Walk &w) {
   Value none = compare(arith::CmpIPredicate::sle, selected, i32(0));
   item.count = select(none, i32(1), selected);
   SmallVector<Value> first = ifElse(
-      none,
-      [&]() -> SmallVector<Value> {
-        return {i32(1), i32(1), allKeys};
-      },
+      none, [&]() -> SmallVector<Value> { return {i32(1), i32(1), allKeys}; },
       [&]() -> SmallVector<Value> {
         item.masked = hiddenTiles(item);
         if (hasFront()) {
@@ -204,20 +200,24 @@ void SpecialisedKernel::produceRest(const Item &item, Value down, Walk &w) {
   w.v.row = rowOf(parts.values, item, item.firstKey);
   w.v.batchHead = item.batchHead;
   w.v.valid = validKeys(item, item.firstKey);
-  SmallVector<Value> rest = forEach(
-      i32(1), item.count, 1,
-      {w.k.slot, w.k.parity, w.v.row, w.v.valid, w.v.to.slot, w.v.to.parity,
-       w.v.parity},
-      [&](Value n, ValueRange x) -> SmallVector<Value> {
-        Value key = keyOf(item, place(n, item, down));
-        Cursor k = copyK(rowOf(parts.keys, item, key), item.batchHead,
-                         {x[0], x[1]});
-        Owed v{x[2], item.batchHead, x[3], {x[4], x[5]}, x[6]};
-        copyV(v);
-        return {k.slot,    k.parity,    rowOf(parts.values, item, key),
-                validKeys(item, key),   v.to.slot,
-                v.to.parity, v.parity};
-      });
+  SmallVector<Value> rest =
+      forEach(i32(1), item.count, 1,
+              {w.k.slot, w.k.parity, w.v.row, w.v.valid, w.v.to.slot,
+               w.v.to.parity, w.v.parity},
+              [&](Value n, ValueRange x) -> SmallVector<Value> {
+                Value key = keyOf(item, place(n, item, down));
+                Cursor k = copyK(rowOf(parts.keys, item, key), item.batchHead,
+                                 {x[0], x[1]});
+                Owed v{x[2], item.batchHead, x[3], {x[4], x[5]}, x[6]};
+                copyV(v);
+                return {k.slot,
+                        k.parity,
+                        rowOf(parts.values, item, key),
+                        validKeys(item, key),
+                        v.to.slot,
+                        v.to.parity,
+                        v.parity};
+              });
   w.k = {rest[0], rest[1]};
   w.v.row = rest[2], w.v.valid = rest[3];
   w.v.to = {rest[4], rest[5]};
@@ -228,14 +228,14 @@ void SpecialisedKernel::produceRest(const Item &item, Value down, Walk &w) {
 /// The item's keys but the first, for a walk without values.
 void SpecialisedKernel::produceKeys(const Item &item, Value down, Walk &w) {
   w.parityQ = other(w.parityQ);
-  SmallVector<Value> rest = forEach(
-      i32(1), item.count, 1, {w.k.slot, w.k.parity},
-      [&](Value n, ValueRange x) -> SmallVector<Value> {
-        Value key = keyOf(item, place(n, item, down));
-        Cursor k = copyK(rowOf(parts.keys, item, key), item.batchHead,
-                         {x[0], x[1]});
-        return {k.slot, k.parity};
-      });
+  SmallVector<Value> rest =
+      forEach(i32(1), item.count, 1, {w.k.slot, w.k.parity},
+              [&](Value n, ValueRange x) -> SmallVector<Value> {
+                Value key = keyOf(item, place(n, item, down));
+                Cursor k = copyK(rowOf(parts.keys, item, key), item.batchHead,
+                                 {x[0], x[1]});
+                return {k.slot, k.parity};
+              });
   w.k = {rest[0], rest[1]};
 }
 

@@ -7,10 +7,10 @@
 #include "../SharedLayout.h"
 #include "../Workers.h"
 #include "SpecialisedKernel.h"
-#include "unisparse/Dialect/UniTile/Utils/SpecialisedMemory.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "unisparse/Dialect/UniTile/Transforms/Passes.h"
+#include "unisparse/Dialect/UniTile/Utils/SpecialisedMemory.h"
 
 namespace unisparse {
 #define GEN_PASS_DEF_UNITILESPECIALISEWARPS
@@ -77,34 +77,34 @@ void SpecialisedKernel::takeArguments() {
   auto counterOf = [](PageBuilder &p, gpu::LaunchFuncOp, Value) {
     return clearedWord(p);
   };
-  counter = named("counter",
-                  views.take(LLVM::LLVMPointerType::get(b.getContext(), 1),
-                             counterOf));
+  counter =
+      named("counter", views.take(LLVM::LLVMPointerType::get(b.getContext(), 1),
+                                  counterOf));
   auto i32Of = [](PageBuilder &p, Value index) {
     return p.b.createOrFold<arith::IndexCastOp>(p.b.getI32Type(), index);
   };
-  gridX = named("grid_x", views.take(i32Type, [&](PageBuilder &p,
-                                                  gpu::LaunchFuncOp launch,
-                                                  Value) {
-                  return i32Of(p, launch.getGridSizeX());
-                }));
+  gridX = named(
+      "grid_x",
+      views.take(i32Type, [&](PageBuilder &p, gpu::LaunchFuncOp launch, Value) {
+        return i32Of(p, launch.getGridSizeX());
+      }));
   bool oneDeep = llvm::all_of(views.launches, [](gpu::LaunchFuncOp launch) {
     return matchPattern(launch.getGridSizeZ(), m_One());
   });
   if (!oneDeep)
-    gridZ = named("grid_z", views.take(i32Type, [&](PageBuilder &p,
-                                                    gpu::LaunchFuncOp launch,
-                                                    Value) {
+    gridZ = named("grid_z",
+                  views.take(i32Type, [&](PageBuilder &p,
+                                          gpu::LaunchFuncOp launch, Value) {
                     return i32Of(p, launch.getGridSizeZ());
                   }));
-  allKeys = named(
-      "all_keys",
-      views.take(
-          i32Type,
-          [&](PageBuilder &p, gpu::LaunchFuncOp, Value memref) {
-            return i32Of(p, p.b.createOrFold<memref::DimOp>(memref, 2));
-          },
-          parts.keys.getSource()));
+  allKeys =
+      named("all_keys",
+            views.take(
+                i32Type,
+                [&](PageBuilder &p, gpu::LaunchFuncOp, Value memref) {
+                  return i32Of(p, p.b.createOrFold<memref::DimOp>(memref, 2));
+                },
+                parts.keys.getSource()));
   if (!turns())
     return;
   // CTAs that share a KV head walk it together.
@@ -133,15 +133,15 @@ void SpecialisedKernel::reserveShared() {
                            places() * words()};
   llvm::StringMap<Value> pieces;
   for (const SpecialisedMemory::Tile &t : memory.tiles())
-    pieces[t.name] =
-        named(t.name, AllocOp::create(b,
-                                      SharedType::get(context, t.rows, t.columns,
-                                                      element, t.stages),
-                                      IntegerAttr()));
+    pieces[t.name] = named(
+        t.name,
+        AllocOp::create(
+            b, SharedType::get(context, t.rows, t.columns, element, t.stages),
+            IntegerAttr()));
   for (const SpecialisedMemory::Barriers &x : memory.barriers())
-    pieces[x.name] = named(
-        x.name, BarriersOp::create(b, BarriersType::get(context, x.count),
-                                   IntegerAttr(), x.arrivals));
+    pieces[x.name] =
+        named(x.name, BarriersOp::create(b, BarriersType::get(context, x.count),
+                                         IntegerAttr(), x.arrivals));
   queries = pieces.lookup("queries"), keys = pieces.lookup("keys");
   values = pieces.lookup("values"), outputs = pieces.lookup("outputs");
   if (!outputs)
@@ -152,8 +152,8 @@ void SpecialisedKernel::reserveShared() {
   emptyOtherQ = pieces.lookup("empty_other_q");
   fullTail = pieces.lookup("full_tail");
   auto pointer = LLVM::LLVMPointerType::get(context, 3);
-  itemWords = named("item", WordsOp::create(b, pointer, IntegerAttr(),
-                                            memory.words));
+  itemWords =
+      named("item", WordsOp::create(b, pointer, IntegerAttr(), memory.words));
   BarrierOp::create(b, inCluster());
 }
 
@@ -170,9 +170,9 @@ void SpecialisedKernel::build() {
   // Behind the page, which goes once all has been taken from it.
   b.setInsertionPoint(front().front().getTerminator());
   reserveShared();
-  auto roles =
-      PartitionsOp::create(b, b.getI32IntegerAttr(schedule.getProducerRegisters()),
-                      b.getI32IntegerAttr(schedule.getConsumerRegisters()));
+  auto roles = PartitionsOp::create(
+      b, b.getI32IntegerAttr(schedule.getProducerRegisters()),
+      b.getI32IntegerAttr(schedule.getConsumerRegisters()));
   {
     OpBuilder::InsertionGuard inner(b);
     b.setInsertionPointToStart(&roles.getProducer().emplaceBlock());
@@ -267,8 +267,8 @@ struct SpecialiseWarps
                         launch.getGridSizeY());
     // CTAs beyond the work items end at once, CTAs beyond what runs together
     // come late and find nothing left.
-    Value most = times(MultiprocessorsOp::create(p.b),
-                       index(p, schedule.getCtas()));
+    Value most =
+        times(MultiprocessorsOp::create(p.b), index(p, schedule.getCtas()));
     return p.b.createOrFold<arith::MinUIOp>(items, most);
   }
 

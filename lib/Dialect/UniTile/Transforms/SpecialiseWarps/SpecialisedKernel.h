@@ -71,8 +71,7 @@ private:
     return from(pageOf(item), value);
   }
   IRMapping pageOf(const Item &item) {
-    return item.page ? *item.page
-                     : pageAt(item.x, item.batchHead, item.leaves);
+    return item.page ? *item.page : pageAt(item.x, item.batchHead, item.leaves);
   }
   /// What `page` gives in a region of the walk for the tile that begins at
   /// `key`: the arguments behind the scores, where it takes any.
@@ -177,8 +176,8 @@ private:
     Cursor now, behind;  ///< This tile's K, the latest tile's V.
     Value ready;         ///< Both have arrived; where not set, ask.
     Value adds;          ///< The latest tile is not the first of its item.
-    Value parityQ;       ///< Of the next item's Q; the item's own has the other.
-    Item item;           ///< Where items are carried.
+    Value parityQ; ///< Of the next item's Q; the item's own has the other.
+    Item item;     ///< Where items are carried.
   };
   void consume();
   void consumeStream();

@@ -10,12 +10,11 @@
 using namespace unisparse;
 
 Value SpecialisedKernel::startScores(const Stream &x) {
-  return named("scores",
-               MmaStartOp::create(b,
-                                  PendingType::of(
-                                      parts.scores.getResult().getType()),
-                                  x.queries, keys, x.now.slot, Value(),
-                                  Value(), /*by_rows=*/false, /*atom=*/{}));
+  return named(
+      "scores",
+      MmaStartOp::create(b, PendingType::of(parts.scores.getResult().getType()),
+                         x.queries, keys, x.now.slot, Value(), Value(),
+                         /*by_rows=*/false, /*atom=*/{}));
 }
 
 Value SpecialisedKernel::startOutput(const Stream &x) {
@@ -48,10 +47,10 @@ Value SpecialisedKernel::mask(Step kind, Value scores, const Item &item,
       auto of = [&](Value value) {
         return value ? from(page, value) : Value();
       };
-      masked = MaskOp::create(b, masked.getType(), masked, key,
-                              of(mask.getLimit()), of(mask.getPosition()),
-                              of(mask.getBounds()), of(mask.getLast()), when,
-                              of(mask.getFrom()));
+      masked =
+          MaskOp::create(b, masked.getType(), masked, key, of(mask.getLimit()),
+                         of(mask.getPosition()), of(mask.getBounds()),
+                         of(mask.getLast()), when, of(mask.getFrom()));
     }
     page.map(mask.getResult(), masked);
   }
@@ -74,10 +73,10 @@ void SpecialisedKernel::takeExponentials(Step kind, Stream &x, Value scores) {
   if (schedule.getReference() == Reference::Speculative)
     speculative = b.getUnitAttr();
   auto step = SoftmaxOp::create(
-      b, TypeRange{p, x.reference.getType(), x.sum.getType(),
-                   x.output.getType()},
-      scores, softmax.getScaleAttr(), x.reference, x.sum, x.output,
-      speculative, /*settled=*/FloatAttr());
+      b,
+      TypeRange{p, x.reference.getType(), x.sum.getType(), x.output.getType()},
+      scores, softmax.getScaleAttr(), x.reference, x.sum, x.output, speculative,
+      /*settled=*/FloatAttr());
   x.probabilities = step.getProbabilities(), x.reference = step.getReference();
   x.sum = step.getSum(), x.output = step.getOutput();
 }
@@ -158,9 +157,8 @@ SpecialisedKernel::Stream SpecialisedKernel::step(Step kind, Stream x,
 
 /// The stream's first tile has no output beside it. `parityQ` is that of the
 /// item's Q.
-SpecialisedKernel::Stream SpecialisedKernel::firstTile(const Item &item,
-                                                       Cursor now,
-                                                       Value parityQ) {
+SpecialisedKernel::Stream
+SpecialisedKernel::firstTile(const Item &item, Cursor now, Value parityQ) {
   Stream x;
   x.item = item, x.now = now, x.parityQ = other(parityQ), x.queries = queries;
   if (holdsQueries()) {
@@ -201,8 +199,7 @@ void SpecialisedKernel::lastOutput(Stream x) {
 /// The finish region, each of its writes with what it needs.
 void SpecialisedKernel::finishItem(const Item &item, Value output,
                                    Value reference, Value sum) {
-  Value total =
-      ReduceOp::create(b, Combine::Add, sum, fill(0.0, rowsType()));
+  Value total = ReduceOp::create(b, Combine::Add, sum, fill(0.0, rowsType()));
   Region &finish = parts.walk.getFinish();
   RegionCloner page(*this);
   page.mapping = pageOf(item);

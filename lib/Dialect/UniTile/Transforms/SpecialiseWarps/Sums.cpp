@@ -22,18 +22,18 @@ struct SpecialisedKernel::Counted {
 };
 
 /// The update region, sums kept by columns.
-SpecialisedKernel::Counted
-SpecialisedKernel::countTile(Step kind, Counted x, const Item &item, Value key,
-                             Value held) {
+SpecialisedKernel::Counted SpecialisedKernel::countTile(Step kind, Counted x,
+                                                        const Item &item,
+                                                        Value key, Value held) {
   AwaitOp::create(b, fullK, x.now.slot, x.now.parity);
   if (schedule.getPingPong())
     TakeTurnOp::create(b, /*first=*/false);
   MmaFenceOp::create(b);
   auto product = PendingType::of(parts.scores.getResult().getType());
-  Value scores = named(
-      "scores", MmaStartOp::create(b, product, held,
-                                   keys, x.now.slot, Value(), Value(),
-                                   /*by_rows=*/false, /*atom=*/{}));
+  Value scores =
+      named("scores", MmaStartOp::create(b, product, held, keys, x.now.slot,
+                                         Value(), Value(),
+                                         /*by_rows=*/false, /*atom=*/{}));
   if (schedule.getPingPong())
     PassTurnOp::create(b);
   scores = named("scores", MmaWaitOp::create(b, 0, scores, Value()));
@@ -50,14 +50,14 @@ SpecialisedKernel::countTile(Step kind, Counted x, const Item &item, Value key,
   scores = cloner.slice(step.getScores(), front());
   Value sums;
   if (kind == Step::NewItem) {
-    x.reference = named("reference",
-                        ReferenceOp::create(b, rowsType(), scores,
-                                            step.getScaleAttr(),
-                                            /*settled=*/FloatAttr()));
+    x.reference =
+        named("reference",
+              ReferenceOp::create(b, rowsType(), scores, step.getScaleAttr(),
+                                  /*settled=*/FloatAttr()));
     auto eight = fragment(blockQ, 8, b.getF32Type());
-    auto first = ExponentialsOp::create(b, TypeRange{scores.getType(), eight},
-                                        scores, step.getScaleAttr(),
-                                        x.reference);
+    auto first =
+        ExponentialsOp::create(b, TypeRange{scores.getType(), eight}, scores,
+                               step.getScaleAttr(), x.reference);
     sums = SumGroupsOp::create(b, step.getSums().getType(),
                                first.getProbabilities(), step.getColumns());
     x.sum = sums.getType() == eight
@@ -86,8 +86,7 @@ SpecialisedKernel::countTile(Step kind, Counted x, const Item &item, Value key,
 /// The finish region: its parallel loops by all consumers, which see what each
 /// other has put.
 void SpecialisedKernel::finishCounted(const Item &item, const Counted &x) {
-  Value total =
-      ReduceOp::create(b, Combine::Add, x.sum, fill(0.0, rowsType()));
+  Value total = ReduceOp::create(b, Combine::Add, x.sum, fill(0.0, rowsType()));
   Region &finish = parts.walk.getFinish();
   RegionCloner page(*this);
   page.mapping = pageOf(item);
@@ -115,14 +114,14 @@ void SpecialisedKernel::finishCounted(const Item &item, const Counted &x) {
 }
 
 void SpecialisedKernel::countItem(const Item &item, Cursor &now) {
-  Value held = LoadOp::create(b, fragment(blockQ, depth(), element), queries,
-                              i32(0));
+  Value held =
+      LoadOp::create(b, fragment(blockQ, depth(), element), queries, i32(0));
   ArriveOp::create(b, emptyQ, i32(0), /*by_thread=*/true, IntegerAttr());
   Counted x = countTile(Step::NewItem, {Value(), Value(), now}, item,
                         item.firstKey, held);
   auto loop = [&](Step kind, Value first, Value last) {
-    x = Counted::from(forEach(
-        first, last, 1, x.values(), [&](Value n, ValueRange v) {
+    x = Counted::from(
+        forEach(first, last, 1, x.values(), [&](Value n, ValueRange v) {
           Value key = keyOf(item, place(n, item, behindOf(item)));
           return countTile(kind, Counted::from(v), item, key, held).values();
         }));

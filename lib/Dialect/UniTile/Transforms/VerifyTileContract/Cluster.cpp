@@ -66,10 +66,9 @@ static LogicalResult checkClusterBarriers(gpu::GPUFuncOp kernel) { // [U20]
       reaching = inner;
       if (met)
         return WalkResult::advance();
-      inner->emitOpError(
-          "[U20] reaches other CTAs, whose barriers "
-          "may not have started; put a unitile.barrier cluster "
-          "behind the kernel's barriers");
+      inner->emitOpError("[U20] reaches other CTAs, whose barriers "
+                         "may not have started; put a unitile.barrier cluster "
+                         "behind the kernel's barriers");
       return WalkResult::interrupt();
     });
     if (result.wasInterrupted())

@@ -8,8 +8,8 @@
 using namespace mlir;
 using namespace unisparse::unitile;
 
-/// Products that are sure to have been started between `start` and `wait`: those
-/// in regions are not.
+/// Products that are sure to have been started between `start` and `wait`:
+/// those in regions are not.
 static uint64_t startedBetween(MmaStartOp start, MmaWaitOp wait) {
   uint64_t count = 0;
   for (Operation *op = start->getNextNode(); op && op != wait;

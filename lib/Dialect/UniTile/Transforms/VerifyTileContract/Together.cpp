@@ -29,8 +29,8 @@ StringRef nameOf(Group group) {
 Group togetherIn(Operation *op) {
   return llvm::TypeSwitch<Operation *, Group>(op)
       // Shuffles, votes, ldmatrix, stmatrix, mma.sync.
-      .Case<LoadOp, MmaOp, ReduceOp, SumGroupsOp, AllBelowOp, BallotOp,
-            WriteOp, MmaWaitOp, gpu::ShuffleOp, gpu::SubgroupReduceOp>(
+      .Case<LoadOp, MmaOp, ReduceOp, SumGroupsOp, AllBelowOp, BallotOp, WriteOp,
+            MmaWaitOp, gpu::ShuffleOp, gpu::SubgroupReduceOp>(
           [](auto) { return Group::Warp; })
       // One lane arrives for its warp.
       .Case([](ArriveOp op) {
@@ -67,7 +67,7 @@ bool isThreadNumber(Value value) {
 Group ofMultiple(const APInt &n) {
   if (n.isZero())
     return Group::All;
-  return n.urem(128) == 0 ? Group::Warpgroup
+  return n.urem(128) == 0  ? Group::Warpgroup
          : n.urem(32) == 0 ? Group::Warp
                            : Group::Thread;
 }
@@ -122,8 +122,8 @@ Group resultOf(Operation *op, Group group) {
 /// Ops whose results differ of themselves.
 Group ofSource(Operation *op) {
   if (isa<gpu::ThreadIdOp, gpu::LaneIdOp, gpu::GlobalIdOp, gpu::ShuffleOp,
-          TestOp, LLVM::AtomicRMWOp, LLVM::AtomicCmpXchgOp,
-          memref::AtomicRMWOp, memref::GenericAtomicRMWOp>(op))
+          TestOp, LLVM::AtomicRMWOp, LLVM::AtomicCmpXchgOp, memref::AtomicRMWOp,
+          memref::GenericAtomicRMWOp>(op))
     return Group::Thread;
   if (isa<gpu::SubgroupIdOp, AllBelowOp, BallotOp>(op))
     return Group::Warp;
@@ -196,8 +196,7 @@ void Values::followTerminator(OpOperand &use, Group group) {
   Operation *op = use.getOwner(), *parent = op->getParentOp();
   unsigned i = use.getOperandNumber();
   if (auto branch = dyn_cast<BranchOpInterface>(op)) {
-    if (std::optional<BlockArgument> to =
-            branch.getSuccessorBlockArgument(i))
+    if (std::optional<BlockArgument> to = branch.getSuccessorBlockArgument(i))
       lower(*to, group);
   } else if (isa<scf::ConditionOp>(op)) {
     auto loop = cast<scf::WhileOp>(parent);
@@ -257,7 +256,8 @@ LogicalResult checkRole(Operation *op, Group together, PartitionsOp roles) {
     return expectTogether(op, together)
            << "the one thread that is unitile.partitions' producer";
   if (isa<BarriersOp, gpu::BarrierOp>(op) || (barrier && !ofConsumers))
-    return expectTogether(op, together) << "unitile.partitions' consumers alone";
+    return expectTogether(op, together)
+           << "unitile.partitions' consumers alone";
   return success();
 }
 
@@ -282,8 +282,8 @@ LogicalResult unisparse::unitile::checkTogether(gpu::GPUFuncOp kernel) {
       return WalkResult::interrupt();
     }
     if (among < together && !inner->getBlock()->isEntryBlock()) {
-      expectTogether(op, together) << "a branch that may differ between "
-                                   << nameOf(among) << "s";
+      expectTogether(op, together)
+          << "a branch that may differ between " << nameOf(among) << "s";
       return WalkResult::interrupt();
     }
     if (failed(checkRole(op, together, op->getParentOfType<PartitionsOp>())))

@@ -42,8 +42,7 @@ struct VerifyTileContract
     for (auto kernel : getOperation().getOps<gpu::GPUFuncOp>())
       wrong |= failed(checkScheduled(kernel)) ||
                (!hopper && failed(checkPortable(kernel))) ||
-               failed(checkCluster(kernel)) ||
-               failed(checkTogether(kernel)) ||
+               failed(checkCluster(kernel)) || failed(checkTogether(kernel)) ||
                failed(checkProducts(kernel)) || failed(checkCopies(kernel));
     if (wrong)
       return signalPassFailure();
