@@ -79,10 +79,13 @@ class Library:
     def close(self) -> None:
         """When nothing runs it any more. Its plans go with it."""
         _plan.forget(self)
+        self._close()
+
+    def _close(self) -> None:
         self._lib.unisparse_cpu_close(self._program)
         self._program = _POINTER()
 
 
 def validate(path: Union[str, os.PathLike[str]]) -> None:
     """Reads and loads a whole file; an Error says what is wrong with it."""
-    Library(path).close()
+    Library(path)._close()  # It has no plans; forget() would end those of all programs.

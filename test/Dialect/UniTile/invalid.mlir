@@ -556,6 +556,22 @@ func.func @softmax_u23_settled(%s: !unitile.fragment<64x64xf32>, %m: !unitile.ro
 
 // -----
 
+func.func @softmax_u23_finite(%s: !unitile.fragment<64x64xf32>, %m: !unitile.rows<64xf32>, %o: !unitile.fragment<64x64xf32>) {
+  // expected-error@+1 {{[U23] expected a settled reference of at most 2^20 in size, got nan}}
+  %p, %m1, %l1, %o1 = unitile.softmax settled 0x7FF8000000000000 %s scale 30.0 from %m, %m, %o : !unitile.fragment<64x64xf32>, !unitile.rows<64xf32>, !unitile.rows<64xf32>, !unitile.fragment<64x64xf32> -> !unitile.fragment<64x64xbf16>
+  return
+}
+
+// -----
+
+func.func @reference_u23(%s: !unitile.fragment<64x64xf32>) {
+  // expected-error@+1 {{[U23] expected a settled reference of at most 2^20 in size, got 2.000000e+20}}
+  %m = unitile.reference settled 2.0e20 %s scale 30.0 : !unitile.fragment<64x64xf32> -> !unitile.rows<64xf32>
+  return
+}
+
+// -----
+
 func.func @mask_u26(%s: !unitile.fragment<64x64xf32>, %i: i32, %b: !unitile.rows<64xf32>) {
   // expected-error@+1 {{[U26] expected a position with bounds: where no bound is at or below}}
   %0 = unitile.mask %s keys %i to %i by %b : !unitile.fragment<64x64xf32>

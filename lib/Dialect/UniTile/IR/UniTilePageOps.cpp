@@ -7,6 +7,7 @@
 #include "mlir/IR/Builders.h"
 #include "unisparse/Dialect/UniTile/IR/UniTile.h"
 #include "llvm/Support/MathExtras.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace unisparse::unitile;
@@ -138,6 +139,19 @@ static LogicalResult verifyStep(OpTy op, StringRef label) {
   return success();
 }
 
+template <typename OpTy> static LogicalResult verifySettled(OpTy op) {
+  std::optional<APFloat> settled = op.getSettled();
+  // In f32, with digits left behind the point.
+  if (!settled || (settled->isFinite() &&
+                   std::abs(settled->convertToDouble()) <= 0x1p20))
+    return success();
+  return op.emitOpError(
+             "[U23] expected a settled reference of at most 2^20 in size, got ")
+         << settled->convertToDouble();
+}
+
+LogicalResult ReferenceOp::verify() { return verifySettled(*this); } // [U23]
+
 LogicalResult SoftmaxOp::verify() { // [U23]
   FragmentType scores = getScores().getType(), p = getProbabilities().getType();
   if (failed(verifyStep(*this, "[U23]")))
@@ -145,6 +159,8 @@ LogicalResult SoftmaxOp::verify() { // [U23]
   if (getSpeculative() && getSettled())
     return emitOpError("[U23] expected a reference that is speculative or "
                        "settled, got both");
+  if (failed(verifySettled(*this)))
+    return failure();
   if (p.getRows() != scores.getRows() || p.getColumns() != scores.getColumns())
     return emitOpError("[U23] expected probabilities of the shape of ")
            << scores << ", got " << p;

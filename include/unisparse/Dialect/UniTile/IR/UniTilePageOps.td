@@ -237,11 +237,12 @@ def UniTile_SoftmaxOp : UniTile_Op<"softmax",
     probabilities that of their type. A row takes the one of these that is a
     whole number away from the largest x of its first step, so that the largest
     probability is rounded as little as one of 1 would be, and keeps it; output is
-    what it was.
+    what it was. A row that sees small scores alone has small probabilities: what
+    they are multiplied with has to leave their products in range, too.
 
     Constraint U23: rows agree; probabilities have the scores' shape; a scale
     above 0; under `speculative` a sum of 8 columns; not `speculative` and
-    `settled` both.
+    `settled` both, and an R of at most 2^20 in size.
 
     ```mlir
     func.func @step(%s: !unitile.fragment<128x64xf32>, %m: !unitile.rows<128xf32>, %l: !unitile.rows<128xf32>, %o: !unitile.fragment<128x128xf32>)
@@ -349,6 +350,7 @@ def UniTile_ReferenceOp : UniTile_Op<"reference", [Pure]> {
     `:` qualified(type($scores)) `->` qualified(type($reference))
   }];
   let useCustomPropertiesEncoding = 1;
+  let hasVerifier = 1;
 }
 
 def UniTile_ExponentialsOp : UniTile_Op<"exponentials", [Pure]> {
