@@ -341,7 +341,7 @@ def soft_cap(value: Any) -> Optional[float]:
         return None
     result = number("softcap", value)
     if not 2.0**-125 < result < 2.0**125:
-        raise unexpected("softcap", "[M1] a number above 0 that float32 has, with its inverse", shown(value))
+        raise unexpected("softcap", "[M1] a number above 0 that float32 has, with its inverse, or None for no cap", shown(value))
     return result
 
 

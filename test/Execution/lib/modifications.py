@@ -71,6 +71,12 @@ def cases(suite, extra=(), dtypes=("F32", "BF16")):
         options = {**small, "softcap": cap, "causal": sign > 0, "dense": True}
         dtype = "BF16" if sinks else dtypes[seed // 2 % len(dtypes)]
         suite.check(modified(f"logits at {sign * cap}, sinks={sinks}", saturated(80 + seed, sign), options, sinks, extra=extra, dtype=dtype))
+    # What such a reference wants of V, at both ends (M4).
+    for sign, size in itertools.product((1, -1), (2.0**-24, 2.0**60)):
+        q, k, v = saturated(100, sign)
+        v = np.sign(v) * (1 + np.abs(v)) * size / (8 if size > 1 else 1)
+        options = {**small, "softcap": 53.0, "causal": sign > 0, "dense": True}
+        suite.check(modified(f"logits at {sign * 53}, v of {size}", (q, k, v), options, extra=extra, dtype="BF16"))
     # Where a window begins and ends.
     for seed, (left, right) in enumerate([(1, 0), (2, -1), (-1, 0), (31, 32), (64, 63), (1000, 5), (-1, 200)]):
         options = {**small, "window": (left, right), "causal": seed % 3 == 2}

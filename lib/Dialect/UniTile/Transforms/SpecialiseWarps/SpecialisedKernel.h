@@ -150,10 +150,10 @@ private:
   Value behindOf(const Item &item) {
     return hasFront() ? item.behind : item.masked;
   }
-  /// Whether keys are hidden before what is seen (M2).
   /// Whether every second wave of items walks from the last tile down. A
   /// window's neighbours share keys whatever the order is.
   bool turns() const { return parts.hasValues() && !hasFront(); }
+  /// Whether keys are hidden before what is seen (M2).
   bool hasFront() const { return parts.mask && parts.mask.getFrom(); }
 
   //===--------------------------------------------------------------------===//
